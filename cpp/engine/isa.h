@@ -1,0 +1,30 @@
+// One library, several instruction sets. A kernel source is compiled once for each set with NDL_ISA defined as
+// the set's namespace (`baseline`, `avx2`, `avx512`) and puts everything it defines into nengo_dl::NDL_ISA (helpers in
+// headers it includes, too, so that no inline function compiled for AVX-512 can be picked by the linker for an older
+// processor; for that reason kernel sources use no standard library templates).
+#pragma once
+
+namespace nengo_dl {
+
+enum class Isa { baseline, avx2, avx512 };
+Isa current_isa();  // chosen at load time: the best this processor has, or NENGO_DL_ISA
+
+// Declares a kernel in each namespace: NDL_DECLARE_KERNEL(void, lif32, (float* v, long n));
+#define NDL_DECLARE_KERNEL(ret, name, args) \
+  namespace baseline {                      \
+  ret name args;                            \
+  }                                         \
+  namespace avx2 {                          \
+  ret name args;                            \
+  }                                         \
+  namespace avx512 {                        \
+  ret name args;                            \
+  }
+
+// The address of the kernel for the current instruction set. Call it when an op is compiled, not per step.
+#define NDL_PICK(name)                                        \
+  (::nengo_dl::current_isa() == ::nengo_dl::Isa::avx512 ? &::nengo_dl::avx512::name \
+   : ::nengo_dl::current_isa() == ::nengo_dl::Isa::avx2 ? &::nengo_dl::avx2::name   \
+                                                        : &::nengo_dl::baseline::name)
+
+}  // namespace nengo_dl

@@ -1,0 +1,20 @@
+"""NengoDL: Nengo models as one compiled op inside TensorFlow and Keras."""
+
+import importlib
+
+__version__ = "4.0.0.dev0"
+
+# Loaded on first use, so that the planner can be used without TensorFlow or the compiled library.
+_LAZY = {"Simulator": "simulator", "configure_settings": "config"}
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        value = getattr(importlib.import_module(f"nengo_dl.{_LAZY[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(set(globals()) | set(_LAZY))
