@@ -1,0 +1,63 @@
+"""Neurons: Nengo's types, made from the op's attributes, do the step."""
+
+import inspect
+
+import nengo
+import numpy as np
+
+from ..plan.program import RNG_WORDS
+from ..plan.rng import pack_rng, unpack_rng
+from .registry import per_block, register
+
+NOT_PARAMETERS = ("type", "rng", "negative")
+
+
+def neuron_type(name, negative=False, **parameters):
+    """An instance of one of Nengo's neuron types.
+
+    For the types that make spikes of rates, ``negative`` says whether the base type (which the
+    program runs as an op of its own) can have negative rates.
+    """
+    cls = getattr(nengo.neurons, name)
+    if issubclass(cls, nengo.neurons.RatesToSpikesNeuronType):
+        return cls(nengo.Tanh() if negative else nengo.RectifiedLinear(), **parameters)
+    return cls(**parameters)
+
+
+@register("neurons")
+def make_neurons(op, program):
+    attrs = op.attrs
+    columns = {
+        name: per_block(op, name) for name in attrs if name not in NOT_PARAMETERS
+    }
+    types = [
+        neuron_type(
+            attrs["type"],
+            negative=bool(attrs.get("negative", 0)),
+            **{name: values[k] for name, values in columns.items()},
+        )
+        for k in range(op.blocks)
+    ]
+    stochastic = "rng" in inspect.signature(types[0].step).parameters
+    offsets = np.atleast_1d(attrs["rng"]) if stochastic else None
+
+    def step(io, k):
+        J = io.vector("J", k)
+        out = np.zeros_like(J)
+        states = {
+            name: io.old(name, k).ravel()
+            for name in op.args
+            if name not in ("J", "out")
+        }
+        if stochastic:
+            words = io.istate[offsets[k] : offsets[k] + RNG_WORDS]
+            rng = unpack_rng(words)
+            types[k].step(program.dt, J, out, rng=rng, **states)
+            words[:] = pack_rng(rng)
+        else:
+            types[k].step(program.dt, J, out, **states)
+        io.write("out", k, out)
+        for name, value in states.items():
+            io.write(name, k, value)
+
+    return step
