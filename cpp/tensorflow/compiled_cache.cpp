@@ -1,0 +1,29 @@
+#include "compiled_cache.h"
+
+#include <mutex>
+#include <unordered_map>
+
+namespace nengo_dl {
+
+std::shared_ptr<const Compiled> compile_cached(const std::string& bytes) {
+  // never destroyed: kernels may outlive the end of main
+  static auto* mutex = new std::mutex;
+  static auto* cache = new std::unordered_map<std::string, std::weak_ptr<const Compiled>>;
+  {
+    std::lock_guard<std::mutex> lock(*mutex);
+    const auto found = cache->find(bytes);
+    if (found != cache->end()) {
+      if (auto compiled = found->second.lock()) return compiled;
+    }
+  }
+  // compiled outside the lock; if two threads come here at once, both results are good
+  auto compiled = std::make_shared<const Compiled>(bytes);
+  std::lock_guard<std::mutex> lock(*mutex);
+  for (auto it = cache->begin(); it != cache->end();) {  // forget programs that no kernel holds
+    it = it->second.expired() ? cache->erase(it) : std::next(it);
+  }
+  (*cache)[bytes] = compiled;
+  return compiled;
+}
+
+}  // namespace nengo_dl

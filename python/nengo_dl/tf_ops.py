@@ -1,0 +1,188 @@
+"""The TensorFlow op that runs a program: loading its library and calling it.
+
+The library must run under the very TensorFlow it was built for. That is checked before it is
+loaded, by looking for a marker in the file: loading a mismatched one would end in a missing
+symbol at best.
+"""
+
+import functools
+import mmap
+from pathlib import Path
+from typing import NamedTuple
+
+LIBRARY = Path(__file__).parent / "libnengo_dl_ops.so"
+MARKER = b"nengo_dl-built-for-tensorflow="
+REBUILD = (
+    "pip install --no-build-isolation --force-reinstall --no-deps . "
+    "(in a checkout of nengo-dl, with that TensorFlow installed)"
+)
+
+
+def check_keras():
+    """Raise `ImportError` unless Keras runs on TensorFlow."""
+    try:
+        import keras
+    except ImportError as e:
+        raise ImportError(
+            f"nengo_dl needs Keras 3 with the TensorFlow backend, but Keras can't be imported: {e}. "
+            "If KERAS_BACKEND is set, set it to 'tensorflow'"
+        ) from e
+    if not keras.__version__.startswith("3."):
+        raise ImportError(f"nengo_dl needs Keras 3, found Keras {keras.__version__}")
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ImportError(
+            f"nengo_dl needs the Keras backend 'tensorflow', but Keras runs on {backend!r}; set the "
+            "environment variable KERAS_BACKEND=tensorflow (or the entry 'backend' in "
+            "~/.keras/keras.json) before Keras is imported"
+        )
+
+
+def built_for(library=LIBRARY):
+    """The TensorFlow version that an op library was built for, read from the file.
+
+    Parameters
+    ----------
+    library : path
+        The shared library; it is not loaded.
+
+    Returns
+    -------
+    str
+        For example ``"2.21.0"``.
+
+    Raises
+    ------
+    ImportError
+        If there is no such file, or it holds no version.
+    """
+    try:
+        file = open(library, "rb")
+    except FileNotFoundError as e:
+        raise ImportError(
+            f"nengo_dl's compiled op is missing: no file {library}. Build it with: {REBUILD}"
+        ) from e
+    with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(MARKER)
+        end = data.find(b"\0", start)
+        if start < 0 or end < 0:
+            raise ImportError(
+                f"{library} doesn't say which TensorFlow it was built for, so it isn't the op "
+                f"library of this nengo_dl. Build it with: {REBUILD}"
+            )
+        return data[start + len(MARKER) : end].decode()
+
+
+@functools.lru_cache(maxsize=None)
+def load():
+    """The module of TensorFlow ops in nengo_dl's library; loaded on the first call.
+
+    Raises
+    ------
+    ImportError
+        If the library is missing, can't be loaded, or was built for another TensorFlow than the
+        one that runs.
+    """
+    import tensorflow as tf
+
+    built, running = built_for(LIBRARY), tf.__version__
+    if built != running:
+        raise ImportError(
+            f"nengo_dl's compiled op was built for TensorFlow {built}, but TensorFlow {running} is "
+            f"running. Either install tensorflow=={built}, or rebuild with: {REBUILD}"
+        )
+    try:
+        return tf.load_op_library(str(LIBRARY))
+    except tf.errors.NotFoundError as e:
+        raise ImportError(
+            f"nengo_dl's compiled op can't be loaded: {e}. Rebuild: {REBUILD}"
+        ) from e
+
+
+class RunResult(NamedTuple):
+    """What one run of a program gives, all tensors."""
+
+    outputs: list  # (batch, n_steps or 1, size) each
+    learned: list  # (batch, size) each: the learned parameters after the run
+    state: object  # (batch, state_size)
+    istate: object  # (batch, istate_size)
+    steps: object  # () int64: steps that were done; outputs are zero after them
+    error: object  # () string: what a callback that failed said, or empty
+
+
+class RunOp:
+    """The op ``NengoDL>Run`` with the attributes that belong to one program.
+
+    Parameters
+    ----------
+    program : `.plan.program.Program`
+        What to run.
+    keep_last : list of bool
+        For each output, whether only its last step is kept.
+    callbacks : int
+        Handle of the table of Python functions, -1 if the program has none.
+    threads : int
+        Most threads to use; 0 for as many as TensorFlow uses inside one op.
+    """
+
+    def __init__(self, program, keep_last, callbacks=-1, threads=0):
+        from nengo_dl.plan.program import to_bytes
+
+        learned = [i for i, param in enumerate(program.params) if param.learned]
+        self._attrs = {
+            "program": to_bytes(program),
+            "n_outputs": len(program.outputs),
+            "n_learned": len(learned),
+            "output_sizes": [port.size for port in program.outputs],
+            "keep_last": [int(keep) for keep in keep_last],
+            "learned": learned,
+            "callbacks": callbacks,
+            "threads": threads,
+        }
+        self._op = load().nengo_dl_run
+
+    def __call__(
+        self,
+        inputs,
+        params,
+        state,
+        istate,
+        first_step,
+        n_steps,
+        time_limit=0.0,
+        partial=False,
+    ):
+        """Run ``n_steps`` steps.
+
+        Parameters
+        ----------
+        inputs : list of tensors, shape (batch, n_steps, size)
+            Rows of the model inputs.
+        params : list of tensors, shape (size,), or (batch, size) if learned
+            Parameters.
+        state, istate : tensors, shape (batch, state_size) and (batch, istate_size)
+            State before the run.
+        first_step, n_steps : int64 scalars
+            Steps done before this run, and steps to do.
+        time_limit : float64 scalar
+            Seconds after which the run stops at the next window border; 0 for no limit.
+        partial : bool
+            If a callback fails: return what was done before, instead of raising.
+
+        Returns
+        -------
+        `.RunResult`
+        """
+        return RunResult(
+            *self._op(
+                inputs=inputs,
+                params=params,
+                state=state,
+                istate=istate,
+                first_step=first_step,
+                n_steps=n_steps,
+                time_limit=time_limit,
+                partial=partial,
+                **self._attrs,
+            )
+        )
