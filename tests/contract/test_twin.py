@@ -132,9 +132,7 @@ def test_conv_equals_nengo(case):
 
     op_class = ConvTransposeInc if transpose else ConvInc
     signals = [Signal(v, name=n) for n, v in zip("WXY", (W, X, Y), strict=True)]
-    op_class(*signals, conv).make_step(
-        dict(zip(signals, (W, X, Y), strict=True)), 0.001, None
-    )()
+    op_class(*signals, conv).make_step(dict(zip(signals, (W, X, Y), strict=True)), 0.001, None)()
     np.testing.assert_allclose(got, Y, rtol=1e-12, atol=1e-12)
 
 
@@ -154,9 +152,7 @@ def test_rls_equals_nengo():
     step = SimRLS(*signals).make_step(arrays, 0.001, None)
     for _ in range(3):
         step()
-    np.testing.assert_allclose(
-        state, np.concatenate([delta.ravel(), P.ravel()]), rtol=1e-13
-    )
+    np.testing.assert_allclose(state, np.concatenate([delta.ravel(), P.ravel()]), rtol=1e-13)
 
 
 def test_white_noise_equals_nengo():
@@ -251,9 +247,7 @@ def run_integrator(n_steps=40, batch=2, splits=(), **kwargs):
     parts, borders = [], (0, *splits, n_steps)
     for start, stop in itertools.pairwise(borders):
         inputs = [u[:, start:stop]]
-        parts += run(
-            program, inputs, params, state, None, start, stop - start, batch, **kwargs
-        )
+        parts += run(program, inputs, params, state, None, start, stop - start, batch, **kwargs)
     return np.concatenate(parts, axis=1), state
 
 
