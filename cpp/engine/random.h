@@ -1,0 +1,16 @@
+// NumPy's RandomState: the Mersenne Twister MT19937 and the legacy distributions, number for number.
+// A generator is 628 int32 words: key (624), pos, has_gauss, and the cached gauss as the halves of a double.
+// Its content may come from anywhere: a position out of range counts as the end of the key.
+#pragma once
+
+#include <stdint.h>
+
+namespace nengo_dl {
+
+constexpr int64_t kGeneratorWords = 628;
+
+double random_sample(int32_t* generator);                // uniform on [0, 1), 53 bits
+double random_gauss(int32_t* generator);                 // standard normal, Marsaglia's polar method
+double random_poisson(int32_t* generator, double mean);  // a whole number; NaN for a mean that NumPy refuses
+
+}  // namespace nengo_dl

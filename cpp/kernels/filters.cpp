@@ -1,0 +1,103 @@
+#include "kernels/filters.h"
+
+#include "kernels/simd.h"
+
+namespace nengo_dl {
+namespace NDL_ISA {
+namespace {
+
+// Few elements: they stay in a register while the steps go by.
+template <class T>
+void lowpass_narrow(const LowpassCall<T>& c) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  const bool unit = c.x_stride == 1 && c.y_stride == 1;
+  for (long i = 0; i < c.n; i += W) {
+    const long count = c.n - i < W ? c.n - i : W;
+    const T* x = c.x + i * c.x_stride;
+    T* y = c.y + i * c.y_stride;
+    V value = gather<V>(y - c.old, c.y_stride, count);
+    for (long t = 0; t < c.steps; t++, x += c.x_row, y += c.y_row) {
+      const V in = !unit ? gather<V>(x, c.x_stride, count) : count == W ? load<V>(x) : load_part(x, count);
+      value = c.a * value + c.b * in;
+      if (!unit)
+        scatter(y, c.y_stride, value, count);
+      else if (count == W)
+        store(y, value);
+      else
+        store_part(y, value, count);
+    }
+  }
+}
+
+template <class T>
+void lowpass_single(const LowpassCall<T>& c) {
+  T value = *(c.y - c.old);
+  const T* x = c.x;
+  T* y = c.y;
+  for (long t = 0; t < c.steps; t++, x += c.x_row, y += c.y_row) *y = value = c.a * value + c.b * *x;
+}
+
+template <class T>
+void lowpass_wide(const LowpassCall<T>& c) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  for (long t = 0; t < c.steps; t++) {
+    const T* x = c.x + t * c.x_row;
+    T* y = c.y + t * c.y_row;
+    const T* old = y - c.old;
+    long i = 0;
+    for (; i + W <= c.n; i += W) store<V>(y + i, c.a * load<V>(old + i) + c.b * load<V>(x + i));
+    const long rest = c.n - i;
+    if (rest > 0) store_part(y + i, c.a * load_part(old + i, rest) + c.b * load_part(x + i, rest), rest);
+  }
+}
+
+template <class T>
+void lowpass(const LowpassCall<T>& c) {
+  constexpr long W = Lane<typename VectorOf<T>::type>::width;
+  if (c.n == 1) return lowpass_single(c);
+  if (c.n > 4 * W && c.x_stride == 1 && c.y_stride == 1) return lowpass_wide(c);
+  lowpass_narrow(c);
+}
+
+// One vector of elements through the system; `count` lanes of them exist.
+template <class T, class V, class Get, class Put>
+NDL_HD void filter_lanes(const FilterCall<T>& c, long i, Get get, Put put) {
+  const V x = get(c.x + i);
+  V y = c.D * x;
+  if (c.direct)
+    for (long k = 0; k < c.order; k++) y = fma(c.C[k], get(c.old + k * c.old_stride + i), y);
+  for (long k = 0; k < c.order; k++) {
+    V value = c.B[k] * x;
+    const T* row = c.A + k * c.order;
+    for (long l = 0; l < c.order; l++) value = fma(row[l], get(c.old + l * c.old_stride + i), value);
+    put(c.now + k * c.now_stride + i, value);
+  }
+  if (!c.direct)
+    for (long k = 0; k < c.order; k++) y = fma(c.C[k], get(c.now + k * c.now_stride + i), y);
+  put(c.y + i, y);
+}
+
+template <class T>
+void filter(const FilterCall<T>& c) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  long i = 0;
+  for (; i + W <= c.n; i += W)
+    filter_lanes<T, V>(c, i, [](const T* p) { return load<V>(p); }, [](T* p, V v) { store(p, v); });
+  const long rest = c.n - i;
+  if (rest > 0)
+    filter_lanes<T, V>(c, i, [rest](const T* p) { return load_part(p, rest); },
+                       [rest](T* p, V v) { store_part(p, v, rest); });
+}
+
+}  // namespace
+
+void lowpass32(const LowpassCall<float>& call) { lowpass(call); }
+void lowpass64(const LowpassCall<double>& call) { lowpass(call); }
+void filter32(const FilterCall<float>& call) { filter(call); }
+void filter64(const FilterCall<double>& call) { filter(call); }
+
+}  // namespace NDL_ISA
+}  // namespace nengo_dl

@@ -1,0 +1,121 @@
+#include "kernels/neurons.h"
+
+#include "neurons/types.h"
+
+namespace nengo_dl {
+namespace NDL_ISA {
+namespace {
+
+template <class N>
+constexpr int state_count() {
+  int count = 0;
+  while (N::states[count]) count++;
+  static_assert(sizeof(N::states) / sizeof(N::states[0]) <= kMaxNeuronStates + 1, "raise kMaxNeuronStates");
+  return count;
+}
+
+template <class N>
+void prepare(NeuronModel* model, const double* parameters, double dt) {
+  static_assert(sizeof(N) <= sizeof(NeuronModel), "raise the size of NeuronModel");
+  const N n(parameters, dt);
+  __builtin_memcpy(model->bytes, &n, sizeof n);
+}
+
+// Where the arrays of one step begin.
+template <class T, int S>
+struct Row {
+  const T* J;
+  T* out;
+  T* now[S + 1];
+  const T* old[S + 1];
+
+  Row(const NeuronCall<T>& c, long t) : J(c.J + t * c.J_row), out(c.out + t * c.out_row) {
+    for (int s = 0; s < S; s++) {
+      now[s] = c.state[s] + t * c.state_row[s];
+      old[s] = now[s] - c.old_row[s];
+    }
+  }
+};
+
+template <class N, class T>
+void step_contiguous(const N& model, const NeuronCall<T>& c, long t) {
+  using V = typename VectorOf<T>::type;
+  constexpr int S = state_count<N>(), W = Lane<V>::width;
+  const Row<T, S> r(c, t);
+  V state[S + 1], out;
+  long i = 0;
+  for (; i + W <= c.n; i += W) {
+    for (int s = 0; s < S; s++) state[s] = load<V>(r.old[s] + i);
+    model.step(load<V>(r.J + i), out, state);
+    store(r.out + i, out);
+    for (int s = 0; s < S; s++) store(r.now[s] + i, state[s]);
+  }
+  const long rest = c.n - i;
+  if (rest == 0) return;
+  for (int s = 0; s < S; s++) state[s] = load_part(r.old[s] + i, rest);
+  model.step(load_part(r.J + i, rest), out, state);
+  store_part(r.out + i, out, rest);
+  for (int s = 0; s < S; s++) store_part(r.now[s] + i, state[s], rest);
+}
+
+template <class N, class T>
+void step_strided(const N& model, const NeuronCall<T>& c, long t) {
+  using V = typename VectorOf<T>::type;
+  constexpr int S = state_count<N>(), W = Lane<V>::width;
+  const Row<T, S> r(c, t);
+  V state[S + 1], out;
+  for (long i = 0; i < c.n; i += W) {
+    const long count = c.n - i < W ? c.n - i : W;
+    for (int s = 0; s < S; s++) state[s] = gather<V>(r.old[s] + i * c.state_stride[s], c.state_stride[s], count);
+    model.step(gather<V>(r.J + i * c.J_stride, c.J_stride, count), out, state);
+    scatter(r.out + i * c.out_stride, c.out_stride, out, count);
+    for (int s = 0; s < S; s++) scatter(r.now[s] + i * c.state_stride[s], c.state_stride[s], state[s], count);
+  }
+}
+
+template <class N, class T>
+void step_drawing(const N& model, const NeuronCall<T>& c, long t) {
+  constexpr long kChunk = 64;
+  T J[kChunk], out[kChunk];
+  const T* from = c.J + t * c.J_row;
+  T* to = c.out + t * c.out_row;
+  for (long i = 0; i < c.n; i += kChunk) {
+    const long count = c.n - i < kChunk ? c.n - i : kChunk;
+    for (long k = 0; k < count; k++) J[k] = from[(i + k) * c.J_stride];
+    model.step(J, out, count, c.generator);
+    for (long k = 0; k < count; k++) to[(i + k) * c.out_stride] = out[k];
+  }
+}
+
+template <class N, class T>
+void run(const NeuronModel& bytes, const NeuronCall<T>& c) {
+  alignas(N) char copy[sizeof(N)];
+  __builtin_memcpy(copy, bytes.bytes, sizeof(N));
+  const N& model = *reinterpret_cast<const N*>(copy);
+  if constexpr (N::draws) {
+    for (long t = 0; t < c.steps; t++) step_drawing(model, c, t);
+  } else {
+    bool contiguous = c.J_stride == 1 && c.out_stride == 1;
+    for (int s = 0; s < state_count<N>(); s++) contiguous = contiguous && c.state_stride[s] == 1;
+    if (contiguous)
+      for (long t = 0; t < c.steps; t++) step_contiguous(model, c, t);
+    else
+      for (long t = 0; t < c.steps; t++) step_strided(model, c, t);
+  }
+}
+
+#define NDL_NEURON_ENTRY(Type)                                                                                      \
+  {Type<float>::name,    Type<float>::parameters, Type<float>::states,       Type<float>::draws, &prepare<Type<float>>, \
+   &prepare<Type<double>>, &run<Type<float>, float>,    &run<Type<double>, double>},
+
+const NeuronKernel table[] = {NDL_NEURON_TYPES(NDL_NEURON_ENTRY)};
+
+}  // namespace
+
+const NeuronKernel* neuron_kernels(int* count) {
+  *count = sizeof table / sizeof table[0];
+  return table;
+}
+
+}  // namespace NDL_ISA
+}  // namespace nengo_dl

@@ -1,0 +1,31 @@
+// Steady rate of the leaky integrate-and-fire neuron: out = amplitude / (tau_ref + tau_rc log(1 + 1/(J - 1))) for J > 1.
+#pragma once
+
+#include "neurons/neuron.h"
+
+namespace nengo_dl {
+namespace NDL_ISA {
+
+template <class T>
+struct LIFRate {
+  static constexpr const char* name = "LIFRate";
+  static constexpr const char* parameters[] = {"tau_rc", "tau_ref", "amplitude", nullptr};
+  static constexpr const char* states[] = {nullptr};
+  static constexpr bool draws = false;
+  T tau_rc;   // s, membrane
+  T tau_ref;  // s, refractory period
+  T amplitude;
+
+  LIFRate(const double* p, double) : tau_rc(T(p[0])), tau_ref(T(p[1])), amplitude(T(p[2])) {}
+
+  template <class V>
+  NDL_HD void step(V J, V& out, V*) const {
+    const V above = J - T(1);
+    const auto fires = above > T(0);
+    const V j = select(fires, above, T(1));  // 1: any number without trouble
+    out = select(fires, amplitude / (tau_ref + tau_rc * log1p(T(1) / j)), T(0));
+  }
+};
+
+}  // namespace NDL_ISA
+}  // namespace nengo_dl

@@ -1,0 +1,48 @@
+#include "neurons/registry.h"
+
+#include <stdexcept>
+
+namespace nengo_dl {
+namespace {
+
+std::vector<std::string> strings(const char* const* names) {
+  std::vector<std::string> result;
+  for (; *names; names++) result.emplace_back(*names);
+  return result;
+}
+
+std::vector<NeuronSpec> read_table() {
+  int count = 0;
+  const NeuronKernel* table = baseline::neuron_kernels(&count);
+  std::vector<NeuronSpec> specs;
+  for (int i = 0; i < count; i++) {
+    const NeuronKernel& k = table[i];
+    for (const NeuronSpec& s : specs)
+      if (s.name == k.name) throw std::logic_error("two neuron types are named " + s.name);
+    specs.push_back({k.name, strings(k.parameters), strings(k.states), k.draws});
+  }
+  return specs;
+}
+
+}  // namespace
+
+const std::vector<NeuronSpec>& neuron_specs() {
+  static const std::vector<NeuronSpec> specs = read_table();
+  return specs;
+}
+
+const NeuronSpec* find_neuron_spec(const std::string& name) {
+  for (const NeuronSpec& s : neuron_specs())
+    if (s.name == name) return &s;
+  return nullptr;
+}
+
+const NeuronKernel& find_neuron_kernel(const std::string& name) {
+  int count = 0;
+  const NeuronKernel* table = NDL_PICK(neuron_kernels)(&count);
+  for (int i = 0; i < count; i++)
+    if (name == table[i].name) return table[i];
+  throw std::out_of_range("no neuron type named " + name);
+}
+
+}  // namespace nengo_dl

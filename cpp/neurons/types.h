@@ -1,0 +1,27 @@
+// The neuron types that the engine knows: the one place to add a line for a new one.
+#pragma once
+
+#include "neurons/adaptive.h"
+#include "neurons/izhikevich.h"
+#include "neurons/lif.h"
+#include "neurons/lif_rate.h"
+#include "neurons/random_spiking.h"
+#include "neurons/rectified_linear.h"
+#include "neurons/regular_spiking.h"
+#include "neurons/sigmoid.h"
+#include "neurons/spiking_rectified_linear.h"
+#include "neurons/tanh.h"
+
+#define NDL_NEURON_TYPES(X) \
+  X(RectifiedLinear)        \
+  X(SpikingRectifiedLinear) \
+  X(Sigmoid)                \
+  X(Tanh)                   \
+  X(LIFRate)                \
+  X(LIF)                    \
+  X(AdaptiveLIFRate)        \
+  X(AdaptiveLIF)            \
+  X(Izhikevich)             \
+  X(RegularSpiking)         \
+  X(StochasticSpiking)      \
+  X(PoissonSpiking)

@@ -1,0 +1,184 @@
+// `lowpass`: y = a y + b x. `filter`: a linear system of any order, as Nengo's LinearFilter steps it.
+#include "kernels/filters.h"
+
+#include <algorithm>
+
+#include "ops/util.h"
+
+namespace nengo_dl {
+namespace {
+
+inline auto lowpass_kernel(float) { return NDL_PICK(lowpass32); }
+inline auto lowpass_kernel(double) { return NDL_PICK(lowpass64); }
+inline auto filter_kernel(float) { return NDL_PICK(filter32); }
+inline auto filter_kernel(double) { return NDL_PICK(filter64); }
+
+void check_lowpass(const OpRecord& op, const Program&) {
+  need_shape(op, "y", {op.arg("x").count()});
+  need_shape(op, "x", {op.arg("x").count()});
+  per_block(op, "a");
+  per_block(op, "b");
+}
+
+template <class T>
+class LowpassOp : public Op<T> {
+ public:
+  LowpassOp(const OpRecord& op, const Program&)
+      : x_(op.arg("x")), y_(op.arg("y")), a_(per_block(op, "a")), b_(per_block(op, "b")), run_(lowpass_kernel(T())) {
+    runs_ = make_runs({&op.arg("x"), &op.arg("y")}, op.blocks,
+                      [&](int64_t k) { return a_[k] == a_[k - 1] && b_[k] == b_[k - 1]; });
+  }
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    LowpassCall<T> c{};
+    c.steps = t1 - t0;
+    c.x_row = f.row[x_.buffer];
+    c.y_row = c.old = old_row(f, y_);
+    for (int64_t b = 0; b < f.batch; b++) {
+      const T* x = x_.at(f, t0, b);
+      T* y = y_.at(f, t0, b);
+      for (const Run& run : runs_) {
+        c.n = run.n;
+        c.a = static_cast<T>(a_[run.block]);
+        c.b = static_cast<T>(b_[run.block]);
+        c.x = x + run.offset[0];
+        c.y = y + run.offset[1];
+        c.x_stride = run.stride[0];
+        c.y_stride = run.stride[1];
+        run_(c);
+      }
+    }
+  }
+
+ private:
+  Access1 x_, y_;
+  std::vector<double> a_, b_;
+  std::vector<Run> runs_;
+  void (*run_)(const LowpassCall<T>&);
+};
+
+void check_filter(const OpRecord& op, const Program&) {
+  const int64_t n = op.arg("x").count(), order = static_cast<int64_t>(op.numbers("B").size());
+  need_shape(op, "x", {n});
+  need_shape(op, "y", {n});
+  check_flag(op, "direct");
+  op.number("D");
+  const auto due = [&](const char* key, size_t size) {
+    if (op.numbers(key).size() != size)
+      op.fail(std::string("attribute '") + key + "' has " + std::to_string(op.numbers(key).size()) + " values, " +
+              std::to_string(size) + " were due for order " + std::to_string(order));
+  };
+  if (order > 1024) op.fail("the order " + std::to_string(order) + " is above 1024");
+  due("A", order * order);
+  due("C", order);
+  if (order > 0)
+    need_shape(op, "X", {order, n});
+  else if (op.find_arg("X") && op.arg("X").count() != 0)
+    op.fail("a filter of order 0 has no 'X'");
+}
+
+template <class T>
+class FilterOp : public Op<T> {
+ public:
+  FilterOp(const OpRecord& op, const Program&)
+      : x_(op.arg("x")), y_(op.arg("y")), n_(op.arg("x").count()), run_(filter_kernel(T())) {
+    A_ = cast(op.numbers("A"));
+    B_ = cast(op.numbers("B"));
+    C_ = cast(op.numbers("C"));
+    D_ = static_cast<T>(op.number("D"));
+    direct_ = op.integer("direct") != 0;
+    if (!B_.empty()) X_ = {Access1(op.arg("X"))};
+    std::vector<const Operand*> flat{&op.arg("x"), &op.arg("y")};
+    Operand row;
+    if (!X_.empty()) {  // rows of X are joined like x and y, if the distance of the rows allows it
+      row = op.arg("X");
+      row_stride_ = order() > 1 ? row.strides[0] : 0;
+      row.shape = {n_};
+      row.strides = {op.arg("X").strides[1]};
+      flat.push_back(&row);
+    }
+    runs_ = make_runs(flat, op.blocks, [](int64_t) { return true; });
+    for (const Run& run : runs_) longest_ = std::max(longest_, run.n);
+    for (const Run& run : runs_)
+      for (int64_t s : run.stride) unit_ = unit_ && s == 1;
+  }
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    std::vector<T> scratch;  // allocated only for strided operands
+    if (!unit_) scratch.resize(longest_ * (2 * order() + 2));
+    for (int64_t b = 0; b < f.batch; b++)
+      for (const Run& run : runs_)
+        for (int64_t t = t0; t < t1; t++) unit_ ? step(f, t, b, run, nullptr) : step(f, t, b, run, scratch.data());
+  }
+
+ private:
+  int64_t order() const { return static_cast<int64_t>(B_.size()); }
+  static std::vector<T> cast(const std::vector<double>& v) { return std::vector<T>(v.begin(), v.end()); }
+
+  FilterCall<T> call(const Run& run) const {
+    FilterCall<T> c{};
+    c.n = run.n;
+    c.order = order();
+    c.A = A_.data(), c.B = B_.data(), c.C = C_.data(), c.D = D_;
+    c.direct = direct_;
+    return c;
+  }
+
+  void step(const Frame<T>& f, int64_t t, int64_t b, const Run& run, T* scratch) const {
+    FilterCall<T> c = call(run);
+    const T* x = x_.at(f, t, b) + run.offset[0];
+    T* y = y_.at(f, t, b) + run.offset[1];
+    T* X = X_.empty() ? nullptr : X_[0].at(f, t, b) + run.offset[2];
+    const T* old = X ? X - old_row(f, X_[0]) : nullptr;
+    if (unit_ && (!X || old != X || order() == 1)) {
+      c.x = x, c.y = y, c.old = old, c.now = X;
+      c.old_stride = c.now_stride = row_stride_;
+      return run_(c);
+    }
+    if (unit_) return step_in_place(c, x, y, X);
+    const int64_t n = run.n;
+    c.x = scratch, c.y = scratch + n, c.old = scratch + 2 * n, c.now = scratch + (2 + order()) * n;
+    c.old_stride = c.now_stride = n;
+    for (int64_t i = 0; i < n; i++) scratch[i] = x[i * run.stride[0]];
+    for (int64_t k = 0; k < order(); k++)
+      for (int64_t i = 0; i < n; i++) scratch[(2 + k) * n + i] = old[k * row_stride_ + i * run.stride[2]];
+    run_(c);
+    for (int64_t i = 0; i < n; i++) y[i * run.stride[1]] = c.y[i];
+    for (int64_t k = 0; k < order(); k++)
+      for (int64_t i = 0; i < n; i++) X[k * row_stride_ + i * run.stride[2]] = c.now[k * n + i];
+  }
+
+  // The old X is needed until all of the new one is known: work on pieces that fit on the stack.
+  void step_in_place(FilterCall<T> c, const T* x, T* y, T* X) const {
+    constexpr int64_t kStack = 4096;
+    T piece[kStack];
+    const int64_t width = std::max<int64_t>(1, kStack / order());
+    const int64_t n = c.n;
+    for (int64_t i = 0; i < n; i += width) {
+      c.n = std::min(width, n - i);
+      for (int64_t k = 0; k < order(); k++)
+        std::memcpy(piece + k * c.n, X + k * row_stride_ + i, c.n * sizeof(T));
+      c.x = x + i, c.y = y + i, c.old = piece, c.now = X + i;
+      c.old_stride = c.n, c.now_stride = row_stride_;
+      run_(c);
+    }
+  }
+
+  Access1 x_, y_;
+  std::vector<Access1> X_;  // none if the order is 0
+  int64_t n_, row_stride_ = 0, longest_ = 0;
+  std::vector<T> A_, B_, C_;
+  T D_;
+  bool direct_, unit_ = true;
+  std::vector<Run> runs_;
+  void (*run_)(const FilterCall<T>&);
+};
+
+OpRegistration lowpass(make_spec<LowpassOp>("lowpass", {{"x", Access::read, -1}, {"y", Access::update, -1}}, {"a", "b"},
+                                            check_lowpass));
+OpRegistration filter(make_spec<FilterOp>(
+    "filter", {{"x", Access::read, -1}, {"y", Access::write, -1}, {"X", Access::update, 2, true}},
+    {"A", "B", "C", "D", "direct"}, check_filter));
+
+}  // namespace
+}  // namespace nengo_dl
