@@ -1,0 +1,125 @@
+// Fuzz target: reads a program from bytes and, if it is valid and small, runs it for a few steps.
+// An input is a program followed by 16 bytes that the data of the run is made of.
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <vector>
+
+#include "engine/engine.h"
+#include "fuzz/fuzz.h"
+
+namespace {
+
+using namespace nengo_dl;
+
+constexpr int64_t kMaxElements = int64_t{1} << 13;  // of all buffers, ports and parameters: keeps a run in milliseconds
+constexpr int64_t kBatch = 2, kSteps = 3;
+
+// The numbers of a run: zeros, small numbers, any bits at all, or a mix.
+class Source {
+ public:
+  explicit Source(const uint8_t* trailer) { std::memcpy(bytes_, trailer, kTrailer); }
+
+  uint8_t control() const { return bytes_[kTrailer - 1]; }
+
+  template <class T>
+  std::vector<T> take(int64_t count) {
+    std::vector<T> values(count);
+    for (T& v : values) v = one<T>();
+    return values;
+  }
+
+ private:
+  template <class T>
+  T one() {
+    const uint32_t i = next_++;
+    const int mode = control() & 3;
+    if (mode == 0) return T(0);
+    if (mode == 1 || (mode == 3 && i % 5)) return T((bytes_[i % kTrailer] - 128.0) / (sizeof(T) == 4 ? 16 : 64));
+    uint8_t raw[8];
+    for (uint32_t k = 0; k < 8; ++k) raw[k] = bytes_[(i * 7 + k) % kTrailer] ^ static_cast<uint8_t>(i >> 4);
+    T value;
+    std::memcpy(&value, raw, sizeof value);
+    return value;
+  }
+
+  uint8_t bytes_[kTrailer];
+  uint32_t next_ = 0;
+};
+
+int64_t bytes_of(const CallbackSite& site, const std::vector<int64_t>& shape) {
+  int64_t n = site.float64 ? 8 : 4;
+  for (int64_t d : shape) n *= d;
+  return n;
+}
+
+// Stands for Python: reads all that it is given and writes all that is due, or throws.
+struct Host : Callbacks {
+  explicit Host(bool fails) : fails_(fails) {}
+  void call(const CallbackSite& site, int64_t, double, const void* const* in, void* const* out) override {
+    uint8_t sum = 0;
+    for (size_t i = 0; i < site.in_shapes.size(); ++i)
+      for (int64_t k = 0; k < bytes_of(site, site.in_shapes[i]); ++k) sum ^= static_cast<const uint8_t*>(in[i])[k];
+    if (fails_ && ++calls_ == 3) throw std::runtime_error("callback");
+    for (size_t i = 0; i < site.out_shapes.size(); ++i) std::memset(out[i], sum, bytes_of(site, site.out_shapes[i]));
+  }
+  bool fails_;
+  int calls_ = 0;
+};
+
+bool is_small(const Program& p) {
+  int64_t total = p.state_size + p.istate_size;
+  for (const Buffer& b : p.buffers) total += b.size;
+  for (const Param& q : p.params) total += q.size;
+  for (const Port& q : p.inputs) total += q.size;
+  for (const Port& q : p.outputs) total += q.size;
+  int64_t work = 0;
+  for (const Region& r : p.regions)
+    for (const OpRecord& op : r.ops)
+      for (const auto& entry : op.args) {
+        work += std::min(kMaxElements * 64, entry.second.count()) * std::min<int64_t>(kMaxElements * 64, op.blocks);
+        if (work > kMaxElements * 64) return false;
+      }
+  return total <= kMaxElements;
+}
+
+template <class T>
+void run(const Compiled& compiled, Source source) {
+  const Program& p = compiled.program();
+  std::vector<std::vector<T>> inputs, params, outputs;
+  RunArgs<T> args;
+  Host host(source.control() & 4);
+  args.batch = kBatch, args.n_steps = kSteps, args.threads = source.control() & 8 ? 2 : 1;
+  args.first_step = source.control() & 16 ? INT64_MAX / 4 : 0;
+  args.callbacks = &host;
+  for (const Port& q : p.inputs) inputs.push_back(source.take<T>(q.size * kBatch * kSteps));
+  for (const Param& q : p.params) params.push_back(source.take<T>(q.size * (q.learned ? kBatch : 1)));
+  for (const Port& q : p.outputs) {
+    args.keep_last.push_back(source.control() & 32 ? 1 : 0);
+    outputs.emplace_back(q.size * kBatch * (args.keep_last.back() ? 1 : kSteps));
+  }
+  std::vector<T> state = source.take<T>(p.state_size * kBatch);
+  std::vector<int32_t> istate = source.take<int32_t>(p.istate_size * kBatch);
+  for (auto& v : inputs) args.inputs.push_back(v.data());
+  for (auto& v : params) args.params.push_back(v.data());
+  for (auto& v : outputs) args.outputs.push_back(v.data());
+  args.state = state.data(), args.istate = istate.data();
+  compiled.run(args);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < kTrailer) return 0;
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size - kTrailer);
+  try {
+    const Compiled compiled(bytes);
+    if (!is_small(compiled.program())) return 0;
+    const Source source(data + size - kTrailer);
+    if (compiled.program().float64) run<double>(compiled, source);
+    else run<float>(compiled, source);
+  } catch (const ProgramError&) {
+    return 0;
+  }
+  return 0;
+}
