@@ -1,0 +1,67 @@
+"""The compiled engine, as the contract tests use it."""
+
+import numpy as np
+import pytest
+from contract_cases import run_case
+from nengo_dl.plan.program import to_bytes
+
+_engine = pytest.importorskip("nengo_dl._engine", reason="the engine is not built")
+
+ISAS = ("baseline", "avx2", "avx512")
+
+
+def available_isas():
+    """The instruction sets that this processor has."""
+    before, found = _engine.isa(), []
+    for name in ISAS:
+        try:
+            _engine.set_isa(name)
+        except ValueError:
+            continue
+        found.append(name)
+    _engine.set_isa(before)
+    return found
+
+
+def compile_case(case):
+    return _engine.Compiled(to_bytes(case.program))
+
+
+def run_engine(case, splits=(), threads=1, compiled=None):
+    """Run a case with the engine; see `contract_cases.run_case`."""
+    compiled = compile_case(case) if compiled is None else compiled
+
+    def runner(program, inputs, params, state, istate, first_step, n_steps, batch, callbacks):
+        keep_last = [False] * len(program.outputs)
+        return compiled.run(
+            inputs=inputs,
+            params=params,
+            state=state,
+            istate=istate,
+            first_step=first_step,
+            n_steps=n_steps,
+            batch=batch,
+            callbacks=callbacks or None,
+            keep_last=keep_last,
+            threads=threads,
+        )
+
+    return run_case(case, runner, splits)
+
+
+def assert_same(got, due, what=""):
+    """Bitwise equal results (NaN equals NaN)."""
+    for (name, a), (_, b) in zip(got.arrays(), due.arrays(), strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=f"{what} {name}")
+
+
+def assert_close(got, due, what=""):
+    """Equal up to rounding: the last digits of the largest element of an array."""
+    for (name, a), (_, b) in zip(got.arrays(), due.arrays(), strict=True):
+        if a.dtype.kind == "i":
+            np.testing.assert_array_equal(a, b, err_msg=f"{what} {name}")
+            continue
+        rtol = 1e-12 if a.dtype == np.float64 else 2e-5
+        finite = np.abs(b[np.isfinite(b)])
+        atol = rtol * finite.max() if finite.size else 0
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=f"{what} {name}")
