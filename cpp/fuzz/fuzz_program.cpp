@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "fuzz/fuzz.h"
+#include "fuzz/mutate.h"
 
 namespace {
 
@@ -122,4 +123,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   return 0;
+}
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned int seed) {
+  return mutate::mutate(data, size, max_size, seed);
 }

@@ -100,13 +100,13 @@ def _broken_op(program, op, spec):
     if op.args:
         operand = next(iter(op.args.values()))
         yield "unknown argument", replace(op, args={**op.args, "magic": operand})
-    access = {arg["name"]: arg for arg in spec["args"]}
+    known = {name: (access, optional) for name, access, _, optional in spec["args"]}
     for name, operand in op.args.items():
-        due = access.get(name) or access[name.rstrip("0123456789") + "*"]
-        if not due["optional"] and not due["name"].endswith("*"):
+        access, optional = known.get(name) or known[name.rstrip("0123456789") + "*"]
+        if not optional and name in known:
             left = {n: o for n, o in op.args.items() if n != name}
             yield f"no {name}", replace(op, args=left)
-        for what, other in _broken_operand(program, operand, due["access"]):
+        for what, other in _broken_operand(program, operand, access):
             yield f"{name} {what}", replace(op, args={**op.args, name: other})
     yield from _broken_attrs(program, op)
 

@@ -7,24 +7,26 @@ from nengo_dl.plan.program import to_bytes
 
 _engine = pytest.importorskip("nengo_dl._engine", reason="the engine is not built")
 
-ISAS = ("baseline", "avx2", "avx512")
-
-
-def available_isas():
-    """The instruction sets that this processor has."""
-    before, found = _engine.isa(), []
-    for name in ISAS:
-        try:
-            _engine.set_isa(name)
-        except ValueError:
-            continue
-        found.append(name)
-    _engine.set_isa(before)
-    return found
-
 
 def compile_case(case):
     return _engine.Compiled(to_bytes(case.program))
+
+
+class Functions:
+    """A table of callbacks that lives as long as a ``with`` block."""
+
+    def __init__(self, functions):
+        self.functions = functions
+        self.handle = -1
+
+    def __enter__(self):
+        if self.functions:
+            self.handle = _engine.add_callbacks(self.functions)
+        return self.handle
+
+    def __exit__(self, *_):
+        if self.functions:
+            _engine.remove_callbacks(self.handle)
 
 
 def run_engine(case, splits=(), threads=1, compiled=None):
@@ -32,19 +34,14 @@ def run_engine(case, splits=(), threads=1, compiled=None):
     compiled = compile_case(case) if compiled is None else compiled
 
     def runner(program, inputs, params, state, istate, first_step, n_steps, batch, callbacks):
-        keep_last = [False] * len(program.outputs)
-        return compiled.run(
-            inputs=inputs,
-            params=params,
-            state=state,
-            istate=istate,
-            first_step=first_step,
-            n_steps=n_steps,
-            batch=batch,
-            callbacks=callbacks or None,
-            keep_last=keep_last,
-            threads=threads,
-        )
+        keep = [False] * len(program.outputs)
+        args = (inputs, params, state, istate, first_step, n_steps, batch, keep)
+        with Functions(callbacks) as handle:
+            outputs, steps, error = compiled.run(*args, callbacks=handle, threads=threads)
+        if error is not None:
+            raise error
+        assert steps == n_steps
+        return outputs
 
     return run_case(case, runner, splits)
 

@@ -1,5 +1,7 @@
 // Mutations that know the grammar of a program (docs/PROGRAM.md, "Bytes"), so that most of them still parse: a number
 // is changed, an array gets shorter or longer, an item of a list is dropped or doubled.
+#pragma once
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,7 +12,7 @@
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
-namespace {
+namespace mutate {
 
 struct Leaf {  // an integer, a float, an array or a list: where its tag is, and where its items begin and end
   char tag;
@@ -73,7 +75,7 @@ class Parser {
 
 using Random = std::minstd_rand;
 
-int64_t number(Random& random, int64_t old) {
+inline int64_t number(Random& random, int64_t old) {
   static constexpr int64_t special[] = {0,       1,         -1,         2,         INT64_MAX, INT64_MIN, INT64_MAX / 2,
                                         1 << 20, 1LL << 40, 1LL << 62, INT32_MAX, INT32_MIN, UINT32_MAX};
   switch (random() % 6) {
@@ -86,12 +88,12 @@ int64_t number(Random& random, int64_t old) {
   }
 }
 
-double real(Random& random, double old) {
+inline double real(Random& random, double old) {
   static const double special[] = {0, -0.0, 1, -1, 1e-300, 1e300, INFINITY, -INFINITY, NAN, 0.001};
   return random() % 3 ? special[random() % 10] : old * (1 + random() % 4) - 1;
 }
 
-void change(uint8_t* at, char tag, Random& random) {
+inline void change(uint8_t* at, char tag, Random& random) {
   if (tag == 'i' || tag == 'I') {
     int64_t v;
     std::memcpy(&v, at, 8);
@@ -106,7 +108,7 @@ void change(uint8_t* at, char tag, Random& random) {
 }
 
 // Doubles or drops item `i`; returns the new size, 0 if it does not fit.
-size_t resize(uint8_t* data, size_t size, size_t max_size, const Leaf& leaf, size_t i, bool twice) {
+inline size_t resize(uint8_t* data, size_t size, size_t max_size, const Leaf& leaf, size_t i, bool twice) {
   const size_t from = leaf.items[i], to = leaf.items[i + 1], length = to - from;
   if (twice && size + length > max_size) return 0;
   if (twice) std::memmove(data + to + length, data + to, size - to), std::memcpy(data + to, data + from, length);
@@ -116,9 +118,7 @@ size_t resize(uint8_t* data, size_t size, size_t max_size, const Leaf& leaf, siz
   return twice ? size + length : size - length;
 }
 
-}  // namespace
-
-extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned int seed) {
+inline size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned int seed) {
   Random random(seed);
   std::vector<Leaf> leaves;
   const uint32_t choice = random() % 8;
@@ -143,3 +143,5 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max
   const size_t changed = resize(data, size, max_size, leaf, i, random() % 2);
   return changed ? changed : LLVMFuzzerMutate(data, size, max_size);
 }
+
+}  // namespace mutate
