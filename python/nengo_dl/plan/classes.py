@@ -1,0 +1,82 @@
+"""Where each variable lives: decided from what the operators do with it."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from .ir import NO_OLD_VALUE
+
+# Updated signals up to this size keep one row per step of a window, so that their readers
+# need not run in the same loop. Above it (weight matrices) the rows would not fit in cache.
+CARRIED_LIMIT = 4096
+
+
+def accesses(ops):
+    """Map each variable to its ``(op index, argument, Ref)``, in op order."""
+    table = defaultdict(list)
+    for i, op in enumerate(ops):
+        for arg, ref in op.args.items():
+            table[ref.var].append((i, arg, ref))
+    return table
+
+
+def covers(refs, size):
+    """Whether the references name every element of a variable of this size."""
+    if any(r.full for r in refs):
+        return True
+    if sum(r.size for r in refs) < size:
+        return False
+    seen = np.zeros(size, dtype=bool)
+    for r in refs:
+        seen[r.elements] = True
+    return bool(seen.all())
+
+
+def classify(ops):
+    """Storage class per variable.
+
+    Returns
+    -------
+    dict
+        ``param`` (never written), ``learned`` (only incremented), ``temp`` (set anew in
+        every step), ``carried`` (updated, with a row per step), ``state`` (changed in place
+        by one op alone), ``tied`` (in place, seen by several ops, which must loop together).
+    """
+    return {var: _classify(var, uses, ops) for var, uses in accesses(ops).items()}
+
+
+def _classify(var, uses, ops):
+    by = defaultdict(list)
+    for i, arg, ref in uses:
+        by[ref.access].append((i, arg, ref))
+    written = {a for a in ("write", "advance", "inc", "update") if by[a]}
+    if not written:
+        return "learned" if var.per_item else "param"
+    in_place = "tied" if len({i for i, _, _ in uses}) > 1 else "state"
+    # Python increments what it is given, so the value must lie still
+    if any(ops[i].kind == "callback" for i, _, _ in by["inc"]):
+        return in_place
+    if written == {"inc"}:
+        return "learned"
+    if written <= {"write", "inc"}:
+        return "temp" if covers([r for _, _, r in by["write"]], var.size) else in_place
+    if len(written) > 1 or not covers(
+        [r for a in written for _, _, r in by[a]], var.size
+    ):
+        return in_place
+    (access,) = written
+    changers = {i for i, _, _ in by[access]}
+    readers = {i for a in ("read", "final") for i, _, _ in by[a]}
+    old_needed = any((ops[i].kind, arg) not in NO_OLD_VALUE for i, arg, _ in by[access])
+    if not readers:
+        return in_place
+    if access == "update" and changers & readers:
+        return "carried"  # reads the old value while it writes the new one
+    if old_needed or access == "update":
+        return "carried" if var.size <= CARRIED_LIMIT else in_place
+    return "temp"
+
+
+def is_tied(kind):
+    """Whether all ops that touch a variable of this class must share a loop."""
+    return kind in ("tied", "learned")

@@ -1,0 +1,124 @@
+"""Fusions: fewer ops that do the same work."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .classes import accesses, classify, is_tied
+from .graph import Graph, layers
+from .simplify import alias_copies, set_first, substitute
+
+
+def fuse(ops, chain_of, check):
+    """Run all fusions.
+
+    Parameters
+    ----------
+    ops : list of IrOp
+    chain_of : callable
+        From ops to the order of the callbacks among them.
+    check : callable
+        Called with the ops after each pass.
+
+    Returns
+    -------
+    ops : list of IrOp
+    notes : list of str
+    """
+    notes = []
+    for label, single in (
+        ("resets fused into the first increment", fuse_resets),
+        ("copies replaced by their source", alias_sources),
+        ("biases fused into products", fuse_bias),
+    ):
+        before = len(ops)
+        ops = single(ops, chain_of)
+        check(ops)
+        if len(ops) != before:
+            notes.append(f"{before - len(ops)} {label}")
+    return ops, notes
+
+
+def _layers(ops, chain_of):
+    return layers(Graph(ops, classify(ops), chain_of(ops)))
+
+
+def fuse_resets(ops, chain_of):
+    """Zero, then increment: the first increment sets. Which one must not drag others along.
+
+    The setter runs before all other increments of its target, so it is the one in the
+    earliest layer: one inside a loop would pull the others into the loop.
+    """
+    layer = _layers(ops, chain_of)
+    return set_first(ops, lambda i: (layer[i], i))
+
+
+def alias_sources(ops, chain_of):
+    """Readers of a plain copy read its source, unless that would tie them into a loop."""
+    classes = classify(ops)
+    return alias_copies(ops, lambda src: not is_tied(classes[src.var]))
+
+
+def fuse_bias(ops, chain_of):
+    """A copy that only sets the target of a product becomes the product's bias."""
+    layer = _layers(ops, chain_of)
+    table = accesses(ops)
+    changed, dropped = {}, set()
+    for i, op in enumerate(ops):
+        if op.kind != "copy" or op.args["dst"].access != "write":
+            continue
+        src, dst = op.args["src"], op.args["dst"]
+        if src.index is not None or dst.index is not None or not dst.full:
+            continue
+        uses = table[dst.var]
+        incs = [
+            (layer[k], ops[k].kind != "dense", k)
+            for k, _, r in uses
+            if r.access == "inc"
+        ]
+        if len([r for _, _, r in uses if r.access == "write"]) != 1 or not incs:
+            continue
+        _, not_dense, k = min(incs)
+        target = ops[k].args.get("Y")
+        if not_dense or k in changed or "bias" in ops[k].args or not target.full:
+            continue
+        bias, y = src.as_vector(), target.as_vector()
+        if bias is None or y is None or dst.as_vector() is None:
+            continue
+        if dst.flat[2] != y.flat[2] or bias.shape != y.shape:
+            continue
+        changed[k] = ops[k].with_args(Y=replace(target, access="write"), bias=bias)
+        dropped.add(i)
+    return [changed.get(i, op) for i, op in enumerate(ops) if i not in dropped]
+
+
+def store_by_columns(ops):
+    """Constant matrices of products are stored column by column.
+
+    A spike then adds one contiguous row, and a product with few columns runs along the output.
+    """
+    new = {}
+    for var, uses in accesses(ops).items():
+        shapes = {r.shape for i, arg, r in uses if (ops[i].kind, arg) == ("dense", "A")}
+        if len(shapes) != 1 or var.per_item:
+            continue
+        (shape,) = shapes
+        if shape[0] < 8 or shape[1] < 2 or shape[0] * shape[1] != var.size:
+            continue
+        plain = (shape[1], 1)
+        fits = all(
+            r.shape == shape
+            and r.strides == plain
+            and r.access in ("read", "final")
+            and ((ops[i].kind, arg) == ("dense", "A") or ops[i].kind == "output")
+            for i, arg, r in uses
+        )
+        if fits:
+            initial = np.ascontiguousarray(var.initial.reshape(shape).T).ravel()
+            parts = ((var, 0),)
+            new[var] = replace(var, initial=initial, rows=shape[0], parts=parts)
+
+    def change(ref):
+        return replace(ref, var=new[ref.var], strides=(1, ref.shape[0]))
+
+    return [substitute(op, change, new) for op in ops]

@@ -1,0 +1,161 @@
+"""Dependencies between ops, cycles through time, and the layers of regions.
+
+Edges *within a step* follow Nengo: set, increment, read, update. Edges *through time* lead
+from an update to whoever reads the value on the next step. Ops on a common cycle of both
+kinds must run step by step together.
+"""
+
+import numpy as np
+from nengo.exceptions import BuildError
+
+from .classes import accesses, is_tied
+from .ir import PHASE
+
+
+def overlapping(first, second):
+    """Pairs ``(i, j)`` of references of two lists that share elements."""
+    if not first or not second:
+        return
+    a = np.array([r.span for r in first])
+    b = np.array([r.span for r in second])
+    meet = (a[:, None, 0] < b[None, :, 1]) & (b[None, :, 0] < a[:, None, 1])
+    for i, j in zip(*np.nonzero(meet)):
+        if first[i].overlaps(second[j]):
+            yield i, j
+
+
+class Graph:
+    """Edges between ops, by index.
+
+    Attributes
+    ----------
+    same : list of set
+        Ops that must run later within a step.
+    delayed : list of set
+        Ops that see, on the next step, what this op did.
+    ties : list of set
+        Ops that share a value held in place.
+    """
+
+    def __init__(self, ops, classes, chain=()):
+        self.ops = ops
+        self.same = [set() for _ in ops]
+        self.delayed = [set() for _ in ops]
+        self.ties = [set() for _ in ops]
+        for var, uses in accesses(ops).items():
+            self._connect(classes[var], uses)
+        for i, j in zip(chain, chain[1:]):
+            self.same[i].add(j)
+
+    def _connect(self, kind, uses):
+        if kind == "param" or len(uses) == 1:
+            return
+        groups = [[] for _ in range(5)]
+        for i, _, ref in uses:
+            groups[PHASE[ref.access]].append((i, ref))
+        if not any(groups[p] for p in (0, 1, 3)):
+            return  # only read: tables that the simulator fills per item
+        for p in range(5):
+            for q in range(p + 1, 5):
+                if (p, q) == (2, 4):
+                    continue
+                # a carried variable has one row for the old value and one for the new
+                if kind == "carried" and (p, q) == (2, 3):
+                    continue
+                self._link(self.same, groups[p], groups[q])
+        self._link(self.delayed, groups[3], groups[2], loops=True)
+        if is_tied(kind):
+            members = sorted({i for i, _, _ in uses})
+            for i, j in zip(members, members[1:] + members[:1]):
+                self.ties[i].add(j)
+
+    @staticmethod
+    def _link(edges, first, second, loops=False):
+        for a, b in overlapping([r for _, r in first], [r for _, r in second]):
+            i, j = first[a][0], second[b][0]
+            if i != j or loops:
+                edges[i].add(j)
+
+    def successors(self, i):
+        """All ops that depend on op i, now or on the next step, or are tied to it."""
+        return self.same[i] | self.delayed[i] | self.ties[i]
+
+
+def components(count, successors):
+    """Strongly connected components, in topological order (Tarjan, without recursion)."""
+    index, low, on_stack = [0] * count, [0] * count, [False] * count
+    stack, result, counter = [], [], 0
+    for root in range(count):
+        if index[root]:
+            continue
+        counter += 1
+        index[root] = low[root] = counter
+        stack.append(root)
+        on_stack[root] = True
+        work = [(root, iter(sorted(successors(root))))]
+        while work:
+            node, rest = work[-1]
+            for child in rest:
+                if not index[child]:
+                    counter += 1
+                    index[child] = low[child] = counter
+                    stack.append(child)
+                    on_stack[child] = True
+                    work.append((child, iter(sorted(successors(child)))))
+                    break
+                if on_stack[child]:
+                    low[node] = min(low[node], index[child])
+            else:
+                work.pop()
+                if work:
+                    parent = work[-1][0]
+                    low[parent] = min(low[parent], low[node])
+                if low[node] == index[node]:
+                    members = []
+                    while True:
+                        member = stack.pop()
+                        on_stack[member] = False
+                        members.append(member)
+                        if member == node:
+                            break
+                    result.append(sorted(members))
+    return result[::-1]
+
+
+def layers(graph):
+    """Layer of every op: even layers are sequences, odd ones loops.
+
+    Returns
+    -------
+    list of int
+    """
+    ops = graph.ops
+    comps = components(len(ops), graph.successors)
+    comp_of = {i: c for c, members in enumerate(comps) for i in members}
+    loop = [len(m) > 1 or m[0] in graph.successors(m[0]) for m in comps]
+    layer = [1 if is_loop else 0 for is_loop in loop]
+    for c, members in enumerate(comps):
+        for i in members:
+            for j in graph.successors(i):
+                d = comp_of[j]
+                if d == c:
+                    continue
+                # an output has no successors: it may as well run inside its writer's loop
+                free = ops[j].kind == "output" and not loop[d]
+                if loop[d]:
+                    step = 2 if loop[c] or layer[c] % 2 else 1
+                else:
+                    step = 0 if free or not layer[c] % 2 else 1
+                layer[d] = max(layer[d], layer[c] + step)
+    return [layer[comp_of[i]] for i in range(len(ops))]
+
+
+def check_acyclic(graph):
+    """Raise if ops of one step depend on each other in a circle."""
+    for members in components(len(graph.ops), lambda i: graph.same[i]):
+        if len(members) > 1 or members[0] in graph.same[members[0]]:
+            names = ", ".join(graph.ops[i].name for i in members[:5])
+            raise BuildError(
+                f"These operators depend on each other within one step: {names}. Usually a "
+                "circle of connections has no synapse; set a synapse on one of them (0 is enough)."
+            )

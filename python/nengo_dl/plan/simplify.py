@@ -1,0 +1,252 @@
+"""Simplifications: passes from a list of ops to an equal, shorter list.
+
+They use only what can never change: values of parameters that are neither written nor
+trainable. Results stay equal to the last bit.
+"""
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+
+from .classes import accesses
+from .ir import SETTABLE, Var, is_const, values, written_vars
+
+# an identity matrix or a zero is looked for in arrays up to this size
+_LOOK_LIMIT = 1 << 22
+
+
+def _constant(ref, written):
+    """Values of a reference if they can never change, else None."""
+    if not is_const(ref.var, written) or ref.size > _LOOK_LIMIT:
+        return None
+    return values(ref)
+
+
+def remove_zero_incs(ops):
+    """Drop increments by zero."""
+    written = written_vars(ops)
+
+    def is_zero(ref):
+        value = _constant(ref, written)
+        return value is not None and not np.any(value)
+
+    def keep(op):
+        sources = {"copy": ["src"], "elementwise": ["A", "X"], "dense": ["A", "X"]}.get(
+            op.kind
+        )
+        if sources is None or next(op.refs("inc"), None) is None:
+            return True
+        return not any(is_zero(op.args[name]) for name in sources)
+
+    return [op for op in ops if keep(op)]
+
+
+def remove_identity_muls(ops):
+    """Products with one, or with the identity matrix, become copies."""
+    written = written_vars(ops)
+    return [_as_copy(op, written) or op for op in ops]
+
+
+def _as_copy(op, written):
+    if op.kind == "elementwise":
+        for factor, other in (("A", "X"), ("X", "A")):
+            value = _constant(op.args[factor], written)
+            if value is not None and np.all(value == 1):
+                return replace(
+                    op, kind="copy", args={"src": op.args[other], "dst": op.args["Y"]}
+                )
+    elif op.kind == "dense" and "bias" not in op.args:
+        a = op.args["A"]
+        square = a.shape[0] == a.shape[1]
+        value = _constant(a, written) if square else None
+        if value is not None and np.array_equal(value, np.eye(len(value))):
+            return replace(
+                op, kind="copy", args={"src": op.args["X"], "dst": op.args["Y"]}
+            )
+    return None
+
+
+def remove_unmodified_resets(ops):
+    """A signal that is only ever reset is a constant."""
+    new = {}
+    for var, uses in accesses(ops).items():
+        writes = [(i, r) for i, _, r in uses if r.access not in ("read", "final")]
+        if len(writes) == 1 and ops[writes[0][0]].kind == "fill" and writes[0][1].full:
+            value = ops[writes[0][0]].attrs["value"]
+            new[var] = Var(var.name, var.size, np.full(var.size, value))
+    if not new:
+        return ops
+    kept = [op for op in ops if not (op.kind == "fill" and op.args["dst"].var in new)]
+    return [substitute(op, lambda r: replace(r, var=new[r.var]), new) for op in kept]
+
+
+def remove_constant_copies(ops):
+    """Reads of a plain copy of a parameter go to the parameter."""
+    written = written_vars(ops)
+    return alias_copies(ops, lambda src: src.var not in written)
+
+
+def alias_copies(ops, allowed):
+    """Let readers of a plain copy read the original, where ``allowed(source Ref)``."""
+    table = accesses(ops)
+    target, dropped = {}, set()
+    for i, op in enumerate(ops):
+        if op.kind != "copy":
+            continue
+        src, dst = op.args["src"], op.args["dst"]
+        if (
+            dst.access != "write"
+            or not dst.full
+            or dst.index is not None
+            or src.index is not None
+        ):
+            continue
+        line = _as_line(src, dst)
+        others = [r for k, _, r in table[dst.var] if k != i]
+        if line is None or any(r.access not in ("read", "final") for r in others):
+            continue
+        if any(r.index is not None for r in others) or not allowed(src):
+            continue
+        target[dst.var] = (src.var, *line)
+        dropped.add(i)
+    if not target:
+        return ops
+
+    def moved(ref):
+        # a chain of copies: follow it to its beginning
+        while ref.var in target:
+            var, offset, step = target[ref.var]
+            strides = tuple(s * step for s in ref.strides)
+            ref = replace(
+                ref, var=var, offset=offset + ref.offset * step, strides=strides
+            )
+            # what the copy held at the end of the step is what its source held before updates
+            ref = replace(ref, access="read")
+        return ref
+
+    return [
+        substitute(op, moved, target) for i, op in enumerate(ops) if i not in dropped
+    ]
+
+
+def _as_line(src, dst):
+    """``(offset, step)``: element e of the target's variable is source element offset + e*step."""
+    if src.flat is None or dst.flat is None:
+        return None
+    offset, _, step = src.flat
+    start, _, stride = dst.flat
+    # readers get plain steps only: kernels are fastest on contiguous signals
+    if stride not in (1, -1) or (step * stride != 1 and dst.size > 1):
+        return None
+    return offset - start * stride * step, step * stride
+
+
+def substitute(op, change, affected):
+    """Apply ``change`` to the references to some variables."""
+    new = {arg: change(r) if r.var in affected else r for arg, r in op.args.items()}
+    return replace(op, args=new) if any(new[a] is not op.args[a] for a in new) else op
+
+
+def remove_dead_code(ops):
+    """Drop ops whose results nobody sees.
+
+    Outputs, callbacks and whatever changes learned parameters count as seen.
+    """
+    writers = defaultdict(list)
+    written = defaultdict(set)
+    for i, op in enumerate(ops):
+        for _, ref in op.refs("write", "advance", "inc", "update"):
+            writers[ref.var].append(i)
+            written[ref.var].add(ref.access)
+    live = {i for i, op in enumerate(ops) if op.kind in ("output", "callback")}
+    live |= {i for var, how in written.items() if how == {"inc"} for i in writers[var]}
+    work, seen = list(live), set()
+    while work:
+        for _, ref in ops[work.pop()].refs():
+            if ref.var in seen:
+                continue
+            seen.add(ref.var)
+            fresh = [i for i in writers[ref.var] if i not in live]
+            live.update(fresh)
+            work.extend(fresh)
+    return [op for i, op in enumerate(ops) if i in live]
+
+
+def remove_reset_incs(ops):
+    """Zero, then increments that tile the whole signal: let them set it instead.
+
+    Ties between candidates go to the op that comes first in the model.
+    """
+    return set_first(ops, lambda i: i)
+
+
+def set_first(ops, order):
+    """Turn increments after a zero fill into sets, preferring small ``order(op index)``."""
+    dropped, setters = set(), set()
+    for var, uses in accesses(ops).items():
+        writes = [
+            (i, r) for i, _, r in uses if r.access in ("write", "advance", "update")
+        ]
+        if (
+            len(writes) != 1
+            or ops[writes[0][0]].kind != "fill"
+            or not writes[0][1].full
+        ):
+            continue
+        if ops[writes[0][0]].attrs["value"] != 0:
+            continue
+        chosen = _tiles(
+            var, sorted((order(i), i, r) for i, _, r in uses if _settable(ops[i], r))
+        )
+        if chosen:
+            dropped.add(writes[0][0])
+            setters |= chosen
+    if not dropped:
+        return ops
+    result = []
+    for i, op in enumerate(ops):
+        if i in setters:
+            arg = SETTABLE[op.kind]
+            op = op.with_args(**{arg: replace(op.args[arg], access="write")})
+        if i not in dropped:
+            result.append(op)
+    return result
+
+
+def _settable(op, ref):
+    if ref.access != "inc" or op.args.get(SETTABLE.get(op.kind)) is not ref:
+        return False
+    return ref.solid or len(np.unique(ref.elements)) == ref.elements.size
+
+
+def _tiles(var, candidates):
+    """Ops whose targets cover the variable exactly once; empty if there are none."""
+    if candidates and candidates[0][2].full:
+        return {candidates[0][1]}
+    free = np.ones(var.size, dtype=bool)
+    chosen = set()
+    for _, i, ref in candidates:
+        if free[ref.elements].all():
+            free[ref.elements] = False
+            chosen.add(i)
+    return chosen if not free.any() else set()
+
+
+default_simplifications = (
+    remove_unmodified_resets,
+    remove_zero_incs,
+    remove_identity_muls,
+    remove_constant_copies,
+    remove_dead_code,
+)
+
+
+def simplify(ops, passes):
+    """Apply passes again and again until none of them changes anything."""
+    while True:
+        before = ops
+        for single in passes:
+            ops = list(single(ops))
+        if len(ops) == len(before) and all(a is b for a, b in zip(ops, before)):
+            return ops

@@ -1,0 +1,272 @@
+"""The verifier: what must hold for ops between passes, and for a finished program."""
+
+from collections import defaultdict
+
+import numpy as np
+from nengo.exceptions import BuildError
+
+from .classes import accesses, covers
+from .graph import overlapping
+from .ir import SETTABLE
+from .program import RNG_WORDS, ProgramError
+
+# arguments that ops write, by kind; `SETTABLE` targets and updates of neurons come on top
+_WRITES = {
+    "time": {"time": "write", "step": "write"},
+    "input": {"dst": "write"},
+    "fill": {"dst": "write"},
+    "lowpass": {"y": "update"},
+    "filter": {"y": "write", "X": "update"},
+    "triangle": {"y": "write", "Y": "update", "X": "update", "Xi": "update"},
+    "pes": {"delta": "update"},
+    "rls": {"delta": "update", "inv_gamma": "update"},
+    "bcm": {"delta": "update"},
+    "oja": {"delta": "update"},
+    "voja": {"delta": "update"},
+}
+
+
+def access_of(op, arg):
+    """Access of a program op's argument: ``read``, ``write``, ``inc`` or ``update``."""
+    if SETTABLE.get(op.kind) == arg:
+        return "write" if op.attrs["set"] else "inc"
+    if op.kind == "neurons":
+        return {"J": "read", "out": "write"}.get(arg, "update")
+    if op.kind == "callback":
+        return {"out": "write", "sta": "update"}.get(arg[:3], "read")
+    return _WRITES.get(op.kind, {}).get(arg, "read")
+
+
+def verify_ops(ops):
+    """Check a list of `.IrOp`: ranges, single writers, and a value for all that is read."""
+    for op in ops:
+        for arg, ref in op.refs():
+            lo, hi = ref.span
+            if lo < 0 or hi > ref.var.size:
+                raise BuildError(
+                    f"planner: {op.kind} {op.name}: {arg} names elements {lo}..{hi} "
+                    f"of {ref.var.name}, which has {ref.var.size}"
+                )
+    for var, uses in accesses(ops).items():
+        for accesses_, verb in (
+            (("write", "advance"), "set"),
+            (("update",), "updated"),
+        ):
+            refs = [r for _, _, r in uses if r.access in accesses_]
+            for i, j in overlapping(refs, refs):
+                if i < j:
+                    raise BuildError(
+                        f"Signal {var.name} is {verb} by two operators in one step"
+                    )
+        written = [r for _, _, r in uses if r.access not in ("read", "final")]
+        if var.initial is None and not covers(written, var.size):
+            raise BuildError(f"planner: {var.name} is read but has no value")
+
+
+def verify_program(program):
+    """Check a `.Program` against the rules of docs/PROGRAM.md.
+
+    Raises
+    ------
+    ProgramError
+    """
+    _Checker(program).run()
+
+
+class _Checker:
+    def __init__(self, program):
+        self.program = program
+        self.spans = {}
+
+    def run(self):
+        self._buffers()
+        where = defaultdict(
+            list
+        )  # buffer -> (region, op position, op, arg, operand, access)
+        for r, region in enumerate(self.program.regions):
+            for p, op in enumerate(region.ops):
+                self._op(op)
+                for arg, operand in op.args.items():
+                    where[operand.buffer].append(
+                        (r, p, op, arg, operand, access_of(op, arg))
+                    )
+        for index, uses in where.items():
+            self._order(self.program.buffers[index], uses)
+
+    def _buffers(self):
+        taken = np.zeros(self.program.state_size, dtype=bool)
+        for buffer in self.program.buffers:
+            if buffer.kind in ("param", "learned"):
+                param = self.program.params[buffer.param]
+                if param.size != buffer.size or param.learned != (
+                    buffer.kind == "learned"
+                ):
+                    raise ProgramError(
+                        f"buffer {buffer.name} does not fit its parameter"
+                    )
+            elif buffer.kind in ("state", "carried"):
+                part = slice(buffer.state_offset, buffer.state_offset + buffer.size)
+                if taken[part].any() or part.stop > taken.size:
+                    raise ProgramError(
+                        f"buffer {buffer.name} overlaps another in the state"
+                    )
+                taken[part] = True
+        if not taken.all():
+            raise ProgramError("the state has elements that belong to no buffer")
+
+    def _op(self, op):
+        for arg, operand in op.args.items():
+            buffer = self.program.buffers[operand.buffer]
+            access = access_of(op, arg)
+            if len(operand.offsets) != op.blocks or len(operand.shape) != len(
+                operand.strides
+            ):
+                self._fail(op, arg, "its operand is malformed")
+            if operand.shift and buffer.kind != "carried":
+                self._fail(op, arg, f"shift in a {buffer.kind} buffer")
+            if access != "read":
+                if buffer.kind == "param":
+                    self._fail(op, arg, "a parameter is written")
+                if buffer.kind == "carried" and not operand.shift:
+                    self._fail(op, arg, "the old row of a carried buffer is written")
+                if access == "update" and buffer.kind in ("window", "local"):
+                    self._fail(op, arg, "no old value in a window")
+            for elements in self._elements(op, arg, operand):
+                if elements.size and (
+                    elements.min() < 0 or elements.max() >= buffer.size
+                ):
+                    self._fail(op, arg, f"elements outside of {buffer.name}")
+            if access != "read":
+                self._no_overlap(op, arg, operand)
+        for name in ("rng",):
+            if (
+                name in op.attrs
+                and op.attrs[name] + RNG_WORDS > self.program.istate_size
+            ):
+                self._fail(op, name, "random generator outside of the integer state")
+
+    @staticmethod
+    def _fail(op, arg, why):
+        raise ProgramError(f"{op.kind} {op.name}, {arg}: {why}")
+
+    def _elements(self, op, arg, operand):
+        base = np.zeros((), dtype=np.int64)
+        for n, s in zip(operand.shape, operand.strides):
+            base = base[..., None] + np.arange(n, dtype=np.int64) * s
+        base = base.ravel()
+        index = op.attrs.get(f"{arg}_index")
+        if index is not None:
+            base = base[np.asarray(index, dtype=np.int64)]
+        for offset in operand.offsets:
+            yield base + offset
+
+    def _no_overlap(self, op, arg, operand):
+        repeats = (
+            op.attrs.get(f"{arg}_index") is not None and access_of(op, arg) == "inc"
+        )
+        parts = list(self._elements(op, arg, operand))
+        if repeats:
+            parts = [np.unique(p) for p in parts]
+        joined = np.concatenate(parts)
+        if len(np.unique(joined)) != joined.size:
+            self._fail(op, arg, "its blocks overlap in what they write")
+
+    def _order(self, buffer, uses):
+        kind = buffer.kind
+        if kind == "param":
+            return
+        if kind == "local" and (
+            len({u[0] for u in uses}) > 1
+            or self.program.regions[uses[0][0]].kind != "loop"
+        ):
+            raise ProgramError(
+                f"local buffer {buffer.name} is used outside of one loop"
+            )
+        writes = [u for u in uses if u[5] != "read"]
+        reads = [u for u in uses if u[5] == "read"]
+        if kind == "carried":
+            self._carried(buffer, writes, reads)
+        elif kind in ("window", "local"):
+            self._fresh(buffer, uses)
+        else:
+            ops = {(u[0], u[1]) for u in uses}
+            loops = {u[0] for u in uses}
+            tied = len(loops) == 1 and self.program.regions[min(loops)].kind == "loop"
+            if writes and len(ops) > 1 and not tied:
+                self._separate(buffer, uses)
+
+    def _separate(self, buffer, uses):
+        """In-place values outside of one loop: no element may be seen by two ops."""
+        owner = np.full(buffer.size, -1)
+        changed = np.zeros(buffer.size, dtype=bool)
+        for write_pass in (True, False):
+            for r, p, op, arg, operand, access in uses:
+                if (access != "read") != write_pass:
+                    continue
+                for elements in self._elements(op, arg, operand):
+                    me = r * (1 << 32) + p
+                    if not write_pass:
+                        elements = elements[changed[elements]]
+                    if np.any((owner[elements] != -1) & (owner[elements] != me)):
+                        self._maybe_tied(buffer, op, arg, r, owner[elements])
+                    if write_pass:
+                        owner[elements] = me
+                        changed[elements] = True
+
+    def _maybe_tied(self, buffer, op, arg, region, owners):
+        same = all(o == -1 or int(o) >> 32 == region for o in owners)
+        if not (same and self.program.regions[region].kind == "loop"):
+            self._fail(
+                op,
+                arg,
+                f"{buffer.name} is changed in place by another op, in no common loop",
+            )
+
+    def _fresh(self, buffer, uses):
+        """Values set anew in every step: written before incremented before read."""
+        state = np.zeros(buffer.size, dtype=np.int8)  # 0 nothing, 1 written, 2 read
+        for _, _, op, arg, operand, access in sorted(
+            uses, key=lambda u: (u[0], u[1], u[5] != "read")
+        ):
+            for elements in self._elements(op, arg, operand):
+                if access == "write" and state[elements].any():
+                    self._fail(op, arg, f"{buffer.name} is written twice in a step")
+                if access == "inc" and (state[elements] != 1).any():
+                    self._fail(
+                        op,
+                        arg,
+                        f"{buffer.name} is incremented before it is set, or too late",
+                    )
+                if access == "read" and not state[elements].all():
+                    self._fail(op, arg, f"{buffer.name} is read before it is written")
+            for elements in self._elements(op, arg, operand):
+                state[elements] = 2 if access == "read" else 1
+
+    def _carried(self, buffer, writes, reads):
+        written = np.zeros(buffer.size, dtype=bool)
+        writer = np.zeros(buffer.size, dtype=np.int64)
+        for r, p, op, arg, operand, access in writes:
+            for elements in self._elements(op, arg, operand):
+                if access != "inc" and written[elements].any():
+                    self._fail(op, arg, f"{buffer.name} is written twice in a step")
+                written[elements] = True
+                writer[elements] = r * (1 << 32) + p
+        if not written.all():
+            raise ProgramError(
+                f"carried buffer {buffer.name} is not written in every step"
+            )
+        for r, p, op, arg, operand, _ in reads:
+            in_loop = self.program.regions[r].kind == "loop"
+            for elements in self._elements(op, arg, operand):
+                first = writer[elements]
+                late = (
+                    (first >> 32) > r
+                    if not operand.shift
+                    else first >= r * (1 << 32) + p
+                )
+                if not operand.shift and not in_loop:
+                    late = first >= r * (1 << 32) + p
+                if np.any(late):
+                    self._fail(
+                        op, arg, f"{buffer.name} is read before its window is written"
+                    )
