@@ -113,7 +113,10 @@ NDL_HD F64 select(I64 mask, F64 a, double b) { return mask ? a : splat(b); }
 NDL_HD F32 select(I32 mask, float a, float b) { return mask ? splat(a) : splat(b); }
 NDL_HD F64 select(I64 mask, double a, double b) { return mask ? splat(a) : splat(b); }
 
+// lane_bits: bit i is set if lane i of the mask is
 #if NDL_SIMD_BYTES == 64
+NDL_HD unsigned lane_bits(I32 m) { return _mm512_movepi32_mask((__m512i)m); }
+NDL_HD unsigned lane_bits(I64 m) { return _mm512_movepi64_mask((__m512i)m); }
 NDL_HD bool any(I32 m) { return _mm512_movepi32_mask((__m512i)m) != 0; }
 NDL_HD bool any(I64 m) { return _mm512_movepi64_mask((__m512i)m) != 0; }
 NDL_HD F32 floor(F32 x) { return (F32)_mm512_floor_ps((__m512)x); }
@@ -133,6 +136,8 @@ NDL_HD void store_part(double* p, F64 v, long n) {
   _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
 }
 #elif NDL_SIMD_BYTES == 32
+NDL_HD unsigned lane_bits(I32 m) { return _mm256_movemask_ps((__m256)m); }
+NDL_HD unsigned lane_bits(I64 m) { return _mm256_movemask_pd((__m256d)m); }
 NDL_HD bool any(I32 m) { return _mm256_movemask_ps((__m256)m) != 0; }
 NDL_HD bool any(I64 m) { return _mm256_movemask_pd((__m256d)m) != 0; }
 NDL_HD F32 floor(F32 x) { return (F32)_mm256_floor_ps((__m256)x); }
@@ -146,6 +151,13 @@ NDL_HD F64 load_part(const double* p, long n) { return (F64)_mm256_maskload_pd(p
 NDL_HD void store_part(float* p, F32 v, long n) { _mm256_maskstore_ps(p, (__m256i)part(0.f, n), (__m256)v); }
 NDL_HD void store_part(double* p, F64 v, long n) { _mm256_maskstore_pd(p, (__m256i)part(0., n), (__m256d)v); }
 #else
+#ifdef __SSE2__
+NDL_HD unsigned lane_bits(I32 m) { return _mm_movemask_ps((__m128)m); }
+NDL_HD unsigned lane_bits(I64 m) { return _mm_movemask_pd((__m128d)m); }
+#else
+NDL_HD unsigned lane_bits(I32 m) { return (m[0] & 1) | (m[1] & 2) | (m[2] & 4) | (m[3] & 8); }
+NDL_HD unsigned lane_bits(I64 m) { return (m[0] & 1) | (m[1] & 2); }
+#endif
 template <class I>
 NDL_HD bool any_lane(I m) {
   using U = uint64_t __attribute__((vector_size(16)));

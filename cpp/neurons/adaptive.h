@@ -45,15 +45,29 @@ struct AdaptiveLIF {
                                                "tau_n", "inc_n",   nullptr};
   static constexpr const char* states[] = {"voltage", "refractory_time", "adaptation", nullptr};
   static constexpr bool draws = false;
+  static constexpr int settled = LIF<T>::settled;
   LIF<T> base;
   Adaptation<T> adaptation;
 
   AdaptiveLIF(const double* p, double dt) : base(p, dt), adaptation(p[4], p[5], dt) {}
 
   template <class V>
-  NDL_HD void step(V J, V& out, V* s) const {
-    base.step(J - s[2], out, s);
+  NDL_HD auto open(V J, V* s, V& delta) const {
+    return base.open(J, s, delta);
+  }
+  template <class V>
+  NDL_HD V wake(V delta) const {
+    return base.wake(delta);
+  }
+  template <class V>
+  NDL_HD auto close(V J, V& out, V* s, V& change, V& current) const {
+    const auto fired = base.close(J - s[2], out, s, change, current);
     s[2] = adaptation.next(s[2], out);
+    return fired;
+  }
+  template <class V>
+  NDL_HD V settle(V voltage, V current) const {
+    return base.settle(voltage, current);
   }
 };
 

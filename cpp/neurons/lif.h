@@ -13,6 +13,7 @@ struct LIF {
   static constexpr const char* parameters[] = {"tau_rc", "tau_ref", "min_voltage", "amplitude", nullptr};
   static constexpr const char* states[] = {"voltage", "refractory_time", nullptr};
   static constexpr bool draws = false;
+  static constexpr int settled = 1;  // settle gives the refractory time
   T dt;           // s
   T tau_rc;       // s, membrane
   T tau_ref;      // s, refractory period
@@ -28,25 +29,39 @@ struct LIF {
         height(T(p[3] / step)),
         decay(expm1(-T(step) / T(p[0]))) {}
 
+  // The refractory time runs down; delta: how much of this step is left after it. True where it ends within this step.
   template <class V>
-  NDL_HD void step(V J, V& out, V* s) const {
-    V voltage = s[0], refractory = s[1] - dt;
-    const V left = dt - refractory;
-    const V delta = select(left < T(0), T(0), select(left > dt, dt, left));
-    V change = select(delta == dt, decay, T(0));
-    const auto waking = (delta != dt) & (delta != T(0));  // the refractory period ends within this step
-    if (any(waking)) change = select(waking, expm1(-delta / tau_rc), change);
-    voltage = voltage - (J - voltage) * change;
+  NDL_HD auto open(V, V* s, V& delta) const {
+    const V refractory = s[1] - dt, left = dt - refractory;
+    delta = select(left < T(0), T(0), select(left > dt, dt, left));
+    s[1] = refractory;
+    const auto waking = (delta != dt) & (delta != T(0));
+    delta = select(waking, delta, select(delta == dt, decay, T(0)));
+    return waking;
+  }
+
+  template <class V>
+  NDL_HD V wake(V delta) const {
+    return expm1(-delta / tau_rc);
+  }
+
+  // The voltage approaches the current; change: expm1 of -delta/tau_rc. True where a neuron fires.
+  template <class V>
+  NDL_HD auto close(V J, V& out, V* s, V& change, V& current) const {
+    const V voltage = s[0] - (J - s[0]) * change;
     const auto fired = voltage > T(1);
     out = select(fired, height, T(0));
-    V settled = select(voltage < min_voltage, min_voltage, voltage);
-    if (any(fired)) {
-      const V time = dt + tau_rc * log1p(-(voltage - T(1)) / (J - T(1)));  // from the step's start to the spike
-      settled = select(fired, T(0), settled);
-      refractory = select(fired, tau_ref + time, refractory);
-    }
-    s[0] = settled;
-    s[1] = refractory;
+    s[0] = select(fired, T(0), select(voltage < min_voltage, min_voltage, voltage));
+    change = voltage;
+    current = J;
+    return fired;
+  }
+
+  // The refractory time after a spike that came when the voltage passed 1.
+  template <class V>
+  NDL_HD V settle(V voltage, V current) const {
+    const V time = dt + tau_rc * log1p(-(voltage - T(1)) / (current - T(1)));
+    return tau_ref + time;
   }
 };
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/api.h"
 #include "kernels/neurons.h"
 
 namespace nengo_dl {
@@ -15,7 +16,7 @@ struct NeuronSpec {
   bool draws;                           // takes random numbers: needs the attribute `rng`
 };
 
-const std::vector<NeuronSpec>& neuron_specs();
+NDL_API const std::vector<NeuronSpec>& neuron_specs();
 const NeuronSpec* find_neuron_spec(const std::string& name);  // nullptr if there is none
 const NeuronKernel& find_neuron_kernel(const std::string& name);  // of the current instruction set; the name must exist
 
