@@ -35,11 +35,12 @@ struct RunResult {
   std::exception_ptr error;  // what a callback threw; state is that of `steps`
 };
 
-class Compiled {
+class NDL_API Compiled {
  public:
   explicit Compiled(std::string_view bytes);  // ProgramError
   ~Compiled();
   const Program& program() const;
+  // std::invalid_argument if arguments are missing; what they point to must have the sizes above.
   RunResult run(const RunArgs<float>& args) const;   // std::logic_error if the program is of the other dtype
   RunResult run(const RunArgs<double>& args) const;  // safe to call from several threads at once
 
@@ -49,12 +50,13 @@ class Compiled {
 };
 
 // Instruction sets: "baseline", "avx2", "avx512". NENGO_DL_ISA in the environment forces one.
-std::string isa();
-void set_isa(const std::string& name);  // for tests; std::invalid_argument lists what this processor has
+NDL_API std::string isa();
+NDL_API void set_isa(const std::string& name);  // for programs compiled later; std::invalid_argument lists what there is
+NDL_API std::vector<std::string> isas();  // what this processor and this library have
 
 // Callback tables by number, so that a TensorFlow op can carry one in an attribute.
-int64_t add_callbacks(std::shared_ptr<Callbacks> table);
-void remove_callbacks(int64_t handle);
-std::shared_ptr<Callbacks> find_callbacks(int64_t handle);  // std::out_of_range
+NDL_API int64_t add_callbacks(std::shared_ptr<Callbacks> table);
+NDL_API void remove_callbacks(int64_t handle);
+NDL_API std::shared_ptr<Callbacks> find_callbacks(int64_t handle);  // std::out_of_range
 
 }  // namespace nengo_dl

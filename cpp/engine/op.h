@@ -12,11 +12,20 @@
 namespace nengo_dl {
 
 // Python functions, called by `callback` ops. Implemented by the pybind11 module; the engine only sees this face.
-struct Callbacks {
+struct CallbackSite {  // one `callback` op: constant while the program lives
+  int64_t index;       // into the table
+  std::string name;    // the op's
+  bool float64;        // dtype of all arrays
+  std::vector<std::vector<int64_t>> in_shapes;   // in0..
+  std::vector<std::vector<int64_t>> out_shapes;  // out0.., then state0..
+  size_t first_state;                            // out_shapes[first_state..] hold the old value on entry
+};
+
+struct NDL_API Callbacks {
   virtual ~Callbacks() = default;
-  // Runs function `index` for one item. `in` and `out` are contiguous arrays of the program's dtype in the order in0.., out0../state0..;
-  // Throws on failure (the run stops; steps before this one are kept).
-  virtual void call(int64_t index, int64_t item, double time, const void* const* in, void* const* out) = 0;
+  // Runs the site's function for one item. `in` and `out` are contiguous arrays of the program's dtype.
+  // Throws on failure (the run stops; steps before this one are kept). May be called by several runs at once.
+  virtual void call(const CallbackSite& site, int64_t item, double time, const void* const* in, void* const* out) = 0;
 };
 
 // Where one thread finds its data while it runs one window for one group of items.
@@ -80,8 +89,8 @@ struct OpSpec {
 
 // The registry. Registering a kind twice throws; looking up an unknown one lists the known ones.
 void register_op(OpSpec spec);
-const OpSpec& find_op(const std::string& kind);
-std::vector<std::string> op_kinds();
+NDL_API const OpSpec& find_op(const std::string& kind);
+NDL_API std::vector<std::string> op_kinds();
 
 struct OpRegistration {
   explicit OpRegistration(OpSpec spec) { register_op(std::move(spec)); }

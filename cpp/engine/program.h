@@ -9,10 +9,12 @@
 #include <variant>
 #include <vector>
 
+#include "engine/api.h"
+
 namespace nengo_dl {
 
 // A program that does not follow the rules; the message says where and what was due.
-struct ProgramError : std::runtime_error {
+struct NDL_API ProgramError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
@@ -54,9 +56,10 @@ struct Operand {
   }
 };
 
+// The reader keeps a single float as an array of one, so that attributes which hold 1 or `blocks` values read alike.
 using Attr = std::variant<int64_t, double, std::string, std::vector<int64_t>, std::vector<double>>;
 
-struct OpRecord {
+struct NDL_API OpRecord {
   std::string kind;
   std::string name;
   int64_t blocks;
@@ -95,6 +98,6 @@ struct Program {
 
 // Reads and validates: after it returns, every index, shape, offset and size that the generic rules of docs/PROGRAM.md
 // name has been checked, and each op's own check (its registration) has accepted it. Throws ProgramError.
-Program read_program(std::string_view bytes);
+NDL_API Program read_program(std::string_view bytes);
 
 }  // namespace nengo_dl

@@ -1,0 +1,202 @@
+#include "engine/validate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "engine/op_util.h"
+
+namespace nengo_dl {
+namespace {
+
+constexpr int64_t kMaxElements = int64_t{1} << 40;  // in total, of buffers, parameters and state
+constexpr int64_t kMarkBudget = int64_t{1} << 26;
+
+[[noreturn]] void fail(const std::string& message) { throw ProgramError("program: " + message); }
+
+std::string text(int64_t n) { return std::to_string(n); }
+
+void add_size(int64_t size, const std::string& what, int64_t* total) {
+  if (size < 0 || size > kMaxElements) fail(what + " has size " + text(size) + ", 0 to 2^40 was due");
+  *total += size;  // at most 2^40 added at a time, refused before it can overflow
+  if (*total > kMaxElements) fail(what + " brings the program to more than 2^40 elements");
+}
+
+void check_param(const Program& p, const Buffer& b, const std::string& what) {
+  const bool has_param = b.kind == BufferKind::param || b.kind == BufferKind::learned;
+  if (!has_param) {
+    if (b.param != -1) fail(what + " has param " + text(b.param) + ", only param and learned buffers have one (else -1)");
+    return;
+  }
+  if (b.param < 0 || b.param >= static_cast<int64_t>(p.params.size()))
+    fail(what + " has param " + text(b.param) + ", there are " + text(p.params.size()) + " parameters");
+  const Param& q = p.params[b.param];
+  if (q.learned != (b.kind == BufferKind::learned))
+    fail(what + ": parameter '" + q.name + "' is " + (q.learned ? "" : "not ") + "learned, the buffer's kind says otherwise");
+  if (q.size != b.size)
+    fail(what + " has size " + text(b.size) + ", its parameter '" + q.name + "' has " + text(q.size));
+}
+
+void check_buffers(const Program& p, int64_t* total) {
+  std::vector<std::pair<int64_t, const Buffer*>> ranges;
+  std::set<int64_t> learned;
+  for (const Buffer& b : p.buffers) {
+    const std::string what = "buffer '" + b.name + "'";
+    add_size(b.size, what, total);
+    check_param(p, b, what);
+    if (b.kind == BufferKind::learned && !learned.insert(b.param).second)
+      fail(what + ": parameter '" + p.params[b.param].name + "' is in another buffer already");
+    const bool in_state = b.kind == BufferKind::state || b.kind == BufferKind::carried;
+    if (!in_state) {
+      if (b.state_offset != -1) fail(what + " has a state_offset, only state and carried buffers have one (else -1)");
+      continue;
+    }
+    if (b.state_offset < 0 || b.state_offset > p.state_size - b.size)
+      fail(what + " lies at " + text(b.state_offset) + " of the state with size " + text(b.size) + ", the state has " +
+           text(p.state_size));
+    ranges.emplace_back(b.state_offset, &b);
+  }
+  // empty buffers lie between others without sharing anything
+  ranges.erase(std::remove_if(ranges.begin(), ranges.end(), [](auto& r) { return r.second->size == 0; }), ranges.end());
+  std::sort(ranges.begin(), ranges.end(), [](auto& a, auto& b) { return a.first < b.first; });
+  for (size_t i = 1; i < ranges.size(); ++i)
+    if (ranges[i - 1].first + ranges[i - 1].second->size > ranges[i].first)
+      fail("buffers '" + ranges[i - 1].second->name + "' and '" + ranges[i].second->name + "' overlap in the state");
+}
+
+void check_shape(const OpRecord& op, const std::string& name, const Operand& o) {
+  const std::string what = "argument '" + name + "' ";
+  if (o.shape.size() > 4) op.fail(what + "has rank " + text(o.shape.size()) + ", at most 4 is allowed");
+  if (o.strides.size() != o.shape.size())
+    op.fail(what + "has " + text(o.strides.size()) + " strides for " + text(o.shape.size()) + " dimensions");
+  if (o.offsets.size() != static_cast<size_t>(op.blocks))
+    op.fail(what + "has " + text(o.offsets.size()) + " offsets, one for each of " + text(op.blocks) + " blocks was due");
+  int64_t count = op.blocks;
+  for (int64_t d : o.shape) {
+    if (d < 1) op.fail(what + "has a dimension of " + text(d) + ", at least 1 was due");
+    if (__builtin_mul_overflow(count, d, &count) || count > kMaxElements)
+      op.fail(what + "has more than 2^40 elements in its blocks");
+  }
+}
+
+void check_range(const OpRecord& op, const std::string& name, const Operand& o, const Program& p) {
+  const std::string what = "argument '" + name + "' ";
+  if (o.buffer < 0 || o.buffer >= static_cast<int64_t>(p.buffers.size()))
+    op.fail(what + "names buffer " + text(o.buffer) + ", there are " + text(p.buffers.size()));
+  const Buffer& b = p.buffers[o.buffer];
+  int64_t lowest, highest;
+  bool good = extent(o, &lowest, &highest);
+  for (size_t k = 0; good && k < o.offsets.size(); ++k) {
+    int64_t first, last;
+    good = !__builtin_add_overflow(o.offsets[k], lowest, &first) &&
+           !__builtin_add_overflow(o.offsets[k], highest, &last) && first >= 0 && last < b.size;
+  }
+  if (!good) op.fail(what + "reaches outside buffer '" + b.name + "' of size " + text(b.size));
+}
+
+void check_access(const OpRecord& op, const std::string& name, const Operand& o, const Program& p, Access access) {
+  const Buffer& b = p.buffers[o.buffer];
+  const std::string what = "argument '" + name + "' ";
+  const bool carried = b.kind == BufferKind::carried;
+  if (o.shift != 0 && !(o.shift == 1 && carried))
+    op.fail(what + "has shift " + text(o.shift) + ", due is 0, or 1 in a carried buffer ('" + b.name + "' " +
+            (carried ? "is one)" : "is none)"));
+  if (access == Access::read) return;
+  if (b.kind == BufferKind::param) op.fail(what + "writes into buffer '" + b.name + "', which holds a constant parameter");
+  if (carried && o.shift != 1) op.fail(what + "writes into the carried buffer '" + b.name + "' with shift 0, 1 was due");
+  if (access == Access::update && (b.kind == BufferKind::window || b.kind == BufferKind::local))
+    op.fail(what + "keeps its value in buffer '" + b.name + "', which does not live from step to step");
+}
+
+void check_args(OpRecord& op, const OpSpec& spec, const Program& p) {
+  for (auto& [name, o] : op.args) {
+    const ArgSpec* due = find_arg_spec(spec, name);
+    if (!due) op.fail("has no argument '" + name + "'");
+    check_shape(op, name, o);
+    const int rank = static_cast<int>(o.shape.size());
+    if (due->rank == 1 && rank == 0) o.shape = {1}, o.strides = {0};
+    else if (due->rank == 0 && o.shape == std::vector<int64_t>{1}) o.shape.clear(), o.strides.clear();
+    else if (due->rank >= 0 && rank != due->rank)
+      op.fail("argument '" + name + "' has rank " + text(rank) + ", " + text(due->rank) + " was due");
+    check_range(op, name, o, p);
+    check_access(op, name, o, p, due->access);
+  }
+  for (const ArgSpec& due : spec.args) {
+    if (due.name.back() != '*') {
+      if (!due.optional && !op.find_arg(due.name)) op.fail("argument '" + due.name + "' is missing");
+      continue;
+    }
+    const std::string stem = due.name.substr(0, due.name.size() - 1);
+    int64_t number = 0, found = 0;
+    while (op.find_arg(stem + text(number))) ++number;
+    for (const auto& entry : op.args) found += find_arg_spec(spec, entry.first) == &due;
+    if (found != number) op.fail("arguments '" + due.name + "' are not numbered 0, 1, 2 ..");
+  }
+  for (const auto& [name, value] : op.attrs)
+    if (std::find(spec.attrs.begin(), spec.attrs.end(), name) == spec.attrs.end())
+      op.fail("has no attribute '" + name + "'");
+}
+
+void check_local(const Program& p) {
+  std::vector<int64_t> region_of(p.buffers.size(), -1);
+  for (size_t r = 0; r < p.regions.size(); ++r)
+    for (const OpRecord& op : p.regions[r].ops)
+      for (const auto& [name, o] : op.args) {
+        const Buffer& b = p.buffers[o.buffer];
+        if (b.kind != BufferKind::local) continue;
+        if (p.regions[r].kind != RegionKind::loop)
+          op.fail("argument '" + name + "' uses the local buffer '" + b.name + "' in a sequence region");
+        if (region_of[o.buffer] != -1 && region_of[o.buffer] != static_cast<int64_t>(r))
+          op.fail("argument '" + name + "' uses the local buffer '" + b.name + "' of another region");
+        region_of[o.buffer] = r;
+      }
+}
+
+}  // namespace
+
+bool extent(const Operand& o, int64_t* lowest, int64_t* highest) {
+  *lowest = *highest = 0;
+  for (size_t i = 0; i < o.shape.size(); ++i) {
+    int64_t reach;
+    if (__builtin_mul_overflow(o.shape[i] - 1, o.strides[i], &reach)) return false;
+    int64_t* end = reach < 0 ? lowest : highest;
+    if (__builtin_add_overflow(*end, reach, end)) return false;
+  }
+  return true;
+}
+
+const ArgSpec* find_arg_spec(const OpSpec& spec, const std::string& name) {
+  for (const ArgSpec& a : spec.args) {
+    if (a.name == name) return &a;
+    if (a.name.back() != '*') continue;
+    const size_t stem = a.name.size() - 1;
+    if (name.size() <= stem || name.size() > stem + 6 || name.compare(0, stem, a.name, 0, stem) != 0) continue;
+    const std::string digits = name.substr(stem);
+    if (digits.find_first_not_of("0123456789") == std::string::npos && (digits[0] != '0' || digits.size() == 1)) return &a;
+  }
+  return nullptr;
+}
+
+void validate(Program& p) {
+  if (!std::isfinite(p.dt) || p.dt <= 0) fail("dt is " + std::to_string(p.dt) + ", a positive number was due");
+  if (p.window < 0) fail("window is " + text(p.window) + ", 0 or more was due");
+  int64_t total = 0, words = 0, budget = kMarkBudget;
+  add_size(p.state_size, "the state", &total);
+  add_size(p.istate_size, "the integer state", &words);
+  for (const Param& q : p.params) add_size(q.size, "parameter '" + q.name + "'", &total);
+  for (const Port& q : p.inputs) add_size(q.size, "input '" + q.name + "'", &total);
+  for (const Port& q : p.outputs) add_size(q.size, "output '" + q.name + "'", &total);
+  check_buffers(p, &total);
+  for (Region& region : p.regions)
+    for (OpRecord& op : region.ops) {
+      const OpSpec& spec = find_op(op.kind);
+      if (op.blocks < 1) op.fail("has " + text(op.blocks) + " blocks, at least 1 was due");
+      check_args(op, spec, p);
+      check_overlap(op, spec, &budget);
+      if (op.kind == "callback" && p.window != 1) op.fail("a program with callbacks has window 1, not " + text(p.window));
+      if (spec.check) spec.check(op, p);
+    }
+  check_local(p);
+}
+
+}  // namespace nengo_dl

@@ -1,0 +1,199 @@
+// The windows of one group of items: place buffers, bring carried values in, run the regions, take them out.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "engine/executor.h"
+
+namespace nengo_dl {
+namespace {
+
+constexpr int64_t kAlign = 64;
+
+// Zeroed, so that a program that reads what it never wrote reads zeros.
+template <class T>
+T* allocate(int64_t elements) {
+  const int64_t most = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE);
+  if (elements > most / static_cast<int64_t>(sizeof(T)))
+    throw std::runtime_error("the program's buffers need " + std::to_string(elements) + " elements of " +
+                             std::to_string(sizeof(T)) + " bytes per thread, more than the memory of this machine");
+  const size_t bytes = (std::max<int64_t>(elements, 1) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
+  void* p = std::aligned_alloc(kAlign, bytes);
+  if (!p) throw std::bad_alloc();
+  std::memset(p, 0, bytes);
+  return static_cast<T*>(p);
+}
+
+template <class T>
+void copy(const T* from, T* to, int64_t count) {
+  if (count) std::memcpy(to, from, count * sizeof(T));
+}
+
+}  // namespace
+
+Layout::Layout(const Program& program, int64_t batch, int64_t n_steps, int threads, bool has_callbacks, int64_t bytes) {
+  constexpr int64_t kItems = 16, kSteps = 256, kMaxSteps = 4096, kCache = 512 * 1024;
+  int64_t per_row = 0;
+  for (const Buffer& b : program.buffers)
+    if (b.kind == BufferKind::carried || b.kind == BufferKind::window) per_row += b.size;
+  group = has_callbacks ? batch : std::min(kItems, (batch + threads - 1) / threads);
+  const int64_t fit = per_row ? kCache / bytes / per_row / group : kSteps;
+  window = program.window ? std::min(program.window, kMaxSteps) : std::clamp<int64_t>(fit, 1, kSteps);
+  window = std::max<int64_t>(1, std::min(window, n_steps));
+  const int64_t line = kAlign / bytes;
+  for (const Buffer& b : program.buffers) {
+    const int64_t rows = b.kind == BufferKind::carried  ? window + 1
+                         : b.kind == BufferKind::window ? window
+                         : b.kind == BufferKind::local  ? 1
+                                                        : 0;
+    place.push_back(rows ? arena : -1);
+    int64_t size;  // 2^40 elements times rows times items may be more than int64 holds
+    if (__builtin_mul_overflow(b.size, rows * group, &size) || __builtin_add_overflow(arena, size, &arena) ||
+        arena > INT64_MAX - line)
+      throw std::runtime_error("the program's buffers are larger than memory can be ('" + b.name + "')");
+    arena = (arena + line - 1) / line * line;
+  }
+}
+
+template <class T>
+Worker<T>::Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>& args, const Layout& layout)
+    : program_(program), plan_(plan), args_(args), layout_(layout), arena_(allocate<T>(layout.arena), &std::free) {
+  const size_t buffers = program.buffers.size();
+  base_.resize(buffers), row_.resize(buffers), item_.resize(buffers);
+  inputs_.resize(args.inputs.size()), outputs_.resize(args.outputs.size());
+  input_steps_.assign(args.inputs.size(), args.n_steps);
+  for (char last : args.keep_last) output_steps_.push_back(last ? 1 : args.n_steps);
+  if (plan.has_callbacks) {
+    int64_t size = 0;
+    for (int64_t b : plan.undo) size += program.buffers[b].size;
+    saved_.resize(size * args.batch);
+    saved_istate_.resize(program.istate_size * args.batch);
+  }
+  frame_ = {};
+  frame_.base = base_.data(), frame_.row = row_.data(), frame_.item = item_.data();
+  frame_.dt = program.dt;
+  frame_.istate_item = program.istate_size;
+  frame_.inputs = inputs_.data(), frame_.outputs = outputs_.data();
+  frame_.input_steps = input_steps_.data(), frame_.output_steps = output_steps_.data();
+  frame_.callbacks = args.callbacks;
+}
+
+template <class T>
+void Worker<T>::place(int64_t group) {
+  const int64_t first = group * layout_.group, batch = std::min(layout_.group, args_.batch - first);
+  frame_.first_item = first, frame_.batch = batch;
+  frame_.istate = args_.istate + first * program_.istate_size;
+  for (size_t i = 0; i < program_.buffers.size(); ++i) {
+    const Buffer& b = program_.buffers[i];
+    row_[i] = 0, item_[i] = b.size;
+    switch (b.kind) {
+      case BufferKind::param: base_[i] = args_.params[b.param], item_[i] = 0; break;
+      case BufferKind::learned: base_[i] = args_.params[b.param] + first * b.size; break;
+      case BufferKind::state:
+        base_[i] = args_.state + first * program_.state_size + b.state_offset, item_[i] = program_.state_size;
+        break;
+      case BufferKind::local: base_[i] = arena_.get() + layout_.place[i]; break;
+      case BufferKind::carried:
+      case BufferKind::window: base_[i] = arena_.get() + layout_.place[i], row_[i] = batch * b.size; break;
+    }
+  }
+  for (size_t i = 0; i < inputs_.size(); ++i)
+    inputs_[i] = args_.inputs[i] + first * input_steps_[i] * program_.inputs[i].size;
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    outputs_[i] = args_.outputs[i] + first * output_steps_[i] * program_.outputs[i].size;
+}
+
+template <class T>
+void Worker<T>::load() {
+  for (size_t i = 0; i < program_.buffers.size(); ++i) {
+    const Buffer& b = program_.buffers[i];
+    if (b.kind != BufferKind::carried) continue;
+    const T* state = args_.state + frame_.first_item * program_.state_size + b.state_offset;
+    for (int64_t k = 0; k < frame_.batch; ++k) copy(state + k * program_.state_size, base_[i] + k * b.size, b.size);
+  }
+}
+
+template <class T>
+void Worker<T>::store() {
+  for (size_t i = 0; i < program_.buffers.size(); ++i) {
+    const Buffer& b = program_.buffers[i];
+    if (b.kind != BufferKind::carried) continue;
+    T* state = args_.state + frame_.first_item * program_.state_size + b.state_offset;
+    for (int64_t k = 0; k < frame_.batch; ++k) copy(base_[i] + k * b.size, state + k * program_.state_size, b.size);
+  }
+}
+
+// The last row becomes the first of the next window.
+template <class T>
+void Worker<T>::roll(int64_t steps) {
+  for (size_t i = 0; i < program_.buffers.size(); ++i)
+    if (program_.buffers[i].kind == BufferKind::carried) copy(base_[i] + steps * row_[i], base_[i], row_[i]);
+}
+
+template <class T>
+void Worker<T>::run_window(int64_t steps) {
+  for (const Stage<T>& stage : plan_.stages) {
+    if (!stage.loop) {
+      for (const auto& op : stage.ops) op->run(frame_, 0, steps);
+      continue;
+    }
+    for (int64_t t = 0; t < steps; ++t)
+      for (const auto& op : stage.ops) op->run(frame_, t, t + 1);
+  }
+}
+
+// With callbacks there is one group, which is the whole batch, and one step per window: carried rows are undone by not
+// rolling them, so only what changes in place has to be kept.
+template <class T>
+void Worker<T>::save_undo() {
+  T* to = saved_.data();
+  for (int64_t i : plan_.undo)
+    for (int64_t k = 0, size = program_.buffers[i].size; k < frame_.batch; ++k, to += size)
+      copy(base_[i] + k * item_[i], to, size);
+  copy(frame_.istate, saved_istate_.data(), saved_istate_.size());
+}
+
+template <class T>
+void Worker<T>::undo() {
+  const T* from = saved_.data();
+  for (int64_t i : plan_.undo)
+    for (int64_t k = 0, size = program_.buffers[i].size; k < frame_.batch; ++k, from += size)
+      copy(from, base_[i] + k * item_[i], size);
+  copy(static_cast<const int32_t*>(saved_istate_.data()), frame_.istate, saved_istate_.size());
+}
+
+template <class T>
+int64_t Worker<T>::run(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error) {
+  place(group);
+  load();
+  int64_t complete = 0;
+  while (complete < steps) {
+    const int64_t k = std::min(layout_.window, steps - complete);
+    frame_.offset = done + complete;
+    frame_.first_step = args_.first_step + frame_.offset;
+    if (plan_.has_callbacks) {
+      save_undo();
+      try {
+        run_window(k);
+      } catch (...) {
+        *error = std::current_exception();
+        undo();
+        break;
+      }
+    } else {
+      run_window(k);
+    }
+    roll(k);
+    complete += k;
+  }
+  store();
+  return complete;
+}
+
+template class Worker<float>;
+template class Worker<double>;
+
+}  // namespace nengo_dl

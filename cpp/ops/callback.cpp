@@ -1,0 +1,90 @@
+// Python functions, called once per item and step.
+#include "engine/op_util.h"
+#include "ops/rows.h"
+
+namespace nengo_dl {
+namespace {
+
+std::vector<const Operand*> numbered(const OpRecord& op, const std::string& stem) {
+  std::vector<const Operand*> found;
+  while (const Operand* o = op.find_arg(stem + std::to_string(found.size()))) found.push_back(o);
+  return found;
+}
+
+// An operand that Python sees as a contiguous array: in place if it is one, else by way of `scratch`.
+struct Handed {
+  Access1 operand;
+  bool in_place;
+  int64_t count, scratch;
+};
+
+template <class T>
+class CallbackOp : public Op<T> {
+ public:
+  CallbackOp(const OpRecord& op, const Program& p) {
+    site_.index = op.integer("index"), site_.name = op.name, site_.float64 = p.float64;
+    if (const Operand* t = op.find_arg("t")) time_.emplace_back(*t);
+    for (const Operand* o : numbered(op, "in")) add(*o, &in_, &site_.in_shapes);
+    for (const Operand* o : numbered(op, "out")) add(*o, &out_, &site_.out_shapes);
+    site_.first_state = out_.size();
+    for (const Operand* o : numbered(op, "state")) add(*o, &out_, &site_.out_shapes);
+  }
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    std::vector<T> scratch(scratch_);
+    std::vector<const void*> in(in_.size());
+    std::vector<void*> out(out_.size());
+    for (int64_t t = t0; t < t1; ++t)
+      for (int64_t b = 0; b < f.batch; ++b) call(f, t, b, scratch.data(), in.data(), out.data());
+  }
+
+ private:
+  void add(const Operand& o, std::vector<Handed>* list, std::vector<std::vector<int64_t>>* shapes) {
+    Handed h{Access1(o), is_contiguous(o), o.count(), scratch_};
+    if (!h.in_place) scratch_ += h.count;
+    list->push_back(h);
+    shapes->push_back(o.shape);
+  }
+
+  void call(const Frame<T>& f, int64_t t, int64_t b, T* scratch, const void** in, void** out) const {
+    for (size_t i = 0; i < in_.size(); ++i) in[i] = hand(f, t, b, in_[i], scratch, true);
+    for (size_t i = 0; i < out_.size(); ++i) {
+      const bool state = i >= site_.first_state;
+      if (state) advance(f, out_[i].operand, t, b);
+      out[i] = hand(f, t, b, out_[i], scratch, state);
+    }
+    const T time = time_.empty() ? static_cast<T>(static_cast<double>(f.first_step + t + 1) * f.dt)
+                                 : *(time_[0].at(f, t, b) + time_[0].offsets[0]);
+    f.callbacks->call(site_, f.first_item + b, static_cast<double>(time), in, out);
+    for (const Handed& h : out_)
+      if (!h.in_place)
+        scatter(scratch + h.scratch, h.operand.at(f, t, b) + h.operand.offsets[0], h.operand.shape, h.operand.strides);
+  }
+
+  static T* hand(const Frame<T>& f, int64_t t, int64_t b, const Handed& h, T* scratch, bool with_value) {
+    T* p = h.operand.at(f, t, b) + h.operand.offsets[0];
+    if (h.in_place) return p;
+    if (with_value) gather(p, h.operand.shape, h.operand.strides, scratch + h.scratch);
+    return scratch + h.scratch;
+  }
+
+  CallbackSite site_;
+  std::vector<Access1> time_;  // none or one
+  std::vector<Handed> in_, out_;
+  int64_t scratch_ = 0;
+};
+
+void check(const OpRecord& op, const Program&) {
+  one_block(op);
+  if (op.integer("index") < 0) op.fail("attribute 'index' is negative");
+}
+
+OpRegistration registration(make_spec<CallbackOp>("callback",
+                                                  {{"t", Access::read, 0, true},
+                                                   {"in*", Access::read, -1},
+                                                   {"out*", Access::write, -1},
+                                                   {"state*", Access::update, -1}},
+                                                  {"index"}, check));
+
+}  // namespace
+}  // namespace nengo_dl

@@ -1,0 +1,179 @@
+// fill, copy (whole or by index lists) and elementwise products.
+#include <algorithm>
+
+#include "engine/op_util.h"
+#include "kernels/dense_kernels.h"
+#include "ops/rows.h"
+
+namespace nengo_dl {
+namespace {
+
+// ---------------------------------------------------------------- fill
+
+template <class T>
+class FillOp : public Op<T> {
+ public:
+  FillOp(const OpRecord& op, const Program&)
+      : dst_(op.arg("dst")), values_(per_block(op, "value")), same_(all_equal(values_)), nest_(make_nest({&op.arg("dst")})) {}
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    const Access1* const ops[1] = {&dst_};
+    if (same_)
+      return each_run(f, t0, t1, nest_, ops, [value = static_cast<T>(values_[0])](T* const* p, const int64_t* s, int64_t n) {
+        if (s[0] == 1) std::fill_n(p[0], n, value);
+        else
+          for (int64_t i = 0; i < n; ++i) p[0][i * s[0]] = value;
+      });
+    for (int64_t t = t0; t < t1; ++t)
+      for (int64_t b = 0; b < f.batch; ++b)
+        for (size_t k = 0; k < values_.size(); ++k)
+          for_each_element(dst_.shape, dst_.strides, [&, dst = dst_.at(f, t, b) + dst_.offsets[k]](int64_t e) {
+            dst[e] = static_cast<T>(values_[k]);
+          });
+  }
+
+ private:
+  Access1 dst_;
+  std::vector<double> values_;
+  bool same_;
+  Nest nest_;
+};
+
+void check_fill(const OpRecord& op, const Program&) { per_block(op, "value"); }
+
+OpRegistration fill(make_spec<FillOp>("fill", {{"dst", Access::write, -1}}, {"value"}, check_fill));
+
+// ---------------------------------------------------------------- copy
+
+bool has_lists(const OpRecord& op) { return op.attrs.count("src_index") || op.attrs.count("dst_index"); }
+
+template <class T>
+class CopyOp : public Op<T> {
+ public:
+  CopyOp(const OpRecord& op, const Program&)
+      : src_(op.arg("src")), dst_(op.arg("dst")), set_(set_attr(op)), lists_(has_lists(op)) {
+    if constexpr (sizeof(T) == 4) kernel_ = NDL_PICK(vec_copy32);
+    else kernel_ = NDL_PICK(vec_copy64);
+    if (!lists_) {
+      Operand src = op.arg("src"), dst = op.arg("dst");
+      if (src.shape.empty()) src.shape = {1}, src.strides = {0};
+      if (dst.shape.empty()) dst.shape = {1}, dst.strides = {0};
+      nest_ = make_nest({&src, &dst});
+      return;
+    }
+    from_ = element_offsets(op, "src_index", src_), to_ = element_offsets(op, "dst_index", dst_);
+  }
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    if (!lists_) {
+      const Access1* const ops[2] = {&src_, &dst_};
+      return each_run(f, t0, t1, nest_, ops, [this](T* const* p, const int64_t* s, int64_t n) {
+        kernel_(p[0], s[0], p[1], s[1], n, set_);
+      });
+    }
+    for (int64_t t = t0; t < t1; ++t)
+      for (int64_t b = 0; b < f.batch; ++b)
+        for (size_t k = 0; k < src_.offsets.size(); ++k)
+          by_lists(src_.at(f, t, b) + src_.offsets[k], dst_.at(f, t, b) + dst_.offsets[k]);
+  }
+
+ private:
+  static std::vector<int64_t> element_offsets(const OpRecord& op, const char* key, const Access1& o) {
+    std::vector<int64_t> at;
+    if (op.attrs.count(key)) at = op.integers(key);
+    else
+      for (int64_t i = 0; i < o.shape[0]; ++i) at.push_back(i);
+    for (int64_t& i : at) i *= o.strides[0];
+    return at;
+  }
+
+  void by_lists(const T* src, T* dst) const {
+    if (set_)
+      for (size_t i = 0; i < to_.size(); ++i) dst[to_[i]] = src[from_[i]];
+    else
+      for (size_t i = 0; i < to_.size(); ++i) dst[to_[i]] += src[from_[i]];
+  }
+
+  Access1 src_, dst_;
+  bool set_, lists_;
+  Nest nest_;
+  std::vector<int64_t> from_, to_;
+  void (*kernel_)(const T*, long, T*, long, long, bool) = nullptr;
+};
+
+void check_list(const OpRecord& op, const char* key, int64_t size) {
+  for (int64_t i : op.integers(key))
+    if (i < 0 || i >= size)
+      op.fail("attribute '" + std::string(key) + "' holds " + std::to_string(i) + ", 0 to " + std::to_string(size - 1) +
+              " was due");
+}
+
+void check_copy(const OpRecord& op, const Program&) {
+  const Operand &src = op.arg("src"), &dst = op.arg("dst");
+  const bool set = set_attr(op);
+  if (!has_lists(op)) {
+    if (!same_shape(src, dst))
+      op.fail("'src' has shape " + shape_text(src.shape) + ", 'dst' has " + shape_text(dst.shape) + "; equal ones were due");
+    return;
+  }
+  if (src.shape.size() != 1 || dst.shape.size() != 1) op.fail("with index lists 'src' and 'dst' have rank 1");
+  int64_t from = src.shape[0], to = dst.shape[0];
+  if (op.attrs.count("src_index")) check_list(op, "src_index", from), from = op.integers("src_index").size();
+  if (op.attrs.count("dst_index")) {
+    check_list(op, "dst_index", to);
+    std::vector<int64_t> sorted = op.integers("dst_index");
+    to = sorted.size();
+    std::sort(sorted.begin(), sorted.end());
+    if (set && std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+      op.fail("'dst_index' repeats an index, which only an increment (set=0) may");
+  }
+  if (from != to)
+    op.fail("takes " + std::to_string(from) + " elements and writes " + std::to_string(to) + "; equal counts were due");
+}
+
+OpRegistration copy(make_spec<CopyOp>("copy", {{"src", Access::read, -1}, {"dst", Access::inc, -1}},
+                                      {"set", "src_index", "dst_index"}, check_copy));
+
+// ---------------------------------------------------------------- elementwise
+
+template <class T>
+class ElementwiseOp : public Op<T> {
+ public:
+  ElementwiseOp(const OpRecord& op, const Program&)
+      : a_(op.arg("A")), x_(op.arg("X")), y_(op.arg("Y")), set_(set_attr(op)) {
+    Operand all[3] = {op.arg("A"), op.arg("X"), op.arg("Y")};
+    for (Operand& o : all)
+      if (o.shape.empty()) o.shape = {1}, o.strides = {0};
+    nest_ = make_nest({&all[0], &all[1], &all[2]});
+    if constexpr (sizeof(T) == 4) kernel_ = NDL_PICK(vec_mul32);
+    else kernel_ = NDL_PICK(vec_mul64);
+  }
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    const Access1* const ops[3] = {&a_, &x_, &y_};
+    each_run(f, t0, t1, nest_, ops, [this](T* const* p, const int64_t* s, int64_t n) {
+      if (s[1] == 0 && s[0] != 0) kernel_(p[1], s[1], p[0], s[0], p[2], s[2], n, set_);  // the scalar goes first
+      else kernel_(p[0], s[0], p[1], s[1], p[2], s[2], n, set_);
+    });
+  }
+
+ private:
+  Access1 a_, x_, y_;
+  bool set_;
+  Nest nest_;
+  void (*kernel_)(const T*, long, const T*, long, T*, long, long, bool) = nullptr;
+};
+
+void check_elementwise(const OpRecord& op, const Program&) {
+  const Operand &a = op.arg("A"), &x = op.arg("X"), &y = op.arg("Y");
+  if (!same_shape(a, y) || !same_shape(x, y) || y.shape.size() > 2)
+    op.fail("'A', 'X' and 'Y' have shapes " + shape_text(a.shape) + ", " + shape_text(x.shape) + " and " +
+            shape_text(y.shape) + "; equal ones of rank 2 at most were due (broadcast by stride 0)");
+  set_attr(op);
+}
+
+OpRegistration elementwise(make_spec<ElementwiseOp>(
+    "elementwise", {{"A", Access::read, -1}, {"X", Access::read, -1}, {"Y", Access::inc, -1}}, {"set"}, check_elementwise));
+
+}  // namespace
+}  // namespace nengo_dl

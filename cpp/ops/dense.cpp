@@ -1,0 +1,103 @@
+// Sums of products: encoders, decoders, weights.
+#include "engine/op_util.h"
+#include "kernels/dense_kernels.h"
+#include "ops/rows.h"
+
+namespace nengo_dl {
+namespace {
+
+static_assert(sizeof(long) == sizeof(int64_t), "kernels count in long");
+
+template <class T>
+using DenseKernel = void (*)(const DenseArgs<T>&);
+
+#define NDL_PICK_TYPED(T, name) pick<T>(NDL_PICK(name##32), NDL_PICK(name##64))
+template <class T, class F32, class F64>
+DenseKernel<T> pick(F32 f32, F64 f64) {
+  if constexpr (sizeof(T) == 4) return f32;
+  else return f64;
+}
+
+int64_t stride_of(const Operand& o, size_t dim) { return o.shape[dim] == 1 ? 1 : o.strides[dim]; }
+const long* longs(const std::vector<int64_t>& v) { return reinterpret_cast<const long*>(v.data()); }
+
+template <class T>
+class DenseOp : public Op<T> {
+ public:
+  DenseOp(const OpRecord& op, const Program&)
+      : a_(op.arg("A")), x_(op.arg("X")), y_(op.arg("Y")), bias_(op.find_arg("bias") ? op.arg("bias") : op.arg("Y")) {
+    const Operand& a = op.arg("A");
+    d_.blocks = op.blocks, d_.m = a.shape[0], d_.n = a.shape[1];
+    d_.a_i = stride_of(a, 0), d_.a_j = stride_of(a, 1), d_.x_j = stride_of(op.arg("X"), 0);
+    d_.y_i = stride_of(op.arg("Y"), 0);
+    d_.set = set_attr(op);
+    has_bias_ = op.find_arg("bias") != nullptr;
+    d_.b_i = has_bias_ ? stride_of(op.arg("bias"), 0) : 1;
+    d_.a_at = longs(a_.offsets), d_.x_at = longs(x_.offsets), d_.y_at = longs(y_.offsets), d_.bias_at = longs(bias_.offsets);
+    const bool lanes_along_m = d_.a_i == 1 && d_.y_i == 1 && d_.b_i == 1 && d_.m >= 2;
+    kernel_ = d_.n == 1                        ? NDL_PICK_TYPED(T, dense_outer)
+              : d_.a_j == 1 && d_.x_j == 1     ? NDL_PICK_TYPED(T, dense_rows)
+              : lanes_along_m                  ? NDL_PICK_TYPED(T, dense_cols)
+                                               : NDL_PICK_TYPED(T, dense_any);
+  }
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    const int64_t steps = t1 - t0, items = f.batch;
+    if (f.row[a_.buffer] || f.item[a_.buffer]) {  // each item, or even step, has weights of its own
+      if (f.row[a_.buffer] || steps == 1) {
+        for (int64_t t = t0; t < t1; ++t)
+          for (int64_t b = 0; b < items; ++b) rows(f, t, b, 1, false);
+      } else {
+        for (int64_t b = 0; b < items; ++b) rows(f, t0, b, steps, true);
+      }
+    } else if (steps == 1 || items == 1) {
+      rows(f, t0, 0, steps * items, items == 1);
+    } else if (one_stride(f, x_) && one_stride(f, y_) && (!has_bias_ || one_stride(f, bias_))) {
+      rows(f, t0, 0, steps * items, false);
+    } else if (steps > items) {
+      for (int64_t b = 0; b < items; ++b) rows(f, t0, b, steps, true);
+    } else {
+      for (int64_t t = t0; t < t1; ++t) rows(f, t, 0, items, false);
+    }
+  }
+
+ private:
+  // Rows of all steps and items at one distance.
+  static bool one_stride(const Frame<T>& f, const Access1& o) {
+    return f.row[o.buffer] == f.batch * f.item[o.buffer];
+  }
+
+  void rows(const Frame<T>& f, int64_t t, int64_t b, int64_t count, bool along_steps) const {
+    auto stride = [&](const Access1& o) { return along_steps ? f.row[o.buffer] : f.item[o.buffer]; };
+    DenseArgs<T> d = d_;
+    d.a = a_.at(f, t, b), d.x = x_.at(f, t, b), d.y = y_.at(f, t, b);
+    d.bias = has_bias_ ? bias_.at(f, t, b) : nullptr;
+    d.rows = count, d.x_row = stride(x_), d.y_row = stride(y_), d.bias_row = stride(bias_);
+    kernel_(d);
+  }
+
+  Access1 a_, x_, y_, bias_;
+  bool has_bias_ = false;
+  DenseArgs<T> d_ = {};
+  DenseKernel<T> kernel_ = nullptr;
+};
+
+void check(const OpRecord& op, const Program&) {
+  const std::vector<int64_t>& a = op.arg("A").shape;
+  need_shape(op, "X", {a[1]});
+  need_shape(op, "Y", {a[0]});
+  const bool set = set_attr(op);
+  if (!op.find_arg("bias")) return;
+  need_shape(op, "bias", {a[0]});
+  if (!set) op.fail("has a bias, which needs set=1");
+}
+
+OpRegistration registration(make_spec<DenseOp>("dense",
+                                               {{"A", Access::read, 2},
+                                                {"X", Access::read, 1},
+                                                {"Y", Access::inc, 1},
+                                                {"bias", Access::read, 1, true}},
+                                               {"set"}, check));
+
+}  // namespace
+}  // namespace nengo_dl

@@ -1,0 +1,70 @@
+// Runs an element-by-element kernel over steps, items and the elements of a loop nest, in as few calls as possible.
+#pragma once
+
+#include "engine/op_util.h"
+
+namespace nengo_dl {
+
+template <int N>
+struct RunDim {
+  int64_t n;
+  int64_t stride[N];
+};
+
+// Joins dimension `outer` into `inner` if walking on over the end of inner is one step of outer, in every operand.
+template <int N>
+bool join(RunDim<N>& outer, RunDim<N>& inner) {
+  if (outer.n == 1) return true;
+  if (inner.n == 1) {
+    inner = outer;
+    outer.n = 1;
+    return true;
+  }
+  for (int o = 0; o < N; ++o)
+    if (outer.stride[o] != inner.n * inner.stride[o]) return false;
+  inner.n *= outer.n;
+  outer.n = 1;
+  return true;
+}
+
+// kernel(T* const* pointers, const int64_t* strides, int64_t n) for runs that together are every element of every row.
+template <class T, int N, class F>
+void each_run(const Frame<T>& f, int64_t t0, int64_t t1, const Nest& nest, const Access1* const (&ops)[N], F&& kernel) {
+  RunDim<N> time{t1 - t0, {}}, item{f.batch, {}}, inner{nest.inner(), {}};
+  T* base[N];
+  for (int o = 0; o < N; ++o) {
+    time.stride[o] = f.row[ops[o]->buffer], item.stride[o] = f.item[ops[o]->buffer];
+    inner.stride[o] = nest.strides[o].back();
+    base[o] = ops[o]->at(f, t0, 0);
+  }
+  if (nest.shape.size() == 1 && nest.blocks == 1) {
+    if (join(item, inner)) join(time, inner);
+    if (item.n > inner.n) std::swap(item, inner);
+    if (time.n > inner.n) std::swap(time, inner);
+  }
+  for (int64_t t = 0; t < time.n; ++t)
+    for (int64_t b = 0; b < item.n; ++b)
+      nest.each([&](const int64_t* at) {
+        T* p[N];
+        for (int o = 0; o < N; ++o) p[o] = base[o] + t * time.stride[o] + b * item.stride[o] + at[o];
+        kernel(p, inner.stride, inner.n);
+      });
+}
+
+// The attribute `set`: overwrite (1) or increment (0).
+inline bool set_attr(const OpRecord& op) {
+  const int64_t set = op.integer("set");
+  if (set != 0 && set != 1) op.fail("attribute 'set' is " + std::to_string(set) + ", 0 or 1 was due");
+  return set == 1;
+}
+
+inline void one_block(const OpRecord& op) {
+  if (op.blocks != 1) op.fail("has " + std::to_string(op.blocks) + " blocks, 1 was due");
+}
+
+// () and (1) are one shape.
+inline bool same_shape(const Operand& a, const Operand& b) {
+  return a.shape == b.shape || (a.shape.size() < 2 && b.shape.size() < 2 && a.count() == b.count());
+}
+
+}  // namespace nengo_dl
