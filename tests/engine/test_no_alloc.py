@@ -1,0 +1,85 @@
+"""A step of a model without callbacks takes no memory from the heap and calls no Python."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "contract"))
+
+_engine = pytest.importorskip("nengo_dl._engine", reason="the engine is not built")
+
+from contract_cases import LAYOUTS, CaseBuilder
+from contract_chains import Chain
+from contract_kinds import NEURONS, make_neurons_of, make_subject
+from nengo_dl.plan.program import to_bytes
+
+LIBRARY = Path(_engine.__file__).parent / "libnengo_engine.so"
+WITHOUT_CALLBACKS = [kind for kind in sorted(_engine.op_specs()) if kind != "callback"]
+
+
+@pytest.fixture(scope="module")
+def counter(tmp_path_factory):
+    """The program that counts calls of the allocator while the engine runs."""
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler to build the allocation counter with")
+    target = tmp_path_factory.mktemp("counter") / "count_allocations"
+    source = ROOT / "tests" / "engine" / "helpers" / "count_allocations.cpp"
+    command = [compiler, "-std=c++17", "-O1", f"-I{ROOT / 'cpp'}", str(source), "-o", str(target)]
+    command += [str(LIBRARY), f"-Wl,-rpath,{LIBRARY.parent}", "-pthread"]
+    subprocess.run(command, check=True)
+    return target
+
+
+def programs():
+    """Every op kind in every layout, every neuron type, and chains of ops."""
+    for i, kind in enumerate(WITHOUT_CALLBACKS):
+        for layout in LAYOUTS:
+            rng = np.random.RandomState(i)
+            builder = CaseBuilder(rng, ["float64", "float32"][i % 2], layout)
+            builder.add(make_subject(kind, rng))
+            yield f"{kind} {layout}", builder.build().program
+    for i, name in enumerate(NEURONS):
+        rng = np.random.RandomState(i)
+        builder = CaseBuilder(rng, ["float64", "float32"][i % 2], LAYOUTS[i % 2])
+        builder.add(make_neurons_of(name, rng))
+        yield name, builder.build().program
+    for seed in range(8):
+        rng = np.random.RandomState(seed)
+        yield f"chain {seed}", Chain(rng, "float32", 1, 1, bool(seed % 2)).build(16).program
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_allocation_per_step(counter, tmp_path, threads):
+    names, files = [], []
+    for name, program in programs():
+        names.append(name)
+        files.append(tmp_path / f"{len(files)}.ndlp")
+        files[-1].write_bytes(to_bytes(program))
+    # runs of several windows both, so that a window takes no memory either
+    command = [counter, "3", str(threads), "600", "1800", *files]
+    report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    counts = [tuple(map(int, line.split())) for line in report.splitlines()]
+    assert len(counts) == len(names)
+    assert min(short for _, short, _ in counts) > 0  # a run sets up its memory: the counter counts
+    more = [
+        f"{n}: {s} then {long}" for n, (_, s, long) in zip(names, counts, strict=True) if s != long
+    ]
+    assert not more, "\n".join(more)
+
+
+def test_engine_library_knows_no_python():
+    """What runs the steps can't call Python: it is not linked to it."""
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("no nm to list symbols with")
+    command = [nm, "--dynamic", "--undefined-only", str(LIBRARY)]
+    symbols = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    names = [line.split()[-1] for line in symbols.splitlines()]
+    assert "aligned_alloc" in " ".join(names) or "malloc" in " ".join(names)  # nm lists something
+    assert not [name for name in names if name.startswith(("Py", "_Py"))]
