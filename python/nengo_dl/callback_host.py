@@ -1,0 +1,151 @@
+"""Python functions behind the callback ops of a program: Nengo's own steps of its operators."""
+
+import copy
+
+import numpy as np
+from nengo.builder.operator import SimPyFunc
+from nengo.builder.signal import SignalDict
+from nengo.exceptions import SimulationError
+from nengo.utils.functions import function_name
+
+from .randomness import item_generator
+
+
+class ItemSignals(SignalDict):
+    """Signals of one operator and one item: writable copies, views resolved against their base."""
+
+    def init(self, signal):
+        """Allocate a signal with its initial value."""
+        data = signal.initial_value
+        if not signal.is_view:
+            array = data.allocate() if signal.sparse else np.array(data)
+            dict.__setitem__(self, signal, array)
+            return
+        if signal.base not in self:
+            self.init(signal.base)
+        view = np.ndarray(
+            shape=signal.shape,
+            strides=signal.strides,
+            offset=signal.offset,
+            dtype=signal.dtype,
+            buffer=self[signal.base].data,
+        )
+        dict.__setitem__(self, signal, view)
+
+
+class Callback:
+    """One operator that runs in Python for one item of the minibatch.
+
+    Parameters
+    ----------
+    spec : nengo_dl.plan.CallbackSpec
+        The operator and which of its signals are inputs, outputs and states.
+    dt : float
+        Length of a step.
+    """
+
+    def __init__(self, spec, dt):
+        self.spec, self.dt = spec, dt
+        self.step = None
+
+    def build(self, op, rng):
+        """Make the step function anew, as `nengo.Simulator` does when it resets."""
+        signals = ItemSignals()
+        op.init_signals(signals)
+        self.step = op.make_step(signals, self.dt, rng)
+        self.ins = [signals[signal] for signal in self.spec.ins]
+        self.outs = [signals[signal] for signal in self.spec.outs]
+        self.states = [signals[signal] for signal in self.spec.states]
+
+    def __call__(self, ins, outs):
+        """Run one step: copy inputs and states in, outputs and states out."""
+        for array, value in zip(self.ins, ins, strict=True):
+            array[...] = value
+        n_outs = len(self.outs)
+        for array, value in zip(self.states, outs[n_outs:], strict=True):
+            array[...] = value
+        self.step()
+        for target, array in zip(outs, (*self.outs, *self.states), strict=True):
+            target[...] = array
+
+
+class CallbackHost:
+    """All callbacks of a program, for all items of the minibatch.
+
+    Parameters
+    ----------
+    specs : list of nengo_dl.plan.CallbackSpec
+        The plan's table of callbacks, in the order of the program's ``index``.
+    minibatch_size : int
+        Number of items.
+    dt : float
+        Length of a step.
+    guard : contextmanager
+        Entered around every call of Python code, see `nengo_dl.interrupt.Interrupt`.
+    """
+
+    def __init__(self, specs, minibatch_size, dt, guard):
+        self.specs = list(specs)
+        self.guard = guard
+        self.items = [
+            [Callback(spec, dt) for spec in self.specs] for _ in range(minibatch_size)
+        ]
+
+    def visitors(self, item):
+        """Return ``{operator: f(op, rng)}`` that make the step functions of one item."""
+
+        def visitor(callback):
+            return lambda op, rng: callback.build(_for_item(op, item), rng)
+
+        return {
+            spec.op: visitor(callback)
+            for spec, callback in zip(self.specs, self.items[item], strict=True)
+        }
+
+    def functions(self):
+        """Return one function ``f(item, time, ins, outs)`` per callback of the program."""
+        return [self._function(index) for index in range(len(self.specs))]
+
+    def _function(self, index):
+        op = self.specs[index].op
+        callbacks = [item[index] for item in self.items]
+        guard = self.guard
+        # a function of the time alone is called once per step, whatever the minibatch
+        always_once = isinstance(op, SimPyFunc) and op.x is None
+
+        def call(item, time, ins, outs):
+            if item and (always_once or getattr(op, "once_per_step", False)):
+                for target, array in zip(outs, callbacks[0].outs, strict=True):
+                    target[...] = array
+                return
+            try:
+                with guard, np.errstate(invalid="raise", divide="ignore"):
+                    callbacks[item](ins, outs)
+            except SimulationError:
+                raise
+            except Exception as e:
+                raise SimulationError(
+                    f"{describe(op)} raised {type(e).__name__}: {e}"
+                ) from e
+
+        return call
+
+
+def _for_item(op, item):
+    """Copy an operator that has random generators, so that the model's own stay as they are."""
+    extra = getattr(op, "state_extra", None)
+    if not extra:
+        return op
+    op = copy.copy(op)
+    op.state_extra = {name: item_generator(rng, item) for name, rng in extra.items()}
+    return op
+
+
+def describe(op):
+    """Name what an operator calls, for messages."""
+    if isinstance(op, SimPyFunc):
+        where = (
+            "" if op.output is None else f" of {op.output.name.removesuffix('.out')}"
+        )
+        return f"Function '{function_name(op.fn)}'{where}"
+    return str(op)

@@ -1,0 +1,193 @@
+"""Settings of a model: `configure_settings` writes them, `get_setting` reads them."""
+
+import numbers
+
+import nengo
+from nengo.exceptions import ConfigError, NetworkContextError, ValidationError
+from nengo.params import Parameter
+
+DTYPES = ("float32", "float64")
+
+
+class Setting(Parameter):
+    """A Nengo config parameter that checks its value with a function.
+
+    Parameters
+    ----------
+    name : str
+        Name of the setting.
+    default : object
+        Value that holds where nothing else is said.
+    check : callable
+        ``check(name, value)`` returns the value to store or raises `ValidationError`.
+    """
+
+    def __init__(self, name, default, check):
+        super().__init__(name, default=check(name, default), optional=True)
+        self.check = check
+
+    def coerce(self, instance, value):
+        """Check a value set for one object."""
+        return self.check(self.name, value)
+
+    def set_default(self, obj, value):
+        """Check a value set for a class."""
+        super().set_default(obj, self.check(self.name, value))
+
+
+def _boolean(name, value):
+    # `value in (True, False)` would take 1 and np.bool_(True) has no `is`
+    if type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise ValidationError(f"must be True or False, got {value!r}", attr=name)
+
+
+def _boolean_or_none(name, value):
+    return None if value is None else _boolean(name, value)
+
+
+def _dtype(name, value):
+    text = getattr(value, "name", value)  # np.dtype and tf.DType have a name
+    if text in DTYPES:
+        return text
+    raise ValidationError(
+        f"must be one of {', '.join(DTYPES)}, got {value!r}", attr=name
+    )
+
+
+def _smoothing(name, value):
+    if value is None:
+        return None
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    raise ValidationError(f"must be None or a number above 0, got {value!r}", attr=name)
+
+
+def _function(name, value):
+    if value is None or callable(value):
+        return value
+    raise ValidationError(f"must be a function, got {value!r}", attr=name)
+
+
+def _functions(name, value):
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)) and all(callable(f) for f in value):
+        return list(value)
+    raise ValidationError(f"must be a list of functions, got {value!r}", attr=name)
+
+
+# setting -> (Nengo classes that carry it, check)
+_SETTINGS = {
+    "trainable": (
+        (nengo.Ensemble, nengo.Connection, nengo.ensemble.Neurons),
+        _boolean_or_none,
+    ),
+    "planner": ((nengo.Network,), _function),
+    "sorter": ((nengo.Network,), _function),
+    "simplifications": ((nengo.Network,), _functions),
+    "inference_only": ((nengo.Network,), _boolean),
+    "lif_smoothing": ((nengo.Network,), _smoothing),
+    "dtype": ((nengo.Network,), _dtype),
+    "keep_history": ((nengo.Probe,), _boolean),
+    "stateful": ((nengo.Network,), _boolean),
+    "use_loop": ((nengo.Network,), _boolean),
+    "learning_phase": ((nengo.Network,), _boolean_or_none),
+}
+
+
+def configure_settings(**kwargs):
+    """Set options of the model that is being described.
+
+    Call it inside a ``with nengo.Network():`` block. Settings belong to the outermost network,
+    except ``trainable``, which belongs to the innermost one. Each call changes only what it names.
+    A single object is excepted through the config system, for example
+    ``net.config[probe].keep_history = False`` or ``net.config[ens].trainable = True``.
+
+    Parameters
+    ----------
+    trainable : bool or None
+        Whether the encoders, biases and weights of the innermost network may be trained.
+        Weights that may not are still in ``sim.keras_model.weights``.
+    dtype : str
+        ``"float32"`` (default) or ``"float64"``: precision of the build and of the simulation.
+    keep_history : bool
+        False keeps only the last step of each run, ``(minibatch, 1, size)``. Default True.
+    stateful : bool
+        False: no run ever changes the simulator's state. Default True.
+    inference_only : bool
+        True leaves out everything needed for training. Default False.
+    use_loop : bool
+        False fixes the number of steps of a run to ``unroll_simulation``. Default True.
+    learning_phase : bool or None
+        Pins the mode of every call to training (True) or inference (False). Default None.
+    lif_smoothing : float or None
+        Smoothing of the rate curve by which LIF neurons are trained.
+    planner, sorter : callable or None
+        Accepted for the sake of existing scripts. This backend orders and merges operators by
+        its own passes, which `nengo_dl.Simulator.plan` shows; the functions are not called.
+    simplifications : list of callables or None
+        Likewise, except that ``[]`` switches the planner's simplifications off.
+
+    Raises
+    ------
+    NetworkContextError
+        Outside of a network.
+    ConfigError
+        For an unknown setting.
+    ValidationError
+        For a value that the setting does not take.
+    """
+    if not nengo.Network.context:
+        raise NetworkContextError(
+            "`configure_settings` must be called within a Network context"
+        )
+    unknown = [name for name in kwargs if name not in _SETTINGS]
+    if unknown:
+        raise ConfigError(
+            f"{unknown[0]!r} is not a valid setting; there are {', '.join(sorted(_SETTINGS))}"
+        )
+    checked = {name: _SETTINGS[name][1](name, value) for name, value in kwargs.items()}
+    for name, value in checked.items():
+        network = nengo.Network.context[-1 if name == "trainable" else 0]
+        for cls in _SETTINGS[name][0]:
+            _set(network.config, cls, name, value)
+
+
+def _set(config, cls, name, value):
+    if cls not in config.params:
+        config.configures(cls)
+    if name in config[cls].extra_params:
+        setattr(config[cls], name, value)
+    else:
+        config[cls].set_param(name, Setting(name, value, _SETTINGS[name][1]))
+
+
+def get_setting(model, name, default=None, obj=None):
+    """Read a setting.
+
+    Parameters
+    ----------
+    model : nengo.builder.Model or nengo.Network or None
+        Where to look: the settings of a model are those of its top-level network.
+    name : str
+        Name of the setting.
+    default : object
+        Returned where the setting was never configured (or set to None).
+    obj : nengo object, optional
+        Read the setting of this object instead of the network's.
+
+    Returns
+    -------
+    object
+        The value.
+    """
+    network = getattr(model, "toplevel", model)
+    if network is None:
+        return default
+    try:
+        params = network.config[nengo.Network if obj is None else obj]
+        value = getattr(params, name)
+    except (ConfigError, AttributeError):  # the setting was never configured
+        return default
+    return default if value is None else value

@@ -1,0 +1,240 @@
+"""What a simulator knows about its model: probed values and parameters of built objects."""
+
+from collections.abc import Mapping
+
+import nengo
+import numpy as np
+from nengo.builder.connection import BuiltConnection
+from nengo.builder.ensemble import BuiltEnsemble
+from nengo.exceptions import ValidationError
+
+
+class History:
+    """The values of one probe over all runs, ``(minibatch, steps, *shape)``.
+
+    Runs add pieces, which are joined only when somebody looks; room for more grows by doubling, so
+    that looking after every step stays cheap.
+    """
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        """Forget everything."""
+        self._room = None  # array with space for more steps than there are
+        self._steps = 0  # steps in `_room`
+        self._pieces = []
+
+    def append(self, values):
+        """Add an array ``(minibatch, steps, *shape)`` that nobody else writes to."""
+        if values.shape[1]:
+            self._pieces.append(values)
+
+    def __len__(self):
+        return self._steps + sum(piece.shape[1] for piece in self._pieces)
+
+    def array(self):
+        """All values as a read-only array, or None if there are none."""
+        if self._room is None and not self._pieces:
+            return None
+        if self._room is None and len(self._pieces) == 1:
+            self._room, self._steps, self._pieces = (
+                self._pieces[0],
+                self._pieces[0].shape[1],
+                [],
+            )
+        if self._pieces:
+            self._join()
+        values = self._room[:, : self._steps]
+        values.setflags(write=False)
+        return values
+
+    def _join(self):
+        steps = len(self)
+        if self._room is None or self._room.shape[1] < steps:
+            # the first time exactly what is needed, later twice that
+            capacity = steps if self._room is None else 2 * steps
+            first = self._pieces[0]
+            room = np.empty((first.shape[0], capacity, *first.shape[2:]), first.dtype)
+            if self._room is not None:
+                room[:, : self._steps] = self._room[:, : self._steps]
+            self._room = room
+        for piece in self._pieces:
+            self._room[:, self._steps : self._steps + piece.shape[1]] = piece
+            self._steps += piece.shape[1]
+        self._pieces = []
+
+
+class Recorder:
+    """Sorts the outputs of a run into histories.
+
+    Parameters
+    ----------
+    histories : dict
+        Probe -> `History`, in the order of the outputs.
+    keep_history : list of bool
+        Per probe; False keeps one row per run, that of its last step, whatever ``sample_every``.
+    dt : float
+        Length of a step.
+    """
+
+    def __init__(self, histories, keep_history, dt):
+        self.histories = histories
+        self.keep_history = keep_history
+        self.periods = [
+            None if probe.sample_every is None else probe.sample_every / dt
+            for probe in histories
+        ]
+        self.last = {}
+
+    def record(self, outputs, first_step, steps):
+        """Take the outputs of ``steps`` steps after ``first_step`` ones."""
+        for history, values, keep, period in zip(
+            self.histories.values(),
+            outputs,
+            self.keep_history,
+            self.periods,
+            strict=True,
+        ):
+            if not keep:
+                self.last[id(history)] = (history, values)
+                continue
+            if period is not None and period != 1:
+                numbers = np.arange(first_step + 1, first_step + steps + 1)
+                values = values[:, numbers % period < 1]
+            history.append(values)
+
+    def finish(self):
+        """Add what is known only when the run is over."""
+        for history, values in self.last.values():
+            history.append(values)
+        self.last = {}
+
+
+class SimulationData(Mapping):
+    """Maps Nengo objects to what the simulator has of them.
+
+    A Probe gives its values, ``(steps, size)``, or ``(minibatch, steps, size)`` if the simulator
+    has a ``minibatch_size``. Ensembles and Connections give what Nengo's builder made of them, with
+    the present values of encoders, biases and weights.
+
+    Parameters
+    ----------
+    model : nengo.builder.Model
+        The built model.
+    live : callable
+        ``live(signal)`` returns the present value of a parameter, with a leading axis of
+        minibatch items if each has its own, or None if the signal is no parameter of the
+        program. The second value says whether there is such an axis: ``(value, batched)``.
+    drop_batch : bool
+        Whether the axis of minibatch items is left out.
+    """
+
+    def __init__(self, model, live, drop_batch):
+        self.model = model
+        self.live = live
+        self.drop_batch = drop_batch
+        self.histories = {probe: History() for probe in model.probes}
+
+    def __getitem__(self, key):
+        if key in self.histories:
+            return self._probe(key)
+        if key not in self.model.params:
+            raise ValidationError(
+                f"{key} is not in this simulator's model", attr="data"
+            )
+        built = self.model.params[key]
+        if isinstance(built, BuiltEnsemble):
+            return self._ensemble(key, built)
+        if isinstance(built, BuiltConnection):
+            return self._connection(key, built)
+        return built
+
+    def __iter__(self):
+        return iter(self.model.params)
+
+    def __len__(self):
+        return len(self.model.params)
+
+    def __contains__(self, key):
+        return key in self.model.params
+
+    def __repr__(self):
+        return f"<SimulationData of {self.model.label}: {len(self)} objects>"
+
+    def reset(self):
+        """Forget all probed values."""
+        for history in self.histories.values():
+            history.clear()
+
+    def get_params(self, *obj_attrs):
+        """Fetch several parameters at once.
+
+        Parameters
+        ----------
+        *obj_attrs : tuple of (nengo object, str)
+            Objects and names of attributes: ``scaled_encoders``, ``bias``, ``weights`` and so on.
+
+        Returns
+        -------
+        list of ndarray
+            Their values.
+        """
+        return [getattr(self[obj], attr) for obj, attr in obj_attrs]
+
+    def _probe(self, probe):
+        values = self.histories[probe].array()
+        if values is None:
+            return []
+        return values[0] if self.drop_batch else values
+
+    def _value(self, signal, built):
+        """Return the present value of a signal, or else what was built, and if it changed."""
+        found = None if signal is None else self.live(signal)
+        if found is None:
+            return built, False
+        value, batched = found
+        if batched and self.drop_batch:
+            value = value[0]
+        if built is not None and not nengo.utils.numpy.is_array(built):
+            return value, True  # a sparse matrix
+        if (
+            built is not None
+            and value.shape == built.shape
+            and np.array_equal(value, built)
+        ):
+            return built, False
+        value.setflags(write=False)
+        return value, True
+
+    def _ensemble(self, ens, built):
+        signals = self.model.sig[ens]
+        encoders, changed = self._value(signals.get("encoders"), built.scaled_encoders)
+        bias, bias_changed = self._value(
+            self.model.sig[ens.neurons].get("bias"), built.bias
+        )
+        if built.gain is None:  # Direct mode
+            return built._replace(scaled_encoders=encoders)
+        gain, unscaled = built.gain, built.encoders
+        if changed:
+            norm = np.linalg.norm(encoders, axis=-1)
+            gain = ens.radius * norm / np.linalg.norm(built.encoders, axis=-1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                unscaled = ens.radius * encoders / gain[..., None]
+        max_rates, intercepts = built.max_rates, built.intercepts
+        if changed or bias_changed:
+            max_rates, intercepts = ens.neuron_type.max_rates_intercepts(gain, bias)
+        return built._replace(
+            gain=gain,
+            bias=bias,
+            encoders=unscaled,
+            scaled_encoders=encoders,
+            max_rates=max_rates,
+            intercepts=intercepts,
+        )
+
+    def _connection(self, conn, built):
+        if built.weights is None:
+            return built
+        weights, _ = self._value(self.model.sig[conn].get("weights"), built.weights)
+        return built._replace(weights=weights)

@@ -1,0 +1,142 @@
+"""The forms in which data for input nodes may be given, and the checks on it."""
+
+import warnings
+from collections.abc import Mapping
+
+import nengo
+import numpy as np
+from nengo.exceptions import ValidationError
+
+
+def is_array(x):
+    """Whether ``x`` is an array or a tensor."""
+    return isinstance(x, np.ndarray) or (hasattr(x, "dtype") and hasattr(x, "shape"))
+
+
+def is_opaque(x):
+    """Whether ``x`` is something that only Keras can take apart: a generator, a dataset."""
+    return not (x is None or is_array(x) or isinstance(x, (Mapping, list, tuple)))
+
+
+def by_node(x, names):
+    """Sort data out by input node.
+
+    Parameters
+    ----------
+    x : None, dict, list, tuple, array or tensor
+        A dict has Nodes or their names as keys; a list has one array per input node, in order; an
+        array is for the first input node. Entries are ``(batch, n_steps, size)``.
+    names : nengo_dl.names.Names
+        The input nodes.
+
+    Returns
+    -------
+    dict
+        Node -> array.
+    """
+    nodes = list(names.nodes.values())
+    if x is None:
+        return {}
+    if isinstance(x, Mapping):
+        pairs = [(_node(key, names), value) for key, value in x.items()]
+    else:
+        values = [x] if is_array(x) else list(x)
+        if len(values) != len(nodes):
+            warnings.warn(
+                f"Number of elements in the data ({len(values)}) does not match the number of input"
+                f" Nodes ({len(nodes)}); the order is {', '.join(names.nodes) or 'empty'}",
+                UserWarning,
+                stacklevel=3,
+            )
+        pairs = zip(nodes, values)  # the shorter one counts, as the warning said
+    return {node: np.asarray(value) for node, value in pairs if value is not None}
+
+
+def _node(key, names):
+    if isinstance(key, str) and key in names.nodes:
+        return names.nodes[key]
+    if isinstance(key, nengo.Node) and key in names.names:
+        return key
+    raise ValidationError(
+        f"{key!r} is not a valid input name, nor an input Node of this network; there are "
+        f"{', '.join(names.nodes) or 'none'}",
+        attr="data",
+    )
+
+
+def truncate(data, minibatch_size):
+    """Drop the items that do not fill a minibatch, with a warning."""
+    result = {}
+    for key, value in data.items():
+        rest = value.shape[0] % minibatch_size if value.ndim else 0
+        if value.ndim and value.shape[0] > minibatch_size and rest:
+            warnings.warn(
+                f"Number of items in the data ({value.shape[0]}) is not a multiple of"
+                f" minibatch_size ({minibatch_size}); the last {rest} will be truncated",
+                UserWarning,
+                stacklevel=4,
+            )
+            value = value[: value.shape[0] - rest]
+        result[key] = value
+    return result
+
+
+def _due(what, name, due, came):
+    raise ValidationError(
+        f"{what} of the data for {name!r} ({came}) does not match expected size ({due})",
+        attr="data",
+    )
+
+
+def check(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
+    """Check arrays for input nodes against each other and the model.
+
+    Parameters
+    ----------
+    data : dict
+        Node -> array.
+    names : nengo_dl.names.Names
+        Names for messages.
+    minibatch_size, unroll : int
+        Items per minibatch, and the number of which steps are a multiple.
+    n_steps, n_items : int, optional
+        Exact numbers due.
+
+    Returns
+    -------
+    n_items, n_steps : int or None
+        Items and steps of the data; what was due if there is no data.
+    """
+    items = steps = None
+    for node, value in data.items():
+        name = names[node]
+        if value.ndim != 3:
+            raise ValidationError(
+                f"Data for {name!r} has rank {value.ndim} (shape {value.shape}), due is rank 3:"
+                " (batch_size, n_steps, size)",
+                attr="data",
+            )
+        if value.shape[0] < minibatch_size:
+            raise ValidationError(
+                f"Batch size of the data for {name!r} ({value.shape[0]}) is less than"
+                f" minibatch_size ({minibatch_size})",
+                attr="data",
+            )
+        if value.shape[1] % unroll:
+            raise ValidationError(
+                f"Number of steps of the data for {name!r} ({value.shape[1]}) is not evenly"
+                f" divisible by unroll_simulation ({unroll})",
+                attr="data",
+            )
+        if items is not None and value.shape[0] != items:
+            _due("Batch size", name, items, value.shape[0])
+        if steps is not None and value.shape[1] != steps:
+            _due("Number of steps", name, steps, value.shape[1])
+        items, steps = value.shape[:2]
+        if n_items is not None and items != n_items:
+            _due("Batch size", name, n_items, items)
+        if n_steps is not None and steps != n_steps:
+            _due("Number of steps", name, n_steps, steps)
+        if value.shape[2] != node.size_out:
+            _due("Last axis", name, node.size_out, value.shape[2])
+    return items or n_items, n_steps if steps is None else steps

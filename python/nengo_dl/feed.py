@@ -1,0 +1,112 @@
+"""Rows for the inputs of a program: given data, or what the input nodes themselves give."""
+
+import numpy as np
+
+from .inputs import FunctionRows
+
+
+class Feed:
+    """Hands out the rows of all input nodes, a piece of a run at a time.
+
+    Rows that a run did not get to use are kept for the next one.
+
+    Parameters
+    ----------
+    nodes : nengo_dl.inputs.InputNodes
+        The input nodes.
+    processes : dict
+        Node -> `nengo_dl.runtime.ProcessRows`.
+    minibatch_size : int
+        Items per minibatch.
+    guard : context manager
+        Entered around user code.
+    """
+
+    def __init__(self, nodes, processes, minibatch_size, guard):
+        self.nodes = nodes
+        self.processes = processes
+        self.minibatch_size = minibatch_size
+        self.functions = FunctionRows(nodes, guard)
+        self.cached = {}  # node -> rows that are the same in every step
+        self.start({}, None)
+
+    def start(self, data, first_step):
+        """Begin a run with given data, ``{node: (minibatch, n_steps, size)}``."""
+        self.data = data
+        self.wanted = [node for node in self.nodes.functions if node not in data]
+        self.running = [node for node in self.processes if node not in data]
+        for node, source in self.nodes.sources.items():
+            source.given = node in data
+        reusable = first_step is not None and first_step == getattr(self, "at", None)
+        if not reusable or set(self.rows) != {*self.wanted, *self.running}:
+            self.forget()
+        self.at = first_step
+
+    def forget(self):
+        """Drop rows that were made but not used."""
+        self.rows = {}
+        self.left = 0
+        self.error = None
+
+    def next(self, done, limit):
+        """Return rows for at most ``limit`` steps.
+
+        Parameters
+        ----------
+        done : int
+            Steps of this run that were done.
+        limit : int
+            Most steps.
+
+        Returns
+        -------
+        inputs : list of array
+            ``(minibatch, steps, size)`` for every input node.
+        steps : int
+            Number of rows.
+        """
+        if self.left == 0 and (self.wanted or self.running):
+            self._generate(limit)
+        steps = min(limit, self.left) if self.wanted or self.running else limit
+        return [self._rows(node, done, steps) for node in self.nodes.nodes], steps
+
+    def used(self, steps):
+        """Say how many of the rows were used."""
+        self.at += steps
+        if self.wanted or self.running:
+            self.left -= steps
+            self.rows = {node: rows[:, steps:] for node, rows in self.rows.items()}
+
+    def _generate(self, limit):
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        rows, steps, self.error = self.functions.generate(self.wanted, self.at, limit)
+        self.rows = {
+            node: np.broadcast_to(values, (self.minibatch_size, *values.shape))
+            for node, values in rows.items()
+        }
+        for node in self.running:
+            self.rows[node], made, error = self.processes[node].generate(self.at, steps)
+            if error is not None:
+                steps, self.error = made, error
+        self.left = steps
+        self.rows = {node: values[:, :steps] for node, values in self.rows.items()}
+        if not steps and self.error is not None:
+            self._generate(limit)  # nothing to simulate before the error
+
+    def _rows(self, node, done, steps):
+        if node in self.data:
+            return self.data[node][:, done : done + steps]
+        if node in self.rows:
+            return self.rows[node][:, :steps]
+        rows = self.cached.get(node)
+        if rows is None or rows.shape[1] != steps:
+            value = self.nodes.constants.get(node)
+            if value is None:  # a function that stays in the program
+                value = np.zeros(node.size_out, self.nodes.dtype)
+            shape = (self.minibatch_size, steps, node.size_out)
+            rows = self.cached[node] = np.ascontiguousarray(
+                np.broadcast_to(value, shape)
+            )
+        return rows

@@ -1,0 +1,62 @@
+"""Ctrl-C during a run: stop between two pieces of work, so that nothing that was done is lost."""
+
+import signal
+import threading
+
+
+class Interrupt:
+    """Turns Ctrl-C into a request that a run answers when its books are in order.
+
+    ``with interrupt.watch():`` surrounds a run, which calls `check` between two pieces. User code
+    that runs inside is entered through ``with interrupt:`` and is interrupted at once. A handler
+    for SIGINT that somebody else has installed is left alone.
+    """
+
+    def __init__(self):
+        self.pending = False
+        self.in_user_code = False
+
+    def watch(self):
+        """Return a context in which Ctrl-C is only noted."""
+        return _Watch(self)
+
+    def check(self):
+        """Raise `KeyboardInterrupt` if Ctrl-C was pressed."""
+        if self.pending:
+            self.pending = False
+            raise KeyboardInterrupt
+
+    def handle(self, signum, frame):
+        """Note the request, or interrupt user code."""
+        if self.in_user_code:
+            raise KeyboardInterrupt
+        self.pending = True
+
+    def __enter__(self):
+        self.in_user_code = True
+        if self.pending:
+            self.in_user_code = False
+            self.check()
+
+    def __exit__(self, *exc_info):
+        self.in_user_code = False
+
+
+class _Watch:
+    def __init__(self, interrupt):
+        self.interrupt = interrupt
+        self.previous = None
+
+    def __enter__(self):
+        self.interrupt.pending = False
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            self.previous = signal.signal(signal.SIGINT, self.interrupt.handle)
+
+    def __exit__(self, exc_type, exc, traceback):
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
+        if exc_type is None:
+            self.interrupt.check()

@@ -1,0 +1,136 @@
+"""Calling a simulator's Keras model: data in, dictionaries of probes out."""
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+
+# arguments that Keras 2 took and Keras 3 refuses
+DROPPED = ("workers", "use_multiprocessing", "max_queue_size")
+_lock = threading.RLock()  # the global precision of Keras is one for the whole process
+
+
+@contextlib.contextmanager
+def precision(dtype):
+    """Set Keras' global float type and dtype policy, and put back what was set."""
+    import keras
+
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+
+
+def call_keras(sim, runtime, method, x, n_steps, stateful, kwargs):
+    """Call ``predict`` or ``predict_on_batch`` of the simulator's Keras model.
+
+    Parameters
+    ----------
+    sim : nengo_dl.Simulator
+        The simulator.
+    runtime : nengo_dl.runtime.Runtime
+        What runs it.
+    method : str
+        Name of the method.
+    x : dict or object
+        Input node -> array; or, with ``n_steps=None``, what goes to Keras as it is.
+    n_steps : int or None
+        Steps of the run.
+    stateful : bool
+        Whether the state is kept.
+    kwargs : dict
+        Further arguments for Keras.
+
+    Returns
+    -------
+    dict
+        Probe -> array.
+    """
+    for name in DROPPED:
+        if kwargs.pop(name, None) is not None:
+            warnings.warn(
+                f"Keras 3 has no argument {name}; it is ignored", stacklevel=4
+            )
+    if n_steps is None:
+        x = _tuples(x)
+        runtime.feed.start(dict.fromkeys(runtime.nodes.nodes), None)
+    else:
+        x = complete(runtime, x, n_steps, stateful)
+    if method == "predict":
+        kwargs.setdefault("verbose", 0)
+        if n_steps is not None:
+            kwargs["batch_size"] = sim.minibatch_size
+    layer = runtime.layer
+    layer.stateful = stateful
+    try:
+        with sim._scope():
+            outputs = getattr(sim.keras_model, method)(x, **kwargs)
+    except Exception as e:
+        error = runtime.take_error()
+        if error is not None:
+            raise error from (error.__cause__ or e)
+        raise
+    finally:
+        layer.stateful = True
+    return {probe: outputs[name] for name, probe in runtime.names.probes.items()}
+
+
+def _tuples(x):
+    """Wrap dictionaries from a generator, which Keras 3 would not take for inputs."""
+    if not hasattr(x, "__next__"):
+        return x
+    return ((item,) if isinstance(item, Mapping) else item for item in x)
+
+
+def complete(runtime, data, n_steps, stateful):
+    """Make rows for all inputs of the Keras model.
+
+    Nodes without data give their own: functions of time go on from minibatch to minibatch if the
+    state does; processes always go on.
+
+    Returns
+    -------
+    dict
+        Name of an input -> array, ``n_steps`` included.
+    """
+    size = runtime.minibatch_size
+    items = next(iter(data.values())).shape[0] if data else size
+    feed, names = runtime.feed, runtime.names
+    first = runtime.layer.n_steps
+    groups = []
+    for group in range(items // size):
+        if group == 0 or feed.running or (feed.wanted and stateful):
+            feed.start(data, first + (group * n_steps if stateful else 0))
+            groups.append(_all_rows(feed, n_steps))
+        else:
+            groups.append(groups[0])
+    rows = {
+        names[node]: (
+            np.asarray(data[node], runtime.dtype)
+            if node in data
+            else np.concatenate([group[i] for group in groups])
+        )
+        for i, node in enumerate(runtime.nodes.nodes)
+    }
+    rows["n_steps"] = np.full((items, 1), n_steps, np.int32)
+    return rows
+
+
+def _all_rows(feed, n_steps):
+    pieces, done = [], 0
+    while True:
+        inputs, steps = feed.next(done, n_steps - done)
+        pieces.append(inputs)
+        feed.used(steps)
+        done += steps
+        if done >= n_steps:
+            break
+    if len(pieces) == 1:
+        return pieces[0]
+    return [np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True)]

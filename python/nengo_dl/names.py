@@ -1,0 +1,67 @@
+"""String names of input nodes and probes, as Keras and dictionaries of data use them."""
+
+import re
+
+import nengo
+from nengo.exceptions import ValidationError
+
+# names of the model's own inputs and outputs
+RESERVED = ("n_steps", "steps_run")
+
+
+class Names:
+    """A unique name for every input node and probe.
+
+    An object is called by its label, or else by its class, in characters that Keras takes; a
+    number makes it unique without regard to case.
+
+    Parameters
+    ----------
+    nodes : list of nengo.Node
+        Input nodes.
+    probes : list of nengo.Probe
+        Probes, named after the nodes.
+    network : nengo.Network or None
+        The network they are in, for error messages.
+    """
+
+    def __init__(self, nodes, probes, network=None):
+        self.network = network
+        self.names = {}
+        taken = set(RESERVED)
+        for obj in (*nodes, *probes):
+            base = _clean(
+                type(obj).__name__.lower() if obj.label is None else obj.label
+            )
+            base = base or type(obj).__name__.lower()
+            name, count = base, 0
+            while name.lower() in taken:
+                count += 1
+                name = f"{base}_{count}"
+            taken.add(name.lower())
+            self.names[obj] = name
+        self.nodes = {self.names[node]: node for node in nodes}
+        self.probes = {self.names[probe]: probe for probe in probes}
+
+    def __getitem__(self, obj):
+        """Return the name of an input node or a probe."""
+        if not isinstance(obj, (nengo.Node, nengo.Probe)):
+            raise ValidationError(
+                f"{obj} is of unknown type {type(obj).__name__}, only input Nodes and Probes have a"
+                " name",
+                attr="name",
+            )
+        if obj in self.names:
+            return self.names[obj]
+        if isinstance(obj, nengo.Node) and obj.size_in > 0:
+            raise ValidationError(
+                f"{obj} is not an input Node (a Node with size_in=0)", "name"
+            )
+        raise ValidationError(
+            f"{obj} is from a different network than this simulator's", "name"
+        )
+
+
+def _clean(label):
+    # Keras 3 refuses "/" in names, and "/" would otherwise be allowed
+    return re.sub(r"[^A-Za-z0-9_.\-]", "", re.sub(r"[ :/]", "_", label))

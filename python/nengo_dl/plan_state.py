@@ -1,0 +1,147 @@
+"""A plan with its callbacks and the random numbers of one minibatch."""
+
+import numpy as np
+from nengo.builder.neurons import SimNeurons
+
+from .callback_host import CallbackHost
+from .plan.program import RNG_WORDS
+from .plan.rng import pack_rng
+from .randomness import item_generator, needs_walk, process_generator, step_order, walk
+
+
+class PlanState:
+    """What depends on the simulator's seed in a plan, for every item of the minibatch.
+
+    Parameters
+    ----------
+    plan : nengo_dl.plan.Plan
+        The plan.
+    minibatch_size : int
+        Number of items.
+    model : nengo.builder.Model
+        Where time signal and step length come from.
+    guard : context manager
+        Entered around user code.
+
+    Attributes
+    ----------
+    host : nengo_dl.callback_host.CallbackHost
+        The Python functions of the program.
+    istate : (minibatch_size, istate_size) int32 array
+        Random generators as they are before the first step.
+    tables : list of (minibatch_size, rows, size) array
+        Values drawn with the seed, for each of the plan's table slots.
+    """
+
+    def __init__(self, plan, minibatch_size, model, guard):
+        self.plan = plan
+        self.minibatch_size = minibatch_size
+        self.dt = model.dt
+        self.host = CallbackHost(plan.callbacks, minibatch_size, model.dt, guard)
+        self.istate = np.zeros((minibatch_size, plan.program.istate_size), np.int32)
+        self.tables = [
+            np.zeros((minibatch_size, *slot.place.shape)) for slot in plan.tables
+        ]
+
+    def consumers(self):
+        """Operators that get a random generator when the simulator resets."""
+        return [
+            *(slot.op for slot in self.plan.rngs),
+            *(slot.op for slot in self.plan.tables),
+            *(spec.op for spec in self.plan.callbacks),
+        ]
+
+    def visitors(self, item):
+        """Return ``{operator: f(op, rng)}`` for the walk of one item."""
+        drawing = [*self.plan.rngs, *self.plan.tables]
+        return {
+            **{
+                s.op: process_generator
+                for s in drawing
+                if not isinstance(s.op, SimNeurons)
+            },
+            **self.host.visitors(item),
+        }
+
+    def fill(self, item, generators):
+        """Take the generators that the walk of one item has made."""
+        for slot in self.plan.rngs:
+            words = self.istate[item, slot.offset : slot.offset + RNG_WORDS]
+            if isinstance(slot.op, SimNeurons):
+                (rng,) = slot.op.state_extra.values()
+                words[:] = pack_rng(item_generator(rng, item))
+            else:
+                words[:] = pack_rng(generators[slot.op])
+        for slot, table in zip(self.plan.tables, self.tables, strict=True):
+            table[item] = tabulate(
+                slot.op, generators[slot.op], self.dt, len(table[item])
+            )
+
+    def param_values(self):
+        """Values of all parameters of the plan, those drawn with the seed included."""
+        program, values = self.plan.program, []
+        for param, value in zip(program.params, self.plan.param_values, strict=True):
+            shape = (
+                (self.minibatch_size, param.size) if param.learned else (param.size,)
+            )
+            values.append(np.array(np.broadcast_to(value, shape), program.dtype))
+        for slot, table in zip(self.plan.tables, self.tables, strict=True):
+            place_view(values[slot.param], slot.place)[...] = table
+        return values
+
+
+def place_view(values, place):
+    """View of a signal in an array of parameters or state, ``(size,)`` or ``(items, size)``.
+
+    Parameters
+    ----------
+    values : array
+        Contiguous along its last axis.
+    place : nengo_dl.plan.Place
+        Where the signal lies.
+
+    Returns
+    -------
+    array
+        Of the signal's shape, after the axis of items if there is one.
+    """
+    itemsize = values.itemsize
+    return np.lib.stride_tricks.as_strided(
+        values[..., place.offset :] if values.size else values,
+        (*values.shape[:-1], *place.shape),
+        (*values.strides[:-1], *(itemsize * stride for stride in place.strides)),
+    )
+
+
+def tabulate(op, rng, dt, rows):
+    """Return the values of a periodic process, row ``i`` being that of step ``i`` modulo ``rows``."""
+    shape = op.output.shape
+    step = op.process.make_step((0,), shape, dt, rng, {})
+    table = np.empty((rows, *shape))
+    for n in range(1, rows + 1):
+        table[n % rows] = step(n * dt)
+    return table
+
+
+def reseed(states, operators, seed):
+    """Draw everything anew that depends on the seed, as `nengo.Simulator` does.
+
+    Parameters
+    ----------
+    states : list of PlanState
+        Plans made of parts of the same model.
+    operators : list of nengo.builder.Operator
+        All operators of the model.
+    seed : int
+        The simulator's seed; item ``b`` of the minibatch uses ``seed + b``.
+    """
+    consumers = [op for state in states for op in state.consumers()]
+    if not consumers:
+        return
+    # without unseeded draws the order does not matter, and finding it takes long
+    order = step_order(operators) if needs_walk(consumers) else []
+    for item in range(states[0].minibatch_size):
+        visitors = {op: f for state in states for op, f in state.visitors(item).items()}
+        generators = walk(order, seed + item, visitors)
+        for state in states:
+            state.fill(item, generators)

@@ -1,0 +1,69 @@
+"""Progress bars: Nengo's own, in the terminal and in notebooks, without a thread of their own.
+
+Nengo redraws its bar from a thread that it joins after every run, which takes up to 0.1 s: a
+thousand times as long as a short run takes here. The bar is redrawn between pieces of work instead.
+"""
+
+import time
+
+from nengo.utils.progress import NoProgressBar, Progress, to_progressbar
+
+INTERVAL = 0.1  # seconds between two updates of the bar
+
+
+class Stage(Progress):
+    """A piece of work whose steps redraw the bar now and then."""
+
+    def __init__(self, display, *args):
+        super().__init__(*args)
+        self.display = display
+
+    def step(self, n=1):
+        """Advance by ``n`` steps."""
+        super().step(n)
+        self.display.update(self)
+
+
+class Display:
+    """A progress bar and the stages that it shows, as a context.
+
+    Parameters
+    ----------
+    progress_bar : bool or nengo.utils.progress.ProgressBar or None
+        As in `nengo.Simulator`: True is Nengo's default bar, False or None is none.
+    during, after : str
+        What is being done, what has been done.
+    max_steps : int, optional
+        Number of steps, if known.
+    """
+
+    def __init__(self, progress_bar, during, after, max_steps=None):
+        self.bar = to_progressbar(progress_bar)
+        self.hidden = isinstance(self.bar, NoProgressBar)
+        self.total = Stage(self, during, after, max_steps)
+        self.last = time.time()
+
+    def stage(self, during, after):
+        """Begin a stage; it is shown when it steps."""
+        return Stage(self, during, after)
+
+    def step(self, n=1):
+        """Advance the whole by ``n`` steps."""
+        self.total.step(n)
+
+    def update(self, progress):
+        """Redraw the bar, unless that was done a moment ago."""
+        now = time.time()
+        if not self.hidden and now - self.last >= INTERVAL:
+            self.last = now
+            self.bar.update(progress)
+
+    def __enter__(self):
+        self.total.__enter__()
+        return self
+
+    def __exit__(self, *exc_info):
+        self.total.__exit__(*exc_info)
+        if not self.hidden:
+            self.bar.update(self.total)
+            self.bar.close()

@@ -1,0 +1,266 @@
+"""A built model ready to run: plan, Keras layer, Python functions, inputs and random numbers."""
+
+import math
+
+import numpy as np
+from nengo.builder.operator import TimeUpdate
+
+from . import _engine
+from .config import get_setting
+from .feed import Feed
+from .inputs import InputNodes
+from .interrupt import Interrupt
+from .plan import make_plan
+from .plan.program import to_bytes
+from .plan_state import PlanState, place_view, reseed
+
+TIME_LIMIT = 0.25  # seconds of a piece of a run
+PIECE_BYTES = 1 << 25  # inputs and outputs of a piece
+PIECE_STEPS = 100_000
+
+
+class ProcessRows:
+    """An input node's process in a program of its own, which keeps its own state.
+
+    Parameters
+    ----------
+    op : nengo.builder.processes.SimProcess
+        Operator of the process.
+    model : nengo.builder.Model
+        The built model.
+    dtype : str
+        Precision.
+    minibatch_size : int
+        Items per minibatch.
+    guard : context manager
+        Entered around user code.
+    """
+
+    def __init__(self, op, model, dtype, minibatch_size, guard):
+        self.plan = make_plan(
+            [TimeUpdate(model.step, model.time), op],
+            dt=model.dt,
+            dtype=dtype,
+            time=model.time,
+            step=model.step,
+            inputs=[],
+            outputs=[("rows", op.output)],
+        )
+        self.numbers = PlanState(self.plan, minibatch_size, model, guard)
+        self.compiled = _engine.Compiled(to_bytes(self.plan.program))
+        self.minibatch_size = minibatch_size
+        self.table = add_table(self.numbers)
+
+    def close(self):
+        """Forget the table of Python functions."""
+        self.table = remove_table(self.table)
+
+    def rewind(self):
+        """Go back to the first step, with the numbers of the present seed."""
+        dtype = self.plan.program.dtype
+        batch = self.minibatch_size
+        self.state = np.repeat(
+            np.asarray(self.plan.initial_state, dtype)[None], batch, axis=0
+        )
+        self.istate = self.numbers.istate.copy()
+        self.params = self.numbers.param_values()
+
+    def generate(self, first_step, n_steps):
+        """Run the process.
+
+        Returns
+        -------
+        rows : (minibatch_size, n_steps, size) array
+            Values.
+        steps : int
+            Steps that were done.
+        error : BaseException or None
+            What went wrong in the step after.
+        """
+        outputs, steps, error = self.compiled.run(
+            [], self.params, self.state, self.istate, first_step, n_steps, self.minibatch_size,
+            keep_last=[False], callbacks=self.table,
+        )  # fmt: skip
+        return outputs[0], steps, error
+
+
+def add_table(numbers):
+    """Register the Python functions of a plan with the engine; returns -1 if there are none."""
+    return (
+        _engine.add_callbacks(numbers.host.functions())
+        if numbers.plan.callbacks
+        else -1
+    )
+
+
+def remove_table(table):
+    """Forget a table of functions."""
+    if table >= 0:
+        _engine.remove_callbacks(table)
+    return -1
+
+
+class Runtime:
+    """Everything that runs a built model.
+
+    Parameters
+    ----------
+    model : nengo.builder.Model
+        The built model; it is not changed.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    minibatch_size : int
+        Items per minibatch.
+    names_of : callable
+        ``names_of(nodes)`` returns the `nengo_dl.names.Names` of input nodes and probes.
+    """
+
+    def __init__(self, model, dtype, minibatch_size, names_of):
+        from .tensor_graph import TensorGraph
+
+        self.model, self.dtype, self.minibatch_size = model, dtype, minibatch_size
+        self.interrupt = Interrupt()
+        self.nodes = InputNodes(model, dtype)
+        self.names = names_of(self.nodes.nodes)
+        signals = [model.sig[probe]["in"] for probe in model.probes]
+        self.plan = make_plan(
+            self.nodes.operators,
+            dt=model.dt,
+            dtype=dtype,
+            time=model.time,
+            step=model.step,
+            inputs=[
+                (self.names[node], self.nodes.signals[node])
+                for node in self.nodes.nodes
+            ],
+            outputs=[
+                (self.names[probe], signal)
+                for probe, signal in zip(model.probes, signals, strict=True)
+            ],
+            trainable=None,
+        )
+        self.numbers = PlanState(self.plan, minibatch_size, model, self.interrupt)
+        self.processes = {
+            node: ProcessRows(op, model, dtype, minibatch_size, self.interrupt)
+            for node, op in self.nodes.processes.items()
+        }
+        self.feed = Feed(self.nodes, self.processes, minibatch_size, self.interrupt)
+        self.table = add_table(self.numbers)
+        self.layer = TensorGraph(
+            self.plan,
+            minibatch_size=minibatch_size,
+            trainable_params=self.plan.trainable,
+            keep_history=[
+                get_setting(model, "keep_history", True, obj=p) for p in model.probes
+            ],
+            output_shapes=[signal.shape or (1,) for signal in signals],
+            input_names=[self.names[node] for node in self.nodes.nodes],
+            output_names=[self.names[probe] for probe in model.probes],
+            input_keys=self.nodes.nodes,
+            callbacks=self.table,
+        )
+
+    def close(self):
+        """Forget the tables of Python functions."""
+        self.table = remove_table(self.table)
+        for rows in self.processes.values():
+            rows.close()
+
+    def reset(self, seed, include_params=True, include_processes=True):
+        """Go back to the beginning.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of everything random.
+        include_params : bool
+            Whether parameters, learned ones too, get their initial values.
+        include_processes : bool
+            Whether processes and random generators begin anew.
+        """
+        layer = self.layer
+        if include_processes:
+            states = [self.numbers, *(rows.numbers for rows in self.processes.values())]
+            reseed(states, self.model.operators, seed)
+            layer.initial_values["istate"] = self.numbers.istate
+            for rows in self.processes.values():
+                rows.rewind()
+        self.feed.forget()
+        layer.set_state(
+            layer.initial_values["state"],
+            layer.initial_values["istate"] if include_processes else None,
+            0,
+        )
+        tables = {slot.param for slot in self.plan.tables} if include_processes else ()
+        for index, value in enumerate(self.numbers.param_values()):
+            if include_params or index in tables:
+                layer.set_param(index, value)
+
+    def live(self, signal):
+        """Present value of a parameter or state: ``(value, batched)``, or None if it has none."""
+        place = self.plan.place(signal)
+        if place is None:
+            return None
+        if place.index < 0:
+            values = self.layer.get_state()["state"]
+        else:
+            values = self.layer.get_param(place.index)
+        return place_view(values, place).copy(), values.ndim == 2
+
+    def take_error(self):
+        """Return the exception that a Python function raised in the last run, or None."""
+        return _engine.callback_error(self.table) if self.table >= 0 else None
+
+    # ------------------------------------------------------------ running
+
+    def run(self, n_steps, data, stateful, record, progress):
+        """Run steps in pieces.
+
+        Parameters
+        ----------
+        n_steps : int
+            Steps to do.
+        data : dict
+            Input node -> ``(minibatch_size, n_steps, size)``.
+        stateful : bool
+            Whether the state is kept; otherwise it is put back.
+        record : callable
+            ``record(outputs, first_step, steps)`` is called after every piece.
+        progress : callable
+            ``progress(steps)`` likewise.
+        """
+        before = None if stateful else self.layer.get_state()
+        first_step = self.layer.n_steps
+        try:
+            with self.interrupt.watch():
+                self._pieces(n_steps, data, first_step, record, progress)
+        finally:
+            if before is not None:
+                self.layer.set_state(**before)
+
+    def _pieces(self, n_steps, data, first_step, record, progress):
+        feed, done = self.feed, 0
+        feed.start(data, first_step)
+        longest = size = self._piece_steps()
+        while done < n_steps:
+            inputs, steps = feed.next(done, min(size, n_steps - done))
+            outputs, ran = self.layer.run_eager(inputs, steps, True, TIME_LIMIT)
+            feed.used(ran)
+            if ran:
+                record(outputs, first_step + done, ran)
+            done += ran
+            error = self.take_error()
+            if error is not None:
+                raise error
+            if self.layer.last_error:
+                raise RuntimeError(self.layer.last_error)
+            self.interrupt.check()
+            progress(ran)
+            # a piece that ran out of time was too long
+            size = longest if ran == steps else min(longest, max(1, ran))
+
+    def _piece_steps(self):
+        program = self.plan.program
+        row = sum(port.size for port in (*program.inputs, *program.outputs))
+        row *= self.minibatch_size * np.dtype(self.dtype).itemsize
+        return max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
