@@ -38,9 +38,7 @@ native(nengo.SpikingRectifiedLinear, parameters=("amplitude",), states=("voltage
 native(nengo.Sigmoid, parameters=("tau_ref",))
 native(nengo.Tanh, parameters=("tau_ref",))
 native(nengo.LIFRate, parameters=_LIF)
-native(
-    nengo.LIF, parameters=(*_LIF, "min_voltage"), states=("voltage", "refractory_time")
-)
+native(nengo.LIF, parameters=(*_LIF, "min_voltage"), states=("voltage", "refractory_time"))
 native(nengo.AdaptiveLIFRate, parameters=_LIF + _ADAPT, states=("adaptation",))
 native(
     nengo.AdaptiveLIF,

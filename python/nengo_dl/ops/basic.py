@@ -1,7 +1,5 @@
 """Time, resets, copies, element-wise products, probes and Python functions."""
 
-from dataclasses import replace
-
 import numpy as np
 from nengo.builder.operator import Copy, ElementwiseInc, Reset, SimPyFunc, TimeUpdate
 from nengo.builder.probe import SimProbe
@@ -37,9 +35,7 @@ def lower_function(op, ctx):
 @lowers(Reset)
 def lower_reset(op, ctx):
     """Set a signal to a constant."""
-    return [
-        ctx.make("fill", {"dst": ctx.ref(op.dst, "write")}, {"value": float(op.value)})
-    ]
+    return [ctx.make("fill", {"dst": ctx.ref(op.dst, "write")}, {"value": float(op.value)})]
 
 
 @lowers(Copy)
@@ -50,9 +46,7 @@ def lower_copy(op, ctx):
     if op.dst_slice is not None:
         dst, shape = _indexed(op, dst, op.dst_slice)
         if not op.inc and len(np.unique(dst.elements)) < dst.elements.size:
-            raise BuildError(
-                f"{op}: indices of dst_slice repeat, which only an increment allows"
-            )
+            raise BuildError(f"{op}: indices of dst_slice repeat, which only an increment allows")
     else:
         shape = dst.shape
     if op.src_slice is not None:
@@ -60,7 +54,7 @@ def lower_copy(op, ctx):
     else:
         src_shape = src.shape
     if src.index is None and dst.index is None:
-        src, dst = broadcast(src, shape), dst
+        src = broadcast(src, shape)
     elif src_shape != shape:
         source = np.broadcast_to(src.elements.reshape(src_shape), shape)
         src = _by_index(src.var, source.ravel(), src.access)
@@ -76,11 +70,7 @@ def lower_copy(op, ctx):
 def _indexed(op, ref, index):
     """Reference to the elements that NumPy's ``signal[index]`` names, and their shape."""
     everything = np.arange(ref.size).reshape(ref.shape)
-    key = (
-        index
-        if isinstance(index, (tuple, slice)) or index is Ellipsis
-        else np.asarray(index)
-    )
+    key = index if isinstance(index, (tuple, slice)) or index is Ellipsis else np.asarray(index)
     chosen = ref.elements.reshape(ref.shape)[key] if ref.size else everything
     chosen = np.asarray(chosen)
     return _by_index(ref.var, chosen.ravel(), ref.access), chosen.shape
@@ -102,9 +92,7 @@ def _flat(ref):
     if ref.index is not None:
         return ref
     vector = ref.as_vector()
-    return (
-        vector if vector is not None else _by_index(ref.var, ref.elements, ref.access)
-    )
+    return vector if vector is not None else _by_index(ref.var, ref.elements, ref.access)
 
 
 @lowers(ElementwiseInc)
@@ -124,4 +112,4 @@ def elementwise(ctx, a, x, y):
         if None in flat:
             raise NotNative("it broadcasts signals of more than 2 dimensions")
         a, x, y = flat
-    return ctx.make("elementwise", {"A": replace(a), "X": replace(x), "Y": y})
+    return ctx.make("elementwise", {"A": a, "X": x, "Y": y})

@@ -31,9 +31,7 @@ def lower_pes(op, ctx):
 def lower_rls(op, ctx):
     """Recursive least squares."""
     sources = {"pre_filtered": op.pre_filtered, "error": op.error}
-    return _rule(
-        op, ctx, "rls", sources, {}, {"inv_gamma": ctx.ref(op.inv_gamma, "update")}
-    )
+    return _rule(op, ctx, "rls", sources, {}, {"inv_gamma": ctx.ref(op.inv_gamma, "update")})
 
 
 @lowers(SimBCM)
@@ -41,9 +39,7 @@ def lower_bcm(op, ctx):
     """Bienenstock-Cooper-Munro."""
     sources = {"pre_filtered": op.pre_filtered, "post_filtered": op.post_filtered}
     more = {"theta": ctx.vector(op.theta)}
-    return _rule(
-        op, ctx, "bcm", sources, {"alpha": float(op.learning_rate * ctx.dt)}, more
-    )
+    return _rule(op, ctx, "bcm", sources, {"alpha": float(op.learning_rate * ctx.dt)}, more)
 
 
 @lowers(SimOja)
@@ -59,14 +55,10 @@ def lower_voja(op, ctx):
     """Vector Oja: moves encoders toward the input."""
     sources = {"pre_decoded": op.pre_decoded, "post_filtered": op.post_filtered}
     if op.learning_signal.size != 1:
-        raise NotNative(
-            f"its learning signal has size {op.learning_signal.size}, expected 1"
-        )
+        raise NotNative(f"its learning signal has size {op.learning_signal.size}, expected 1")
     more = {
         "scaled_encoders": ctx.ref(op.scaled_encoders),
         "learning_signal": ctx.vector(op.learning_signal),
         "scale": whole(ctx.parameter(f"{op.delta.name}.scale", op.scale)),
     }
-    return _rule(
-        op, ctx, "voja", sources, {"alpha": float(op.learning_rate * ctx.dt)}, more
-    )
+    return _rule(op, ctx, "voja", sources, {"alpha": float(op.learning_rate * ctx.dt)}, more)

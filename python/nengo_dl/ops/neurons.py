@@ -14,9 +14,7 @@ def lower_neurons(op, ctx):
         raise NotNative(f"neuron type {type(op.neurons).__name__} has no native form")
     extra = set(op.state) - set(kind.states)
     if extra or set(kind.states) - set(op.state) or set(op.state_extra) - {"rng"}:
-        raise NotNative(
-            f"its states are {sorted(op.state)}, expected {sorted(kind.states)}"
-        )
+        raise NotNative(f"its states are {sorted(op.state)}, expected {sorted(kind.states)}")
     attrs = {"type": kind.name}
     for name in kind.parameters:
         attrs[name] = float(getattr(op.neurons, name))

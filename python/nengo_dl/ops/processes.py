@@ -61,9 +61,7 @@ def linear_filter(op, ctx, synapse, x, y):
         a, b = float(A.item()), float(C.item() * B.item())
         # y can hold the state if nothing else writes to it and both start alike
         alone = y.var.signal is not None and ctx.written_once(y.var.signal) and y.solid
-        if alone and np.array_equal(
-            y.var.initial[y.elements], X.var.initial[X.elements]
-        ):
+        if alone and np.array_equal(y.var.initial[y.elements], X.var.initial[X.elements]):
             access = "advance" if y.access == "write" else "update"
             y = replace(y, access=access)
             return [ctx.make("lowpass", {"x": x, "y": y}, {"a": a, "b": b})]
@@ -79,9 +77,7 @@ def _filter(ctx, x, y, X, A, B, C, D, direct, order=0):
     }
     args = {"x": x, "y": y}
     if order:
-        args["X"] = replace(
-            X, shape=(order, x.size), strides=(x.size * X.strides[0], X.strides[0])
-        )
+        args["X"] = replace(X, shape=(order, x.size), strides=(x.size * X.strides[0], X.strides[0]))
     return ctx.make("filter", args, {**attrs, "direct": direct})
 
 
@@ -91,9 +87,7 @@ def _triangle(op, ctx):
     state = {name: ctx.vector(op.state[name], "update") for name in ("Y", "X", "Xi")}
     state["X"] = replace(state["X"], shape=(n_taps, x.size), strides=(x.size, 1))
     attrs = {"n0": float(n0), "ndiff": float(ndiff)}
-    return _into(
-        op, ctx, lambda y: [ctx.make("triangle", {"x": x, "y": y, **state}, attrs)]
-    )
+    return _into(op, ctx, lambda y: [ctx.make("triangle", {"x": x, "y": y, **state}, attrs)])
 
 
 def _noise(op, ctx, dst):
@@ -151,14 +145,10 @@ def _present_input(op, ctx):
 
 def _piecewise(op, ctx):
     process = op.process
-    if process.interpolation != "zero" or any(
-        callable(v) for v in process.data.values()
-    ):
+    if process.interpolation != "zero" or any(callable(v) for v in process.data.values()):
         raise NotNative("Piecewise with functions or interpolation has no native form")
     times, rows = zip(*sorted(process.data.items(), key=lambda item: item[0]))
-    table = ctx.parameter(
-        f"{op.output.name}.table", np.stack([np.ravel(r) for r in rows])
-    )
+    table = ctx.parameter(f"{op.output.name}.table", np.stack([np.ravel(r) for r in rows]))
     attrs = {"times": tuple(float(t) for t in times)}
     return _table(op, ctx, "piecewise", table, len(rows), attrs)
 

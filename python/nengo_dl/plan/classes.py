@@ -60,9 +60,7 @@ def _classify(var, uses, ops):
         return "learned"
     if written <= {"write", "inc"}:
         return "temp" if covers([r for _, _, r in by["write"]], var.size) else in_place
-    if len(written) > 1 or not covers(
-        [r for a in written for _, _, r in by[a]], var.size
-    ):
+    if len(written) > 1 or not covers([r for a in written for _, _, r in by[a]], var.size):
         return in_place
     (access,) = written
     changers = {i for i, _, _ in by[access]}

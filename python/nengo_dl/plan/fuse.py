@@ -71,11 +71,7 @@ def fuse_bias(ops, chain_of):
         if src.index is not None or dst.index is not None or not dst.full:
             continue
         uses = table[dst.var]
-        incs = [
-            (layer[k], ops[k].kind != "dense", k)
-            for k, _, r in uses
-            if r.access == "inc"
-        ]
+        incs = [(layer[k], ops[k].kind != "dense", k) for k, _, r in uses if r.access == "inc"]
         if len([r for _, _, r in uses if r.access == "write"]) != 1 or not incs:
             continue
         _, not_dense, k = min(incs)

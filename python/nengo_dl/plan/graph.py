@@ -5,6 +5,8 @@ from an update to whoever reads the value on the next step. Ops on a common cycl
 kinds must run step by step together.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from nengo.exceptions import BuildError
 
@@ -44,7 +46,7 @@ class Graph:
         self.ties = [set() for _ in ops]
         for var, uses in accesses(ops).items():
             self._connect(classes[var], uses)
-        for i, j in zip(chain, chain[1:]):
+        for i, j in pairwise(chain):
             self.same[i].add(j)
 
     def _connect(self, kind, uses):
@@ -152,7 +154,7 @@ def layers(graph):
 
 def check_acyclic(graph):
     """Raise if ops of one step depend on each other in a circle."""
-    for members in components(len(graph.ops), lambda i: graph.same[i]):
+    for members in components(len(graph.ops), graph.same.__getitem__):
         if len(members) > 1 or members[0] in graph.same[members[0]]:
             names = ", ".join(graph.ops[i].name for i in members[:5])
             raise BuildError(

@@ -104,11 +104,7 @@ class Ref:
         for n, s in zip(self.shape, self.strides):
             total = total[..., None] + np.arange(n, dtype=np.int64) * s
         total = total.ravel()
-        return (
-            total
-            if self.index is None
-            else total[np.asarray(self.index, dtype=np.int64)]
-        )
+        return total if self.index is None else total[np.asarray(self.index, dtype=np.int64)]
 
     @cached_property
     def solid(self):
@@ -218,9 +214,7 @@ def is_const(var, ops_writing):
 
 def written_vars(ops):
     """Variables that some op changes."""
-    return {
-        r.var for op in ops for _, r in op.refs("write", "advance", "inc", "update")
-    }
+    return {r.var for op in ops for _, r in op.refs("write", "advance", "inc", "update")}
 
 
 def values(ref):

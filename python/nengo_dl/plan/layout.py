@@ -68,9 +68,7 @@ def lay_out(ops, regions, kinds):
             initial.extend(var.initial for var in group)
         buffers.append(Buffer(kind, name, at, param, start))
     state = np.concatenate(initial) if initial else np.zeros(0)
-    return Layout(
-        tuple(buffers), tuple(params), tuple(param_vars), tuple(trainable), state, place
-    )
+    return Layout(tuple(buffers), tuple(params), tuple(param_vars), tuple(trainable), state, place)
 
 
 def _unite(ops, groups):
@@ -98,9 +96,7 @@ def _unite(ops, groups):
 def _placing_order(ops, groups):
     """All variables, those of the most important operands first, in block order."""
     rank = {kind: i for i, kind in enumerate(_PRIORITY)}
-    ordered = sorted(
-        groups, key=lambda g: (rank.get(ops[g[0]].kind, len(rank)), -len(g))
-    )
+    ordered = sorted(groups, key=lambda g: (rank.get(ops[g[0]].kind, len(rank)), -len(g)))
     seen = {}
     for group in ordered:
         for arg in ops[group[0]].args:
@@ -113,9 +109,7 @@ def emit(ops, regions, kinds, layout):
     """Regions of the program, and ``(offset, Nengo operator)`` of its random generators."""
     result, rngs = [], []
     for kind, groups in regions:
-        emitted = tuple(
-            _emit_op([ops[i] for i in g], kinds, layout, rngs) for g in groups
-        )
+        emitted = tuple(_emit_op([ops[i] for i in g], kinds, layout, rngs) for g in groups)
         result.append(Region(kind, emitted))
     return tuple(result), rngs
 

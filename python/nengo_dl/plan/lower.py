@@ -7,7 +7,6 @@ Whatever has none runs as a Python callback.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from nengo.builder.signal import Signal
 
 from .ir import IrOp, Ref, Var, whole
 
@@ -25,7 +24,7 @@ class CallbackSpec:
     """
 
     op: object  # the Nengo operator
-    ins: tuple  # signals it reads
+    ins: tuple  # signals it reads, but not the time
     outs: tuple  # signals it overwrites, without looking at the old value
     states: tuple  # signals it changes: the array must hold the present value
     name: str
@@ -51,8 +50,9 @@ def lowers(*classes):
 class Context:
     """What lowering functions need: variables of signals, the step size, new ops."""
 
-    def __init__(self, dt, trainable, constant):
+    def __init__(self, dt, time, trainable, constant):
         self.dt = dt
+        self.time = time
         self.callbacks = []
         self._vars = {}
         self._trainable = trainable
@@ -76,12 +76,8 @@ class Context:
         """The variable that holds a signal (that of its base for a view)."""
         base = signal.base
         if base not in self._vars:
-            initial = (
-                csr(base)[0] if base.sparse else np.asarray(base.initial_value).ravel()
-            )
-            initial = (
-                initial.astype(np.float64) if initial.dtype.kind != "f" else initial
-            )
+            initial = csr(base)[0] if base.sparse else np.asarray(base.initial_value).ravel()
+            initial = initial.astype(np.float64) if initial.dtype.kind != "f" else initial
             trainable = base not in self._constant and bool(
                 self._trainable is not None and self._trainable(base)
             )
@@ -99,14 +95,9 @@ class Context:
             return whole(var, access=access)
         if signal.base is signal and signal.initial_value.flags.c_contiguous:
             return whole(var, signal.shape, access)
-        if (
-            any(s % signal.itemsize for s in signal.strides)
-            or signal.offset % signal.itemsize
-        ):
+        if any(s % signal.itemsize for s in signal.strides) or signal.offset % signal.itemsize:
             raise NotNative("it has a view that does not start at whole elements")
-        return Ref(
-            var, int(signal.elemoffset), signal.shape, signal.elemstrides, access
-        )
+        return Ref(var, int(signal.elemoffset), signal.shape, signal.elemstrides, access)
 
     def vector(self, signal, access="read"):
         """Reference to a signal as a vector (its elements in C order)."""
@@ -148,9 +139,7 @@ def csr(signal):
         )
     rows, cols = np.asarray(matrix.indices).T
     order = np.argsort(rows, kind="stable")
-    indptr = np.concatenate(
-        [[0], np.cumsum(np.bincount(rows, minlength=matrix.shape[0]))]
-    )
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=matrix.shape[0]))])
     return np.asarray(matrix.data)[order], cols[order], indptr
 
 
@@ -168,9 +157,7 @@ def lower(operators, ctx, inputs=()):
     from .. import ops  # noqa: F401 (registers the lowering functions)
 
     fed = {signal.base for _, signal in inputs}
-    kept = [
-        op for op in operators if not (op.sets and all(s.base in fed for s in op.sets))
-    ]
+    kept = [op for op in operators if not (op.sets and all(s.base in fed for s in op.sets))]
     ctx.count_uses(kept)
     result = []
     for rank, op in enumerate(kept):
@@ -196,14 +183,13 @@ def callback(op, ctx, reason):
     overwrites = type(op) in (SimPyFunc, SimProcess)
     outs = sets if overwrites else ()
     states = (() if overwrites else sets) + tuple(op.updates) + tuple(op.incs)
-    ins = tuple(s for s in op.reads if not s.sparse)
+    # the time is handed over apart from the arguments, exact also in single precision
+    ins = tuple(s for s in op.reads if not s.sparse and s is not ctx.time)
     args = {f"in{i}": ctx.ref(s) for i, s in enumerate(ins)}
     args.update((f"out{i}", ctx.ref(s, "write")) for i, s in enumerate(outs))
     access = ["advance"] * (len(states) - len(op.updates) - len(op.incs))
     access += ["update"] * len(op.updates) + ["inc"] * len(op.incs)
-    args.update(
-        (f"state{i}", ctx.ref(s, a)) for i, (s, a) in enumerate(zip(states, access))
-    )
+    args.update((f"state{i}", ctx.ref(s, a)) for i, (s, a) in enumerate(zip(states, access)))
     spec = CallbackSpec(op, ins, outs, states, callback_name(op), reason)
     ctx.callbacks.append(spec)
     return ctx.make("callback", args, {"index": len(ctx.callbacks) - 1}, spec.name)
@@ -233,12 +219,5 @@ def port_ops(ctx, inputs, outputs):
             )
         )
     for i, (name, signal) in enumerate(outputs):
-        result.append(
-            IrOp("output", name, {"src": ctx.ref(signal, "final")}, {"index": i})
-        )
+        result.append(IrOp("output", name, {"src": ctx.ref(signal, "final")}, {"index": i}))
     return result
-
-
-def is_signal(value):
-    """Whether a value is a Nengo signal."""
-    return isinstance(value, Signal)

@@ -45,6 +45,11 @@ class TableSlot:
     place: Place
     op: object
 
+    @property
+    def rows(self):
+        """Number of rows of the table."""
+        return self.place.shape[0]
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -82,13 +87,9 @@ class Plan:
             offset, strides = column_major(signal, var.rows)
         offset += start + at
         if buffer.kind in ("param", "learned"):
-            return Place(
-                buffer.kind, buffer.param, offset, tuple(shape), tuple(strides)
-            )
+            return Place(buffer.kind, buffer.param, offset, tuple(shape), tuple(strides))
         if buffer.kind in ("state", "carried"):
-            return Place(
-                "state", -1, buffer.state_offset + offset, tuple(shape), tuple(strides)
-            )
+            return Place("state", -1, buffer.state_offset + offset, tuple(shape), tuple(strides))
         return None
 
     def __str__(self):
@@ -105,9 +106,7 @@ def column_major(signal, rows):
         elif abs(s) * (n - 1) < columns:
             strides.append(s * rows)
         else:
-            raise ValueError(
-                f"{signal.name}: this view has no strides in a transposed matrix"
-            )
+            raise ValueError(f"{signal.name}: this view has no strides in a transposed matrix")
     row, column = divmod(signal.elemoffset, columns)
     return row + column * rows, strides
 
@@ -159,17 +158,13 @@ def make_plan(
     """
     operators = list(operators)
     check = verify_ops if verify else lambda ops: None
-    ctx = Context(dt, trainable, constant)
+    ctx = Context(dt, time, trainable, constant)
     ops = lower(operators, ctx, inputs) + port_ops(ctx, inputs, outputs)
     count = len(ops)
     check(ops)
-    ops = simplify(
-        ops, default_simplifications if simplifications is None else simplifications
-    )
+    ops = simplify(ops, default_simplifications if simplifications is None else simplifications)
     check(ops)
-    notes = [
-        f"{len(operators)} operators lowered to {count} ops, simplified to {len(ops)}"
-    ]
+    notes = [f"{len(operators)} operators lowered to {count} ops, simplified to {len(ops)}"]
     chain_of = _callback_order(operators, ctx)
     if fuse:
         ops, fused = fusing.fuse(ops, chain_of, check)
@@ -239,9 +234,7 @@ def _callback_order(operators, ctx):
     from nengo.utils.graphs import toposort
     from nengo.utils.simulator import operator_dependency_graph
 
-    order = {
-        op: i for i, op in enumerate(toposort(operator_dependency_graph(operators)))
-    }
+    order = {op: i for i, op in enumerate(toposort(operator_dependency_graph(operators)))}
 
     def chain(ops):
         found = [i for i, op in enumerate(ops) if op.kind == "callback"]
@@ -263,21 +256,15 @@ def _settle(ops, classes, graph, layer, chain_of):
         if len({layer[i] for i, _, _ in found}) == 1 and layer[found[0][0]] % 2
     }
     in_place = {v for v, c in classes.items() if c == "carried" and v in inner}
-    in_place = {
-        v for v in in_place if how[v] == "advance" or _may_lie_still(v, uses[v], ops)
-    }
+    in_place = {v for v in in_place if how[v] == "advance" or _may_lie_still(v, uses[v], ops)}
     while in_place:
-        trial = Graph(
-            ops, {**classes, **dict.fromkeys(in_place, "tied")}, chain_of(ops)
-        )
-        knots = [m for m in components(len(ops), lambda i: trial.same[i]) if len(m) > 1]
+        trial = Graph(ops, {**classes, **dict.fromkeys(in_place, "tied")}, chain_of(ops))
+        knots = [m for m in components(len(ops), trial.same.__getitem__) if len(m) > 1]
         if not knots:
             graph = trial
             break
         # two filters that feed each other: one of them needs the old value kept apart
-        in_place -= {
-            r.var for members in knots for i in members for _, r in ops[i].refs()
-        }
+        in_place -= {r.var for members in knots for i in members for _, r in ops[i].refs()}
     kinds = {}
     for var, kind in classes.items():
         if kind == "tied" or var in in_place:
@@ -292,9 +279,7 @@ def _may_lie_still(var, uses, ops):
     """Whether updating the variable in place, after all reads, can't reorder anything else."""
     changers = {i for i, _, r in uses if r.access == "update"}
     readers = {i for i, _, r in uses if r.access in ("read", "final")}
-    alone = all(
-        r.access in ("read", "update") for i in changers for _, r in ops[i].refs()
-    )
+    alone = all(r.access in ("read", "update") for i in changers for _, r in ops[i].refs())
     return alone and not changers & readers
 
 

@@ -136,6 +136,4 @@ def _mark(ref, seen):
     if ref.full:
         seen[ref.var] = True
     else:
-        seen.setdefault(ref.var, np.zeros(ref.var.size, dtype=bool))[ref.elements] = (
-            True
-        )
+        seen.setdefault(ref.var, np.zeros(ref.var.size, dtype=bool))[ref.elements] = True

@@ -8,27 +8,23 @@ import numpy as np
 def text(plan):
     """Regions, ops with blocks and shapes, fusions, callbacks and bytes."""
     program = plan.program
+    ops = sum(len(r.ops) for r in program.regions)
     lines = [
-        f"Plan: {sum(len(r.ops) for r in program.regions)} ops in {len(program.regions)} regions, "
-        f"{program.dtype}, dt={program.dt:g} s",
+        f"Plan: {ops} ops in {len(program.regions)} regions, {program.dtype}, dt={program.dt:g} s",
         *(f"  {note}" for note in plan.notes),
     ]
     for i, region in enumerate(program.regions):
         lines.append(f"Region {i}: {region.kind}, {len(region.ops)} ops")
         lines += [f"  {_op(op, program)}" for op in region.ops]
     if plan.callbacks:
-        lines.append(
-            "Python callbacks (one call per step and item; the window is one step):"
-        )
+        lines.append("Python callbacks (one call per step and item; the window is one step):")
         lines += [f"  {spec.name}: {spec.reason}" for spec in plan.callbacks]
     lines.append(_bytes(program))
     return "\n".join(lines)
 
 
 def _op(op, program):
-    shapes = ", ".join(
-        _operand(arg, operand, program) for arg, operand in op.args.items()
-    )
+    shapes = ", ".join(_operand(arg, operand, program) for arg, operand in op.args.items())
     blocks = f"{op.blocks} x " if op.blocks > 1 else ""
     extra = f" {op.attrs['type']}" if "type" in op.attrs else ""
     return f"{blocks}{op.kind}{extra}({shapes})  # {op.name}"

@@ -32,9 +32,7 @@ def remove_zero_incs(ops):
         return value is not None and not np.any(value)
 
     def keep(op):
-        sources = {"copy": ["src"], "elementwise": ["A", "X"], "dense": ["A", "X"]}.get(
-            op.kind
-        )
+        sources = {"copy": ["src"], "elementwise": ["A", "X"], "dense": ["A", "X"]}.get(op.kind)
         if sources is None or next(op.refs("inc"), None) is None:
             return True
         return not any(is_zero(op.args[name]) for name in sources)
@@ -53,17 +51,13 @@ def _as_copy(op, written):
         for factor, other in (("A", "X"), ("X", "A")):
             value = _constant(op.args[factor], written)
             if value is not None and np.all(value == 1):
-                return replace(
-                    op, kind="copy", args={"src": op.args[other], "dst": op.args["Y"]}
-                )
+                return replace(op, kind="copy", args={"src": op.args[other], "dst": op.args["Y"]})
     elif op.kind == "dense" and "bias" not in op.args:
         a = op.args["A"]
         square = a.shape[0] == a.shape[1]
         value = _constant(a, written) if square else None
         if value is not None and np.array_equal(value, np.eye(len(value))):
-            return replace(
-                op, kind="copy", args={"src": op.args["X"], "dst": op.args["Y"]}
-            )
+            return replace(op, kind="copy", args={"src": op.args["X"], "dst": op.args["Y"]})
     return None
 
 
@@ -95,12 +89,7 @@ def alias_copies(ops, allowed):
         if op.kind != "copy":
             continue
         src, dst = op.args["src"], op.args["dst"]
-        if (
-            dst.access != "write"
-            or not dst.full
-            or dst.index is not None
-            or src.index is not None
-        ):
+        if dst.access != "write" or not dst.full or dst.index is not None or src.index is not None:
             continue
         line = _as_line(src, dst)
         others = [r for k, _, r in table[dst.var] if k != i]
@@ -118,16 +107,12 @@ def alias_copies(ops, allowed):
         while ref.var in target:
             var, offset, step = target[ref.var]
             strides = tuple(s * step for s in ref.strides)
-            ref = replace(
-                ref, var=var, offset=offset + ref.offset * step, strides=strides
-            )
+            ref = replace(ref, var=var, offset=offset + ref.offset * step, strides=strides)
             # what the copy held at the end of the step is what its source held before updates
             ref = replace(ref, access="read")
         return ref
 
-    return [
-        substitute(op, moved, target) for i, op in enumerate(ops) if i not in dropped
-    ]
+    return [substitute(op, moved, target) for i, op in enumerate(ops) if i not in dropped]
 
 
 def _as_line(src, dst):
@@ -185,20 +170,12 @@ def set_first(ops, order):
     """Turn increments after a zero fill into sets, preferring small ``order(op index)``."""
     dropped, setters = set(), set()
     for var, uses in accesses(ops).items():
-        writes = [
-            (i, r) for i, _, r in uses if r.access in ("write", "advance", "update")
-        ]
-        if (
-            len(writes) != 1
-            or ops[writes[0][0]].kind != "fill"
-            or not writes[0][1].full
-        ):
+        writes = [(i, r) for i, _, r in uses if r.access in ("write", "advance", "update")]
+        if len(writes) != 1 or ops[writes[0][0]].kind != "fill" or not writes[0][1].full:
             continue
         if ops[writes[0][0]].attrs["value"] != 0:
             continue
-        chosen = _tiles(
-            var, sorted((order(i), i, r) for i, _, r in uses if _settable(ops[i], r))
-        )
+        chosen = _tiles(var, sorted((order(i), i, r) for i, _, r in uses if _settable(ops[i], r)))
         if chosen:
             dropped.add(writes[0][0])
             setters |= chosen

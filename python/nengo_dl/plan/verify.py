@@ -55,9 +55,7 @@ def verify_ops(ops):
             refs = [r for _, _, r in uses if r.access in accesses_]
             for i, j in overlapping(refs, refs):
                 if i < j:
-                    raise BuildError(
-                        f"Signal {var.name} is {verb} by two operators in one step"
-                    )
+                    raise BuildError(f"Signal {var.name} is {verb} by two operators in one step")
         written = [r for _, _, r in uses if r.access not in ("read", "final")]
         if var.initial is None and not covers(written, var.size):
             raise BuildError(f"planner: {var.name} is read but has no value")
@@ -80,16 +78,12 @@ class _Checker:
 
     def run(self):
         self._buffers()
-        where = defaultdict(
-            list
-        )  # buffer -> (region, op position, op, arg, operand, access)
+        where = defaultdict(list)  # buffer -> (region, op position, op, arg, operand, access)
         for r, region in enumerate(self.program.regions):
             for p, op in enumerate(region.ops):
                 self._op(op)
                 for arg, operand in op.args.items():
-                    where[operand.buffer].append(
-                        (r, p, op, arg, operand, access_of(op, arg))
-                    )
+                    where[operand.buffer].append((r, p, op, arg, operand, access_of(op, arg)))
         for index, uses in where.items():
             self._order(self.program.buffers[index], uses)
 
@@ -98,18 +92,12 @@ class _Checker:
         for buffer in self.program.buffers:
             if buffer.kind in ("param", "learned"):
                 param = self.program.params[buffer.param]
-                if param.size != buffer.size or param.learned != (
-                    buffer.kind == "learned"
-                ):
-                    raise ProgramError(
-                        f"buffer {buffer.name} does not fit its parameter"
-                    )
+                if param.size != buffer.size or param.learned != (buffer.kind == "learned"):
+                    raise ProgramError(f"buffer {buffer.name} does not fit its parameter")
             elif buffer.kind in ("state", "carried"):
                 part = slice(buffer.state_offset, buffer.state_offset + buffer.size)
                 if taken[part].any() or part.stop > taken.size:
-                    raise ProgramError(
-                        f"buffer {buffer.name} overlaps another in the state"
-                    )
+                    raise ProgramError(f"buffer {buffer.name} overlaps another in the state")
                 taken[part] = True
         if not taken.all():
             raise ProgramError("the state has elements that belong to no buffer")
@@ -118,9 +106,7 @@ class _Checker:
         for arg, operand in op.args.items():
             buffer = self.program.buffers[operand.buffer]
             access = access_of(op, arg)
-            if len(operand.offsets) != op.blocks or len(operand.shape) != len(
-                operand.strides
-            ):
+            if len(operand.offsets) != op.blocks or len(operand.shape) != len(operand.strides):
                 self._fail(op, arg, "its operand is malformed")
             if operand.shift and buffer.kind != "carried":
                 self._fail(op, arg, f"shift in a {buffer.kind} buffer")
@@ -132,17 +118,12 @@ class _Checker:
                 if access == "update" and buffer.kind in ("window", "local"):
                     self._fail(op, arg, "no old value in a window")
             for elements in self._elements(op, arg, operand):
-                if elements.size and (
-                    elements.min() < 0 or elements.max() >= buffer.size
-                ):
+                if elements.size and (elements.min() < 0 or elements.max() >= buffer.size):
                     self._fail(op, arg, f"elements outside of {buffer.name}")
             if access != "read":
                 self._no_overlap(op, arg, operand)
         for name in ("rng",):
-            if (
-                name in op.attrs
-                and op.attrs[name] + RNG_WORDS > self.program.istate_size
-            ):
+            if name in op.attrs and op.attrs[name] + RNG_WORDS > self.program.istate_size:
                 self._fail(op, name, "random generator outside of the integer state")
 
     @staticmethod
@@ -161,9 +142,7 @@ class _Checker:
             yield base + offset
 
     def _no_overlap(self, op, arg, operand):
-        repeats = (
-            op.attrs.get(f"{arg}_index") is not None and access_of(op, arg) == "inc"
-        )
+        repeats = op.attrs.get(f"{arg}_index") is not None and access_of(op, arg) == "inc"
         parts = list(self._elements(op, arg, operand))
         if repeats:
             parts = [np.unique(p) for p in parts]
@@ -176,12 +155,9 @@ class _Checker:
         if kind == "param":
             return
         if kind == "local" and (
-            len({u[0] for u in uses}) > 1
-            or self.program.regions[uses[0][0]].kind != "loop"
+            len({u[0] for u in uses}) > 1 or self.program.regions[uses[0][0]].kind != "loop"
         ):
-            raise ProgramError(
-                f"local buffer {buffer.name} is used outside of one loop"
-            )
+            raise ProgramError(f"local buffer {buffer.name} is used outside of one loop")
         writes = [u for u in uses if u[5] != "read"]
         reads = [u for u in uses if u[5] == "read"]
         if kind == "carried":
@@ -252,21 +228,13 @@ class _Checker:
                 written[elements] = True
                 writer[elements] = r * (1 << 32) + p
         if not written.all():
-            raise ProgramError(
-                f"carried buffer {buffer.name} is not written in every step"
-            )
+            raise ProgramError(f"carried buffer {buffer.name} is not written in every step")
         for r, p, op, arg, operand, _ in reads:
             in_loop = self.program.regions[r].kind == "loop"
             for elements in self._elements(op, arg, operand):
                 first = writer[elements]
-                late = (
-                    (first >> 32) > r
-                    if not operand.shift
-                    else first >= r * (1 << 32) + p
-                )
+                late = (first >> 32) > r if not operand.shift else first >= r * (1 << 32) + p
                 if not operand.shift and not in_loop:
                     late = first >= r * (1 << 32) + p
                 if np.any(late):
-                    self._fail(
-                        op, arg, f"{buffer.name} is read before its window is written"
-                    )
+                    self._fail(op, arg, f"{buffer.name} is read before its window is written")

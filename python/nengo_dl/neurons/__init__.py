@@ -1,0 +1,1 @@
+"""Neuron types: Nengo's classes and their native forms."""

@@ -1,0 +1,108 @@
+"""Runs planned networks in the NumPy twin, next to nengo.Simulator."""
+
+import nengo
+import numpy as np
+from nengo.builder import Model
+from nengo.builder.neurons import SimNeurons
+from nengo.builder.signal import SignalDict
+
+from nengo_dl import reference
+from nengo_dl.plan import make_plan
+from nengo_dl.plan.rng import pack_rng
+
+
+def build(net, dt=0.001):
+    """Build a network into a fresh Nengo model."""
+    model = Model(dt=dt)
+    model.build(net)
+    return model
+
+
+def plan(model, inputs=(), **options):
+    """Plan a built model, its probes as outputs."""
+    outputs = [(str(probe), model.sig[probe]["in"]) for probe in model.probes]
+    options = {"dtype": "float64", **options}
+    return make_plan(
+        model.operators,
+        dt=model.dt,
+        time=model.time,
+        step=model.step,
+        inputs=inputs,
+        outputs=outputs,
+        **options,
+    )
+
+
+def callback(spec, dt, time):
+    """One item's function for the twin that runs a Nengo operator."""
+    signals = SignalDict()
+    spec.op.init_signals(signals)
+    for array in signals.values():
+        array.setflags(write=True)
+    step = spec.op.make_step(signals, dt, np.random.RandomState(0))
+
+    def call(item, now, ins, outs):
+        if time in signals:
+            signals[time][...] = now
+        for signal, value in zip(spec.ins, ins, strict=True):
+            signals[signal][...] = value
+        for signal, value in zip(spec.states, outs[len(spec.outs) :], strict=True):
+            signals[signal][...] = value
+        step()
+        for signal, target in zip((*spec.outs, *spec.states), outs, strict=True):
+            target[...] = signals[signal]
+
+    return call
+
+
+def run_twin(made, model, n_steps, inputs=(), window=5):
+    """Run a plan in the twin for one item; a list of (n_steps, size) arrays."""
+    program = made.program
+    params = [
+        np.array(v)[None] if p.learned else np.array(v)
+        for v, p in zip(made.param_values, program.params, strict=True)
+    ]
+    for slot in made.tables:
+        place = slot.place
+        process = slot.op.process
+        step = process.make_step((0,), slot.op.output.shape, model.dt, process.get_rng(None), {})
+        rows = np.array([step(i * model.dt) for i in range(slot.rows)])
+        params[slot.param][0, place.offset : place.offset + rows.size] = rows.ravel()
+    istate = np.zeros((1, program.istate_size), dtype=np.int32)
+    for slot in made.rngs:
+        native = isinstance(slot.op, SimNeurons)
+        rng = slot.op.state_extra["rng"] if native else slot.op.process.get_rng(None)
+        istate[0, slot.offset : slot.offset + 628] = pack_rng(rng)
+    outputs = reference.run(
+        program,
+        [np.asarray(x)[None] for x in inputs],
+        params,
+        np.array(made.initial_state)[None],
+        istate,
+        0,
+        n_steps,
+        1,
+        [callback(spec, model.dt, model.time) for spec in made.callbacks],
+        window=1 if made.callbacks else window,
+    )
+    return [value[0] for value in outputs]
+
+
+def run_nengo(net, n_steps, dt=0.001):
+    """Run a network in nengo.Simulator; a list of (n_steps, size) arrays, one per probe."""
+    with nengo.Simulator(net, dt=dt, progress_bar=False, seed=0) as sim:
+        sim.run_steps(n_steps)
+        return [np.asarray(sim.data[p]).reshape(n_steps, -1) for p in sim.model.probes]
+
+
+def assert_same(net, n_steps=60, dt=0.001, **options):
+    """Compare a planned network with nengo.Simulator on all its probes; returns the plan."""
+    expected = run_nengo(net, n_steps, dt)
+    model = build(net, dt)
+    made = plan(model, **options)
+    got = run_twin(made, model, n_steps)
+    for probe, ours, theirs in zip(model.probes, got, expected, strict=True):
+        scale = max(1.0, np.abs(theirs).max(initial=0))
+        worst = np.abs(ours - theirs).max(initial=0) / scale
+        assert worst < 1e-9, f"{probe} differs by {worst:g}\n{made}"
+    return made
