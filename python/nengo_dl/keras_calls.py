@@ -6,6 +6,10 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
+from nengo.exceptions import SimulationError, ValidationError
+
+from .checks import check_loop, warn_synapses
+from .data_forms import by_node, check, is_opaque, truncate
 
 # arguments that Keras 2 took and Keras 3 refuses
 DROPPED = ("workers", "use_multiprocessing", "max_queue_size")
@@ -25,6 +29,73 @@ def precision(dtype):
     finally:
         keras.config.set_floatx(floatx)
         keras.config.set_dtype_policy(policy)
+
+
+def predict(sim, method, x, n_steps, stateful, kwargs):
+    """Check arguments of ``predict`` or ``predict_on_batch`` and call Keras.
+
+    Parameters
+    ----------
+    sim : nengo_dl.Simulator
+        The simulator.
+    method : str
+        Name of the method.
+    x, n_steps, stateful
+        As in `nengo_dl.Simulator.predict`.
+    kwargs : dict
+        Further arguments for Keras.
+
+    Returns
+    -------
+    dict
+        Probe -> array.
+    """
+    if "batch_size" in kwargs:
+        warnings.warn(
+            "Batch size is determined statically by minibatch_size; batch_size is ignored",
+            UserWarning,
+            stacklevel=3,
+        )
+        kwargs.pop("batch_size")
+    if stateful and not sim.stateful:
+        if method == "predict":
+            warnings.warn(
+                "Ignoring stateful=True, since the network is configured with stateful=False",
+                UserWarning,
+                stacklevel=3,
+            )
+        stateful = False
+    if is_opaque(x):
+        if n_steps is not None:
+            raise SimulationError(
+                f"n_steps can't be given together with a {type(x).__name__}, which has the number"
+                " of steps in its own n_steps"
+            )
+    else:
+        x, n_steps = arrays(sim, method, x, n_steps)
+        if n_steps == 1 and not stateful:
+            warn_synapses(sim.model)
+    return call_keras(sim, sim._runtime, method, x, n_steps, stateful, kwargs)
+
+
+def arrays(sim, method, x, n_steps):
+    """Sort given data out by node; returns it with the number of steps."""
+    names, size = sim._runtime.names, sim.minibatch_size
+    values = by_node(x, names)
+    if not values and n_steps is None:
+        raise ValidationError("Must specify either input data or n_steps", "n_steps", sim)
+    single = method == "predict_on_batch"
+    if not single:
+        values = truncate(values, size)
+    _, steps = check(values, names, size, sim.unroll, n_steps, size if single else None)
+    if steps % sim.unroll:
+        raise ValidationError(
+            f"n_steps ({steps}) is not evenly divisible by unroll_simulation ({sim.unroll})",
+            "n_steps",
+            sim,
+        )
+    check_loop(steps, sim.unroll, sim._use_loop)
+    return values, steps
 
 
 def call_keras(sim, runtime, method, x, n_steps, stateful, kwargs):
@@ -54,9 +125,7 @@ def call_keras(sim, runtime, method, x, n_steps, stateful, kwargs):
     """
     for name in DROPPED:
         if kwargs.pop(name, None) is not None:
-            warnings.warn(
-                f"Keras 3 has no argument {name}; it is ignored", stacklevel=4
-            )
+            warnings.warn(f"Keras 3 has no argument {name}; it is ignored", stacklevel=4)
     if n_steps is None:
         x = _tuples(x)
         runtime.feed.start(dict.fromkeys(runtime.nodes.nodes), None)

@@ -1,28 +1,25 @@
 """`Simulator`: takes the place of `nengo.Simulator` and of NengoDL's."""
 
-import contextlib
 import logging
 import threading
 import warnings
 
 import numpy as np
-from nengo.builder import Model
-from nengo.cache import get_default_decoder_cache
 from nengo.exceptions import (
     BuildError,
-    NengoWarning,
     ReadonlyError,
     SimulationError,
-    SimulatorClosed,
     ValidationError,
 )
-from nengo.rc import rc
 from nengo.utils.numpy import maxint
 
+from .building import build
+from .checks import check_loop, positive, valid_device, warn_synapses, whole_loops
 from .config import get_setting
 from .data import Recorder, SimulationData
-from .data_forms import by_node, check, is_opaque, truncate
-from .keras_calls import call_keras, precision
+from .data_forms import by_node, check, is_opaque
+from .keras_calls import precision, predict
+from .lifecycle import Lifecycle
 from .names import Names
 from .progress import Display
 from .randomness import step_order
@@ -32,11 +29,7 @@ logger = logging.getLogger(__name__)
 _precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
 
 
-class OpenSimulatorWarning(RuntimeWarning, ResourceWarning):
-    """A simulator was deleted before it was closed."""
-
-
-class Simulator:
+class Simulator(Lifecycle):
     """Runs a Nengo network as one compiled op.
 
     Use it as `nengo.Simulator`:
@@ -99,30 +92,21 @@ class Simulator:
         progress_bar=True,
         optimize=True,
     ):
-        self.closed = True  # until all is built
-        self._contexts = None
+        super().__init__()
         if network is None and model is None:
-            raise ValidationError(
-                "either a network or a model is needed, got neither", "network"
-            )
-        self.unroll = _positive("unroll_simulation", unroll_simulation)
+            raise ValidationError("either a network or a model is needed, got neither", "network")
+        self.unroll = positive("unroll_simulation", unroll_simulation)
         self._drop_batch = minibatch_size is None
         self.minibatch_size = (
-            1 if minibatch_size is None else _positive("minibatch_size", minibatch_size)
+            1 if minibatch_size is None else positive("minibatch_size", minibatch_size)
         )
         self.progress_bar = progress_bar
-        self.device = _device(device)
-        if model is not None and model.dt != dt:
-            warnings.warn(
-                f"Model dt ({model.dt:g}) does not match Simulator dt ({dt:g}); using the model's",
-                NengoWarning,
-                stacklevel=2,
-            )
+        self.device = valid_device(device)
         # a network that is built into a model becomes its top level
         settings = network if model is None or model.toplevel is None else model
         self._dtype = get_setting(settings, "dtype", "float32")
         with Display(progress_bar, "Building", "Build") as display:
-            self.model = self._build(network, dt, model, display)
+            self.model = build(network, dt, model, self._dtype, display)
             self._prepare(display)
         if seed is None:
             fixed = network is not None and network.seed is not None
@@ -131,30 +115,14 @@ class Simulator:
         self.closed = False
         self._runtime.reset(seed)
 
-    def _build(self, network, dt, model, display):
-        if model is None:
-            model = Model(
-                dt=float(dt),
-                label=f"{network}, dt={dt:f}",
-                decoder_cache=get_default_decoder_cache(),
-            )
-        if network is not None:
-            with _nengo_precision(self._dtype):
-                model.build(
-                    network, progress=display.stage("Building network", "Build")
-                )
-        return model
-
     def _prepare(self, display):
         model = self.model
         self.stateful = get_setting(model, "stateful", True)
         self._use_loop = get_setting(model, "use_loop", True)
-        if get_setting(model, "inference_only", False) and get_setting(
-            model, "learning_phase"
-        ):
+        if get_setting(model, "inference_only", False) and get_setting(model, "learning_phase"):
             raise BuildError(
-                "a network with inference_only=True has no training mode, so learning_phase can't be"
-                " True; change either setting"
+                "a network with inference_only=True has no training mode, so learning_phase can't"
+                " be True; change either setting"
             )
         with display.stage("Planning", "Plan"), self._scope():
             self._runtime = Runtime(
@@ -163,8 +131,6 @@ class Simulator:
                 self.minibatch_size,
                 lambda nodes: Names(nodes, model.probes),
             )
-        self._keras_model = None
-        self._final_steps = 0
         self.data = SimulationData(model, self._live, self._drop_batch)
 
     # ------------------------------------------------------------ properties
@@ -207,7 +173,7 @@ class Simulator:
 
     @property
     def keras_model(self):
-        """keras.Model : Model with one input per input node and ``n_steps``, one output per probe."""
+        """keras.Model : Inputs are the input nodes and ``n_steps``, outputs the probes."""
         self._check_open("keras_model")
         if self._keras_model is None:
             from .tensor_graph import build_keras_model
@@ -219,7 +185,7 @@ class Simulator:
     @property
     def node_inputs(self):
         """dict : Input node -> Keras input tensor."""
-        return dict(zip(self._runtime.nodes.nodes, self.keras_model.inputs))
+        return dict(zip(self._runtime.nodes.nodes, self.keras_model.inputs[:-1], strict=True))
 
     @property
     def step_order(self):
@@ -286,7 +252,7 @@ class Simulator:
             False: go back to the state before the run when it is done.
         """
         self._check_open("run_steps")
-        n_steps = self._whole_loops(n_steps)
+        n_steps = whole_loops(n_steps, self.unroll)
         if is_opaque(data):
             raise SimulationError(
                 f"run_steps takes arrays for the input Nodes, got a {type(data).__name__};"
@@ -297,10 +263,10 @@ class Simulator:
         if values:
             check(values, runtime.names, self.minibatch_size, self.unroll, n_steps,
                   self.minibatch_size)  # fmt: skip
-        self._check_loop(n_steps)
+        check_loop(n_steps, self.unroll, self._use_loop)
         stateful = stateful and self.stateful
         if n_steps == 1 and not stateful:
-            self._warn_synapses()
+            warn_synapses(self.model)
         if n_steps < 1:
             return
         bar = self.progress_bar if progress_bar is None else progress_bar
@@ -332,100 +298,13 @@ class Simulator:
         dict
             Probe -> ``(batch, n_steps, size)``.
         """
-        return self._predict("predict", x, n_steps, stateful, kwargs)
+        self._check_open("predict")
+        return predict(self, "predict", x, n_steps, stateful, kwargs)
 
     def predict_on_batch(self, x=None, n_steps=None, stateful=False, **kwargs):
         """Run ``sim.keras_model.predict_on_batch``: `predict` for exactly one minibatch."""
-        return self._predict("predict_on_batch", x, n_steps, stateful, kwargs)
-
-    def _predict(self, method, x, n_steps, stateful, kwargs):
-        self._check_open(method)
-        if "batch_size" in kwargs:
-            warnings.warn(
-                "Batch size is determined statically by minibatch_size; batch_size is ignored",
-                UserWarning,
-                stacklevel=3,
-            )
-            kwargs.pop("batch_size")
-        if stateful and not self.stateful:
-            if method == "predict":
-                warnings.warn(
-                    "Ignoring stateful=True, since the network is configured with stateful=False",
-                    UserWarning,
-                    stacklevel=3,
-                )
-            stateful = False
-        if is_opaque(x):
-            if n_steps is not None:
-                raise SimulationError(
-                    f"n_steps can't be given together with a {type(x).__name__}, which has the"
-                    " number of steps in its own n_steps"
-                )
-        else:
-            x, n_steps = self._arrays(method, x, n_steps)
-            if n_steps == 1 and not stateful:
-                self._warn_synapses()
-        return call_keras(self, self._runtime, method, x, n_steps, stateful, kwargs)
-
-    def _arrays(self, method, x, n_steps):
-        """Check given data and return it by node, with the number of steps."""
-        names, size = self._runtime.names, self.minibatch_size
-        values = by_node(x, names)
-        if not values and n_steps is None:
-            raise ValidationError(
-                "Must specify either input data or n_steps", "n_steps", self
-            )
-        single = method == "predict_on_batch"
-        if not single:
-            values = truncate(values, size)
-        _, steps = check(
-            values, names, size, self.unroll, n_steps, size if single else None
-        )
-        if steps % self.unroll:
-            raise ValidationError(
-                f"n_steps ({steps}) is not evenly divisible by unroll_simulation ({self.unroll})",
-                "n_steps",
-                self,
-            )
-        self._check_loop(steps)
-        return values, steps
-
-    def _whole_loops(self, n_steps):
-        rest = n_steps % self.unroll
-        if not rest:
-            return int(n_steps)
-        actual = int(n_steps) + self.unroll - rest
-        warnings.warn(
-            f"Number of steps ({n_steps}) is not evenly divisible by unroll_simulation"
-            f" ({self.unroll}); running for {actual} steps",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return actual
-
-    def _check_loop(self, n_steps):
-        if not self._use_loop and n_steps != self.unroll:
-            raise ValidationError(
-                f"with use_loop=False a run has exactly unroll_simulation={self.unroll} steps, got"
-                f" {n_steps}",
-                "n_steps",
-                self,
-            )
-
-    def _warn_synapses(self):
-        network = self.model.toplevel
-        if network is None:
-            return
-        if any(
-            c.synapse is not None
-            for c in (*network.all_connections, *self.model.probes)
-        ):
-            warnings.warn(
-                "Running for one timestep, but the network contains synaptic filters, which need"
-                " several steps to let a signal through; set their synapse to None, or run longer",
-                UserWarning,
-                stacklevel=4,
-            )
+        self._check_open("predict_on_batch")
+        return predict(self, "predict_on_batch", x, n_steps, stateful, kwargs)
 
     def trange(self, sample_every=None, dt=None):
         """Times of the steps done, those at which a Probe with ``sample_every`` has values.
@@ -490,9 +369,7 @@ class Simulator:
 
     def soft_reset(self, include_trainable=False, include_probes=False):
         """Call `reset` with other defaults; deprecated."""
-        warnings.warn(
-            "soft_reset is deprecated, use reset", DeprecationWarning, stacklevel=2
-        )
+        warnings.warn("soft_reset is deprecated, use reset", DeprecationWarning, stacklevel=2)
         self.reset(
             include_trainable=include_trainable,
             include_probes=include_probes,
@@ -505,28 +382,11 @@ class Simulator:
 
     def train(self, *args, **kwargs):
         """Removed in NengoDL 3."""
-        raise SimulationError(
-            "Simulator.train was removed, use Simulator.compile and fit"
-        )
+        raise SimulationError("Simulator.train was removed, use Simulator.compile and fit")
 
     def loss(self, *args, **kwargs):
         """Removed in NengoDL 3."""
-        raise SimulationError(
-            "Simulator.loss was removed, use Simulator.compile and evaluate"
-        )
-
-    def close(self):
-        """Free what the simulator holds; only ``data``, times and numbers of steps stay."""
-        if self.closed:
-            return
-        self._final_steps = self.n_steps
-        self.closed = True
-        self._keras_model = None
-        self._runtime.close()
-
-    def _check_open(self, what):
-        if self.closed:
-            raise SimulatorClosed(f"Cannot use {what}: the simulator is closed")
+        raise SimulationError("Simulator.loss was removed, use Simulator.compile and evaluate")
 
     def _live(self, signal):
         if self.closed:
@@ -537,68 +397,3 @@ class Simulator:
             )
             return None
         return self._runtime.live(signal)
-
-    @contextlib.contextmanager
-    def _scope(self):
-        """Keras precision and TensorFlow device of this simulator."""
-        import tensorflow as tf
-
-        with precision(self._dtype), tf.device(self.device):
-            yield
-
-    def __enter__(self):
-        if self.closed:
-            raise SimulatorClosed("Cannot re-open: the simulator is closed")
-        self._contexts = contextlib.ExitStack()
-        self._contexts.enter_context(self._scope())
-        return self
-
-    def __exit__(self, *exc_info):
-        self._contexts.close()
-        self.close()
-
-    def __del__(self):
-        if not getattr(self, "closed", True):
-            warnings.warn(
-                f"Simulator of {self.model} was deallocated while open; close simulators, or use"
-                " them in a `with` block, to free what they hold",
-                OpenSimulatorWarning,
-                stacklevel=2,
-            )
-            self.close()
-
-    def __reduce_ex__(self, protocol):
-        raise NotImplementedError(
-            "a Simulator can't be pickled or copied; make a new one"
-        )
-
-
-def _positive(name, value):
-    if (
-        isinstance(value, (int, np.integer))
-        and not isinstance(value, bool)
-        and value > 0
-    ):
-        return int(value)
-    raise ValidationError(f"must be an integer above 0, got {value!r}", attr=name)
-
-
-def _device(device):
-    """Check a device string as TensorFlow does."""
-    if device is not None:
-        import tensorflow as tf
-
-        tf.DeviceSpec.from_string(device)
-    return device
-
-
-@contextlib.contextmanager
-def _nengo_precision(dtype):
-    """Let Nengo's builder work in a precision, and put back what was set."""
-    with _precision_lock:
-        before = rc.get("precision", "bits")
-        rc.set("precision", "bits", dtype[-2:])
-        try:
-            yield
-        finally:
-            rc.set("precision", "bits", before)

@@ -1,0 +1,63 @@
+"""Building a network with Nengo's builder, in the simulator's precision."""
+
+import contextlib
+import threading
+import warnings
+
+from nengo.builder import Model
+from nengo.cache import get_default_decoder_cache
+from nengo.exceptions import NengoWarning
+from nengo.rc import rc
+
+_precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
+
+
+@contextlib.contextmanager
+def nengo_precision(dtype):
+    """Let Nengo's builder work in a precision, and put back what was set."""
+    with _precision_lock:
+        before = rc.get("precision", "bits")
+        rc.set("precision", "bits", dtype[-2:])
+        try:
+            yield
+        finally:
+            rc.set("precision", "bits", before)
+
+
+def build(network, dt, model, dtype, display):
+    """Build a network.
+
+    Parameters
+    ----------
+    network : nengo.Network or None
+        What to build; not changed.
+    dt : float
+        Length of a step.
+    model : nengo.builder.Model or None
+        Model to build into, a new one by default.
+    dtype : str
+        Precision.
+    display : nengo_dl.progress.Display
+        Where progress is shown.
+
+    Returns
+    -------
+    nengo.builder.Model
+        The model with all signals and operators.
+    """
+    if model is None:
+        model = Model(
+            dt=float(dt),
+            label=f"{network}, dt={dt:f}",
+            decoder_cache=get_default_decoder_cache(),
+        )
+    elif model.dt != dt:
+        warnings.warn(
+            f"Model dt ({model.dt:g}) does not match Simulator dt ({dt:g}); using the model's",
+            NengoWarning,
+            stacklevel=3,
+        )
+    if network is not None:
+        with nengo_precision(dtype):
+            model.build(network, progress=display.stage("Building network", "Build"))
+    return model

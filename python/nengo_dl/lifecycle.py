@@ -1,0 +1,73 @@
+"""Opening, closing and deleting a simulator."""
+
+import contextlib
+import warnings
+
+from nengo.exceptions import SimulatorClosed
+
+from .keras_calls import precision
+
+
+class OpenSimulatorWarning(RuntimeWarning, ResourceWarning):
+    """A simulator was deleted before it was closed."""
+
+
+class Lifecycle:
+    """What a simulator has to do with being open or closed.
+
+    Attributes
+    ----------
+    closed : bool
+        Whether `close` was called; a simulator begins closed, until all of it is built.
+    """
+
+    def __init__(self):
+        self.closed = True
+        self._contexts = None
+        self._keras_model = None
+        self._final_steps = 0
+
+    def close(self):
+        """Free what the simulator holds; only ``data``, times and numbers of steps stay."""
+        if self.closed:
+            return
+        self._final_steps = self.n_steps
+        self.closed = True
+        self._keras_model = None
+        self._runtime.close()
+
+    def _check_open(self, what):
+        if self.closed:
+            raise SimulatorClosed(f"Cannot use {what}: the simulator is closed")
+
+    @contextlib.contextmanager
+    def _scope(self):
+        """Keras precision and TensorFlow device of this simulator."""
+        import tensorflow as tf
+
+        with precision(self._dtype), tf.device(self.device):
+            yield
+
+    def __enter__(self):
+        if self.closed:
+            raise SimulatorClosed("Cannot re-open: the simulator is closed")
+        self._contexts = contextlib.ExitStack()
+        self._contexts.enter_context(self._scope())
+        return self
+
+    def __exit__(self, *exc_info):
+        self._contexts.close()
+        self.close()
+
+    def __del__(self):
+        if not getattr(self, "closed", True):
+            warnings.warn(
+                f"Simulator of {self.model} was deallocated while open; close simulators, or use"
+                " them in a `with` block, to free what they hold",
+                OpenSimulatorWarning,
+                stacklevel=2,
+            )
+            self.close()
+
+    def __reduce_ex__(self, protocol):
+        raise NotImplementedError("a Simulator can't be pickled or copied; make a new one")
