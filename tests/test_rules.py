@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from nengo_dl.plan import program
 
 ROOT = Path(__file__).resolve().parents[1]

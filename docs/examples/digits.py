@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 
 import nengo
+import nengo_dl
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-
-import nengo_dl
 
 DT = 0.001  # seconds per step
 STEPS = 100  # steps for which each digit is shown
@@ -134,7 +133,7 @@ def draw(path, image, spikes, scores):
     for digit, score in enumerate(scores.T):
         right.plot(times, score, label=str(digit))
     right.set(title="decoded classes", xlabel="time (ms)")
-    right.legend(ncols=2, title="digit")
+    right.legend(title="digit", loc="upper left", bbox_to_anchor=(1, 1))
     fig.savefig(path, dpi=120)
 
 
