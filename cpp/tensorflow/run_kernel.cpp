@@ -6,8 +6,11 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "compiled_cache.h"
 #include "engine/engine.h"
@@ -16,35 +19,34 @@
 namespace nengo_dl {
 namespace {
 
+using absl::Status;
 using tensorflow::CancellationManager;
 using tensorflow::OpInputList;
 using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
-using tensorflow::Status;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
-using tensorflow::errors::Cancelled;
-using tensorflow::errors::FailedPrecondition;
-using tensorflow::errors::Internal;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::errors::Unknown;
+
+// Places of the op's inputs; the parameters follow the model's inputs.
+enum { kState, kIstate, kFirstStep, kNSteps, kTimeLimit, kInputs };
 
 std::string numbered(const char* list, int i, const std::string& name) {
   return std::string(list) + "[" + std::to_string(i) + "] (" + name + ")";
 }
 
 Status expect_shape(const std::string& name, const Tensor& tensor, const TensorShape& due, const char* meaning) {
-  if (tensor.shape() == due) return tensorflow::OkStatus();
-  return InvalidArgument("NengoDL>Run: input '", name, "' is due to have shape ", due.DebugString(), " (", meaning,
-                         "), came ", tensor.shape().DebugString());
+  if (tensor.shape() == due) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: input '", name, "' is due to have shape ",
+                                                 due.DebugString(), " (", meaning, "), came ",
+                                                 tensor.shape().DebugString()));
 }
 
 template <class V>
 Status scalar(const char* name, const Tensor& tensor, V* value) {
   TF_RETURN_IF_ERROR(expect_shape(name, tensor, TensorShape({}), "a scalar"));
   *value = tensor.scalar<V>()();
-  return tensorflow::OkStatus();
+  return absl::OkStatus();
 }
 
 std::string message_of(const std::exception_ptr& error) {
@@ -92,14 +94,16 @@ class RunKernel : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->GetAttr("callbacks", &callbacks_));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("partial", &partial_));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("threads", &threads_));
-    OP_REQUIRES(ctx, threads_ >= 0, InvalidArgument("NengoDL>Run: 'threads' is due to be 0 or more, came ", threads_));
+    OP_REQUIRES(
+        ctx, threads_ >= 0,
+        absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: 'threads' is due to be 0 or more, came ", threads_)));
     try {
       compiled_ = compile_cached(bytes);
     } catch (const ProgramError& e) {
-      ctx->CtxFailure(InvalidArgument("NengoDL>Run: ", e.what()));
+      ctx->CtxFailure(absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: ", e.what())));
       return;
     } catch (const std::exception& e) {
-      ctx->CtxFailure(Internal("NengoDL>Run: the program can't be compiled: ", e.what()));
+      ctx->CtxFailure(absl::InternalError(absl::StrCat("NengoDL>Run: the program can't be compiled: ", e.what())));
       return;
     }
     OP_REQUIRES_OK(ctx, check_attrs(ctx));
@@ -114,7 +118,7 @@ class RunKernel : public OpKernel {
     OP_REQUIRES_OK(ctx, find_table(&table));
     args.callbacks = table.get();
     args.keep_last.assign(keep_last_.begin(), keep_last_.end());
-    args.threads = threads_ > 0 ? threads_ : ctx->device()->tensorflow_cpu_worker_threads()->num_threads;
+    args.threads = thread_bound(ctx);
 
     CancelFlag cancel(ctx->cancellation_manager());
     args.cancel = cancel.flag();
@@ -122,10 +126,11 @@ class RunKernel : public OpKernel {
     try {
       result = compiled_->run(args);
     } catch (const std::exception& e) {
-      ctx->CtxFailure(Internal("NengoDL>Run: ", e.what()));
+      ctx->CtxFailure(absl::InternalError(absl::StrCat("NengoDL>Run: ", e.what())));
       return;
     } catch (...) {
-      ctx->CtxFailure(Internal("NengoDL>Run: the engine threw an exception that is no std::exception"));
+      ctx->CtxFailure(
+          absl::InternalError(absl::StrCat("NengoDL>Run: the engine threw an exception that is no std::exception")));
       return;
     }
     finish(ctx, args, result);
@@ -138,8 +143,9 @@ class RunKernel : public OpKernel {
   Status check_attrs(OpKernelConstruction* ctx) {
     const Program& p = program();
     if (p.float64 != std::is_same_v<T, double>) {
-      return InvalidArgument("NengoDL>Run: the program computes in ", p.float64 ? "float64" : "float32",
-                             ", but the op's T is ", std::is_same_v<T, double> ? "float64" : "float32");
+      return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: the program computes in ",
+                                                     p.float64 ? "float64" : "float32", ", but the op's T is ",
+                                                     std::is_same_v<T, double> ? "float64" : "float32"));
     }
     std::vector<int64_t> sizes, learned, due_sizes;
     TF_RETURN_IF_ERROR(ctx->GetAttr("output_sizes", &sizes));
@@ -154,49 +160,58 @@ class RunKernel : public OpKernel {
     TF_RETURN_IF_ERROR(expect_count(ctx, "n_params", p.params.size()));
     TF_RETURN_IF_ERROR(expect_count(ctx, "n_outputs", p.outputs.size()));
     TF_RETURN_IF_ERROR(expect_count(ctx, "n_learned", learned_.size()));
-    if (keep_last_.size() == p.outputs.size()) return tensorflow::OkStatus();
-    return InvalidArgument("NengoDL>Run: 'keep_last' has ", keep_last_.size(), " entries, the program has ",
-                           p.outputs.size(), " outputs");
+    if (keep_last_.size() == p.outputs.size()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: 'keep_last' has ", keep_last_.size(),
+                                                   " entries, the program has ", p.outputs.size(), " outputs"));
   }
 
   static Status expect_list(const char* name, const std::vector<int64_t>& came, const std::vector<int64_t>& due) {
-    if (came == due) return tensorflow::OkStatus();
-    return InvalidArgument("NengoDL>Run: '", name, "' is [", absl::StrJoin(came, ", "), "], the program says [",
-                           absl::StrJoin(due, ", "), "]");
+    if (came == due) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: '", name, "' is [", absl::StrJoin(came, ", "),
+                                                   "], the program says [", absl::StrJoin(due, ", "), "]"));
   }
 
   static Status expect_count(OpKernelConstruction* ctx, const char* name, size_t due) {
     int64_t came = 0;
     TF_RETURN_IF_ERROR(ctx->GetAttr(name, &came));
-    if (came == static_cast<int64_t>(due)) return tensorflow::OkStatus();
-    return InvalidArgument("NengoDL>Run: '", name, "' is ", came, ", the program says ", due);
+    if (came == static_cast<int64_t>(due)) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: '", name, "' is ", came, ", the program says ", due));
   }
 
-  int state_at() const { return static_cast<int>(program().inputs.size() + program().params.size()); }
+  // Where TensorFlow may use every processor, the engine decides by the amount of work (0); where it may not
+  // (intra_op_parallelism_threads), its bound is kept.
+  int thread_bound(OpKernelContext* ctx) const {
+    if (threads_ > 0) return static_cast<int>(std::min<int64_t>(threads_, std::numeric_limits<int>::max()));
+    const auto* workers = ctx->device()->tensorflow_cpu_worker_threads();
+    if (workers == nullptr) return 0;
+    return workers->num_threads < static_cast<int>(std::thread::hardware_concurrency()) ? workers->num_threads : 0;
+  }
 
   Status read_state(OpKernelContext* ctx, RunArgs<T>* args) const {
     const Program& p = program();
-    const Tensor& state = ctx->input(state_at());
-    const Tensor& istate = ctx->input(state_at() + 1);
+    const Tensor& state = ctx->input(kState);
+    const Tensor& istate = ctx->input(kIstate);
     if (state.dims() != 2 || state.dim_size(0) < 1) {
-      return InvalidArgument("NengoDL>Run: input 'state' is due to have shape (minibatch, ", p.state_size, "), came ",
-                             state.shape().DebugString());
+      return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: input 'state' is due to have shape (minibatch, ",
+                                                     p.state_size, "), came ", state.shape().DebugString()));
     }
     args->batch = state.dim_size(0);
     TF_RETURN_IF_ERROR(expect_shape("state", state, {args->batch, p.state_size}, "minibatch, state_size"));
     TF_RETURN_IF_ERROR(expect_shape("istate", istate, {args->batch, p.istate_size}, "minibatch, istate_size"));
-    TF_RETURN_IF_ERROR(scalar("first_step", ctx->input(state_at() + 2), &args->first_step));
-    TF_RETURN_IF_ERROR(scalar("n_steps", ctx->input(state_at() + 3), &args->n_steps));
-    TF_RETURN_IF_ERROR(scalar("time_limit", ctx->input(state_at() + 4), &args->time_limit));
+    TF_RETURN_IF_ERROR(scalar("first_step", ctx->input(kFirstStep), &args->first_step));
+    TF_RETURN_IF_ERROR(scalar("n_steps", ctx->input(kNSteps), &args->n_steps));
+    TF_RETURN_IF_ERROR(scalar("time_limit", ctx->input(kTimeLimit), &args->time_limit));
     if (args->first_step < 0 || args->n_steps < 0 ||
         args->first_step > std::numeric_limits<int64_t>::max() - args->n_steps) {
-      return InvalidArgument("NengoDL>Run: 'first_step' and 'n_steps' are due to be 0 or more, came ",
-                             args->first_step, " and ", args->n_steps);
+      return absl::InvalidArgumentError(
+          absl::StrCat("NengoDL>Run: 'first_step' and 'n_steps' are due to be 0 or more, came ", args->first_step,
+                       " and ", args->n_steps));
     }
     if (!(args->time_limit >= 0)) {
-      return InvalidArgument("NengoDL>Run: 'time_limit' is due to be 0 or more seconds, came ", args->time_limit);
+      return absl::InvalidArgumentError(
+          absl::StrCat("NengoDL>Run: 'time_limit' is due to be 0 or more seconds, came ", args->time_limit));
     }
-    return tensorflow::OkStatus();
+    return absl::OkStatus();
   }
 
   Status read_inputs(OpKernelContext* ctx, RunArgs<T>* args) const {
@@ -211,13 +226,14 @@ class RunKernel : public OpKernel {
     }
     for (int i = 0; i < params.size(); ++i) {
       const Param& param = p.params[i];
-      TF_RETURN_IF_ERROR(expect_shape(numbered("params", i, param.name), params[i],
-                                      param.learned ? TensorShape({args->batch, param.size}) : TensorShape({param.size}),
-                                      param.learned ? "minibatch, size" : "size"));
+      TF_RETURN_IF_ERROR(
+          expect_shape(numbered("params", i, param.name), params[i],
+                       param.learned ? TensorShape({args->batch, param.size}) : TensorShape({param.size}),
+                       param.learned ? "minibatch, size" : "size"));
       // only learned parameters are written, and those are replaced by the output's memory in allocate()
       args->params.push_back(const_cast<T*>(params[i].flat<T>().data()));
     }
-    return tensorflow::OkStatus();
+    return absl::OkStatus();
   }
 
   // An output that starts as a copy of an input; in place where nobody else looks at the input.
@@ -230,7 +246,7 @@ class RunKernel : public OpKernel {
     if (static_cast<const void*>(*data) != before && out->NumElements() > 0) {
       std::memcpy(*data, before, out->TotalBytes());
     }
-    return tensorflow::OkStatus();
+    return absl::OkStatus();
   }
 
   Status allocate(OpKernelContext* ctx, RunArgs<T>* args) const {
@@ -245,32 +261,34 @@ class RunKernel : public OpKernel {
       args->outputs.push_back(tensor->flat<T>().data());
     }
     for (int64_t i : learned_) {
-      const int from = static_cast<int>(p.inputs.size() + i);
+      const int from = static_cast<int>(kInputs + p.inputs.size() + i);
       TF_RETURN_IF_ERROR(forward(ctx, from, out++, &args->params[i]));
     }
-    TF_RETURN_IF_ERROR(forward(ctx, state_at(), out++, &args->state));
-    return forward(ctx, state_at() + 1, out++, &args->istate);
+    TF_RETURN_IF_ERROR(forward(ctx, kState, out++, &args->state));
+    return forward(ctx, kIstate, out++, &args->istate);
   }
 
   Status find_table(std::shared_ptr<Callbacks>* table) const {
-    if (callbacks_ < 0) return tensorflow::OkStatus();
+    if (callbacks_ < 0) return absl::OkStatus();
     try {
       *table = find_callbacks(callbacks_);
     } catch (const std::exception& e) {
-      return FailedPrecondition("NengoDL>Run: the Python functions that this program calls are gone: ", e.what(),
-                                ". They live as long as the simulator that built them, and are not saved with a model");
+      return absl::FailedPreconditionError(
+          absl::StrCat("NengoDL>Run: the Python functions that this program calls are gone: ", e.what(),
+                       ". They live as long as the simulator that built them, and are not saved with a model"));
     }
-    return tensorflow::OkStatus();
+    return absl::OkStatus();
   }
 
   void finish(OpKernelContext* ctx, const RunArgs<T>& args, const RunResult& result) const {
     const std::string error = result.error ? message_of(result.error) : "";
     if (result.error && !partial_) {
-      ctx->CtxFailure(Unknown(error));
+      ctx->CtxFailure(absl::UnknownError(absl::StrCat(error)));
       return;
     }
     if (!result.error && args.cancel->load()) {
-      ctx->CtxFailure(Cancelled("NengoDL>Run: cancelled after ", result.steps, " of ", args.n_steps, " steps"));
+      ctx->CtxFailure(absl::CancelledError(
+          absl::StrCat("NengoDL>Run: cancelled after ", result.steps, " of ", args.n_steps, " steps")));
       return;
     }
     const Program& p = program();

@@ -1,4 +1,6 @@
 // The signature of NengoDL>Run: what TensorFlow knows about the op without running it.
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -6,11 +8,13 @@
 namespace nengo_dl {
 namespace {
 
-using tensorflow::Status;
-using tensorflow::errors::InvalidArgument;
+using absl::Status;
 using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
+
+// Places of the inputs; the type T is inferred from the first, which lists that may be empty can't give.
+enum { kState, kIstate, kFirstStep, kNSteps, kTimeLimit, kInputs };
 
 std::string numbered(const char* name, int i) { return std::string(name) + "[" + std::to_string(i) + "]"; }
 
@@ -19,30 +23,31 @@ Status merge_dim(InferenceContext* c, const std::string& name, ShapeHandle shape
                  DimensionHandle* due) {
   DimensionHandle merged;
   if (!c->Merge(c->Dim(shape, axis), *due, &merged).ok()) {
-    return InvalidArgument("NengoDL>Run: input '", name, "' has shape ", c->DebugString(shape), ", but axis ", axis,
-                           " (", meaning, ") is due to be ", c->DebugString(*due));
+    return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: input '", name, "' has shape ", c->DebugString(shape),
+                                                   ", but axis ", axis, " (", meaning, ") is due to be ",
+                                                   c->DebugString(*due)));
   }
   *due = merged;
-  return tensorflow::OkStatus();
+  return absl::OkStatus();
 }
 
 Status with_rank(InferenceContext* c, const std::string& name, const char* due, ShapeHandle* shape, int rank) {
   if (!c->WithRank(*shape, rank, shape).ok()) {
-    return InvalidArgument("NengoDL>Run: input '", name, "' is due to have shape ", due, ", came ",
-                           c->DebugString(*shape));
+    return absl::InvalidArgumentError(
+        absl::StrCat("NengoDL>Run: input '", name, "' is due to have shape ", due, ", came ", c->DebugString(*shape)));
   }
-  return tensorflow::OkStatus();
+  return absl::OkStatus();
 }
 
 // The steps of this run: known if the input `n_steps` is a constant.
 Status steps_dim(InferenceContext* c, int index, DimensionHandle* steps) {
   *steps = c->UnknownDim();
   const tensorflow::Tensor* value = c->input_tensor(index);
-  if (value == nullptr || value->NumElements() != 1) return tensorflow::OkStatus();
+  if (value == nullptr || value->NumElements() != 1) return absl::OkStatus();
   const int64_t n = value->flat<int64_t>()(0);
-  if (n < 0) return InvalidArgument("NengoDL>Run: 'n_steps' is due to be 0 or more, came ", n);
+  if (n < 0) return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: 'n_steps' is due to be 0 or more, came ", n));
   *steps = c->MakeDim(n);
-  return tensorflow::OkStatus();
+  return absl::OkStatus();
 }
 
 Status run_shapes(InferenceContext* c) {
@@ -53,23 +58,22 @@ Status run_shapes(InferenceContext* c) {
   TF_RETURN_IF_ERROR(c->GetAttr("keep_last", &keep_last));
   TF_RETURN_IF_ERROR(c->GetAttr("output_sizes", &output_sizes));
   TF_RETURN_IF_ERROR(c->GetAttr("learned", &learned));
-  const int state_at = n_inputs + n_params;
 
-  ShapeHandle state = c->input(state_at), istate = c->input(state_at + 1);
+  ShapeHandle state = c->input(kState), istate = c->input(kIstate);
   TF_RETURN_IF_ERROR(with_rank(c, "state", "(batch, state_size)", &state, 2));
   TF_RETURN_IF_ERROR(with_rank(c, "istate", "(batch, istate_size)", &istate, 2));
   DimensionHandle batch = c->Dim(state, 0);
   TF_RETURN_IF_ERROR(merge_dim(c, "istate", istate, 0, "minibatch", &batch));
   const char* scalars[] = {"first_step", "n_steps", "time_limit"};
   for (int i = 0; i < 3; ++i) {
-    ShapeHandle scalar = c->input(state_at + 2 + i);
+    ShapeHandle scalar = c->input(kFirstStep + i);
     TF_RETURN_IF_ERROR(with_rank(c, scalars[i], "()", &scalar, 0));
   }
 
   DimensionHandle steps;
-  TF_RETURN_IF_ERROR(steps_dim(c, state_at + 3, &steps));
+  TF_RETURN_IF_ERROR(steps_dim(c, kNSteps, &steps));
   for (int i = 0; i < n_inputs; ++i) {
-    ShapeHandle shape = c->input(i);
+    ShapeHandle shape = c->input(kInputs + i);
     TF_RETURN_IF_ERROR(with_rank(c, numbered("inputs", i), "(batch, n_steps, size)", &shape, 3));
     TF_RETURN_IF_ERROR(merge_dim(c, numbered("inputs", i), shape, 0, "minibatch", &batch));
     TF_RETURN_IF_ERROR(merge_dim(c, numbered("inputs", i), shape, 1, "steps", &steps));
@@ -77,17 +81,18 @@ Status run_shapes(InferenceContext* c) {
 
   int out = 0;
   if (keep_last.size() != output_sizes.size()) {
-    return InvalidArgument("NengoDL>Run: 'keep_last' has ", keep_last.size(), " entries, 'output_sizes' has ",
-                           output_sizes.size(), "; one per output is due");
+    return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: 'keep_last' has ", keep_last.size(),
+                                                   " entries, 'output_sizes' has ", output_sizes.size(),
+                                                   "; one per output is due"));
   }
   for (size_t i = 0; i < output_sizes.size(); ++i) {
     c->set_output(out++, c->MakeShape({batch, keep_last[i] ? c->MakeDim(1) : steps, c->MakeDim(output_sizes[i])}));
   }
   for (int p : learned) {
     if (p < 0 || p >= n_params) {
-      return InvalidArgument("NengoDL>Run: 'learned' names parameter ", p, " of ", n_params);
+      return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: 'learned' names parameter ", p, " of ", n_params));
     }
-    ShapeHandle shape = c->input(n_inputs + p);
+    ShapeHandle shape = c->input(kInputs + n_inputs + p);
     TF_RETURN_IF_ERROR(with_rank(c, numbered("params", p), "(batch, size)", &shape, 2));
     TF_RETURN_IF_ERROR(merge_dim(c, numbered("params", p), shape, 0, "minibatch", &batch));
     c->set_output(out++, shape);
@@ -96,19 +101,19 @@ Status run_shapes(InferenceContext* c) {
   c->set_output(out++, c->MakeShape({batch, c->Dim(istate, 1)}));
   c->set_output(out++, c->Scalar());
   c->set_output(out++, c->Scalar());
-  return tensorflow::OkStatus();
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 REGISTER_OP("NengoDL>Run")
-    .Input("inputs: n_inputs * T")
-    .Input("params: n_params * T")
     .Input("state: T")
     .Input("istate: int32")
     .Input("first_step: int64")
     .Input("n_steps: int64")
     .Input("time_limit: float64")
+    .Input("inputs: n_inputs * T")
+    .Input("params: n_params * T")
     .Output("outputs: n_outputs * T")
     .Output("learned_out: n_learned * T")
     .Output("state_out: T")
@@ -132,13 +137,13 @@ REGISTER_OP("NengoDL>Run")
     .Doc(R"doc(
 Runs a program (docs/PROGRAM.md) for `n_steps` steps of a whole minibatch.
 
-inputs: Rows of each model input, shape (batch, n_steps, size).
-params: Parameters of the program: shape (size,), or (batch, size) for those that learning rules change.
 state: Packed state before the run, shape (batch, state_size).
 istate: Packed state of the random generators before the run, shape (batch, istate_size).
 first_step: Steps done before this run; the time of the first step is (first_step + 1) * dt.
 n_steps: Steps to do.
 time_limit: Stop at the next window border after this many seconds; 0 for no limit.
+inputs: Rows of each model input, shape (batch, n_steps, size).
+params: Parameters of the program: shape (size,), or (batch, size) for those that learning rules change.
 outputs: Rows of each model output, shape (batch, n_steps, size), or (batch, 1, size) if only the last step is kept.
   If fewer than `n_steps` steps were done, the rows after them are zero.
 learned_out: The learned parameters after the run, in the order of `learned`.

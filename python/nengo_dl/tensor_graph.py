@@ -8,8 +8,8 @@ from nengo_dl.tf_ops import RunOp, check_keras
 
 check_keras()
 
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import keras
+import tensorflow as tf
 
 
 class TensorGraph(keras.layers.Layer):
@@ -107,9 +107,7 @@ class TensorGraph(keras.layers.Layer):
         if state is None:
             state = plan.initial_state
         if istate is None:
-            istate = getattr(
-                plan, "initial_istate", np.zeros(program.istate_size, np.int32)
-            )
+            istate = getattr(plan, "initial_istate", np.zeros(program.istate_size, np.int32))
         _expect_length("param_values", param_values, program.params)
         values = {
             f"param {i} ({param.name})": _filled(
@@ -118,12 +116,8 @@ class TensorGraph(keras.layers.Layer):
             )
             for i, (param, value) in enumerate(zip(program.params, param_values))
         }  # fmt: skip
-        values["state"] = _filled(
-            "state", state, program.state_size, program.dtype, batch
-        )
-        values["istate"] = _filled(
-            "istate", istate, program.istate_size, "int32", batch
-        )
+        values["state"] = _filled("state", state, program.state_size, program.dtype, batch)
+        values["istate"] = _filled("istate", istate, program.istate_size, "int32", batch)
         return values
 
     def _add_params(self, trainable_params):
@@ -138,9 +132,7 @@ class TensorGraph(keras.layers.Layer):
                 name=name,
                 shape=value.shape,
                 dtype=self.program.dtype,
-                initializer=lambda shape, dtype=None, value=value: tf.convert_to_tensor(
-                    value
-                ),
+                initializer=lambda shape, dtype=None, value=value: tf.convert_to_tensor(value),
                 trainable=bool(trainable),
             )
             for name, value, trainable in zip(names, initial, trainable_params)
@@ -243,6 +235,7 @@ class TensorGraph(keras.layers.Layer):
             tf.cond(stateful, save, lambda: tf.constant(False))
         return result
 
+    @tf.autograph.experimental.do_not_convert
     def call(self, inputs):
         """Run all steps of a minibatch.
 
@@ -297,9 +290,7 @@ class TensorGraph(keras.layers.Layer):
         steps = int(result.steps)
         self.last_error = "" if steps == n_steps else result.error.numpy().decode()
         outputs = []
-        for value, shape, keep in zip(
-            result.outputs, self.output_shapes, self.keep_history
-        ):
+        for value, shape, keep in zip(result.outputs, self.output_shapes, self.keep_history):
             array = np.asarray(memoryview(value))  # shares the tensor's memory
             if keep and steps < n_steps:
                 array = array[:, :steps]
@@ -315,9 +306,7 @@ class TensorGraph(keras.layers.Layer):
         *rows, _ = inputs
         steps = rows[0].shape[1] if rows else None
         specs = [
-            keras.KerasTensor(
-                (self.minibatch_size, steps if keep else 1, *shape), self.dtype
-            )
+            keras.KerasTensor((self.minibatch_size, steps if keep else 1, *shape), self.dtype)
             for shape, keep in zip(self.output_shapes, self.keep_history)
         ]
         return [*specs, keras.KerasTensor((self.minibatch_size,), "int32")]
@@ -341,9 +330,7 @@ class TensorGraph(keras.layers.Layer):
             )
             for key, name, port in zip(self.input_keys, names, self.program.inputs)
         }
-        n_steps = keras.Input(
-            batch_shape=(self.minibatch_size, 1), dtype="int32", name=names[-1]
-        )
+        n_steps = keras.Input(batch_shape=(self.minibatch_size, 1), dtype="int32", name=names[-1])
         return inputs, n_steps
 
 
@@ -363,9 +350,7 @@ class _DirectRun:
             function = self._functions[stateful] = self._trace(stateful)
         dtype = self._layer.program.dtype
         inputs = [tf.convert_to_tensor(rows, dtype) for rows in inputs]
-        return function(
-            inputs, tf.constant(n_steps, tf.int64), tf.constant(time_limit, tf.float64)
-        )
+        return function(inputs, tf.constant(n_steps, tf.int64), tf.constant(time_limit, tf.float64))
 
     def _trace(self, stateful):
         layer = self._layer
@@ -402,9 +387,7 @@ def build_keras_model(layer, model_class=keras.Model):
     tensors = [*inputs.values(), n_steps]
     names = [*layer.output_names, "steps_run"]
     outputs = layer(tensors)
-    model = model_class(
-        inputs=tensors, outputs=dict(zip(names, outputs)), name="keras_model"
-    )
+    model = model_class(inputs=tensors, outputs=dict(zip(names, outputs)), name="keras_model")
     model.output_names = names
     return model
 
@@ -443,9 +426,7 @@ def _output_shapes(shapes, ports):
 
 def _expect_length(what, values, due):
     if len(values) != len(due):
-        raise ValueError(
-            f"{what}: {len(due)} entries due, one for each, came {len(values)}"
-        )
+        raise ValueError(f"{what}: {len(due)} entries due, one for each, came {len(values)}")
 
 
 def _filled(what, value, size, dtype, batch):

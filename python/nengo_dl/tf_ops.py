@@ -6,7 +6,6 @@ symbol at best.
 """
 
 import functools
-import mmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,13 +37,13 @@ def check_keras():
         )
 
 
-def built_for(library=LIBRARY):
+def built_for(library=None):
     """The TensorFlow version that an op library was built for, read from the file.
 
     Parameters
     ----------
-    library : path
-        The shared library; it is not loaded.
+    library : path, optional
+        The shared library, nengo_dl's own by default; it is not loaded.
 
     Returns
     -------
@@ -56,24 +55,24 @@ def built_for(library=LIBRARY):
     ImportError
         If there is no such file, or it holds no version.
     """
+    library = LIBRARY if library is None else library
     try:
-        file = open(library, "rb")
+        data = Path(library).read_bytes()
     except FileNotFoundError as e:
         raise ImportError(
             f"nengo_dl's compiled op is missing: no file {library}. Build it with: {REBUILD}"
         ) from e
-    with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = data.find(MARKER)
-        end = data.find(b"\0", start)
-        if start < 0 or end < 0:
-            raise ImportError(
-                f"{library} doesn't say which TensorFlow it was built for, so it isn't the op "
-                f"library of this nengo_dl. Build it with: {REBUILD}"
-            )
-        return data[start + len(MARKER) : end].decode()
+    start = data.find(MARKER)
+    end = data.find(b"\0", start)
+    if start < 0 or end < 0:
+        raise ImportError(
+            f"{library} doesn't say which TensorFlow it was built for, so it isn't the op "
+            f"library of this nengo_dl. Build it with: {REBUILD}"
+        )
+    return data[start + len(MARKER) : end].decode()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load():
     """The module of TensorFlow ops in nengo_dl's library; loaded on the first call.
 
@@ -85,7 +84,7 @@ def load():
     """
     import tensorflow as tf
 
-    built, running = built_for(LIBRARY), tf.__version__
+    built, running = built_for(), tf.__version__
     if built != running:
         raise ImportError(
             f"nengo_dl's compiled op was built for TensorFlow {built}, but TensorFlow {running} is "
@@ -94,9 +93,7 @@ def load():
     try:
         return tf.load_op_library(str(LIBRARY))
     except tf.errors.NotFoundError as e:
-        raise ImportError(
-            f"nengo_dl's compiled op can't be loaded: {e}. Rebuild: {REBUILD}"
-        ) from e
+        raise ImportError(f"nengo_dl's compiled op can't be loaded: {e}. Rebuild: {REBUILD}") from e
 
 
 class RunResult(NamedTuple):
