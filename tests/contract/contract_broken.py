@@ -10,9 +10,23 @@ HUGE = 2**62
 
 
 def encode(value):
-    """Bytes of a program given as plain dicts and lists."""
-    head = records.MAGIC + struct.pack("<I", records.VERSION)
-    return head + b"".join(records._encode(value))
+    """Bytes of a program given as plain dicts and lists, whatever its keys."""
+    return records.MAGIC + struct.pack("<I", records.VERSION) + _encode(value, "")
+
+
+def _encode(value, key):
+    if isinstance(value, dict):
+        names = sorted(value, key=str.encode)
+        items = (struct.pack("<H", len(n)) + n.encode() + _encode(value[n], n) for n in names)
+    elif key.rstrip("_") in records._LISTS and not isinstance(value, str):
+        items = [_encode(item, "") for item in value]
+    else:
+        return b"".join(records._encode(value, key))
+    return (
+        (b"D" if isinstance(value, dict) else b"L")
+        + struct.pack("<I", len(value))
+        + b"".join(items)
+    )
 
 
 def plain(program):
@@ -125,7 +139,8 @@ def _broken_operand(program, o, access):
     yield "rank 5", replace(o, shape=(1,) * 5, strides=(1,) * 5)
     yield "a stride more", replace(o, strides=(*o.strides, 1))
     for i, length in enumerate(o.shape):
-        for wrong in (0, -1, HUGE, 2**32):
+        # what is read may be repeated any number of times
+        for wrong in (0, -1, HUGE, *([2**32] if o.strides[i] else [])):
             shape = (*o.shape[:i], wrong, *o.shape[i + 1 :])
             yield f"shape {shape}", replace(o, shape=shape)
         if length > 1:

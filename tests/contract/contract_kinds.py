@@ -112,7 +112,7 @@ def make_copy(rng):
         n_dst = count
     if which == 2:
         attrs["src_index"] = attrs["src_index"][:count]
-    args = {"src": Arg("read", (n_src,)), "dst": Arg("inc", (n_dst,))}
+    args = {"src": Arg("read", (n_src,), scalar=False), "dst": Arg("inc", (n_dst,), scalar=False)}
     return Subject("copy", args, attrs, blocks)
 
 
@@ -244,6 +244,8 @@ def make_filter(rng):
     n, p = length(rng), int(rng.randint(5))
     attrs = {"A": rng.uniform(-0.4, 0.4, size=p * p), "B": rng.normal(size=p)}
     attrs |= {"C": rng.normal(size=p), "D": rng.normal(size=1), "direct": flag(rng)}
+    if p and not attrs["direct"]:
+        attrs["D"] = np.zeros(1)  # Nengo's steps of this kind have no passthrough
     args = {"x": Arg("read", (n,)), "y": Arg("write", (n,))}
     if p:
         args["X"] = Arg("update", (p, n))

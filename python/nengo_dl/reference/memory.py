@@ -11,9 +11,7 @@ def places(operand):
     index : (blocks, *shape) int64 array
     """
     index = np.asarray(operand.offsets, dtype=np.int64)
-    for dim, (length, stride) in enumerate(
-        zip(operand.shape, operand.strides, strict=True)
-    ):
+    for dim, (length, stride) in enumerate(zip(operand.shape, operand.strides, strict=True)):
         steps = np.arange(length, dtype=np.int64) * stride
         index = index[..., None] + steps.reshape((1,) * (dim + 1) + (length,))
     return index
@@ -51,9 +49,7 @@ class Memory:
         if buffer.kind == "state":
             return [self.state[columns]] * self.n_rows
         if buffer.kind == "local":
-            return [
-                np.full(buffer.size, np.nan, dtype=self.program.dtype)
-            ] * self.n_rows
+            return [np.full(buffer.size, np.nan, dtype=self.program.dtype)] * self.n_rows
         n_rows = self.n_rows + (buffer.kind == "carried")
         rows = np.full((n_rows, buffer.size), np.nan, dtype=self.program.dtype)
         if buffer.kind == "carried":
@@ -71,9 +67,7 @@ class Memory:
 
         ``written`` has a mask per buffer: columns that no op writes keep their value.
         """
-        for buffer, rows, mask in zip(
-            self.program.buffers, self.rows, written, strict=True
-        ):
+        for buffer, rows, mask in zip(self.program.buffers, self.rows, written, strict=True):
             if buffer.kind == "carried":
                 columns = np.arange(buffer.size)[mask] + buffer.state_offset
                 self.state[columns] = rows[-1][mask]
@@ -127,16 +121,12 @@ class StepIO:
 
     def old(self, name, k):
         """A copy of what an update argument was before this step."""
-        return np.array(
-            self._row(name, back=self.op.args[name].shift)[self._index[name][k]]
-        )
+        return np.array(self._row(name, back=self.op.args[name].shift)[self._index[name][k]])
 
     def write(self, name, k, value):
         """Overwrite an argument of block ``k`` with one value or as many as it has."""
         index = self._index[name][k]
-        self._row(name)[index] = np.reshape(
-            value, index.shape if np.size(value) != 1 else ()
-        )
+        self._row(name)[index] = np.reshape(value, index.shape if np.size(value) != 1 else ())
 
     def inc(self, name, k, value):
         """Overwrite or increment, as the op's ``set`` says."""

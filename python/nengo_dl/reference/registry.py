@@ -37,7 +37,5 @@ def per_block(op, name):
     Python floats do not widen float32 arrays, as Nengo's own parameters do not.
     """
     values = op.attrs[name]
-    values = (
-        [values] if isinstance(values, (int, float)) else [float(v) for v in values]
-    )
+    values = [values] if isinstance(values, (int, float)) else [float(v) for v in values]
     return [float(v) for v in values] * (op.blocks if len(values) == 1 else 1)

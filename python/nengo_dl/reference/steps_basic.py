@@ -77,9 +77,7 @@ def make_copy(op, program):
 
 def _nengo_inc(operator_class, A, X, Y):
     """Run one of Nengo's increment operators on arrays; ``Y`` is changed in place."""
-    signals = [
-        Signal(array, name=name) for name, array in zip("AXY", (A, X, Y), strict=True)
-    ]
+    signals = [Signal(array, name=name) for name, array in zip("AXY", (A, X, Y), strict=True)]
     operator = operator_class(*signals)
     operator.make_step(dict(zip(signals, (A, X, Y), strict=True)), dt=None, rng=None)()
 
@@ -123,14 +121,11 @@ def make_sparse(op, program):
 @register("callback")
 def make_callback(op, program):
     def numbered(prefix):
-        count = sum(
-            name.startswith(prefix) and name[len(prefix) :].isdigit()
-            for name in op.args
-        )
+        count = sum(name.startswith(prefix) and name[len(prefix) :].isdigit() for name in op.args)
         return [f"{prefix}{i}" for i in range(count)]
 
     def step(io, k):
-        time = float(io.read("t", k)) if io.has("t") else io.time
+        time = io.read("t", k).item() if io.has("t") else io.time
         inputs = tuple(io.read(name, k) for name in numbered("in"))
         names = numbered("out") + numbered("state")
         outputs = tuple(

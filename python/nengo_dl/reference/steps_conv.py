@@ -19,9 +19,7 @@ def _taps(op):
         for tap in itertools.product(*map(range, attrs["kernel"])):
             meet = tuple(
                 w * s + k - p
-                for w, s, k, p in zip(
-                    window, attrs["stride"], tap, attrs["pad"], strict=True
-                )
+                for w, s, k, p in zip(window, attrs["stride"], tap, attrs["pad"], strict=True)
             )
             if all(0 <= m < size for m, size in zip(meet, image, strict=True)):
                 yield tap, window, meet
@@ -29,9 +27,7 @@ def _taps(op):
 
 def _channels(op):
     """All (input channel, its number within the group, output channel) that a group joins."""
-    n_in, n_out = (
-        op.attrs[f"{side}_channels"] // op.attrs["groups"] for side in ("in", "out")
-    )
+    n_in, n_out = (op.attrs[f"{side}_channels"] // op.attrs["groups"] for side in ("in", "out"))
     for group in range(op.attrs["groups"]):
         for i, o in itertools.product(range(n_in), range(n_out)):
             yield group * n_in + i, i, group * n_out + o

@@ -11,10 +11,7 @@ def _delta(io, k, operator_class, reads, dt=1.0, **kwargs):
     """Let Nengo's operator compute ``delta`` from the arguments named ``reads``."""
     values = {name: io.read(name, k) for name in reads}
     # a scalar stands for a vector of one element, but the learning signal is a scalar
-    values = {
-        n: v if v.ndim or n == "learning_signal" else v.reshape(1)
-        for n, v in values.items()
-    }
+    values = {n: v if v.ndim or n == "learning_signal" else v.reshape(1) for n, v in values.items()}
     values["delta"] = np.zeros_like(io.old("delta", k))
     signals = {name: Signal(value, name=name) for name, value in values.items()}
     operator = operator_class(**signals, **kwargs)
@@ -69,9 +66,7 @@ def make_voja(op, program):
 
     def step(io, k):
         reads = ("pre_decoded", "post_filtered", "scaled_encoders", "learning_signal")
-        _delta(
-            io, k, SimVoja, reads, learning_rate=alpha[k], scale=io.vector("scale", k)
-        )
+        _delta(io, k, SimVoja, reads, learning_rate=alpha[k], scale=io.vector("scale", k))
 
     return step
 

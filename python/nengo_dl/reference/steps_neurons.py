@@ -27,9 +27,7 @@ def neuron_type(name, negative=False, **parameters):
 @register("neurons")
 def make_neurons(op, program):
     attrs = op.attrs
-    columns = {
-        name: per_block(op, name) for name in attrs if name not in NOT_PARAMETERS
-    }
+    columns = {name: per_block(op, name) for name in attrs if name not in NOT_PARAMETERS}
     types = [
         neuron_type(
             attrs["type"],
@@ -44,11 +42,7 @@ def make_neurons(op, program):
     def step(io, k):
         J = io.vector("J", k)
         out = np.zeros_like(J)
-        states = {
-            name: io.old(name, k).ravel()
-            for name in op.args
-            if name not in ("J", "out")
-        }
+        states = {name: io.old(name, k).ravel() for name in op.args if name not in ("J", "out")}
         if stochastic:
             words = io.istate[offsets[k] : offsets[k] + RNG_WORDS]
             rng = unpack_rng(words)

@@ -39,9 +39,7 @@ def make_table(op, program):
         if attrs["mode"] == "present":
             process = PresentInput(table, attrs["period"])
         else:
-            process = Piecewise(
-                dict(zip(map(float, attrs["times"]), table, strict=True))
-            )
+            process = Piecewise(dict(zip(map(float, attrs["times"]), table, strict=True)))
         return process.make_step((0,), shape, dt, None, {})(io.time)
 
     def step(io, k):

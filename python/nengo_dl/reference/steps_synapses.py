@@ -14,9 +14,7 @@ def make_lowpass(op, program):
     def step(io, k):
         memory = io.old("y", k).reshape(1, -1)
         one, zero = np.ones((1, 1)), np.zeros(1)
-        filter_step = LinearFilter.OneX(
-            np.array([[a[k]]]), np.array([[b[k]]]), one, zero, memory
-        )
+        filter_step = LinearFilter.OneX(np.array([[a[k]]]), np.array([[b[k]]]), one, zero, memory)
         io.write("y", k, filter_step(None, io.vector("x", k)))
 
     return step
@@ -34,9 +32,7 @@ def make_filter(op, program):
         if p == 0:
             step_class, memory = LinearFilter.NoX, np.zeros((0, x.size))
         else:
-            step_class = (
-                LinearFilter.General if op.attrs["direct"] else LinearFilter.NoD
-            )
+            step_class = LinearFilter.General if op.attrs["direct"] else LinearFilter.NoD
             memory = io.old("X", k).reshape(p, -1)
         # NoD steps have no passthrough
         passthrough = D if p == 0 or op.attrs["direct"] else np.zeros(1)
