@@ -14,7 +14,7 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 template <class T>
-void check_args(const Program& p, const RunArgs<T>& a, bool needs_callbacks) {
+void check_args(const Program& p, const RunArgs<T>& a, int64_t functions) {
   auto need = [](bool good, const std::string& message) {
     if (!good) throw std::invalid_argument("run: " + message);
   };
@@ -30,7 +30,9 @@ void check_args(const Program& p, const RunArgs<T>& a, bool needs_callbacks) {
   count(a.keep_last.size(), p.outputs.size(), "values of keep_last");
   need(a.state || !p.state_size, "state is missing");
   need(a.istate || !p.istate_size, "istate is missing");
-  need(a.callbacks || !needs_callbacks, "the program calls Python functions, but no callbacks were given");
+  need(a.callbacks || functions == 0, "the program calls Python functions, but no callbacks were given");
+  need(functions == 0 || functions <= a.callbacks->size(),
+       "the program calls " + std::to_string(functions) + " Python functions, the callbacks given have fewer");
 }
 
 template <class T>
@@ -76,7 +78,7 @@ class Slabs {
 
 template <class T>
 RunResult run_plan(const Program& program, const Plan<T>& plan, const RunArgs<T>& args) {
-  check_args(program, args, plan.has_callbacks);
+  check_args(program, args, plan.functions);
   RunResult result{0, nullptr};
   if (args.n_steps == 0) return result;
   int threads = thread_count(args, plan.work, plan.has_callbacks);
@@ -114,15 +116,21 @@ Plan<T>::Plan(const Program& program) {
     stages.push_back({region.kind == RegionKind::loop, {}});
     for (const OpRecord& op : region.ops) {
       const OpSpec& spec = find_op(op.kind);
-      if constexpr (sizeof(T) == 4) stages.back().ops.push_back(spec.make32(op, program));
-      else stages.back().ops.push_back(spec.make64(op, program));
+      if constexpr (sizeof(T) == 4)
+        stages.back().ops.push_back(spec.make32(op, program));
+      else
+        stages.back().ops.push_back(spec.make64(op, program));
       for (const auto& [name, o] : op.args) {
         work += static_cast<double>(o.count()) * static_cast<double>(op.blocks);
         const BufferKind kind = program.buffers[o.buffer].kind;
-        if (find_arg_spec(spec, name)->access != Access::read && (kind == BufferKind::state || kind == BufferKind::learned))
+        if (find_arg_spec(spec, name)->access != Access::read &&
+            (kind == BufferKind::state || kind == BufferKind::learned))
           changed.push_back(o.buffer);
       }
-      if (op.kind == "callback") has_callbacks = true, undo = changed;
+      if (op.kind == "callback") {
+        has_callbacks = true, undo = changed;
+        functions = std::max(functions, op.integer("index") + 1);
+      }
     }
   }
   std::sort(undo.begin(), undo.end());
@@ -137,8 +145,10 @@ struct Compiled::Impl {
 
 Compiled::Compiled(std::string_view bytes) : impl_(new Impl{read_program(bytes), nullptr, nullptr}) {
   current_isa();  // a bad NENGO_DL_ISA is reported here even if no op asks for a kernel
-  if (impl_->program.float64) impl_->plan64 = std::make_unique<Plan<double>>(impl_->program);
-  else impl_->plan32 = std::make_unique<Plan<float>>(impl_->program);
+  if (impl_->program.float64)
+    impl_->plan64 = std::make_unique<Plan<double>>(impl_->program);
+  else
+    impl_->plan32 = std::make_unique<Plan<float>>(impl_->program);
 }
 
 Compiled::~Compiled() = default;

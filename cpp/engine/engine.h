@@ -17,16 +17,16 @@ template <class T>
 struct RunArgs {
   int64_t batch = 1;
   int64_t n_steps = 0;
-  int64_t first_step = 0;                // steps done before this run
-  std::vector<const T*> inputs;          // (batch, n_steps, size) each
-  std::vector<T*> params;                // (size) each, never written; learned: (batch, size), changed in place
-  T* state = nullptr;                    // (batch, state_size), in and out
-  int32_t* istate = nullptr;             // (batch, istate_size), in and out
-  std::vector<T*> outputs;               // (batch, n_steps or 1, size) each
-  std::vector<char> keep_last;           // per output: 1 if only the last step is kept
+  int64_t first_step = 0;        // steps done before this run
+  std::vector<const T*> inputs;  // (batch, n_steps, size) each
+  std::vector<T*> params;        // (size) each, never written; learned: (batch, size), changed in place
+  T* state = nullptr;            // (batch, state_size), in and out
+  int32_t* istate = nullptr;     // (batch, istate_size), in and out
+  std::vector<T*> outputs;       // (batch, n_steps or 1, size) each
+  std::vector<char> keep_last;   // per output: 1 if only the last step is kept
   Callbacks* callbacks = nullptr;
-  int threads = 0;                       // 0: as many as there are processors, if there is work for them
-  double time_limit = 0;                 // seconds; stop at the next window border after it; 0: none
+  int threads = 0;        // 0: as many as there are processors, if there is work for them
+  double time_limit = 0;  // seconds; stop at the next window border after it; 0: none
   const std::atomic<bool>* cancel = nullptr;
 };
 
@@ -51,7 +51,8 @@ class NDL_API Compiled {
 
 // Instruction sets: "baseline", "avx2", "avx512". NENGO_DL_ISA in the environment forces one.
 NDL_API std::string isa();
-NDL_API void set_isa(const std::string& name);  // for programs compiled later; std::invalid_argument lists what there is
+NDL_API void set_isa(
+    const std::string& name);             // for programs compiled later; std::invalid_argument lists what there is
 NDL_API std::vector<std::string> isas();  // what this processor and this library have
 
 // Callback tables by number, so that a TensorFlow op can carry one in an attribute.

@@ -22,6 +22,7 @@ template <class T>
 struct Plan {  // constant, shared by all runs
   std::vector<Stage<T>> stages;
   bool has_callbacks = false;
+  int64_t functions = 0;      // Python functions that the table must hold
   std::vector<int64_t> undo;  // state and learned buffers that change before the last callback of a step
   double work = 0;            // elements touched per step and item: what threads are worth
 
@@ -30,10 +31,10 @@ struct Plan {  // constant, shared by all runs
 
 // Sizes of a run; none of them changes results.
 struct Layout {
-  int64_t group = 1;              // items that are run together
-  int64_t window = 1;             // steps
-  std::vector<int64_t> place;     // per buffer: first element in the arena, -1 if it lives elsewhere
-  int64_t arena = 0;              // elements
+  int64_t group = 1;           // items that are run together
+  int64_t window = 1;          // steps
+  std::vector<int64_t> place;  // per buffer: first element in the arena, -1 if it lives elsewhere
+  int64_t arena = 0;           // elements
 
   Layout(const Program& program, int64_t batch, int64_t n_steps, int threads, bool has_callbacks, int64_t bytes);
   int64_t groups(int64_t batch) const { return (batch + group - 1) / group; }

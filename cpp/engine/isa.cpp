@@ -11,9 +11,7 @@
 namespace nengo_dl {
 namespace {
 
-const char* name_of(Isa set) {
-  return set == Isa::avx512 ? "avx512" : set == Isa::avx2 ? "avx2" : "baseline";
-}
+const char* name_of(Isa set) { return set == Isa::avx512 ? "avx512" : set == Isa::avx2 ? "avx2" : "baseline"; }
 
 std::vector<Isa> available() {
   std::vector<Isa> sets = {Isa::baseline};
@@ -21,8 +19,8 @@ std::vector<Isa> available() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     sets.push_back(Isa::avx2);
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw"))
       sets.push_back(Isa::avx512);
   }
 #endif

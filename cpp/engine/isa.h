@@ -25,7 +25,7 @@ Isa current_isa();  // chosen at load time: the best this processor has, or NENG
 #ifdef NDL_ONLY_BASELINE  // other processors than x86-64
 #define NDL_PICK(name) (&::nengo_dl::baseline::name)
 #else
-#define NDL_PICK(name)                                        \
+#define NDL_PICK(name)                                                              \
   (::nengo_dl::current_isa() == ::nengo_dl::Isa::avx512 ? &::nengo_dl::avx512::name \
    : ::nengo_dl::current_isa() == ::nengo_dl::Isa::avx2 ? &::nengo_dl::avx2::name   \
                                                         : &::nengo_dl::baseline::name)

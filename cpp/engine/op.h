@@ -12,10 +12,10 @@
 namespace nengo_dl {
 
 // Python functions, called by `callback` ops. Implemented by the pybind11 module; the engine only sees this face.
-struct CallbackSite {  // one `callback` op: constant while the program lives
-  int64_t index;       // into the table
-  std::string name;    // the op's
-  bool float64;        // dtype of all arrays
+struct CallbackSite {                            // one `callback` op: constant while the program lives
+  int64_t index;                                 // into the table
+  std::string name;                              // the op's
+  bool float64;                                  // dtype of all arrays
   std::vector<std::vector<int64_t>> in_shapes;   // in0..
   std::vector<std::vector<int64_t>> out_shapes;  // out0.., then state0..
   size_t first_state;                            // out_shapes[first_state..] hold the old value on entry
@@ -23,6 +23,7 @@ struct CallbackSite {  // one `callback` op: constant while the program lives
 
 struct NDL_API Callbacks {
   virtual ~Callbacks() = default;
+  virtual int64_t size() const { return INT64_MAX; }  // functions in the table: a run that needs more is refused
   // Runs the site's function for one item. `in` and `out` are contiguous arrays of the program's dtype.
   // Throws on failure (the run stops; steps before this one are kept). May be called by several runs at once.
   virtual void call(const CallbackSite& site, int64_t item, double time, const void* const* in, void* const* out) = 0;
@@ -31,18 +32,18 @@ struct NDL_API Callbacks {
 // Where one thread finds its data while it runs one window for one group of items.
 template <class T>
 struct Frame {
-  T* const* base;        // per buffer: row 0 of the group's first item
-  const int64_t* row;    // per buffer: elements from step to step (0: param, learned, state, local)
-  const int64_t* item;   // per buffer: elements from item to item (0: param)
-  int64_t batch;         // items in this group
-  int64_t first_item;    // number of the group's first item
-  int64_t first_step;    // steps done before row 0
-  int64_t offset;        // row 0 of this window is row `offset` of the inputs and outputs of this run
+  T* const* base;       // per buffer: row 0 of the group's first item
+  const int64_t* row;   // per buffer: elements from step to step (0: param, learned, state, local)
+  const int64_t* item;  // per buffer: elements from item to item (0: param)
+  int64_t batch;        // items in this group
+  int64_t first_item;   // number of the group's first item
+  int64_t first_step;   // steps done before row 0
+  int64_t offset;       // row 0 of this window is row `offset` of the inputs and outputs of this run
   double dt;
-  int32_t* istate;       // integer state of the group's first item
-  int64_t istate_item;   // words from item to item
-  const T* const* inputs;  // per model input: (batch, n_steps, size), the group's first item
-  T* const* outputs;       // per model output: likewise
+  int32_t* istate;              // integer state of the group's first item
+  int64_t istate_item;          // words from item to item
+  const T* const* inputs;       // per model input: (batch, n_steps, size), the group's first item
+  T* const* outputs;            // per model output: likewise
   const int64_t* input_steps;   // rows per item of each input (n_steps)
   const int64_t* output_steps;  // rows per item of each output: n_steps, or 1 (only the last step is kept)
   Callbacks* callbacks;
@@ -53,7 +54,8 @@ struct Access1 {
   int64_t buffer = 0, shift = 0;
   std::vector<int64_t> shape, strides, offsets;
 
-  explicit Access1(const Operand& o) : buffer(o.buffer), shift(o.shift), shape(o.shape), strides(o.strides), offsets(o.offsets) {}
+  explicit Access1(const Operand& o)
+      : buffer(o.buffer), shift(o.shift), shape(o.shape), strides(o.strides), offsets(o.offsets) {}
 
   template <class T>
   T* at(const Frame<T>& f, int64_t t, int64_t b) const {  // add offsets[block] for a block
@@ -82,7 +84,8 @@ struct OpSpec {
   std::string kind;
   std::vector<ArgSpec> args;
   std::vector<std::string> attrs;  // names of all attributes it may have
-  std::function<void(const OpRecord&, const Program&)> check;  // relations between shapes and attributes; throws ProgramError
+  std::function<void(const OpRecord&, const Program&)>
+      check;  // relations between shapes and attributes; throws ProgramError
   std::function<std::unique_ptr<Op<float>>(const OpRecord&, const Program&)> make32;
   std::function<std::unique_ptr<Op<double>>(const OpRecord&, const Program&)> make64;
 };
@@ -100,9 +103,16 @@ struct OpRegistration {
 template <template <class> class OpT>
 OpSpec make_spec(std::string kind, std::vector<ArgSpec> args, std::vector<std::string> attrs,
                  std::function<void(const OpRecord&, const Program&)> check) {
-  return {std::move(kind), std::move(args), std::move(attrs), std::move(check),
-          [](const OpRecord& r, const Program& p) -> std::unique_ptr<Op<float>> { return std::make_unique<OpT<float>>(r, p); },
-          [](const OpRecord& r, const Program& p) -> std::unique_ptr<Op<double>> { return std::make_unique<OpT<double>>(r, p); }};
+  return {std::move(kind),
+          std::move(args),
+          std::move(attrs),
+          std::move(check),
+          [](const OpRecord& r, const Program& p) -> std::unique_ptr<Op<float>> {
+            return std::make_unique<OpT<float>>(r, p);
+          },
+          [](const OpRecord& r, const Program& p) -> std::unique_ptr<Op<double>> {
+            return std::make_unique<OpT<double>>(r, p);
+          }};
 }
 
 }  // namespace nengo_dl

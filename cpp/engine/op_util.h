@@ -76,10 +76,10 @@ void advance(const Frame<T>& frame, const Access1& o, int64_t t) {
 // One loop nest over operands of one shape. Blocks at regular distances become a dimension, dimensions that lie one
 // behind the other in every operand become one; so 128 blocks side by side are a single contiguous run.
 struct Nest {
-  int64_t blocks = 1;                          // what could not be made a dimension
-  std::vector<int64_t> shape;                  // outermost first, at least one
-  std::vector<std::vector<int64_t>> strides;   // per operand
-  std::vector<std::vector<int64_t>> offsets;   // per operand, one per remaining block
+  int64_t blocks = 1;                         // what could not be made a dimension
+  std::vector<int64_t> shape;                 // outermost first, at least one
+  std::vector<std::vector<int64_t>> strides;  // per operand
+  std::vector<std::vector<int64_t>> offsets;  // per operand, one per remaining block
 
   int64_t inner() const { return shape.back(); }
   // Calls f(const int64_t* offset) for each innermost run, offset holding one element offset per operand.

@@ -36,7 +36,8 @@ std::vector<std::pair<int64_t, int64_t>> dims_of(const Operand& o) {
 bool regular_slices(const std::vector<Piece>& pieces) {
   const Operand* o = pieces[0].operand;
   for (size_t i = 1; i < pieces.size(); ++i)
-    if (pieces[i].operand != o || pieces[i].first - pieces[i - 1].first != pieces[1].first - pieces[0].first) return false;
+    if (pieces[i].operand != o || pieces[i].first - pieces[i - 1].first != pieces[1].first - pieces[0].first)
+      return false;
   auto dims = dims_of(*o);
   dims.emplace_back(pieces[1].first - pieces[0].first, static_cast<int64_t>(pieces.size()));
   return injective(dims);
@@ -82,7 +83,8 @@ void check_overlap(const OpRecord& op, const OpSpec& spec, int64_t* budget) {
     if (find_arg_spec(spec, name)->access == Access::read) continue;
     int64_t lowest, highest;
     extent(o, &lowest, &highest);
-    for (int64_t offset : o.offsets) written[o.buffer].push_back({offset + lowest, offset + highest, &name, &o, offset});
+    for (int64_t offset : o.offsets)
+      written[o.buffer].push_back({offset + lowest, offset + highest, &name, &o, offset});
   }
   for (auto& entry : written) check_pieces(op, entry.second, budget);
 }

@@ -135,7 +135,8 @@ std::string Reader::utf8(uint64_t length) {
     for (int k = 1; good && k <= more; ++k) good = (static_cast<unsigned char>(text[i + k]) & 0xC0) == 0x80;
     if (good && more > 1) {
       const unsigned char d = text[i + 1];
-      good = !(c == 0xE0 && d < 0xA0) && !(c == 0xED && d >= 0xA0) && !(c == 0xF0 && d < 0x90) && !(c == 0xF4 && d >= 0x90);
+      good = !(c == 0xE0 && d < 0xA0) && !(c == 0xED && d >= 0xA0) && !(c == 0xF0 && d < 0x90) &&
+             !(c == 0xF4 && d >= 0x90);
     }
     if (!good) fail("a string is not UTF-8");
     i += 1 + more;
@@ -194,11 +195,16 @@ Operand Reader::operand() {
 
 Attr Reader::attr() {
   switch (*take(1)) {
-    case 'i': return raw<int64_t>();
-    case 'f': return std::vector<double>{raw<double>()};
-    case 's': return utf8(raw<uint32_t>());
-    case 'I': return array<int64_t>();
-    case 'F': return array<double>();
+    case 'i':
+      return raw<int64_t>();
+    case 'f':
+      return std::vector<double>{raw<double>()};
+    case 's':
+      return utf8(raw<uint32_t>());
+    case 'I':
+      return array<int64_t>();
+    case 'F':
+      return array<double>();
   }
   --pos_;
   fail("an attribute is an integer, a float, a string or an array of numbers");

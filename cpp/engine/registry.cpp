@@ -37,7 +37,8 @@ CallbackTable& callback_table() {
 
 void register_op(OpSpec spec) {
   const std::string kind = spec.kind;
-  if (!table().emplace(kind, std::move(spec)).second) throw std::logic_error("op kind '" + kind + "' is registered twice");
+  if (!table().emplace(kind, std::move(spec)).second)
+    throw std::logic_error("op kind '" + kind + "' is registered twice");
 }
 
 const OpSpec& find_op(const std::string& kind) {

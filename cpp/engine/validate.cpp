@@ -25,14 +25,16 @@ void add_size(int64_t size, const std::string& what, int64_t* total) {
 void check_param(const Program& p, const Buffer& b, const std::string& what) {
   const bool has_param = b.kind == BufferKind::param || b.kind == BufferKind::learned;
   if (!has_param) {
-    if (b.param != -1) fail(what + " has param " + text(b.param) + ", only param and learned buffers have one (else -1)");
+    if (b.param != -1)
+      fail(what + " has param " + text(b.param) + ", only param and learned buffers have one (else -1)");
     return;
   }
   if (b.param < 0 || b.param >= static_cast<int64_t>(p.params.size()))
     fail(what + " has param " + text(b.param) + ", there are " + text(p.params.size()) + " parameters");
   const Param& q = p.params[b.param];
   if (q.learned != (b.kind == BufferKind::learned))
-    fail(what + ": parameter '" + q.name + "' is " + (q.learned ? "" : "not ") + "learned, the buffer's kind says otherwise");
+    fail(what + ": parameter '" + q.name + "' is " + (q.learned ? "" : "not ") +
+         "learned, the buffer's kind says otherwise");
   if (q.size != b.size)
     fail(what + " has size " + text(b.size) + ", its parameter '" + q.name + "' has " + text(q.size));
 }
@@ -70,7 +72,8 @@ void check_shape(const OpRecord& op, const std::string& name, const Operand& o) 
   if (o.strides.size() != o.shape.size())
     op.fail(what + "has " + text(o.strides.size()) + " strides for " + text(o.shape.size()) + " dimensions");
   if (o.offsets.size() != static_cast<size_t>(op.blocks))
-    op.fail(what + "has " + text(o.offsets.size()) + " offsets, one for each of " + text(op.blocks) + " blocks was due");
+    op.fail(what + "has " + text(o.offsets.size()) + " offsets, one for each of " + text(op.blocks) +
+            " blocks was due");
   int64_t count = op.blocks;
   for (int64_t d : o.shape) {
     if (d < 1) op.fail(what + "has a dimension of " + text(d) + ", at least 1 was due");
@@ -102,8 +105,10 @@ void check_access(const OpRecord& op, const std::string& name, const Operand& o,
     op.fail(what + "has shift " + text(o.shift) + ", due is 0, or 1 in a carried buffer ('" + b.name + "' " +
             (carried ? "is one)" : "is none)"));
   if (access == Access::read) return;
-  if (b.kind == BufferKind::param) op.fail(what + "writes into buffer '" + b.name + "', which holds a constant parameter");
-  if (carried && o.shift != 1) op.fail(what + "writes into the carried buffer '" + b.name + "' with shift 0, 1 was due");
+  if (b.kind == BufferKind::param)
+    op.fail(what + "writes into buffer '" + b.name + "', which holds a constant parameter");
+  if (carried && o.shift != 1)
+    op.fail(what + "writes into the carried buffer '" + b.name + "' with shift 0, 1 was due");
   if (access == Access::update && (b.kind == BufferKind::window || b.kind == BufferKind::local))
     op.fail(what + "keeps its value in buffer '" + b.name + "', which does not live from step to step");
 }
@@ -114,8 +119,10 @@ void check_args(OpRecord& op, const OpSpec& spec, const Program& p) {
     if (!due) op.fail("has no argument '" + name + "'");
     check_shape(op, name, o);
     const int rank = static_cast<int>(o.shape.size());
-    if (due->rank == 1 && rank == 0) o.shape = {1}, o.strides = {0};
-    else if (due->rank == 0 && o.shape == std::vector<int64_t>{1}) o.shape.clear(), o.strides.clear();
+    if (due->rank == 1 && rank == 0)
+      o.shape = {1}, o.strides = {0};
+    else if (due->rank == 0 && o.shape == std::vector<int64_t>{1})
+      o.shape.clear(), o.strides.clear();
     else if (due->rank >= 0 && rank != due->rank)
       op.fail("argument '" + name + "' has rank " + text(rank) + ", " + text(due->rank) + " was due");
     check_range(op, name, o, p);
@@ -172,7 +179,8 @@ const ArgSpec* find_arg_spec(const OpSpec& spec, const std::string& name) {
     const size_t stem = a.name.size() - 1;
     if (name.size() <= stem || name.size() > stem + 6 || name.compare(0, stem, a.name, 0, stem) != 0) continue;
     const std::string digits = name.substr(stem);
-    if (digits.find_first_not_of("0123456789") == std::string::npos && (digits[0] != '0' || digits.size() == 1)) return &a;
+    if (digits.find_first_not_of("0123456789") == std::string::npos && (digits[0] != '0' || digits.size() == 1))
+      return &a;
   }
   return nullptr;
 }
@@ -193,7 +201,8 @@ void validate(Program& p) {
       if (op.blocks < 1) op.fail("has " + text(op.blocks) + " blocks, at least 1 was due");
       check_args(op, spec, p);
       check_overlap(op, spec, &budget);
-      if (op.kind == "callback" && p.window != 1) op.fail("a program with callbacks has window 1, not " + text(p.window));
+      if (op.kind == "callback" && p.window != 1)
+        op.fail("a program with callbacks has window 1, not " + text(p.window));
       if (spec.check) spec.check(op, p);
     }
   check_local(p);

@@ -90,14 +90,22 @@ void Worker<T>::place(int64_t group) {
     const Buffer& b = program_.buffers[i];
     row_[i] = 0, item_[i] = b.size;
     switch (b.kind) {
-      case BufferKind::param: base_[i] = args_.params[b.param], item_[i] = 0; break;
-      case BufferKind::learned: base_[i] = args_.params[b.param] + first * b.size; break;
+      case BufferKind::param:
+        base_[i] = args_.params[b.param], item_[i] = 0;
+        break;
+      case BufferKind::learned:
+        base_[i] = args_.params[b.param] + first * b.size;
+        break;
       case BufferKind::state:
         base_[i] = args_.state + first * program_.state_size + b.state_offset, item_[i] = program_.state_size;
         break;
-      case BufferKind::local: base_[i] = arena_.get() + layout_.place[i]; break;
+      case BufferKind::local:
+        base_[i] = arena_.get() + layout_.place[i];
+        break;
       case BufferKind::carried:
-      case BufferKind::window: base_[i] = arena_.get() + layout_.place[i], row_[i] = batch * b.size; break;
+      case BufferKind::window:
+        base_[i] = arena_.get() + layout_.place[i], row_[i] = batch * b.size;
+        break;
     }
   }
   for (size_t i = 0; i < inputs_.size(); ++i)

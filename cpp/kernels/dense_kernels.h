@@ -20,19 +20,21 @@ struct DenseArgs {
 
 // Each output element is one fixed chain of operations that depends on m, n and the strides alone, never on `rows`,
 // so results don't depend on how many items or steps are run together.
-NDL_DECLARE_KERNEL(void, dense_cols32, (const DenseArgs<float>& args))    // a_i == y_i == 1, m >= 2: lanes along m
+NDL_DECLARE_KERNEL(void, dense_cols32, (const DenseArgs<float>& args))  // a_i == y_i == 1, m >= 2: lanes along m
 NDL_DECLARE_KERNEL(void, dense_cols64, (const DenseArgs<double>& args))
-NDL_DECLARE_KERNEL(void, dense_rows32, (const DenseArgs<float>& args))    // a_j == x_j == 1: lanes along n
+NDL_DECLARE_KERNEL(void, dense_rows32, (const DenseArgs<float>& args))  // a_j == x_j == 1: lanes along n
 NDL_DECLARE_KERNEL(void, dense_rows64, (const DenseArgs<double>& args))
-NDL_DECLARE_KERNEL(void, dense_outer32, (const DenseArgs<float>& args))   // n == 1: products, rounded as NumPy does
+NDL_DECLARE_KERNEL(void, dense_outer32, (const DenseArgs<float>& args))  // n == 1: products, rounded as NumPy does
 NDL_DECLARE_KERNEL(void, dense_outer64, (const DenseArgs<double>& args))
-NDL_DECLARE_KERNEL(void, dense_any32, (const DenseArgs<float>& args))     // any strides
+NDL_DECLARE_KERNEL(void, dense_any32, (const DenseArgs<float>& args))  // any strides
 NDL_DECLARE_KERNEL(void, dense_any64, (const DenseArgs<double>& args))
 
 // y (+)= x and y (+)= a*x, element by element with strides; rounded as NumPy does (no fused multiply-add).
 NDL_DECLARE_KERNEL(void, vec_copy32, (const float* x, long xs, float* y, long ys, long n, bool set))
 NDL_DECLARE_KERNEL(void, vec_copy64, (const double* x, long xs, double* y, long ys, long n, bool set))
-NDL_DECLARE_KERNEL(void, vec_mul32, (const float* a, long as, const float* x, long xs, float* y, long ys, long n, bool set))
-NDL_DECLARE_KERNEL(void, vec_mul64, (const double* a, long as, const double* x, long xs, double* y, long ys, long n, bool set))
+NDL_DECLARE_KERNEL(void, vec_mul32,
+                   (const float* a, long as, const float* x, long xs, float* y, long ys, long n, bool set))
+NDL_DECLARE_KERNEL(void, vec_mul64,
+                   (const double* a, long as, const double* x, long xs, double* y, long ys, long n, bool set))
 
 }  // namespace nengo_dl

@@ -9,8 +9,10 @@ namespace {
 template <class T>
 NDL_INLINE Vec<T, kLanes<T>> load_some(const T* p, long count) {  // the lanes behind count are 0
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return (Vec<T, kLanes<T>>)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
-  else return (Vec<T, kLanes<T>>)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), p);
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T, kLanes<T>>)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+  else
+    return (Vec<T, kLanes<T>>)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), p);
 #else
   Vec<T, kLanes<T>> v = {};
   for (long i = 0; i < count; ++i) v[i] = p[i];
@@ -59,8 +61,10 @@ NDL_INLINE void tile(const DenseArgs<T>& d, long k, long i0, long r0) {
     for (int o = 0; o < MO; ++o) {
       T* y = d.y + d.y_at[k] + (r0 + r) * d.y_row + (i0 + o) * d.y_i;
       const T sum = sum_lanes<T, L>(acc[o][r]);
-      if (!d.set) *y += sum;
-      else *y = d.bias ? sum + d.bias[d.bias_at[k] + (r0 + r) * d.bias_row + (i0 + o) * d.b_i] : sum;
+      if (!d.set)
+        *y += sum;
+      else
+        *y = d.bias ? sum + d.bias[d.bias_at[k] + (r0 + r) * d.bias_row + (i0 + o) * d.b_i] : sum;
     }
 }
 
@@ -91,8 +95,10 @@ NDL_INLINE void any(const DenseArgs<T>& d) {
         T* y = d.y + d.y_at[k] + r * d.y_row + i * d.y_i;
         T sum = 0;
         for (long j = 0; j < d.n; ++j) sum += a[j * d.a_j] * x[j * d.x_j];
-        if (!d.set) *y += sum;
-        else *y = d.bias ? sum + d.bias[d.bias_at[k] + r * d.bias_row + i * d.b_i] : sum;
+        if (!d.set)
+          *y += sum;
+        else
+          *y = d.bias ? sum + d.bias[d.bias_at[k] + r * d.bias_row + i * d.b_i] : sum;
       }
 }
 

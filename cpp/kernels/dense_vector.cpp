@@ -54,8 +54,8 @@ template <class T>
 inline void outer(const DenseArgs<T>& d) {
   for (long k = 0; k < d.blocks; ++k)
     for (long r = 0; r < d.rows; ++r)
-      outer_row(d.a + d.a_at[k], d.x[d.x_at[k] + r * d.x_row], d.bias ? d.bias + d.bias_at[k] + r * d.bias_row : nullptr,
-                d.y + d.y_at[k] + r * d.y_row, d);
+      outer_row(d.a + d.a_at[k], d.x[d.x_at[k] + r * d.x_row],
+                d.bias ? d.bias + d.bias_at[k] + r * d.bias_row : nullptr, d.y + d.y_at[k] + r * d.y_row, d);
 }
 
 }  // namespace

@@ -76,7 +76,9 @@ class CallbackOp : public Op<T> {
 
 void check(const OpRecord& op, const Program&) {
   one_block(op);
-  if (op.integer("index") < 0) op.fail("attribute 'index' is negative");
+  const int64_t index = op.integer("index");
+  if (index < 0 || index > INT32_MAX)
+    op.fail("attribute 'index' is " + std::to_string(index) + ", a small number was due");
 }
 
 OpRegistration registration(make_spec<CallbackOp>("callback",

@@ -14,16 +14,21 @@ template <class T>
 class FillOp : public Op<T> {
  public:
   FillOp(const OpRecord& op, const Program&)
-      : dst_(op.arg("dst")), values_(per_block(op, "value")), same_(all_equal(values_)), nest_(make_nest({&op.arg("dst")})) {}
+      : dst_(op.arg("dst")),
+        values_(per_block(op, "value")),
+        same_(all_equal(values_)),
+        nest_(make_nest({&op.arg("dst")})) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     const Access1* const ops[1] = {&dst_};
     if (same_)
-      return each_run(f, t0, t1, nest_, ops, [value = static_cast<T>(values_[0])](T* const* p, const int64_t* s, int64_t n) {
-        if (s[0] == 1) std::fill_n(p[0], n, value);
-        else
-          for (int64_t i = 0; i < n; ++i) p[0][i * s[0]] = value;
-      });
+      return each_run(f, t0, t1, nest_, ops,
+                      [value = static_cast<T>(values_[0])](T* const* p, const int64_t* s, int64_t n) {
+                        if (s[0] == 1)
+                          std::fill_n(p[0], n, value);
+                        else
+                          for (int64_t i = 0; i < n; ++i) p[0][i * s[0]] = value;
+                      });
     for (int64_t t = t0; t < t1; ++t)
       for (int64_t b = 0; b < f.batch; ++b)
         for (size_t k = 0; k < values_.size(); ++k)
@@ -52,8 +57,10 @@ class CopyOp : public Op<T> {
  public:
   CopyOp(const OpRecord& op, const Program&)
       : src_(op.arg("src")), dst_(op.arg("dst")), set_(set_attr(op)), lists_(has_lists(op)) {
-    if constexpr (sizeof(T) == 4) kernel_ = NDL_PICK(vec_copy32);
-    else kernel_ = NDL_PICK(vec_copy64);
+    if constexpr (sizeof(T) == 4)
+      kernel_ = NDL_PICK(vec_copy32);
+    else
+      kernel_ = NDL_PICK(vec_copy64);
     if (!lists_) {
       Operand src = op.arg("src"), dst = op.arg("dst");
       if (src.shape.empty()) src.shape = {1}, src.strides = {0};
@@ -61,15 +68,15 @@ class CopyOp : public Op<T> {
       nest_ = make_nest({&src, &dst});
       return;
     }
-    from_ = element_offsets(op, "src_index", src_), to_ = element_offsets(op, "dst_index", dst_);
+    from_ = element_offsets(op, "src_index", op.arg("src"));
+    to_ = element_offsets(op, "dst_index", op.arg("dst"));
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     if (!lists_) {
       const Access1* const ops[2] = {&src_, &dst_};
-      return each_run(f, t0, t1, nest_, ops, [this](T* const* p, const int64_t* s, int64_t n) {
-        kernel_(p[0], s[0], p[1], s[1], n, set_);
-      });
+      return each_run(f, t0, t1, nest_, ops,
+                      [this](T* const* p, const int64_t* s, int64_t n) { kernel_(p[0], s[0], p[1], s[1], n, set_); });
     }
     for (int64_t t = t0; t < t1; ++t)
       for (int64_t b = 0; b < f.batch; ++b)
@@ -78,12 +85,13 @@ class CopyOp : public Op<T> {
   }
 
  private:
-  static std::vector<int64_t> element_offsets(const OpRecord& op, const char* key, const Access1& o) {
+  static std::vector<int64_t> element_offsets(const OpRecord& op, const char* key, const Operand& o) {
     std::vector<int64_t> at;
-    if (op.attrs.count(key)) at = op.integers(key);
+    if (op.attrs.count(key))
+      at = op.integers(key);
     else
-      for (int64_t i = 0; i < o.shape[0]; ++i) at.push_back(i);
-    for (int64_t& i : at) i *= o.strides[0];
+      for (int64_t i = 0; i < o.count(); ++i) at.push_back(i);
+    for (int64_t& i : at) i *= o.strides.empty() ? 0 : o.strides[0];
     return at;
   }
 
@@ -113,11 +121,12 @@ void check_copy(const OpRecord& op, const Program&) {
   const bool set = set_attr(op);
   if (!has_lists(op)) {
     if (!same_shape(src, dst))
-      op.fail("'src' has shape " + shape_text(src.shape) + ", 'dst' has " + shape_text(dst.shape) + "; equal ones were due");
+      op.fail("'src' has shape " + shape_text(src.shape) + ", 'dst' has " + shape_text(dst.shape) +
+              "; equal ones were due");
     return;
   }
-  if (src.shape.size() != 1 || dst.shape.size() != 1) op.fail("with index lists 'src' and 'dst' have rank 1");
-  int64_t from = src.shape[0], to = dst.shape[0];
+  if (src.shape.size() > 1 || dst.shape.size() > 1) op.fail("with index lists 'src' and 'dst' have rank 1");
+  int64_t from = src.count(), to = dst.count();
   if (op.attrs.count("src_index")) check_list(op, "src_index", from), from = op.integers("src_index").size();
   if (op.attrs.count("dst_index")) {
     check_list(op, "dst_index", to);
@@ -145,15 +154,19 @@ class ElementwiseOp : public Op<T> {
     for (Operand& o : all)
       if (o.shape.empty()) o.shape = {1}, o.strides = {0};
     nest_ = make_nest({&all[0], &all[1], &all[2]});
-    if constexpr (sizeof(T) == 4) kernel_ = NDL_PICK(vec_mul32);
-    else kernel_ = NDL_PICK(vec_mul64);
+    if constexpr (sizeof(T) == 4)
+      kernel_ = NDL_PICK(vec_mul32);
+    else
+      kernel_ = NDL_PICK(vec_mul64);
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     const Access1* const ops[3] = {&a_, &x_, &y_};
     each_run(f, t0, t1, nest_, ops, [this](T* const* p, const int64_t* s, int64_t n) {
-      if (s[1] == 0 && s[0] != 0) kernel_(p[1], s[1], p[0], s[0], p[2], s[2], n, set_);  // the scalar goes first
-      else kernel_(p[0], s[0], p[1], s[1], p[2], s[2], n, set_);
+      if (s[1] == 0 && s[0] != 0)
+        kernel_(p[1], s[1], p[0], s[0], p[2], s[2], n, set_);  // the scalar goes first
+      else
+        kernel_(p[0], s[0], p[1], s[1], p[2], s[2], n, set_);
     });
   }
 
@@ -172,8 +185,9 @@ void check_elementwise(const OpRecord& op, const Program&) {
   set_attr(op);
 }
 
-OpRegistration elementwise(make_spec<ElementwiseOp>(
-    "elementwise", {{"A", Access::read, -1}, {"X", Access::read, -1}, {"Y", Access::inc, -1}}, {"set"}, check_elementwise));
+OpRegistration elementwise(
+    make_spec<ElementwiseOp>("elementwise", {{"A", Access::read, -1}, {"X", Access::read, -1}, {"Y", Access::inc, -1}},
+                             {"set"}, check_elementwise));
 
 }  // namespace
 }  // namespace nengo_dl

@@ -14,8 +14,10 @@ using DenseKernel = void (*)(const DenseArgs<T>&);
 #define NDL_PICK_TYPED(T, name) pick<T>(NDL_PICK(name##32), NDL_PICK(name##64))
 template <class T, class F32, class F64>
 DenseKernel<T> pick(F32 f32, F64 f64) {
-  if constexpr (sizeof(T) == 4) return f32;
-  else return f64;
+  if constexpr (sizeof(T) == 4)
+    return f32;
+  else
+    return f64;
 }
 
 int64_t stride_of(const Operand& o, size_t dim) { return o.shape[dim] == 1 ? 1 : o.strides[dim]; }
@@ -33,12 +35,13 @@ class DenseOp : public Op<T> {
     d_.set = set_attr(op);
     has_bias_ = op.find_arg("bias") != nullptr;
     d_.b_i = has_bias_ ? stride_of(op.arg("bias"), 0) : 1;
-    d_.a_at = longs(a_.offsets), d_.x_at = longs(x_.offsets), d_.y_at = longs(y_.offsets), d_.bias_at = longs(bias_.offsets);
+    d_.a_at = longs(a_.offsets), d_.x_at = longs(x_.offsets), d_.y_at = longs(y_.offsets),
+    d_.bias_at = longs(bias_.offsets);
     const bool lanes_along_m = d_.a_i == 1 && d_.y_i == 1 && d_.b_i == 1 && d_.m >= 2;
-    kernel_ = d_.n == 1                        ? NDL_PICK_TYPED(T, dense_outer)
-              : d_.a_j == 1 && d_.x_j == 1     ? NDL_PICK_TYPED(T, dense_rows)
-              : lanes_along_m                  ? NDL_PICK_TYPED(T, dense_cols)
-                                               : NDL_PICK_TYPED(T, dense_any);
+    kernel_ = d_.n == 1                    ? NDL_PICK_TYPED(T, dense_outer)
+              : d_.a_j == 1 && d_.x_j == 1 ? NDL_PICK_TYPED(T, dense_rows)
+              : lanes_along_m              ? NDL_PICK_TYPED(T, dense_cols)
+                                           : NDL_PICK_TYPED(T, dense_any);
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
@@ -63,9 +66,7 @@ class DenseOp : public Op<T> {
 
  private:
   // Rows of all steps and items at one distance.
-  static bool one_stride(const Frame<T>& f, const Access1& o) {
-    return f.row[o.buffer] == f.batch * f.item[o.buffer];
-  }
+  static bool one_stride(const Frame<T>& f, const Access1& o) { return f.row[o.buffer] == f.batch * f.item[o.buffer]; }
 
   void rows(const Frame<T>& f, int64_t t, int64_t b, int64_t count, bool along_steps) const {
     auto stride = [&](const Access1& o) { return along_steps ? f.row[o.buffer] : f.item[o.buffer]; };
@@ -92,12 +93,9 @@ void check(const OpRecord& op, const Program&) {
   if (!set) op.fail("has a bias, which needs set=1");
 }
 
-OpRegistration registration(make_spec<DenseOp>("dense",
-                                               {{"A", Access::read, 2},
-                                                {"X", Access::read, 1},
-                                                {"Y", Access::inc, 1},
-                                                {"bias", Access::read, 1, true}},
-                                               {"set"}, check));
+OpRegistration registration(make_spec<DenseOp>(
+    "dense", {{"A", Access::read, 2}, {"X", Access::read, 1}, {"Y", Access::inc, 1}, {"bias", Access::read, 1, true}},
+    {"set"}, check));
 
 }  // namespace
 }  // namespace nengo_dl

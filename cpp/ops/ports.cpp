@@ -21,7 +21,8 @@ int64_t port_index(const OpRecord& op, const std::vector<Port>& ports, const cha
 template <class T>
 class TimeOp : public Op<T> {
  public:
-  TimeOp(const OpRecord& op, const Program&) : time_(op.arg("time")), step_(op.find_arg("step") ? op.arg("step") : op.arg("time")) {
+  TimeOp(const OpRecord& op, const Program&)
+      : time_(op.arg("time")), step_(op.find_arg("step") ? op.arg("step") : op.arg("time")) {
     one_block(op);
     has_step_ = op.find_arg("step") != nullptr;
   }
@@ -77,7 +78,10 @@ template <class T>
 class OutputOp : public Op<T> {
  public:
   OutputOp(const OpRecord& op, const Program& p)
-      : src_(op.arg("src")), index_(port_index(op, p.outputs, "src")), count_(op.arg("src").count()), flat_(is_contiguous(src_)) {}
+      : src_(op.arg("src")),
+        index_(port_index(op, p.outputs, "src")),
+        count_(op.arg("src").count()),
+        flat_(is_contiguous(src_)) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     const bool last_only = f.output_steps[index_] == 1;  // each later step overwrites the one row there is
@@ -86,8 +90,10 @@ class OutputOp : public Op<T> {
       T* dst = f.outputs[index_] + (b * f.output_steps[index_] + (last_only ? 0 : f.offset + first)) * count_;
       for (int64_t t = first; t < t1; ++t, dst += count_) {
         const T* src = src_.at(f, t, b) + src_.offsets[0];
-        if (flat_) std::memcpy(dst, src, count_ * sizeof(T));
-        else gather(src, src_.shape, src_.strides, dst);
+        if (flat_)
+          std::memcpy(dst, src, count_ * sizeof(T));
+        else
+          gather(src, src_.shape, src_.strides, dst);
       }
     }
   }
@@ -99,7 +105,9 @@ class OutputOp : public Op<T> {
 };
 
 OpRegistration output(make_spec<OutputOp>("output", {{"src", Access::read, -1}}, {"index"},
-                                          [](const OpRecord& op, const Program& p) { port_index(op, p.outputs, "src"); }));
+                                          [](const OpRecord& op, const Program& p) {
+                                            port_index(op, p.outputs, "src");
+                                          }));
 
 }  // namespace
 }  // namespace nengo_dl

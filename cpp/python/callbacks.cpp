@@ -58,7 +58,8 @@ std::unique_ptr<PythonCallbacks::Arrays> PythonCallbacks::make_arrays(const Call
   return arrays;
 }
 
-// Taken out while they are in use: a function may run another simulation with the same callbacks, or another thread may.
+// Taken out while they are in use: a function may run another simulation with the same callbacks, or another thread
+// may.
 std::unique_ptr<PythonCallbacks::Arrays> PythonCallbacks::take_arrays(const CallbackSite& site) {
   auto it = idle_.find(&site);
   if (it == idle_.end()) return make_arrays(site);
@@ -71,13 +72,10 @@ void PythonCallbacks::call(const CallbackSite& site, int64_t item, double time, 
                            void* const* out) {
   py::gil_scoped_acquire gil;
   try {
-    if (site.index >= static_cast<int64_t>(functions_.size()))
-      throw py::index_error("callback " + std::to_string(site.index) + " of '" + site.name + "': the table has " +
-                            std::to_string(functions_.size()) + " functions");
     std::unique_ptr<Arrays> a = take_arrays(site);
     for (size_t i = 0; i < a->in.size(); ++i) std::memcpy(a->in_data[i], in[i], a->in_bytes[i]);
     for (size_t i = site.first_state; i < a->out.size(); ++i) std::memcpy(a->out_data[i], out[i], a->out_bytes[i]);
-    py::object function = functions_[site.index];  // kept alive even if the table goes away meanwhile
+    py::object function = functions_.at(site.index);  // kept alive even if the table goes away meanwhile
     function(item, time, a->in_tuple, a->out_tuple);
     for (size_t i = 0; i < a->out.size(); ++i) std::memcpy(out[i], a->out_data[i], a->out_bytes[i]);
     if (!a->shared()) idle_[&site] = std::move(a);
@@ -86,11 +84,6 @@ void PythonCallbacks::call(const CallbackSite& site, int64_t item, double time, 
     if (e.trace()) PyException_SetTraceback(error.ptr(), e.trace().ptr());
     if (!error_) error_ = error;
     throw PythonError(error);
-  } catch (py::builtin_exception& e) {
-    e.set_error();
-    py::error_already_set set;
-    if (!error_) error_ = set.value();
-    throw PythonError(set.value());
   }
 }
 

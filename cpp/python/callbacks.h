@@ -30,6 +30,7 @@ class __attribute__((visibility("hidden"))) PythonCallbacks : public Callbacks {
   explicit PythonCallbacks(std::vector<pybind11::object> functions) : functions_(std::move(functions)) {}
   ~PythonCallbacks() override;
 
+  int64_t size() const override { return static_cast<int64_t>(functions_.size()); }
   void call(const CallbackSite& site, int64_t item, double time, const void* const* in, void* const* out) override;
 
   // The first exception since the last call of this, or None; with the GIL held.

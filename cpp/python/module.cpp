@@ -25,7 +25,8 @@ T* data_of(const py::handle& object, const std::vector<py::ssize_t>& shape, bool
   const std::string due = shape_of(shape) + " array of " + std::string(py::str(py::dtype::of<T>())) + ", C-contiguous" +
                           (write ? " and writable" : "");
   if (!py::isinstance<py::array>(object))
-    throw py::value_error(what + " is a " + std::string(py::str(py::type::of(object).attr("__name__"))) + ", due: a " + due);
+    throw py::value_error(what + " is a " + std::string(py::str(py::type::of(object).attr("__name__"))) + ", due: a " +
+                          due);
   const py::array a = py::reinterpret_borrow<py::array>(object);
   const std::vector<py::ssize_t> came(a.shape(), a.shape() + a.ndim());
   const bool dtype = a.dtype().is(py::dtype::of<T>()) || a.dtype().equal(py::dtype::of<T>());
@@ -65,7 +66,8 @@ void set_arrays(const Program& p, const RunRequest& q, RunArgs<T>* args, py::lis
     const Param& param = p.params[i];
     std::vector<py::ssize_t> shape = {param.size};
     if (param.learned) shape.insert(shape.begin(), q.batch);
-    args->params.push_back(data_of<T>(q.params[i], shape, param.learned, "params[" + std::to_string(i) + "] ('" + param.name + "')"));
+    args->params.push_back(
+        data_of<T>(q.params[i], shape, param.learned, "params[" + std::to_string(i) + "] ('" + param.name + "')"));
   }
   args->state = data_of<T>(q.state, {q.batch, p.state_size}, true, "state");
   args->istate = data_of<int32_t>(q.istate, {q.batch, p.istate_size}, true, "istate");
@@ -105,13 +107,14 @@ py::tuple run(const Compiled& compiled, const RunRequest& q) {
   return py::make_tuple(outputs, result.steps, error);
 }
 
-py::tuple run_any(const Compiled& compiled, py::sequence inputs, py::sequence params, py::object state, py::object istate,
-                  int64_t first_step, int64_t n_steps, int64_t batch, std::vector<bool> keep_last, int64_t callbacks,
-                  int threads, double time_limit) {
+py::tuple run_any(const Compiled& compiled, py::sequence inputs, py::sequence params, py::object state,
+                  py::object istate, int64_t first_step, int64_t n_steps, int64_t batch, std::vector<bool> keep_last,
+                  int64_t callbacks, int threads, double time_limit) {
   if (n_steps < 0 || batch < 1 || first_step < 0)
-    throw py::value_error("first_step, n_steps and batch are " + std::to_string(first_step) + ", " + std::to_string(n_steps) +
-                          " and " + std::to_string(batch) + "; due: at least 0, 0 and 1");
-  const RunRequest q{inputs, params, state, istate, first_step, n_steps, batch, std::move(keep_last), callbacks, threads, time_limit};
+    throw py::value_error("first_step, n_steps and batch are " + std::to_string(first_step) + ", " +
+                          std::to_string(n_steps) + " and " + std::to_string(batch) + "; due: at least 0, 0 and 1");
+  const RunRequest q{inputs,    params,  state,     istate, first_step, n_steps, batch, std::move(keep_last),
+                     callbacks, threads, time_limit};
   return compiled.program().float64 ? run<double>(compiled, q) : run<float>(compiled, q);
 }
 
@@ -147,7 +150,8 @@ py::dict neuron_types() {
 
 int64_t add_python_callbacks(std::vector<py::object> functions) {
   for (const py::object& f : functions)
-    if (!PyCallable_Check(f.ptr())) throw py::type_error("add_callbacks: " + std::string(py::repr(f)) + " is not callable");
+    if (!PyCallable_Check(f.ptr()))
+      throw py::type_error("add_callbacks: " + std::string(py::repr(f)) + " is not callable");
   return add_callbacks(std::make_shared<PythonCallbacks>(std::move(functions)));
 }
 
@@ -165,10 +169,11 @@ PYBIND11_MODULE(_engine, m) {
   py::register_exception<ProgramError>(m, "ProgramError", PyExc_ValueError);
 
   py::class_<Compiled>(m, "Compiled", "A compiled program; any number of runs may use it at once.")
-      .def(py::init([](const py::bytes& bytes) { return std::make_unique<Compiled>(std::string_view(bytes)); }), py::arg("bytes"))
-      .def("run", &run_any, py::arg("inputs"), py::arg("params"), py::arg("state"), py::arg("istate"), py::arg("first_step"),
-           py::arg("n_steps"), py::arg("batch"), py::arg("keep_last"), py::arg("callbacks") = -1, py::arg("threads") = 0,
-           py::arg("time_limit") = 0.0,
+      .def(py::init([](const py::bytes& bytes) { return std::make_unique<Compiled>(std::string_view(bytes)); }),
+           py::arg("bytes"))
+      .def("run", &run_any, py::arg("inputs"), py::arg("params"), py::arg("state"), py::arg("istate"),
+           py::arg("first_step"), py::arg("n_steps"), py::arg("batch"), py::arg("keep_last"), py::arg("callbacks") = -1,
+           py::arg("threads") = 0, py::arg("time_limit") = 0.0,
            R"(Run for some steps; returns (outputs, steps, error).
 
 Parameters
@@ -198,5 +203,6 @@ error : exception that a callback raised, or None
   m.def("set_isa", &set_isa, py::arg("name"), "Choose another instruction set for programs compiled later.");
   m.def("isas", &isas, "The instruction sets that this processor and this library have.");
   m.def("op_specs", &op_specs, "The op kinds: {kind: {'args': [(name, access, rank, optional)], 'attrs': [name]}}.");
-  m.def("neuron_types", &neuron_types, "The neuron types: {name: {'parameters': [..], 'states': [..], 'draws': bool}}.");
+  m.def("neuron_types", &neuron_types,
+        "The neuron types: {name: {'parameters': [..], 'states': [..], 'draws': bool}}.");
 }
