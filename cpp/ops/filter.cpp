@@ -104,11 +104,10 @@ class FilterOp : public Op<T> {
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
-    std::vector<T> scratch;  // allocated only for strided operands
-    if (!unit_) scratch.resize(longest_ * (2 * order() + 2));
+    T* packed = unit_ ? nullptr : scratch<T>(longest_ * (2 * order() + 2));
     for (int64_t b = 0; b < f.batch; b++)
       for (const Run& run : runs_)
-        for (int64_t t = t0; t < t1; t++) unit_ ? step(f, t, b, run, nullptr) : step(f, t, b, run, scratch.data());
+        for (int64_t t = t0; t < t1; t++) step(f, t, b, run, packed);
   }
 
  private:
@@ -124,7 +123,7 @@ class FilterOp : public Op<T> {
     return c;
   }
 
-  void step(const Frame<T>& f, int64_t t, int64_t b, const Run& run, T* scratch) const {
+  void step(const Frame<T>& f, int64_t t, int64_t b, const Run& run, T* packed) const {
     FilterCall<T> c = call(run);
     const T* x = x_.at(f, t, b) + run.offset[0];
     T* y = y_.at(f, t, b) + run.offset[1];
@@ -137,11 +136,11 @@ class FilterOp : public Op<T> {
     }
     if (unit_) return step_in_place(c, x, y, X);
     const int64_t n = run.n;
-    c.x = scratch, c.y = scratch + n, c.old = scratch + 2 * n, c.now = scratch + (2 + order()) * n;
+    c.x = packed, c.y = packed + n, c.old = packed + 2 * n, c.now = packed + (2 + order()) * n;
     c.old_stride = c.now_stride = n;
-    for (int64_t i = 0; i < n; i++) scratch[i] = x[i * run.stride[0]];
+    for (int64_t i = 0; i < n; i++) packed[i] = x[i * run.stride[0]];
     for (int64_t k = 0; k < order(); k++)
-      for (int64_t i = 0; i < n; i++) scratch[(2 + k) * n + i] = old[k * row_stride_ + i * run.stride[2]];
+      for (int64_t i = 0; i < n; i++) packed[(2 + k) * n + i] = old[k * row_stride_ + i * run.stride[2]];
     run_(c);
     for (int64_t i = 0; i < n; i++) y[i * run.stride[1]] = c.y[i];
     for (int64_t k = 0; k < order(); k++)

@@ -1,0 +1,92 @@
+#include "kernels/learning.h"
+
+#include "kernels/simd.h"
+
+namespace nengo_dl {
+namespace NDL_ISA {
+namespace {
+
+// y = f(x, w) element by element; without w if w.p is null.
+template <class T, class F>
+NDL_HD void map_row(const LearningRow<T>& r, F f) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  const bool two = r.w.p != nullptr;
+  if (r.x.stride != 1 || r.y.stride != 1 || (two && r.w.stride != 1)) {
+    for (long j = 0; j < r.n; j++)
+      r.y.p[j * r.y.stride] = f(r.x.p[j * r.x.stride], two ? r.w.p[j * r.w.stride] : T(0));
+    return;
+  }
+  long j = 0;
+  for (; j + W <= r.n; j += W) store<V>(r.y.p + j, f(load<V>(r.x.p + j), two ? load<V>(r.w.p + j) : V{}));
+  const long rest = r.n - j;
+  if (rest > 0)
+    store_part(r.y.p + j, f(load_part(r.x.p + j, rest), two ? load_part(r.w.p + j, rest) : V{}), rest);
+}
+
+template <class T>
+struct Outer {
+  T s;
+  template <class V>
+  NDL_HD V operator()(V x, V) const {
+    return s * x;
+  }
+};
+template <class T>
+struct Oja {
+  T s, q, forget;
+  template <class V>
+  NDL_HD V operator()(V x, V w) const {
+    return forget * w * q + s * x;
+  }
+};
+template <class T>
+struct Voja {
+  T rate, scale, post;
+  template <class V>
+  NDL_HD V operator()(V x, V w) const {
+    return rate * (scale * (post * x) - post * w);
+  }
+};
+
+// Four sums side by side, so that their additions don't wait for one another.
+template <class T>
+NDL_HD T dot(const T* x, const T* y, long n) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  V sum[4] = {};
+  long j = 0;
+  for (; j + 4 * W <= n; j += 4 * W)
+    for (int k = 0; k < 4; k++) sum[k] = fma(load<V>(x + j + k * W), load<V>(y + j + k * W), sum[k]);
+  for (; j + W <= n; j += W) sum[0] = fma(load<V>(x + j), load<V>(y + j), sum[0]);
+  if (j < n) sum[1] = fma(load_part(x + j, n - j), load_part(y + j, n - j), sum[1]);
+  const V all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  T total = 0;
+  for (int i = 0; i < W; i++) total += all[i];
+  return total;
+}
+
+template <class T>
+NDL_HD void minus_row(T* now, const T* old, T s, const T* x, long n) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  long j = 0;
+  for (; j + W <= n; j += W) store<V>(now + j, load<V>(old + j) - s * load<V>(x + j));
+  if (j < n) store_part(now + j, load_part(old + j, n - j) - s * load_part(x + j, n - j), n - j);
+}
+
+}  // namespace
+
+void outer_row32(const LearningRow<float>& r) { map_row(r, Outer<float>{r.s}); }
+void outer_row64(const LearningRow<double>& r) { map_row(r, Outer<double>{r.s}); }
+void oja_row32(const LearningRow<float>& r) { map_row(r, Oja<float>{r.s, r.q, r.forget}); }
+void oja_row64(const LearningRow<double>& r) { map_row(r, Oja<double>{r.s, r.q, r.forget}); }
+void voja_row32(const LearningRow<float>& r) { map_row(r, Voja<float>{r.rate, r.scale, r.post}); }
+void voja_row64(const LearningRow<double>& r) { map_row(r, Voja<double>{r.rate, r.scale, r.post}); }
+float dot32(const float* x, const float* y, long n) { return dot(x, y, n); }
+double dot64(const double* x, const double* y, long n) { return dot(x, y, n); }
+void minus_row32(float* now, const float* old, float s, const float* x, long n) { minus_row(now, old, s, x, n); }
+void minus_row64(double* now, const double* old, double s, const double* x, long n) { minus_row(now, old, s, x, n); }
+
+}  // namespace NDL_ISA
+}  // namespace nengo_dl

@@ -1,0 +1,59 @@
+// `noise`: numbers drawn in every step, as NumPy's RandomState draws them. Always in double precision.
+#include "engine/random.h"
+#include "ops/rows.h"
+#include "ops/util.h"
+
+namespace nengo_dl {
+namespace {
+
+void check(const OpRecord& op, const Program& program) {
+  check_one_block(op);
+  check_generator(op, program);
+  set_attr(op);
+  need_shape(op, "dst", {op.arg("dst").count()});
+  op.number("scale");
+  const std::string dist = op.text("dist");
+  if (dist != "gaussian" && dist != "uniform")
+    op.fail("attribute 'dist' is '" + dist + "', 'gaussian' or 'uniform' was due");
+  const bool gaussian = dist == "gaussian";
+  op.number(gaussian ? "mean" : "low");
+  op.number(gaussian ? "std" : "high");
+}
+
+template <class T>
+class NoiseOp : public Op<T> {
+ public:
+  NoiseOp(const OpRecord& op, const Program&)
+      : dst_(op.arg("dst")), n_(op.arg("dst").count()), rng_(op.integer("rng")), set_(set_attr(op)),
+        gaussian_(op.text("dist") == "gaussian"), scale_(op.number("scale")) {
+    base_ = op.number(gaussian_ ? "mean" : "low");
+    range_ = gaussian_ ? op.number("std") : op.number("high") - base_;
+  }
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    const int64_t stride = stride_of(dst_, 0);
+    for (int64_t b = 0; b < f.batch; b++) {
+      int32_t* generator = f.istate + b * f.istate_item + rng_;
+      for (int64_t t = t0; t < t1; t++) {
+        T* dst = dst_.at(f, t, b) + dst_.offsets[0];
+        for (int64_t i = 0; i < n_; i++) {
+          const double draw = gaussian_ ? random_gauss(generator) : random_sample(generator);
+          const double value = (base_ + range_ * draw) * scale_;
+          dst[i * stride] = static_cast<T>(set_ ? value : dst[i * stride] + value);
+        }
+      }
+    }
+  }
+
+ private:
+  Access1 dst_;
+  int64_t n_, rng_;
+  bool set_, gaussian_;
+  double scale_, base_, range_;
+};
+
+OpRegistration registration(make_spec<NoiseOp>("noise", {{"dst", Access::inc, -1}},
+                                               {"set", "dist", "mean", "std", "low", "high", "scale", "rng"}, check));
+
+}  // namespace
+}  // namespace nengo_dl

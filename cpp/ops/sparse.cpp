@@ -1,0 +1,125 @@
+// Sparse products: `sparse` (compressed rows) and `bsr` (compressed rows of dense blocks).
+#include "ops/rows.h"
+#include "ops/util.h"
+
+namespace nengo_dl {
+namespace {
+
+// indptr ascends from 0 to `entries`, with one more value than there are rows; every index is below `columns`.
+void check_structure(const OpRecord& op, int64_t rows, int64_t columns, int64_t entries) {
+  const std::vector<int64_t>&indices = op.integers("indices"), &indptr = op.integers("indptr");
+  if (static_cast<int64_t>(indices.size()) != entries)
+    op.fail("attribute 'indices' has " + std::to_string(indices.size()) + " values, " + std::to_string(entries) +
+            " (one per entry of 'A') were due");
+  if (static_cast<int64_t>(indptr.size()) != rows + 1)
+    op.fail("attribute 'indptr' has " + std::to_string(indptr.size()) + " values, " + std::to_string(rows + 1) +
+            " (rows + 1) were due");
+  for (int64_t i = 0; i < rows; i++)
+    if (indptr[i + 1] < indptr[i]) op.fail("attribute 'indptr' falls at " + std::to_string(i + 1));
+  if (indptr.front() != 0 || indptr.back() != entries)
+    op.fail("attribute 'indptr' goes from " + std::to_string(indptr.front()) + " to " + std::to_string(indptr.back()) +
+            ", from 0 to " + std::to_string(entries) + " was due");
+  for (int64_t column : indices)
+    if (column < 0 || column >= columns)
+      op.fail("attribute 'indices' holds " + std::to_string(column) + ", 0 to " + std::to_string(columns - 1) +
+              " were due");
+}
+
+// ---------------------------------------------------------------- sparse
+
+void check_sparse(const OpRecord& op, const Program&) {
+  check_one_block(op);
+  set_attr(op);
+  const int64_t entries = op.arg("A").count(), n = op.arg("X").count(), m = op.arg("Y").count();
+  need_shape(op, "A", {entries});
+  need_shape(op, "X", {n});
+  need_shape(op, "Y", {m});
+  check_structure(op, m, n, entries);
+}
+
+template <class T>
+class SparseOp : public Op<T> {
+ public:
+  SparseOp(const OpRecord& op, const Program&)
+      : A_(op.arg("A")), X_(op.arg("X")), Y_(op.arg("Y")), set_(set_attr(op)), column_(op.integers("indices")),
+        start_(op.integers("indptr")) {
+    for (int64_t& c : column_) c *= stride_of(X_, 0);
+  }
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    const int64_t step = stride_of(A_, 0), out = stride_of(Y_, 0), rows = static_cast<int64_t>(start_.size()) - 1;
+    for (int64_t t = t0; t < t1; t++)
+      for (int64_t b = 0; b < f.batch; b++) {
+        const T* A = A_.at(f, t, b) + A_.offsets[0];
+        const T* X = X_.at(f, t, b) + X_.offsets[0];
+        T* Y = Y_.at(f, t, b) + Y_.offsets[0];
+        for (int64_t i = 0; i < rows; i++) {
+          T sum = 0;
+          for (int64_t k = start_[i]; k < start_[i + 1]; k++) sum += A[k * step] * X[column_[k]];
+          Y[i * out] = set_ ? sum : Y[i * out] + sum;
+        }
+      }
+  }
+
+ private:
+  Access1 A_, X_, Y_;
+  bool set_;
+  std::vector<int64_t> column_, start_;  // column_: element offsets
+};
+
+// ---------------------------------------------------------------- bsr
+
+void check_bsr(const OpRecord& op, const Program&) {
+  check_one_block(op);
+  set_attr(op);
+  const std::vector<int64_t>& shape = check_rank(op, "A", 3);
+  const int64_t n = op.arg("X").count(), m = op.arg("Y").count(), height = shape[1], width = shape[2];
+  need_shape(op, "X", {n});
+  need_shape(op, "Y", {m});
+  if (height < 1 || width < 1 || m % height != 0 || n % width != 0)
+    op.fail("blocks of shape (" + std::to_string(height) + ", " + std::to_string(width) + ") don't fit a matrix of (" +
+            std::to_string(m) + ", " + std::to_string(n) + ")");
+  check_structure(op, m / height, n / width, shape[0]);
+}
+
+template <class T>
+class BsrOp : public Op<T> {
+ public:
+  BsrOp(const OpRecord& op, const Program&)
+      : A_(op.arg("A")), X_(op.arg("X")), Y_(op.arg("Y")), set_(set_attr(op)), column_(op.integers("indices")),
+        start_(op.integers("indptr")) {}
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    for (int64_t t = t0; t < t1; t++)
+      for (int64_t b = 0; b < f.batch; b++)
+        product(A_.at(f, t, b) + A_.offsets[0], X_.at(f, t, b) + X_.offsets[0], Y_.at(f, t, b) + Y_.offsets[0]);
+  }
+
+ private:
+  void product(const T* A, const T* X, T* Y) const {
+    const int64_t height = A_.shape[1], width = A_.shape[2], rows = static_cast<int64_t>(start_.size()) - 1;
+    const int64_t in = stride_of(X_, 0), out = stride_of(Y_, 0);
+    for (int64_t i = 0; i < rows * height; i++) {
+      T sum = 0;
+      for (int64_t k = start_[i / height]; k < start_[i / height + 1]; k++) {
+        const T* line = A + k * A_.strides[0] + i % height * A_.strides[1];
+        const T* x = X + column_[k] * width * in;
+        for (int64_t j = 0; j < width; j++) sum += line[j * A_.strides[2]] * x[j * in];
+      }
+      Y[i * out] = set_ ? sum : Y[i * out] + sum;
+    }
+  }
+
+  Access1 A_, X_, Y_;
+  bool set_;
+  std::vector<int64_t> column_, start_;
+};
+
+const std::vector<std::string> attrs{"set", "indices", "indptr"};
+OpRegistration sparse(make_spec<SparseOp>(
+    "sparse", {{"A", Access::read, -1}, {"X", Access::read, -1}, {"Y", Access::inc, -1}}, attrs, check_sparse));
+OpRegistration bsr(make_spec<BsrOp>("bsr", {{"A", Access::read, 3}, {"X", Access::read, -1}, {"Y", Access::inc, -1}},
+                                    attrs, check_bsr));
+
+}  // namespace
+}  // namespace nengo_dl

@@ -1,0 +1,91 @@
+// `table`: a row of a table, chosen by the time (WhiteSignal, PresentInput, Piecewise).
+#include <algorithm>
+#include <cmath>
+
+#include "ops/rows.h"
+#include "ops/util.h"
+
+namespace nengo_dl {
+namespace {
+
+enum class Mode { signal, present, piecewise };
+
+Mode mode_of(const OpRecord& op) {
+  const std::string mode = op.text("mode");
+  if (mode == "signal") return Mode::signal;
+  if (mode == "present") return Mode::present;
+  if (mode == "piecewise") return Mode::piecewise;
+  op.fail("attribute 'mode' is '" + mode + "', 'signal', 'present' or 'piecewise' was due");
+}
+
+void check(const OpRecord& op, const Program&) {
+  const int64_t n = op.arg("dst").count(), rows = check_rank(op, "table", 2)[0];
+  need_shape(op, "dst", {n});
+  need_shape(op, "table", {rows, n});
+  if (rows < 1) op.fail("'table' has no rows");
+  set_attr(op);
+  const Mode mode = mode_of(op);
+  if (mode == Mode::present && !(op.number("period") > 0 && std::isfinite(op.number("period"))))
+    op.fail("attribute 'period' is " + std::to_string(op.number("period")) + ", a positive number was due");
+  if (mode != Mode::piecewise) return;
+  const std::vector<double>& times = op.numbers("times");
+  if (times.size() != static_cast<size_t>(rows))
+    op.fail("attribute 'times' has " + std::to_string(times.size()) + " values, " + std::to_string(rows) +
+            " (one per row) were due");
+  for (size_t i = 0; i < times.size(); i++)
+    if (std::isnan(times[i]) || (i > 0 && times[i] < times[i - 1])) op.fail("attribute 'times' is not ascending");
+}
+
+template <class T>
+class TableOp : public Op<T> {
+ public:
+  TableOp(const OpRecord& op, const Program& program)
+      : table_(op.arg("table")), dst_(op.arg("dst")), n_(op.arg("dst").count()), rows_(op.arg("table").shape[0]),
+        set_(set_attr(op)), mode_(mode_of(op)), dt_(program.dt) {
+    if (mode_ == Mode::present) period_ = op.number("period");
+    if (mode_ == Mode::piecewise) times_ = op.numbers("times");
+  }
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    const int64_t from = stride_of(table_, 1), to = stride_of(dst_, 0);
+    for (int64_t t = t0; t < t1; t++) {
+      const int64_t row = row_at(f.first_step + t + 1);
+      for (int64_t b = 0; b < f.batch; b++)
+        for (size_t k = 0; k < dst_.offsets.size(); k++) {
+          T* dst = dst_.at(f, t, b) + dst_.offsets[k];
+          const T* src = table_.at(f, t, b) + table_.offsets[k] + std::max<int64_t>(row, 0) * table_.strides[0];
+          for (int64_t i = 0; i < n_; i++) {
+            const T value = row < 0 ? T(0) : src[i * from];
+            dst[i * to] = set_ ? value : dst[i * to] + value;
+          }
+        }
+    }
+  }
+
+ private:
+  // The row of a step, -1 for none.
+  int64_t row_at(int64_t step) const {
+    const double time = static_cast<double>(step) * dt_;
+    if (mode_ == Mode::signal) return step % rows_;
+    if (mode_ == Mode::present) {
+      const double count = std::trunc((time - dt_) / period_ + 1e-7);
+      const double row = std::fmod(count, static_cast<double>(rows_));
+      return row > 0 ? std::min(static_cast<int64_t>(row), rows_ - 1) : 0;
+    }
+    const auto next = std::lower_bound(times_.begin(), times_.end(), time + dt_ / 2);
+    return static_cast<int64_t>(next - times_.begin()) - 1;
+  }
+
+  Access1 table_, dst_;
+  int64_t n_, rows_;
+  bool set_;
+  Mode mode_;
+  double dt_, period_ = 1;
+  std::vector<double> times_;
+};
+
+OpRegistration registration(make_spec<TableOp>("table", {{"table", Access::read, 2}, {"dst", Access::inc, -1}},
+                                               {"set", "mode", "period", "times"}, check));
+
+}  // namespace
+}  // namespace nengo_dl
