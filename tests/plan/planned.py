@@ -21,7 +21,7 @@ def build(net, dt=0.001):
 def plan(model, inputs=(), **options):
     """Plan a built model, its probes as outputs."""
     outputs = [(str(probe), model.sig[probe]["in"]) for probe in model.probes]
-    options = {"dtype": "float64", **options}
+    options = {"dtype": "float64", "verify": True, **options}
     return make_plan(
         model.operators,
         dt=model.dt,

@@ -29,6 +29,7 @@ def fuse(ops, chain_of, check):
     for label, single in (
         ("resets fused into the first increment", fuse_resets),
         ("copies replaced by their source", alias_sources),
+        ("copies replaced by their target", join_tiles),
         ("biases fused into products", fuse_bias),
     ):
         before = len(ops)
@@ -57,6 +58,88 @@ def alias_sources(ops, chain_of):
     """Readers of a plain copy read its source, unless that would tie them into a loop."""
     classes = classify(ops)
     return alias_copies(ops, lambda src: not is_tied(classes[src.var]))
+
+
+def join_tiles(ops, chain_of):
+    """A signal that is only copied into part of another is computed there at once."""
+    while True:
+        classes = classify(ops)
+        table = accesses(ops)
+        moved, dropped, targets = {}, set(), set()
+        for i, op in enumerate(ops):
+            if op.kind != "copy" or op.args["dst"].access != "write":
+                continue
+            src, dst = op.args["src"], op.args["dst"]
+            if not _is_tile(src, dst, classes) or src.var in moved or src.var in targets:
+                continue
+            # what is added to either must be seen by the readers of both, or there is none
+            shared = sum(r.access in ("read", "final") for _, _, r in table[src.var]) > 1
+            added = any(r.access == "inc" and r.overlaps(dst) for _, _, r in table[dst.var])
+            if dst.var in moved or (shared and added):
+                continue
+            moved[src.var] = dst
+            dropped.add(i)
+            targets.add(dst.var)
+        if not moved:
+            return ops
+
+        def into(ref, moved=moved):
+            dst = moved[ref.var]
+            return replace(ref, var=dst.var, offset=ref.offset + dst.offset)
+
+        ops = [substitute(op, into, moved) for i, op in enumerate(ops) if i not in dropped]
+
+
+def _is_tile(src, dst, classes):
+    """Whether a copy moves a whole temporary into consecutive elements of another one."""
+    if src.var is dst.var or src.index is not None or dst.index is not None:
+        return False
+    if classes[src.var] != "temp" or classes[dst.var] != "temp" or src.size != src.var.size:
+        return False
+    if src.flat is None or dst.flat is None or src.flat[0] != 0:
+        return False
+    return src.size == 1 or (src.flat[2] == 1 and dst.flat[2] == 1)
+
+
+def pull_decoders(ops, graph, layer):
+    """Let small products of a loop's neurons run inside that loop.
+
+    Then the spikes need not leave it, only the few decoded numbers.
+
+    Parameters
+    ----------
+    ops : list of IrOp
+    graph : Graph
+    layer : list of int
+        Layer of each op.
+
+    Returns
+    -------
+    list of int
+        New layers.
+    """
+    before = [set() for _ in ops]
+    for i in range(len(ops)):
+        for j in graph.successors(i):
+            before[j].add(i)
+    layer = list(layer)
+    for uses in accesses(ops).values():
+        home = {layer[i] for i, _, r in uses if r.access in ("write", "advance", "inc")}
+        if len(home) != 1 or not (number := min(home)) % 2:
+            continue
+        outside = [i for i, _, _ in uses if layer[i] != number]
+        if outside and all(_decodes(ops[i], uses) for i in outside):
+            if all(layer[j] <= number for i in outside for j in before[i]):
+                layer = [number if i in outside else old for i, old in enumerate(layer)]
+    return layer
+
+
+def _decodes(op, uses):
+    """Whether an op makes few numbers out of many, and reads only one of the given ones."""
+    if op.kind != "dense" or op.args["Y"].access != "write":
+        return False
+    x = op.args["X"]
+    return any(r is x for _, _, r in uses) and op.args["Y"].size * 4 <= x.size
 
 
 def fuse_bias(ops, chain_of):

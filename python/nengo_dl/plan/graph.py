@@ -16,7 +16,11 @@ from .ir import PHASE
 
 def overlapping(first, second):
     """Pairs ``(i, j)`` of references of two lists that share elements."""
-    if not first or not second:
+    if len(first) * len(second) <= 64:
+        for i, a in enumerate(first):
+            for j, b in enumerate(second):
+                if a.overlaps(b):
+                    yield i, j
         return
     a = np.array([r.span for r in first])
     b = np.array([r.span for r in second])
@@ -64,8 +68,10 @@ class Graph:
                 # a carried variable has one row for the old value and one for the new
                 if kind == "carried" and (p, q) == (2, 3):
                     continue
-                self._link(self.same, groups[p], groups[q])
-        self._link(self.delayed, groups[3], groups[2], loops=True)
+                if groups[p] and groups[q]:
+                    self._link(self.same, groups[p], groups[q])
+        if groups[3] and groups[2]:
+            self._link(self.delayed, groups[3], groups[2], loops=True)
         if is_tied(kind):
             members = sorted({i for i, _, _ in uses})
             for i, j in zip(members, members[1:] + members[:1]):

@@ -4,7 +4,7 @@ Everything here is frozen: a pass takes a list of `IrOp` and returns a new list.
 """
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -45,6 +45,23 @@ SETTABLE = {
 SINGLE = {"time", "input", "output", "sparse", "bsr", "noise", "table", "callback"}
 
 
+class lazy:
+    """A property that is computed once (functools.cached_property without its lock)."""
+
+    def __init__(self, function):
+        self.function = function
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        value = instance.__dict__[self.name] = self.function(instance)
+        return value
+
+
 @dataclass(frozen=True, eq=False)
 class Var:
     """Memory of one base signal, or a temporary of the planner.
@@ -80,12 +97,12 @@ class Ref:
     access: str = "read"
     index: tuple = None
 
-    @property
+    @lazy
     def size(self):
         """Number of elements of the view."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.shape)
 
-    @cached_property
+    @lazy
     def span(self):
         """First and last+1 element touched."""
         if self.index is not None:
@@ -97,7 +114,7 @@ class Ref:
             lo, hi = lo + min(0, (n - 1) * s), hi + max(0, (n - 1) * s)
         return lo, hi + 1
 
-    @cached_property
+    @lazy
     def elements(self):
         """All elements of the variable that the view names, in C order."""
         total = np.array(self.offset, dtype=np.int64)
@@ -106,7 +123,7 @@ class Ref:
         total = total.ravel()
         return total if self.index is None else total[np.asarray(self.index, dtype=np.int64)]
 
-    @cached_property
+    @lazy
     def solid(self):
         """Whether the view covers its span without gaps."""
         if self.index is not None:
@@ -120,12 +137,12 @@ class Ref:
             expected *= n
         return True
 
-    @property
+    @lazy
     def full(self):
         """Whether every element of the variable is named."""
         return self.span == (0, self.var.size) and self.solid
 
-    @cached_property
+    @lazy
     def flat(self):
         """The same elements as ``(offset, n, stride)``, or None if that is impossible."""
         if self.index is not None:

@@ -125,7 +125,7 @@ def make_plan(
     simplifications=None,
     merge=True,
     fuse=True,
-    verify=True,
+    verify=False,
 ):
     """Plan a model.
 
@@ -150,7 +150,8 @@ def make_plan(
     merge, fuse : bool
         Whether to merge equal ops into blocks, and to fuse ops that follow each other.
     verify : bool
-        Whether to check the ops between passes (the program is checked in any case).
+        Whether to check the ops after every pass; otherwise only after lowering, and the
+        finished program.
 
     Returns
     -------
@@ -161,7 +162,7 @@ def make_plan(
     ctx = Context(dt, time, trainable, constant)
     ops = lower(operators, ctx, inputs) + port_ops(ctx, inputs, outputs)
     count = len(ops)
-    check(ops)
+    verify_ops(ops)
     ops = simplify(ops, default_simplifications if simplifications is None else simplifications)
     check(ops)
     notes = [f"{len(operators)} operators lowered to {count} ops, simplified to {len(ops)}"]
@@ -174,6 +175,8 @@ def make_plan(
     graph = Graph(ops, classes, chain_of(ops))
     check_acyclic(graph)
     layer = layers(graph)
+    if fuse:
+        layer = fusing.pull_decoders(ops, graph, layer)
     kinds, graph = _settle(ops, classes, graph, layer, chain_of)
     regions = _regions(ops, graph, layer, kinds, merge)
     layout = lay_out(ops, regions, kinds)

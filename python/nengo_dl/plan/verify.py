@@ -53,6 +53,8 @@ def verify_ops(ops):
             (("update",), "updated"),
         ):
             refs = [r for _, _, r in uses if r.access in accesses_]
+            if len(refs) < 2:
+                continue
             for i, j in overlapping(refs, refs):
                 if i < j:
                     raise BuildError(f"Signal {var.name} is {verb} by two operators in one step")
