@@ -8,6 +8,7 @@ Only what Nengo 3.2 and 4.1, NengoDL 3.6 and this package share is used here.
 """
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -24,8 +25,9 @@ def load_nengo(_):
 def load_nengo_dl(_):
     """This package."""
     import nengo_dl
+    import nengo_dl.tensor_graph  # noqa: F401  imports TensorFlow, which else the first run would do
 
-    return nengo_dl.Simulator, {"minibatch_size": 1}, ("nengo-dl", "nengo", "numpy", "tensorflow")
+    return nengo_dl.Simulator, {"minibatch_size": 1}, ("nengo_dl", "nengo", "numpy", "tensorflow")
 
 
 def load_original(unroll):
@@ -80,8 +82,6 @@ def main():
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     seconds_import, (simulator, options, packages) = timed(LOADERS[args.simulator], args.unroll)
 
-    from importlib.metadata import version
-
     import nengo
     from networks import NETWORKS
 
@@ -93,7 +93,7 @@ def main():
         first_run_seconds=seconds_first,
         output_mean=float(output.mean()),
         python=sys.version.split()[0],
-        versions={name: version(name) for name in packages},
+        versions={name: importlib.import_module(name).__version__ for name in packages},
     )
     calls = {"run_steps": lambda: sim.run_steps(args.steps, progress_bar=False)}
     for line in sys.stdin:
