@@ -12,7 +12,18 @@ from .randomness import item_generator
 
 
 class ItemSignals(SignalDict):
-    """Signals of one operator and one item: writable copies, views resolved against their base."""
+    """Signals of one operator and one item: writable copies, views resolved against their base.
+
+    Parameters
+    ----------
+    time : nengo.builder.Signal
+        The signal of the time, which is exact also where the model is in single precision.
+    """
+
+    def __init__(self, time):
+        super().__init__()
+        self.time = time
+        dict.__setitem__(self, time, np.zeros((), np.float64))
 
     def init(self, signal):
         """Allocate a signal with its initial value."""
@@ -42,23 +53,27 @@ class Callback:
         The operator and which of its signals are inputs, outputs and states.
     dt : float
         Length of a step.
+    time : nengo.builder.Signal
+        The signal of the time, which the engine hands over as a number.
     """
 
-    def __init__(self, spec, dt):
-        self.spec, self.dt = spec, dt
+    def __init__(self, spec, dt, time):
+        self.spec, self.dt, self.time = spec, dt, time
         self.step = None
 
     def build(self, op, rng):
         """Make the step function anew, as `nengo.Simulator` does when it resets."""
-        signals = ItemSignals()
+        signals = ItemSignals(self.time)
+        self.time_array = signals[self.time]
         op.init_signals(signals)
         self.step = op.make_step(signals, self.dt, rng)
         self.ins = [signals[signal] for signal in self.spec.ins]
         self.outs = [signals[signal] for signal in self.spec.outs]
         self.states = [signals[signal] for signal in self.spec.states]
 
-    def __call__(self, ins, outs):
+    def __call__(self, time, ins, outs):
         """Run one step: copy inputs and states in, outputs and states out."""
+        self.time_array[...] = time
         for array, value in zip(self.ins, ins, strict=True):
             array[...] = value
         n_outs = len(self.outs)
@@ -80,15 +95,17 @@ class CallbackHost:
         Number of items.
     dt : float
         Length of a step.
+    time : nengo.builder.Signal
+        The model's time signal.
     guard : contextmanager
         Entered around every call of Python code, see `nengo_dl.interrupt.Interrupt`.
     """
 
-    def __init__(self, specs, minibatch_size, dt, guard):
+    def __init__(self, specs, minibatch_size, dt, time, guard):
         self.specs = list(specs)
         self.guard = guard
         self.items = [
-            [Callback(spec, dt) for spec in self.specs] for _ in range(minibatch_size)
+            [Callback(spec, dt, time) for spec in self.specs] for _ in range(minibatch_size)
         ]
 
     def visitors(self, item):
@@ -120,13 +137,11 @@ class CallbackHost:
                 return
             try:
                 with guard, np.errstate(invalid="raise", divide="ignore"):
-                    callbacks[item](ins, outs)
+                    callbacks[item](time, ins, outs)
             except SimulationError:
                 raise
             except Exception as e:
-                raise SimulationError(
-                    f"{describe(op)} raised {type(e).__name__}: {e}"
-                ) from e
+                raise SimulationError(f"{describe(op)} raised {type(e).__name__}: {e}") from e
 
         return call
 
@@ -144,8 +159,6 @@ def _for_item(op, item):
 def describe(op):
     """Name what an operator calls, for messages."""
     if isinstance(op, SimPyFunc):
-        where = (
-            "" if op.output is None else f" of {op.output.name.removesuffix('.out')}"
-        )
+        where = "" if op.output is None else f" of {op.output.name.removesuffix('.out')}"
         return f"Function '{function_name(op.fn)}'{where}"
     return str(op)

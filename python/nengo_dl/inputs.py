@@ -158,9 +158,8 @@ class InputNodes:
         self.sources[node] = SourceFunction(op, data)
 
     def times(self, first_step, n_steps):
-        """Times of steps as Python floats, rounded like Nengo's time signal."""
-        steps = np.arange(first_step + 1, first_step + n_steps + 1)
-        return (steps * self.dt).astype(self.dtype).tolist()
+        """Times of steps as Python floats, exact also in single precision."""
+        return (np.arange(first_step + 1, first_step + n_steps + 1) * self.dt).tolist()
 
 
 class FunctionRows:

@@ -37,7 +37,7 @@ class PlanState:
         self.plan = plan
         self.minibatch_size = minibatch_size
         self.dt = model.dt
-        self.host = CallbackHost(plan.callbacks, minibatch_size, model.dt, guard)
+        self.host = CallbackHost(plan.callbacks, minibatch_size, model.dt, model.time, guard)
         self.istate = np.zeros((minibatch_size, plan.program.istate_size), np.int32)
         self.tables = [
             np.zeros((minibatch_size, *slot.place.shape)) for slot in plan.tables

@@ -18,12 +18,13 @@ from .checks import check_loop, positive, valid_device, warn_synapses, whole_loo
 from .config import get_setting
 from .data import Recorder, SimulationData
 from .data_forms import by_node, check, is_opaque
-from .keras_calls import precision, predict
+from .keras_calls import predict
 from .lifecycle import Lifecycle
 from .names import Names
 from .progress import Display
 from .randomness import step_order
 from .runtime import Runtime
+from .signals import Signals
 
 logger = logging.getLogger(__name__)
 _precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
@@ -191,6 +192,12 @@ class Simulator(Lifecycle):
     def step_order(self):
         """list : Nengo's operators in the order in which `nengo.Simulator` runs them."""
         return step_order(self.model.operators)
+
+    @property
+    def signals(self):
+        """nengo_dl.signals.Signals : Present values of signals that live from step to step."""
+        self._check_open("signals")
+        return Signals(self.model, self._runtime.live, self._drop_batch)
 
     def get_name(self, obj):
         """Return the name of an input Node or Probe in the Keras model."""
