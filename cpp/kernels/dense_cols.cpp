@@ -1,4 +1,5 @@
-// Products whose matrix lies column by column: lanes run along the outputs, each output is one chain over the inputs.
+// Products whose matrix lies column by column: lanes run along the outputs, each output is one chain
+// over the inputs that begins with what is added to (y or the bias).
 #include "kernels/dense_kernels.h"
 #include "kernels/dense_simd.h"
 
@@ -14,68 +15,98 @@ constexpr int kRows = 4, kWideRows = 2;
 #endif
 constexpr int kWideOne = 8;  // vectors at once for a single row, enough chains to hide the latency of an addition
 
+constexpr long kPackRows = 32;       // rows from which copying a panel of the matrix pays
+constexpr long kPanelBytes = 24576;  // of a packed panel: it stays in the first-level cache
+
 template <class T>
-struct Strip {  // outputs i0 .. i0+width-1 of one block, rows r0 ..
-  const DenseArgs<T>* d;
-  long block, i0, width, r0;
+struct Strip {    // outputs i0 .. i0+width-1 of one block, rows r0 .., inputs j0 .. j1-1
+  const T* a;     // column j0
+  long a_column;  // from column to column
+  long a_last;    // where the last vector of a column lies
+  long block, i0, width, r0, j0, j1;
 };
 
-// MV vectors of outputs times RR rows. The last vector ends with the strip and may overlap the one before it: all
-// of y is read before any of it is written, so an element that is computed twice is only incremented once.
+// MV vectors of outputs times RR rows; the sum of inputs before j0 lies in y. The last vector ends with the strip and
+// may overlap the one before it: all of y is read before any of it is written, so nothing is added twice.
 template <class T, int L, int MV, int RR>
-void tile(const Strip<T>& s) {
+void tile(const DenseArgs<T>& d, const Strip<T>& s) {
   using V = Vec<T, L>;
-  const DenseArgs<T>& d = *s.d;
-  const T* a = d.a + d.a_at[s.block] + s.i0;
-  const T* x = d.x + d.x_at[s.block] + s.r0 * d.x_row;
-  const long last = s.width - L;
+  const long last = s.width - L, a_column = s.a_column, a_last = s.a_last, x_j = d.x_j, x_row = d.x_row;
+  T* y = d.y + d.y_at[s.block] + s.r0 * d.y_row + s.i0;
+  const bool begin = d.set && s.j0 == 0;
+  const T* from = begin ? d.bias ? d.bias + d.bias_at[s.block] + s.r0 * d.bias_row + s.i0 : nullptr : y;
+  const long from_row = begin ? d.bias_row : d.y_row;
   V acc[RR][MV] = {};
-  for (long j = 0; j < d.n; ++j) {
+  if (from)
+    for (int r = 0; r < RR; ++r)
+      for (int v = 0; v < MV; ++v) acc[r][v] = load<T, L>(from + r * from_row + (v == MV - 1 ? last : v * L));
+  const T* a = s.a;
+  const T* x = d.x + d.x_at[s.block] + s.r0 * x_row + s.j0 * x_j;
+  for (long j = s.j0; j < s.j1; ++j, a += a_column, x += x_j) {
     V column[MV];
-    for (int v = 0; v < MV; ++v) column[v] = load<T, L>(a + j * d.a_j + (v == MV - 1 ? last : v * L));
+    for (int v = 0; v < MV; ++v) column[v] = load<T, L>(a + (v == MV - 1 ? a_last : v * L));
     for (int r = 0; r < RR; ++r) {
-      const V xj = broadcast<T, L>(x[r * d.x_row + j * d.x_j]);
+      const V xj = broadcast<T, L>(x[r * x_row]);
       for (int v = 0; v < MV; ++v) acc[r][v] += column[v] * xj;
     }
   }
-  for (int r = 0; r < RR; ++r) {
-    T* y = d.y + d.y_at[s.block] + (s.r0 + r) * d.y_row + s.i0;
-    const T* bias = d.bias ? d.bias + d.bias_at[s.block] + (s.r0 + r) * d.bias_row + s.i0 : nullptr;
-    const T* add = d.set ? bias : y;
-    if (add)
-      for (int v = 0; v < MV; ++v) acc[r][v] += load<T, L>(add + (v == MV - 1 ? last : v * L));
-    for (int v = 0; v < MV; ++v) store<T, L>(y + (v == MV - 1 ? last : v * L), acc[r][v]);
-  }
+  for (int r = 0; r < RR; ++r)
+    for (int v = 0; v < MV; ++v) store<T, L>(y + r * d.y_row + (v == MV - 1 ? last : v * L), acc[r][v]);
 }
 
 template <class T, int L, int RR, int MV>
-NDL_INLINE void dispatch(const Strip<T>& s, long vectors) {
-  if (vectors == MV) return tile<T, L, MV, RR>(s);
-  if constexpr (MV > 1) dispatch<T, L, RR, MV - 1>(s, vectors);
+NDL_INLINE void dispatch(const DenseArgs<T>& d, const Strip<T>& s, long vectors) {
+  if (vectors == MV) return tile<T, L, MV, RR>(d, s);
+  if constexpr (MV > 1) dispatch<T, L, RR, MV - 1>(d, s, vectors);
 }
 
-// All outputs of one block for rows r0 .. r1-1, RR at a time; a strip of the matrix serves all rows before the next.
+// Copies columns j0 .. j1-1 of a strip so that its vectors lie one behind the other.
+template <class T, int L>
+void pack(Strip<T>* s, long vectors, T* panel) {
+  for (long j = s->j0; j < s->j1; ++j)
+    for (long v = 0; v < vectors; ++v)
+      store<T, L>(panel + ((j - s->j0) * vectors + v) * L,
+                  load<T, L>(s->a + (j - s->j0) * s->a_column + (v == vectors - 1 ? s->a_last : v * L)));
+  s->a = panel, s->a_column = vectors * L, s->a_last = (vectors - 1) * L;
+}
+
+// All outputs of one block for rows r0 .. r1-1, RR at a time, and inputs j0 .. j1-1.
 template <class T, int L, int RR, int MaxMV>
-void rows(const DenseArgs<T>& d, long block, long r0, long r1) {
+void rows(const DenseArgs<T>& d, long block, long r0, long r1, long j0, long j1, T* panel) {
   const long vectors = (d.m + L - 1) / L, strips = (vectors + MaxMV - 1) / MaxMV;
-  for (long s = 0; s < strips; ++s) {
-    const long v0 = s * vectors / strips, v1 = (s + 1) * vectors / strips;  // the last strip is never the narrowest
-    const long i1 = s + 1 == strips ? d.m : v1 * L;
-    for (long r = r0; r + RR <= r1; r += RR) dispatch<T, L, RR, MaxMV>({&d, block, v0 * L, i1 - v0 * L, r}, v1 - v0);
+  for (long n = 0; n < strips; ++n) {
+    const long v0 = n * vectors / strips, v1 = (n + 1) * vectors / strips;  // the last strip is never the narrowest
+    const long i0 = v0 * L, width = (n + 1 == strips ? d.m : v1 * L) - i0;
+    Strip<T> s = {d.a + d.a_at[block] + i0 + j0 * d.a_j, d.a_j, width - L, block, i0, width, r0, j0, j1};
+    if (panel) pack<T, L>(&s, v1 - v0, panel);
+    for (; s.r0 + RR <= r1; s.r0 += RR) dispatch<T, L, RR, MaxMV>(d, s, v1 - v0);
   }
+}
+
+// How many inputs to take before going back to the first output. The chains are the same for any number.
+template <class T>
+long inputs_at_once(const DenseArgs<T>& d, bool packed) {
+  constexpr long kFewColumns = 8, kLarge = 262144;
+  if (packed) return kPanelBytes / (kWideRows * NDL_VECTOR_BYTES);
+  // a large matrix is read a few whole columns at a time, as it lies in memory
+  return d.m * d.n * static_cast<long>(sizeof(T)) > kLarge ? kFewColumns : d.n;
 }
 
 template <class T, int L>
 void lanes(const DenseArgs<T>& d) {
   if constexpr (L > 1)
     if (d.m < L) return lanes<T, L / 2>(d);
-  const long many = d.rows / kRows * kRows;
-  for (long k = 0; k < d.blocks; ++k) {
-    if (many) rows<T, L, kRows, kWideRows>(d, k, 0, many);
-    const long pairs = many + (d.rows - many) / 2 * 2;
-    if (pairs > many) rows<T, L, 2, 4>(d, k, many, pairs);
-    if (d.rows > pairs) rows<T, L, 1, kWideOne>(d, k, pairs, d.rows);
-  }
+  alignas(64) T panel[kPanelBytes / sizeof(T)];
+  const long many = d.rows / kRows * kRows, pairs = d.rows / 2 * 2;
+  const bool packed = many >= kPackRows;
+  const long step = inputs_at_once(d, packed);
+  for (long k = 0; k < d.blocks; ++k)
+    for (long j = 0; j < d.n; j += step) {
+      const long j1 = j + step < d.n ? j + step : d.n;
+      if (many) rows<T, L, kRows, kWideRows>(d, k, 0, many, j, j1, packed ? panel : nullptr);
+      if (pairs > many) rows<T, L, 2, 4>(d, k, many, pairs, j, j1, nullptr);
+      if (d.rows > pairs) rows<T, L, 1, kWideOne>(d, k, pairs, d.rows, j, j1, nullptr);
+    }
 }
 
 }  // namespace

@@ -20,15 +20,18 @@ NDL_INLINE Vec<T, kLanes<T>> load_some(const T* p, long count) {  // the lanes b
 #endif
 }
 
+// Halves of a vector. Not by way of memory: accumulators whose address is taken would live there, not in registers.
 template <class T, int L>
 NDL_INLINE T sum_lanes(Vec<T, L> v) {
-  if constexpr (L == 1) {
-    return v[0];
+  if constexpr (L == 16) {
+    return sum_lanes<T, 8>(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                           __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+  } else if constexpr (L == 8) {
+    return sum_lanes<T, 4>(__builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7));
+  } else if constexpr (L == 4) {
+    return sum_lanes<T, 2>(__builtin_shufflevector(v, v, 0, 1) + __builtin_shufflevector(v, v, 2, 3));
   } else {
-    Vec<T, L / 2> low, high;
-    __builtin_memcpy(&low, &v, sizeof low);
-    __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
-    return sum_lanes<T, L / 2>(low + high);
+    return v[0] + v[1];
   }
 }
 
