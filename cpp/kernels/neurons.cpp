@@ -8,9 +8,9 @@ namespace {
 
 template <class N>
 constexpr int state_count() {
-  int count = 0;
-  while (N::states[count]) count++;
-  static_assert(sizeof(N::states) / sizeof(N::states[0]) <= kMaxNeuronStates + 1, "raise kMaxNeuronStates");
+  // clang can't read the elements of an array of unwritten bound here, so its size tells
+  constexpr int count = sizeof(N::states) / sizeof(N::states[0]) - 1;
+  static_assert(count <= kMaxNeuronStates, "raise kMaxNeuronStates");
   return count;
 }
 

@@ -70,8 +70,8 @@ NDL_HD double fma(double a, double b, double c) { return a * b + c; }
 
 typedef float F32 __attribute__((vector_size(NDL_SIMD_BYTES)));
 typedef double F64 __attribute__((vector_size(NDL_SIMD_BYTES)));
-typedef int32_t I32 __attribute__((vector_size(NDL_SIMD_BYTES)));
-typedef int64_t I64 __attribute__((vector_size(NDL_SIMD_BYTES)));
+typedef decltype(F32{} < F32{}) I32;  // masks: for clang, lanes of long long are not those of int64_t
+typedef decltype(F64{} < F64{}) I64;
 typedef uint32_t U32 __attribute__((vector_size(NDL_SIMD_BYTES)));
 typedef uint64_t U64 __attribute__((vector_size(NDL_SIMD_BYTES)));
 
