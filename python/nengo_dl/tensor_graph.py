@@ -1,6 +1,7 @@
 """The Keras layer around the op: it owns parameters and state and runs all steps of a minibatch."""
 
 import re
+from collections import OrderedDict
 
 import numpy as np
 
@@ -8,8 +9,8 @@ from nengo_dl.tf_ops import RunOp, check_keras
 
 check_keras()
 
-import keras
-import tensorflow as tf
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 
 class TensorGraph(keras.layers.Layer):
@@ -114,7 +115,7 @@ class TensorGraph(keras.layers.Layer):
                 f"value of parameter {param.name!r}", value, param.size, program.dtype,
                 batch if param.learned else None,
             )
-            for i, (param, value) in enumerate(zip(program.params, param_values))
+            for i, (param, value) in enumerate(zip(program.params, param_values, strict=True))
         }  # fmt: skip
         values["state"] = _filled("state", state, program.state_size, program.dtype, batch)
         values["istate"] = _filled("istate", istate, program.istate_size, "int32", batch)
@@ -126,7 +127,7 @@ class TensorGraph(keras.layers.Layer):
             trainable_params = [True] * len(params)
         _expect_length("trainable_params", trainable_params, params)
         names = unique_names([param.name for param in params])
-        initial = list(self.initial_values.values())
+        initial = list(self.initial_values.values())[: len(params)]  # state follows
         self.base_params = [
             self.add_weight(
                 name=name,
@@ -135,7 +136,7 @@ class TensorGraph(keras.layers.Layer):
                 initializer=lambda shape, dtype=None, value=value: tf.convert_to_tensor(value),
                 trainable=bool(trainable),
             )
-            for name, value, trainable in zip(names, initial, trainable_params)
+            for name, value, trainable in zip(names, initial, trainable_params, strict=True)
         ]
         self.learned = tuple(i for i, param in enumerate(params) if param.learned)
 
@@ -198,7 +199,7 @@ class TensorGraph(keras.layers.Layer):
             initial = self.initial_values
             self.set_state(initial["state"], initial["istate"], 0)
         if params:
-            for weight, value in zip(self.base_params, self.initial_values.values()):
+            for weight, value in zip(self.base_params, self.initial_values.values(), strict=False):
                 weight._value.assign(value)
 
     # ------------------------------------------------------------ running
@@ -219,7 +220,7 @@ class TensorGraph(keras.layers.Layer):
             list(inputs), params, saved["state"].value(), saved["istate"].value(),
             saved["n_steps"].value(), n_steps, time_limit, partial,
         )  # fmt: skip
-        for index, value in zip(self.learned, result.learned):
+        for index, value in zip(self.learned, result.learned, strict=True):
             self.base_params[index]._value.assign(value)
 
         def save():
@@ -255,7 +256,7 @@ class TensorGraph(keras.layers.Layer):
         result = self.run_graph(rows, n_steps, self._stateful.value())
         outputs = [
             value if len(shape) == 1 else self._reshaped(value, shape)
-            for value, shape in zip(result.outputs, self.output_shapes)
+            for value, shape in zip(result.outputs, self.output_shapes, strict=True)
         ]
         steps = tf.fill((self.minibatch_size,), tf.cast(result.steps, tf.int32))
         return [*outputs, steps]
@@ -290,7 +291,9 @@ class TensorGraph(keras.layers.Layer):
         steps = int(result.steps)
         self.last_error = "" if steps == n_steps else result.error.numpy().decode()
         outputs = []
-        for value, shape, keep in zip(result.outputs, self.output_shapes, self.keep_history):
+        for value, shape, keep in zip(
+            result.outputs, self.output_shapes, self.keep_history, strict=True
+        ):
             array = np.asarray(memoryview(value))  # shares the tensor's memory
             if keep and steps < n_steps:
                 array = array[:, :steps]
@@ -307,7 +310,7 @@ class TensorGraph(keras.layers.Layer):
         steps = rows[0].shape[1] if rows else None
         specs = [
             keras.KerasTensor((self.minibatch_size, steps if keep else 1, *shape), self.dtype)
-            for shape, keep in zip(self.output_shapes, self.keep_history)
+            for shape, keep in zip(self.output_shapes, self.keep_history, strict=True)
         ]
         return [*specs, keras.KerasTensor((self.minibatch_size,), "int32")]
 
@@ -321,50 +324,85 @@ class TensorGraph(keras.layers.Layer):
         n_steps : keras.KerasTensor
             Number of steps, shape (B, 1) int32.
         """
-        names = unique_names([*self.input_names, "n_steps"])
+        *names, last = unique_names([*self.input_names, "n_steps"])
         inputs = {
             key: keras.Input(
                 batch_shape=(self.minibatch_size, None, port.size),
                 dtype=self.dtype,
                 name=name,
             )
-            for key, name, port in zip(self.input_keys, names, self.program.inputs)
+            for key, name, port in zip(self.input_keys, names, self.program.inputs, strict=True)
         }
-        n_steps = keras.Input(batch_shape=(self.minibatch_size, 1), dtype="int32", name=names[-1])
+        n_steps = keras.Input(batch_shape=(self.minibatch_size, 1), dtype="int32", name=last)
         return inputs, n_steps
 
 
 class _DirectRun:
-    """`.TensorGraph.run_graph` as one concrete function per mode, made when first needed.
+    """What `.TensorGraph.run_graph` does, eagerly and with nothing around the op.
 
-    A plain object, so that Keras and SavedModel don't track the functions.
+    Raw reads and assignments take 8 us each, those of `tf.Variable` up to 50, and a concrete
+    function hands the work to another thread, which costs more than all of them. A plain object,
+    so that Keras does not track what it holds.
     """
 
     def __init__(self, layer):
-        self._layer = layer
-        self._functions = {}
+        self._run_op = layer.run_op
+        self._dtype = tf.as_dtype(layer.program.dtype)
+        self._params = [weight._value.handle for weight in layer.base_params]
+        self._learned = [self._params[i] for i in layer.learned]
+        self._saved = {key: variable.handle for key, variable in layer.saved_state.items()}
+        self._empty = {  # nothing to read or write
+            key: variable.value()
+            for key, variable in layer.saved_state.items()
+            if variable.shape.num_elements() == 0
+        }
+        self._numbers = {}
 
     def __call__(self, inputs, n_steps, stateful, time_limit):
-        function = self._functions.get(stateful)
-        if function is None:
-            function = self._functions[stateful] = self._trace(stateful)
-        dtype = self._layer.program.dtype
-        inputs = [tf.convert_to_tensor(rows, dtype) for rows in inputs]
-        return function(inputs, tf.constant(n_steps, tf.int64), tf.constant(time_limit, tf.float64))
-
-    def _trace(self, stateful):
-        layer = self._layer
-
-        def run(inputs, n_steps, time_limit):
-            return layer.run_graph(inputs, n_steps, stateful, time_limit, partial=True)
-
-        rows = [
-            tf.TensorSpec((layer.minibatch_size, None, port.size), layer.program.dtype)
-            for port in layer.program.inputs
-        ]
-        return tf.function(run, autograph=False).get_concrete_function(
-            rows, tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.float64)
+        dtype, saved = self._dtype, self._saved
+        first_step = _read(saved["n_steps"], tf.int64)
+        result = self._run_op(
+            [tf.constant(rows, dtype) for rows in inputs],
+            [_read(param, dtype) for param in self._params],
+            self._state("state", dtype),
+            self._state("istate", tf.int32),
+            first_step,
+            self._number(n_steps, tf.int64),
+            self._number(time_limit, tf.float64),
+            partial=True,
         )
+        for handle, value in zip(self._learned, result.learned, strict=True):
+            _assign(handle, value)
+        if stateful:
+            self._save(result, int(first_step))
+        return result
+
+    def _state(self, key, dtype):
+        return self._empty[key] if key in self._empty else _read(self._saved[key], dtype)
+
+    def _save(self, result, first_step):
+        saved = self._saved
+        if "state" not in self._empty:
+            _assign(saved["state"], result.state)
+        if "istate" not in self._empty:
+            _assign(saved["istate"], result.istate)
+        _assign(saved["n_steps"], tf.constant(first_step + int(result.steps), tf.int64))
+
+    def _number(self, value, dtype):
+        """A scalar tensor; the last one is kept, since most runs have the steps of the last."""
+        key, tensor = self._numbers.get(dtype, (None, None))
+        if tensor is None or key != value:
+            tensor = tf.constant(value, dtype)
+            self._numbers[dtype] = value, tensor
+        return tensor
+
+
+def _read(handle, dtype):
+    return tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)
+
+
+def _assign(handle, value):
+    tf.raw_ops.AssignVariableOp(resource=handle, value=value)
 
 
 def build_keras_model(layer, model_class=keras.Model):
@@ -387,7 +425,9 @@ def build_keras_model(layer, model_class=keras.Model):
     tensors = [*inputs.values(), n_steps]
     names = [*layer.output_names, "steps_run"]
     outputs = layer(tensors)
-    model = model_class(inputs=tensors, outputs=dict(zip(names, outputs)), name="keras_model")
+    # Keras sorts the entries of a dict, but not those of an OrderedDict
+    named = OrderedDict(zip(names, outputs, strict=True))
+    model = model_class(inputs=tensors, outputs=named, name="keras_model")
     model.output_names = names
     return model
 
@@ -415,7 +455,7 @@ def _output_shapes(shapes, ports):
     if shapes is None:
         shapes = [(port.size,) for port in ports]
     _expect_length("output_shapes", shapes, ports)
-    for shape, port in zip(shapes, ports):
+    for shape, port in zip(shapes, ports, strict=True):
         if np.prod(shape, dtype=np.int64) != port.size:
             raise ValueError(
                 f"output_shapes: shape {tuple(shape)} of output {port.name!r} has "

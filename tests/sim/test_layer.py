@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from handmade import (
+    callback_plan,
     clock_plan,
     filter_plan,
     filter_reference,
     noise_plan,
 )
+from nengo_dl import _engine
 from nengo_dl.tensor_graph import TensorGraph, build_keras_model, unique_names
 
 GAIN = np.array([1.0, 2.0])
@@ -112,7 +114,7 @@ def test_state_is_written_only_if_stateful(way, stateful):
     for seed, n in enumerate((7, 1, 4)):
         u = rows(3, n, seed)
         due = filter_reference(u, y, total, GAIN)
-        for came, expected in zip(run(u), due):
+        for came, expected in zip(run(u), due, strict=True):
             close(came, expected)
         total = due[1][:, -1]  # learned parameters are written in any case
         if stateful:
@@ -176,7 +178,7 @@ def test_keep_history_and_output_shapes():
     close(outputs[0], y[:, -1:].reshape(2, 1, 2, 3))
     layer.reset(params=True)
     model = build_keras_model(layer)
-    assert model.outputs[0].shape == (2, 1, 2, 3)
+    assert model.output["y"].shape == (2, 1, 2, 3)
     result = model([u, counts(2, 4)])
     close(result["y"], y[:, -1:].reshape(2, 1, 2, 3))
     close(result["total"], total[..., None])
@@ -215,7 +217,7 @@ def test_two_threads():
     def work(seed):
         layer = TensorGraph(filter_plan("float64"), minibatch_size=2)
         parts = [layer.run_eager([rows(2, 50, seed, "float64")], 50)[0] for _ in range(20)]
-        return [np.concatenate(part, axis=1) for part in zip(*parts)]
+        return [np.concatenate(part, axis=1) for part in zip(*parts, strict=True)]
 
     alone = [work(seed) for seed in (1, 2)]
     together = [None, None]
@@ -228,9 +230,76 @@ def test_two_threads():
         thread.start()
     for thread in threads:
         thread.join()
-    for came, due in zip(together, alone):
-        for a, b in zip(came, due):
+    for came, due in zip(together, alone, strict=True):
+        for a, b in zip(came, due, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+# ---------------------------------------------------------------- callbacks
+
+
+@pytest.fixture
+def table():
+    """Registers Python functions for a test."""
+    handles = []
+
+    def add(*functions):
+        handles.append(_engine.add_callbacks(list(functions)))
+        return handles[-1]
+
+    yield add
+    for handle in handles:
+        _engine.remove_callbacks(handle)
+
+
+def test_callback(table):
+    calls = []
+
+    def double(item, time, ins, outs):
+        calls.append((item, round(time, 6)))
+        outs[0][...] = 2 * ins[0]
+
+    layer = TensorGraph(callback_plan(), 2, callbacks=table(double))
+    u = np.arange(6.0).reshape(2, 3, 1)
+    for came in (
+        layer.run_eager([u], 3, stateful=False)[0][0],
+        layer([u, counts(2, 3)])[0],
+        tf.function(layer)([u, counts(2, 3)])[0],
+    ):
+        np.testing.assert_array_equal(came, 2 * u)
+    first = [(item, step * 0.001) for step in (1, 2, 3) for item in (0, 1)]
+    assert calls[:6] == first and len(calls) == 18
+
+
+def test_callback_error_surfaces(table):
+    def fail_late(item, time, ins, outs):
+        if time > 0.0025:
+            raise KeyError("the third step")
+        outs[0][...] = ins[0]
+
+    handle = table(fail_late)
+    layer = TensorGraph(callback_plan(), 2, callbacks=handle)
+    u = np.arange(1.0, 11).reshape(2, 5, 1)
+    with pytest.raises(tf.errors.UnknownError, match="the third step"):
+        layer([u, counts(2, 5)])
+    assert layer.n_steps == 0
+    assert isinstance(_engine.callback_error(handle), KeyError)
+
+    model = build_keras_model(layer)
+    with pytest.raises(tf.errors.UnknownError, match="the third step"):
+        model.predict([u, counts(2, 5)], batch_size=2, verbose=0)
+    _engine.callback_error(handle)
+
+    outputs, steps = layer.run_eager([u], 5)  # keeps what was done before
+    assert steps == 2 and layer.n_steps == 2
+    np.testing.assert_array_equal(outputs[0], u[:, :2])
+    np.testing.assert_array_equal(layer.get_state()["state"], np.full((2, 1), 0.003))
+    assert "the third step" in layer.last_error
+    assert isinstance(_engine.callback_error(handle), KeyError)
+
+    layer.reset()
+    outputs, steps = layer.run_eager([u[:, :2]], 2)  # usable as before
+    assert steps == 2 and layer.last_error == ""
 
 
 # ---------------------------------------------------------------- Keras
@@ -320,7 +389,7 @@ def test_two_models_side_by_side():
     models = [build_keras_model(layer) for layer in layers]
     layers[1].set_param(0, [7, 8])
     u = rows(2, 3)
-    for model, gain in zip(models, (GAIN, np.array([7, 8]))):
+    for model, gain in zip(models, (GAIN, np.array([7, 8])), strict=True):
         result = model.predict([u, counts(2, 3)], batch_size=2, verbose=0)
         close(
             result["y"],

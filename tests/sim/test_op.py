@@ -100,7 +100,7 @@ def test_values(dtype, graph):
         np.array([1, 2]),
     )
     tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-12}
-    for came, expected in zip(result.outputs, due):
+    for came, expected in zip(result.outputs, due, strict=True):
         assert came.dtype == dtype
         np.testing.assert_allclose(came, expected, **tolerance)
     np.testing.assert_allclose(result.state, due[0][:, -1], **tolerance)
