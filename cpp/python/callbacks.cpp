@@ -5,6 +5,21 @@
 namespace py = pybind11;
 
 namespace nengo_dl {
+namespace {
+
+// "KeyError: 'name'"
+std::string describe(const py::object& error) {
+  std::string text = py::str(py::type::of(error).attr("__name__"));
+  try {
+    const std::string more = py::str(error);
+    if (!more.empty()) text += ": " + more;
+  } catch (const py::error_already_set&) {  // its __str__ raised
+    text += " (which can't be shown)";
+  }
+  return text;
+}
+
+}  // namespace
 
 PythonError::PythonError(py::object error)
     : error_(new py::object(std::move(error)),
@@ -12,7 +27,7 @@ PythonError::PythonError(py::object error)
                py::gil_scoped_acquire gil;
                delete e;
              }),
-      text_(py::str(py::type::of(*error_).attr("__name__"))) {}
+      text_(describe(*error_)) {}
 
 PythonCallbacks::~PythonCallbacks() {
   py::gil_scoped_acquire gil;
