@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from nengo_dl.plan import program
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,7 +142,7 @@ def documented_ops():
 def test_the_engine_has_the_documented_ops():
     from nengo_dl import _engine
 
-    assert set(_engine.op_kinds()) == documented_ops()
+    assert set(_engine.op_specs()) == documented_ops()
 
 
 def test_no_paths_of_one_machine():

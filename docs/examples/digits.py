@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 
 import nengo
-import nengo_dl
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+
+import nengo_dl
 
 DT = 0.001  # seconds per step
 STEPS = 100  # steps for which each digit is shown
