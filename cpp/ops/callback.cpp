@@ -53,9 +53,10 @@ class CallbackOp : public Op<T> {
       if (state) advance(f, out_[i].operand, t, b);
       out[i] = hand(f, t, b, out_[i], scratch, state);
     }
-    const T time = time_.empty() ? static_cast<T>(static_cast<double>(f.first_step + t + 1) * f.dt)
-                                 : *(time_[0].at(f, t, b) + time_[0].offsets[0]);
-    f.callbacks->call(site_, f.first_item + b, static_cast<double>(time), in, out);
+    // exact also in single precision: a function that compares times decides as in nengo.Simulator
+    const double time = time_.empty() ? static_cast<double>(f.first_step + t + 1) * f.dt
+                                      : static_cast<double>(*(time_[0].at(f, t, b) + time_[0].offsets[0]));
+    f.callbacks->call(site_, f.first_item + b, time, in, out);
     for (const Handed& h : out_)
       if (!h.in_place)
         scatter(scratch + h.scratch, h.operand.at(f, t, b) + h.operand.offsets[0], h.operand.shape, h.operand.strides);
