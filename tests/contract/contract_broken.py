@@ -4,6 +4,7 @@ import struct
 from dataclasses import replace
 
 import numpy as np
+
 from nengo_dl.plan import program as records
 
 HUGE = 2**62
@@ -171,7 +172,7 @@ def _wrong_targets(program, o, access):
 
 
 def _broken_attrs(program, op):
-    for name, value in op.attrs.items():
+    for name in op.attrs:
         if name not in ("src_index", "dst_index", "negative"):
             yield f"no {name}", replace(op, attrs={k: v for k, v in op.attrs.items() if k != name})
         yield f"{name} is text", replace(op, attrs={**op.attrs, name: "no such thing"})

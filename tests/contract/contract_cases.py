@@ -9,6 +9,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+
 from nengo_dl import reference
 from nengo_dl.plan.program import RNG_WORDS, Buffer, Op, Operand, Param, Port, Program, Region
 from nengo_dl.plan.rng import pack_rng

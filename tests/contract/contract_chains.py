@@ -6,6 +6,7 @@ Where `contract_cases` tries every layout of one op, here the layouts are plain 
 import numpy as np
 from contract_cases import Case
 from contract_kinds import FROM_RATES, NEURONS, STOCHASTIC, per_block, uniform
+
 from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region
 
 

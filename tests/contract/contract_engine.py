@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from contract_cases import run_case
+
 from nengo_dl.plan.program import to_bytes
 
 _engine = pytest.importorskip("nengo_dl._engine", reason="the engine is not built")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from contract_cases import Case
 from contract_engine import _engine, run_engine
+
 from nengo_dl.plan.program import from_bytes
 
 FILES = sorted((Path(__file__).parents[1] / "corpus").glob("*"))

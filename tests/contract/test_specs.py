@@ -8,6 +8,7 @@ import pytest
 from contract_cases import CaseBuilder
 from contract_engine import _engine
 from contract_kinds import make_subject
+
 from nengo_dl import reference
 from nengo_dl.plan.program import from_bytes, to_bytes
 

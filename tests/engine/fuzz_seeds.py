@@ -10,10 +10,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
 
-from contract_cases import LAYOUTS, CaseBuilder
-from contract_chains import Chain
-from contract_kinds import MAKERS, NEURONS, make_neurons_of, make_subject
-from nengo_dl.plan.program import to_bytes
+from contract_cases import LAYOUTS, CaseBuilder  # noqa: E402
+from contract_chains import Chain  # noqa: E402
+from contract_kinds import MAKERS, NEURONS, make_neurons_of, make_subject  # noqa: E402
+
+from nengo_dl.plan.program import to_bytes  # noqa: E402
 
 TRAILER = 16  # bytes behind the program, as in cpp/fuzz/fuzz.h
 

@@ -25,9 +25,7 @@ def pack_rng(rng):
     """
     name, key, position, has_gauss, gauss = rng.get_state()
     if name != "MT19937":
-        raise ValueError(
-            f"random generator is of kind {name!r}, expected 'MT19937' (RandomState)"
-        )
+        raise ValueError(f"random generator is of kind {name!r}, expected 'MT19937' (RandomState)")
     words = np.empty(RNG_WORDS, dtype=np.int32)
     words[:KEY_WORDS] = np.asarray(key, dtype=np.uint32).view(np.int32)
     words[KEY_WORDS] = position
@@ -49,9 +47,7 @@ def unpack_rng(words):
     """
     words = np.ascontiguousarray(words, dtype=np.int32)
     if words.shape != (RNG_WORDS,):
-        raise ValueError(
-            f"a random generator has shape ({RNG_WORDS},), got {words.shape}"
-        )
+        raise ValueError(f"a random generator has shape ({RNG_WORDS},), got {words.shape}")
     gauss = words[KEY_WORDS + 2 :].view("<f8")[0]
     rng = np.random.RandomState()
     rng.set_state(
