@@ -94,6 +94,18 @@ def slices():
 
 
 @network
+def repeated_indices():
+    u = sine(2)
+    a, b = nengo.Ensemble(10, 1), nengo.Ensemble(10, 1)
+    nengo.Connection(u[[0, 1]], a[[0, 0]])
+    nengo.Connection(u[[1, 1]], b[[0, -1]])
+    out = nengo.Node(size_in=3)
+    nengo.Connection(u[[0, 1, 1, 0]], out[[2, 0, 2, -1]], synapse=None)
+    for probed in (a, b, out):
+        nengo.Probe(probed)
+
+
+@network
 def scalars_and_vectors():
     u = sine(3)
     v = nengo.Node(size_in=3)

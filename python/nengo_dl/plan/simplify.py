@@ -194,7 +194,8 @@ def set_first(ops, order):
 def _settable(op, ref):
     if ref.access != "inc" or op.args.get(SETTABLE.get(op.kind)) is not ref:
         return False
-    return ref.solid or len(np.unique(ref.elements)) == ref.elements.size
+    # an element that is named twice gets both increments
+    return ref.index is None or len(set(ref.index)) == len(ref.index)
 
 
 def _tiles(var, candidates):
