@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+
 from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region
 
 DT = 0.001

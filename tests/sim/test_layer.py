@@ -13,6 +13,7 @@ from handmade import (
     filter_reference,
     noise_plan,
 )
+
 from nengo_dl import _engine
 from nengo_dl.tensor_graph import TensorGraph, build_keras_model, unique_names
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from handmade import clock_plan, filter_plan, filter_reference, noise_plan
+
 from nengo_dl import tf_ops
 from nengo_dl.plan.program import to_bytes
 
