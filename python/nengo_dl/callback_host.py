@@ -80,6 +80,10 @@ class Callback:
         for array, value in zip(self.states, outs[n_outs:], strict=True):
             array[...] = value
         self.step()
+        self.put(outs)
+
+    def put(self, outs):
+        """Copy outputs and states out."""
         for target, array in zip(outs, (*self.outs, *self.states), strict=True):
             target[...] = array
 
@@ -132,8 +136,7 @@ class CallbackHost:
 
         def call(item, time, ins, outs):
             if item and (always_once or getattr(op, "once_per_step", False)):
-                for target, array in zip(outs, callbacks[0].outs, strict=True):
-                    target[...] = array
+                callbacks[0].put(outs)
                 return
             try:
                 with guard, np.errstate(invalid="raise", divide="ignore"):

@@ -84,7 +84,7 @@ class PlanState:
             shape = (
                 (self.minibatch_size, param.size) if param.learned else (param.size,)
             )
-            values.append(np.array(np.broadcast_to(value, shape), program.dtype))
+            values.append(np.array(np.broadcast_to(value, shape), program.dtype, order="C"))
         for slot, table in zip(self.plan.tables, self.tables, strict=True):
             place_view(values[slot.param], slot.place)[...] = table
         return values
