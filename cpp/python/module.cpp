@@ -71,11 +71,11 @@ void set_arrays(const Program& p, const RunRequest& q, RunArgs<T>* args, py::lis
   }
   args->state = data_of<T>(q.state, {q.batch, p.state_size}, true, "state");
   args->istate = data_of<int32_t>(q.istate, {q.batch, p.istate_size}, true, "istate");
+  const py::object zeros = py::module_::import("numpy").attr("zeros");
   for (size_t i = 0; i < p.outputs.size(); ++i) {
     const bool last = q.keep_last[i];
-    // with no steps there is no last one; zeros say so as well as anything
-    py::array_t<T> a(std::vector<py::ssize_t>{q.batch, last ? 1 : q.n_steps, p.outputs[i].size});
-    std::memset(a.mutable_data(), 0, a.nbytes());
+    // Zeros from the system cost nothing until they are written; rows that a stopped run never wrote stay zero.
+    py::array_t<T> a = zeros(py::make_tuple(q.batch, last ? 1 : q.n_steps, p.outputs[i].size), py::dtype::of<T>());
     args->outputs.push_back(a.mutable_data());
     args->keep_last.push_back(last);
     outputs->append(std::move(a));

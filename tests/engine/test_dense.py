@@ -1,0 +1,132 @@
+"""Dense products: every form against NumPy, and each row the same whatever it is run with."""
+
+import numpy as np
+import pytest
+from handmade_programs import Maker, _engine, op, view
+
+ISAS = _engine.isas()
+
+
+@pytest.fixture(params=ISAS)
+def isa(request):
+    before = _engine.isa()
+    _engine.set_isa(request.param)
+    yield request.param
+    _engine.set_isa(before)
+
+
+def dense_model(dtype, blocks, m, n, order, set_=1, bias=False, region="sequence", seed=0):
+    """A model with one dense op: input -> X (window), Y starts as 1 if it is incremented."""
+    rng = np.random.RandomState(seed)
+    maker = Maker(dtype)
+    a = rng.randn(blocks, m, n).astype(dtype)
+    # where matrix, input and output lie: in order, column by column, or with gaps and backwards
+    strides = {"C": (n, 1), "F": (1, m), "gaps": (2 * n, 2)}[order]
+    room = 2 * m * n if order == "gaps" else m * n
+    flat = np.full((blocks, room), np.nan, dtype)
+    for k in range(blocks):
+        ij = np.add.outer(np.arange(m) * strides[0], np.arange(n) * strides[1])
+        flat[k, ij] = a[k]
+    A = maker.buffer("param", blocks * room, "A", flat.ravel())
+    X = maker.buffer("window", blocks * n, "X")
+    Y = maker.buffer("window" if region == "sequence" else "local", 2 * blocks * m, "Y")
+    y_stride = -2 if order == "gaps" else 1
+    first = 2 * (m - 1) if order == "gaps" else 0
+    y_view = view(Y, (m,), (y_stride,), [2 * k * m + first for k in range(blocks)])
+    args = {
+        "A": view(A, (m, n), strides, [k * room for k in range(blocks)]),
+        "X": view(X, (n,), (1,), [k * n for k in range(blocks)]),
+        "Y": y_view,
+    }
+    b = rng.randn(blocks, m).astype(dtype)
+    if bias:
+        B = maker.buffer("param", blocks * m, "bias", b.ravel())
+        args["bias"] = view(B, (m,), (1,), [k * m for k in range(blocks)])
+    maker.region("sequence", maker.input(X, blocks * n))
+    maker.region(
+        region,
+        op("fill", {"dst": y_view}, blocks, value=1.0),
+        op("dense", args, blocks, set=set_),
+        *(
+            maker.output(view(Y, (m,), (y_stride,), (2 * k * m + first,)), f"y{k}")
+            for k in range(blocks)
+        ),
+    )
+
+    def due(x):
+        y = np.einsum("kmn,btkn->kbtm", a, x.reshape(*x.shape[:2], blocks, n), dtype=np.float64)
+        return y + (0 if set_ else 1) + (b[:, None, None].astype(np.float64) if bias else 0)
+
+    return maker, due
+
+
+SHAPES = [(1, 1), (1, 100), (100, 1), (3, 7), (10, 784), (16, 16), (17, 5), (33, 40), (100, 100)]
+SHAPES += [(259, 263)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", ["C", "F", "gaps"])
+@pytest.mark.parametrize("m, n", SHAPES)
+def test_dense_equals_numpy(isa, dtype, order, m, n):
+    rng = np.random.RandomState(1)
+    for blocks, set_, bias, region in [(1, 1, True, "sequence"), (3, 0, False, "loop")]:
+        maker, due = dense_model(dtype, blocks, m, n, order, set_, bias, region)
+        for batch, steps in [(1, 1), (3, 5), (16, 3)]:
+            x = rng.randn(batch, steps, blocks * n).astype(dtype)
+            outputs, done, error, _ = maker.run(steps, batch, [x])
+            assert done == steps and error is None
+            atol = (1e-5 if dtype == "float32" else 1e-13) * np.sqrt(n)
+            for got, expected in zip(outputs, due(x), strict=True):
+                np.testing.assert_allclose(got, expected, rtol=0, atol=4 * atol)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", ["C", "F", "gaps"])
+@pytest.mark.parametrize("m, n", SHAPES)
+def test_rows_do_not_know_each_other(isa, dtype, order, m, n):
+    """Bit for bit the same in a batch or alone, in one run or step by step, on any threads."""
+    maker, _ = dense_model(dtype, 2, m, n, order, bias=True)
+    x = np.random.RandomState(2).randn(19, 7, 2 * n).astype(dtype)
+    together = maker.run(7, 19, [x])[0]
+    for threads in (1, 2, 3):
+        for a, b in zip(maker.run(7, 19, [x], threads=threads)[0], together, strict=True):
+            np.testing.assert_array_equal(a, b)
+    for item in (0, 15, 18):
+        for step in (0, 6):
+            one = np.ascontiguousarray(x[item : item + 1, step : step + 1])
+            for a, b in zip(maker.run(1, 1, [one])[0], together, strict=True):
+                np.testing.assert_array_equal(a[0, 0], b[item, step])
+
+
+def test_products_of_scalars_are_rounded_as_in_numpy(isa):
+    """With n = 1, encoders times a value plus bias: no fused multiply-add."""
+    for dtype in ("float32", "float64"):
+        maker, _ = dense_model(dtype, 1, 101, 1, "F", bias=True)
+        x = np.random.RandomState(3).randn(2, 9, 1).astype(dtype)
+        a, bias = (v.reshape(1, 1, -1) for v in maker.values)
+        np.testing.assert_array_equal(maker.run(9, 2, [x])[0][0], a * x + bias)
+
+
+@pytest.mark.parametrize("kind", ["learned", "state", "carried"])
+@pytest.mark.parametrize("shape", [(1, 50), (40, 1), (20, 30)])
+def test_weights_of_each_item(isa, kind, shape):
+    m, n = shape
+    batch, steps = 5, 4
+    rng = np.random.RandomState(4)
+    weights = rng.randn(batch, m * n)
+    maker = Maker()
+    A = maker.buffer(kind, m * n, "A", weights)
+    X = maker.buffer("window", n)
+    Y = maker.buffer("window", m)
+    ops = [maker.input(X, n)]
+    shift = int(kind == "carried")
+    if shift:  # a carried value is written in every step
+        ops.append(op("copy", {"src": view(A, (m * n,)), "dst": view(A, (m * n,), shift=1)}, set=1))
+    args = {"A": view(A, shape, shift=shift), "X": view(X, (n,)), "Y": view(Y, (m,))}
+    ops += [op("dense", args, set=1), maker.output(view(Y, (m,)))]
+    maker.region("loop", *ops)
+    x = rng.randn(batch, steps, n)
+    state = weights.copy() if maker.state_size else None
+    (y,), _, _, _ = maker.run(steps, batch, [x], state)
+    due = np.einsum("bmn,btn->btm", weights.reshape(batch, m, n), x)
+    np.testing.assert_allclose(y, due, rtol=0, atol=1e-12)
