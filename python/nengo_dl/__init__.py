@@ -6,9 +6,12 @@ __version__ = "4.0.0.dev0"
 
 # Loaded on first use, so that the planner can be used without TensorFlow or the compiled library.
 _LAZY = {"Simulator": "simulator", "configure_settings": "config"}
+_MODULES = ("config", "simulator", "tensor_graph")
 
 
 def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"nengo_dl.{name}")
     if name in _LAZY:
         value = getattr(importlib.import_module(f"nengo_dl.{_LAZY[name]}"), name)
         globals()[name] = value
@@ -17,4 +20,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted(set(globals()) | set(_LAZY))
+    return sorted(set(globals()) | set(_LAZY) | set(_MODULES))

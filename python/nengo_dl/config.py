@@ -50,9 +50,7 @@ def _dtype(name, value):
     text = getattr(value, "name", value)  # np.dtype and tf.DType have a name
     if text in DTYPES:
         return text
-    raise ValidationError(
-        f"must be one of {', '.join(DTYPES)}, got {value!r}", attr=name
-    )
+    raise ValidationError(f"must be one of {', '.join(DTYPES)}, got {value!r}", attr=name)
 
 
 def _smoothing(name, value):
@@ -139,9 +137,7 @@ def configure_settings(**kwargs):
         For a value that the setting does not take.
     """
     if not nengo.Network.context:
-        raise NetworkContextError(
-            "`configure_settings` must be called within a Network context"
-        )
+        raise NetworkContextError("`configure_settings` must be called within a Network context")
     unknown = [name for name in kwargs if name not in _SETTINGS]
     if unknown:
         raise ConfigError(

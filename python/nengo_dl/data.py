@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
-import nengo
 import numpy as np
 from nengo.builder.connection import BuiltConnection
 from nengo.builder.ensemble import BuiltEnsemble
 from nengo.exceptions import ValidationError
+from nengo.transforms import SparseMatrix
+
+from .plan.lower import csr
 
 
 class History:
@@ -82,8 +84,7 @@ class Recorder:
         self.histories = histories
         self.keep_history = keep_history
         self.periods = [
-            None if probe.sample_every is None else probe.sample_every / dt
-            for probe in histories
+            None if probe.sample_every is None else probe.sample_every / dt for probe in histories
         ]
         self.last = {}
 
@@ -116,7 +117,7 @@ class SimulationData(Mapping):
 
     A Probe gives its values, ``(steps, size)``, or ``(minibatch, steps, size)`` if the simulator
     has a ``minibatch_size``. Ensembles and Connections give what Nengo's builder made of them, with
-    the present values of encoders, biases and weights.
+    the present values of encoders, biases and weights (a scalar weight has shape ``(1,)``).
 
     Parameters
     ----------
@@ -140,9 +141,7 @@ class SimulationData(Mapping):
         if key in self.histories:
             return self._probe(key)
         if key not in self.model.params:
-            raise ValidationError(
-                f"{key} is not in this simulator's model", attr="data"
-            )
+            raise ValidationError(f"{key} is not in this simulator's model", attr="data")
         built = self.model.params[key]
         if isinstance(built, BuiltEnsemble):
             return self._ensemble(key, built)
@@ -196,13 +195,7 @@ class SimulationData(Mapping):
         value, batched = found
         if batched and self.drop_batch:
             value = value[0]
-        if built is not None and not nengo.utils.numpy.is_array(built):
-            return value, True  # a sparse matrix
-        if (
-            built is not None
-            and value.shape == built.shape
-            and np.array_equal(value, built)
-        ):
+        if built is not None and value.shape == built.shape and np.array_equal(value, built):
             return built, False
         value.setflags(write=False)
         return value, True
@@ -210,9 +203,7 @@ class SimulationData(Mapping):
     def _ensemble(self, ens, built):
         signals = self.model.sig[ens]
         encoders, changed = self._value(signals.get("encoders"), built.scaled_encoders)
-        bias, bias_changed = self._value(
-            self.model.sig[ens.neurons].get("bias"), built.bias
-        )
+        bias, bias_changed = self._value(self.model.sig[ens.neurons].get("bias"), built.bias)
         if built.gain is None:  # Direct mode
             return built._replace(scaled_encoders=encoders)
         gain, unscaled = built.gain, built.encoders
@@ -236,5 +227,17 @@ class SimulationData(Mapping):
     def _connection(self, conn, built):
         if built.weights is None:
             return built
-        weights, _ = self._value(self.model.sig[conn].get("weights"), built.weights)
-        return built._replace(weights=weights)
+        signal = self.model.sig[conn].get("weights")
+        if signal is not None and signal.sparse:
+            return built._replace(weights=self._sparse(signal, built.weights))
+        weights, _ = self._value(signal, built.weights)
+        return built._replace(weights=np.atleast_1d(weights))
+
+    def _sparse(self, signal, built):
+        """Return a sparse matrix of Nengo's with the present values."""
+        data, columns, starts = csr(signal)
+        found = self.live(signal)
+        if found is None or np.array_equal(found[0], data.astype(found[0].dtype)):
+            return built
+        rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        return SparseMatrix(np.stack([rows, columns], axis=1), found[0], signal.shape)

@@ -48,7 +48,7 @@ def by_node(x, names):
                 UserWarning,
                 stacklevel=3,
             )
-        pairs = zip(nodes, values)  # the shorter one counts, as the warning said
+        pairs = zip(nodes, values, strict=False)  # the shorter one counts, as the warning said
     return {node: np.asarray(value) for node, value in pairs if value is not None}
 
 

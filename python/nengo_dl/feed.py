@@ -1,6 +1,7 @@
 """Rows for the inputs of a program: given data, or what the input nodes themselves give."""
 
 import numpy as np
+import tensorflow as tf
 
 from .inputs import FunctionRows
 
@@ -106,7 +107,6 @@ class Feed:
             if value is None:  # a function that stays in the program
                 value = np.zeros(node.size_out, self.nodes.dtype)
             shape = (self.minibatch_size, steps, node.size_out)
-            rows = self.cached[node] = np.ascontiguousarray(
-                np.broadcast_to(value, shape)
-            )
+            # as a tensor, which need not be converted again for every run
+            rows = self.cached[node] = tf.constant(np.broadcast_to(value, shape))
         return rows

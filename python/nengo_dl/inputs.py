@@ -1,7 +1,8 @@
 """Input nodes: which they are, and the values they give where no data is given for them.
 
 An input node is a `nengo.Node` with ``size_in == 0``. Arrays are repeated, functions are called
-once per step with the time, processes run in a program of their own, for each item of the minibatch.
+once per step with the time, processes run in a program of their own, each item of the minibatch
+with its own state.
 
 Functions are called ahead of the simulation, a piece of the run at a time. In a model that also
 has functions *with* inputs, both may share something (the state of a robot, say). There the
@@ -108,9 +109,7 @@ class InputNodes:
         makers = self._makers(model)
         self.constants, self.functions, self.processes, self.sources = {}, {}, {}, {}
         self.signals = {}
-        shared = any(
-            isinstance(op, SimPyFunc) and op.x is not None for op in model.operators
-        )
+        shared = any(isinstance(op, SimPyFunc) and op.x is not None for op in model.operators)
         for node in self.nodes:
             op = makers.get(node)
             self.signals[node] = model.sig[node]["out"]
@@ -152,9 +151,7 @@ class InputNodes:
     def _keep(self, node, op):
         data = None
         if node.size_out:
-            data = self.signals[node] = Signal(
-                shape=(node.size_out,), name=f"{node}.data"
-            )
+            data = self.signals[node] = Signal(shape=(node.size_out,), name=f"{node}.data")
         self.sources[node] = SourceFunction(op, data)
 
     def times(self, first_step, n_steps):
@@ -215,9 +212,7 @@ class FunctionRows:
                         break
         except BaseException as e:  # handed on after the steps before it are simulated
             error = e
-        rows = {
-            node: rows[:done] for node, (_, rows) in zip(wanted, functions, strict=True)
-        }
+        rows = {node: rows[:done] for node, (_, rows) in zip(wanted, functions, strict=True)}
         return rows, done, error
 
 
@@ -234,13 +229,9 @@ def _call(function, t, rows, step):
         return
     name = function_name(function)
     if value is None:
-        raise SimulationError(
-            f"Function '{name}' of an input Node returned None at t={t:g}"
-        )
+        raise SimulationError(f"Function '{name}' of an input Node returned None at t={t:g}")
     try:
-        finite = (
-            math.isfinite(value) if type(value) is float else np.isfinite(value).all()
-        )
+        finite = math.isfinite(value) if type(value) is float else np.isfinite(value).all()
         rows[step] = value
     except (TypeError, ValueError) as e:
         raise SimulationError(

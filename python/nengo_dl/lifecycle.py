@@ -1,9 +1,9 @@
-"""Opening, closing and deleting a simulator."""
+"""Opening, closing and deleting a simulator, and what it no longer has."""
 
 import contextlib
 import warnings
 
-from nengo.exceptions import SimulatorClosed
+from nengo.exceptions import SimulationError, SimulatorClosed
 
 from .keras_calls import precision
 
@@ -35,6 +35,14 @@ class Lifecycle:
         self.closed = True
         self._keras_model = None
         self._runtime.close()
+
+    def train(self, *args, **kwargs):
+        """Removed in NengoDL 3."""
+        raise SimulationError("Simulator.train was removed, use Simulator.compile and fit")
+
+    def loss(self, *args, **kwargs):
+        """Removed in NengoDL 3."""
+        raise SimulationError("Simulator.loss was removed, use Simulator.compile and evaluate")
 
     def _check_open(self, what):
         if self.closed:

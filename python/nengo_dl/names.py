@@ -30,9 +30,7 @@ class Names:
         self.names = {}
         taken = set(RESERVED)
         for obj in (*nodes, *probes):
-            base = _clean(
-                type(obj).__name__.lower() if obj.label is None else obj.label
-            )
+            base = _clean(type(obj).__name__.lower() if obj.label is None else obj.label)
             base = base or type(obj).__name__.lower()
             name, count = base, 0
             while name.lower() in taken:
@@ -54,12 +52,8 @@ class Names:
         if obj in self.names:
             return self.names[obj]
         if isinstance(obj, nengo.Node) and obj.size_in > 0:
-            raise ValidationError(
-                f"{obj} is not an input Node (a Node with size_in=0)", "name"
-            )
-        raise ValidationError(
-            f"{obj} is from a different network than this simulator's", "name"
-        )
+            raise ValidationError(f"{obj} is not an input Node (a Node with size_in=0)", "name")
+        raise ValidationError(f"{obj} is from a different network than this simulator's", "name")
 
 
 def _clean(label):

@@ -39,9 +39,7 @@ class PlanState:
         self.dt = model.dt
         self.host = CallbackHost(plan.callbacks, minibatch_size, model.dt, model.time, guard)
         self.istate = np.zeros((minibatch_size, plan.program.istate_size), np.int32)
-        self.tables = [
-            np.zeros((minibatch_size, *slot.place.shape)) for slot in plan.tables
-        ]
+        self.tables = [np.zeros((minibatch_size, *slot.place.shape)) for slot in plan.tables]
 
     def consumers(self):
         """Operators that get a random generator when the simulator resets."""
@@ -55,11 +53,7 @@ class PlanState:
         """Return ``{operator: f(op, rng)}`` for the walk of one item."""
         drawing = [*self.plan.rngs, *self.plan.tables]
         return {
-            **{
-                s.op: process_generator
-                for s in drawing
-                if not isinstance(s.op, SimNeurons)
-            },
+            **{s.op: process_generator for s in drawing if not isinstance(s.op, SimNeurons)},
             **self.host.visitors(item),
         }
 
@@ -73,17 +67,13 @@ class PlanState:
             else:
                 words[:] = pack_rng(generators[slot.op])
         for slot, table in zip(self.plan.tables, self.tables, strict=True):
-            table[item] = tabulate(
-                slot.op, generators[slot.op], self.dt, len(table[item])
-            )
+            table[item] = tabulate(slot.op, generators[slot.op], self.dt, len(table[item]))
 
     def param_values(self):
         """Values of all parameters of the plan, those drawn with the seed included."""
         program, values = self.plan.program, []
         for param, value in zip(program.params, self.plan.param_values, strict=True):
-            shape = (
-                (self.minibatch_size, param.size) if param.learned else (param.size,)
-            )
+            shape = (self.minibatch_size, param.size) if param.learned else (param.size,)
             values.append(np.array(np.broadcast_to(value, shape), program.dtype, order="C"))
         for slot, table in zip(self.plan.tables, self.tables, strict=True):
             place_view(values[slot.param], slot.place)[...] = table
@@ -114,7 +104,7 @@ def place_view(values, place):
 
 
 def tabulate(op, rng, dt, rows):
-    """Return the values of a periodic process, row ``i`` being that of step ``i`` modulo ``rows``."""
+    """Return the values of a periodic process: row ``i`` is that of step ``i`` modulo ``rows``."""
     shape = op.output.shape
     step = op.process.make_step((0,), shape, dt, rng, {})
     table = np.empty((rows, *shape))

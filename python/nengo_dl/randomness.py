@@ -15,11 +15,7 @@ from nengo.utils.simulator import operator_dependency_graph
 
 def step_order(operators):
     """Order operators as Nengo does; raises `nengo.exceptions.BuildError` on a cycle."""
-    return [
-        op
-        for op in toposort(operator_dependency_graph(operators))
-        if hasattr(op, "make_step")
-    ]
+    return [op for op in toposort(operator_dependency_graph(operators)) if hasattr(op, "make_step")]
 
 
 def needs_walk(consumers):
@@ -93,6 +89,4 @@ def item_generator(rng, item):
     copy.set_state(rng.get_state())
     if item == 0:
         return copy
-    return np.random.RandomState(
-        [*copy.randint(0, 2**32, size=8, dtype=np.uint32), item]
-    )
+    return np.random.RandomState([*copy.randint(0, 2**32, size=8, dtype=np.uint32), item])

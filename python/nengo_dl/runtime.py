@@ -59,9 +59,7 @@ class ProcessRows:
         """Go back to the first step, with the numbers of the present seed."""
         dtype = self.plan.program.dtype
         batch = self.minibatch_size
-        self.state = np.repeat(
-            np.asarray(self.plan.initial_state, dtype)[None], batch, axis=0
-        )
+        self.state = np.repeat(np.asarray(self.plan.initial_state, dtype)[None], batch, axis=0)
         self.istate = self.numbers.istate.copy()
         self.params = self.numbers.param_values()
 
@@ -86,11 +84,7 @@ class ProcessRows:
 
 def add_table(numbers):
     """Register the Python functions of a plan with the engine; returns -1 if there are none."""
-    return (
-        _engine.add_callbacks(numbers.host.functions())
-        if numbers.plan.callbacks
-        else -1
-    )
+    return _engine.add_callbacks(numbers.host.functions()) if numbers.plan.callbacks else -1
 
 
 def remove_table(table):
@@ -129,10 +123,7 @@ class Runtime:
             dtype=dtype,
             time=model.time,
             step=model.step,
-            inputs=[
-                (self.names[node], self.nodes.signals[node])
-                for node in self.nodes.nodes
-            ],
+            inputs=[(self.names[node], self.nodes.signals[node]) for node in self.nodes.nodes],
             outputs=[
                 (self.names[probe], signal)
                 for probe, signal in zip(model.probes, signals, strict=True)
@@ -150,9 +141,7 @@ class Runtime:
             self.plan,
             minibatch_size=minibatch_size,
             trainable_params=self.plan.trainable,
-            keep_history=[
-                get_setting(model, "keep_history", True, obj=p) for p in model.probes
-            ],
+            keep_history=[get_setting(model, "keep_history", True, obj=p) for p in model.probes],
             output_shapes=[signal.shape or (1,) for signal in signals],
             input_names=[self.names[node] for node in self.nodes.nodes],
             output_names=[self.names[probe] for probe in model.probes],

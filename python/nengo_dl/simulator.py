@@ -387,14 +387,6 @@ class Simulator(Lifecycle):
         """Forget all probed values."""
         self.data.reset()
 
-    def train(self, *args, **kwargs):
-        """Removed in NengoDL 3."""
-        raise SimulationError("Simulator.train was removed, use Simulator.compile and fit")
-
-    def loss(self, *args, **kwargs):
-        """Removed in NengoDL 3."""
-        raise SimulationError("Simulator.loss was removed, use Simulator.compile and evaluate")
-
     def _live(self, signal):
         if self.closed:
             warnings.warn(

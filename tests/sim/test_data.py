@@ -1,0 +1,175 @@
+"""What ``sim.data`` gives (SPEC S-73 to S-77)."""
+
+import nengo
+import numpy as np
+import pytest
+from nengo.exceptions import ValidationError
+
+from nengo_dl.data import History
+
+
+def test_mapping(Sim):
+    """S-73: over all built objects; unknown keys are refused."""
+    with nengo.Network() as net:
+        ens = nengo.Ensemble(5, 1)
+        conn = nengo.Connection(ens, ens)
+        p = nengo.Probe(ens)
+        node = nengo.Node([1])
+    sim = Sim(net)
+    assert {net, ens, ens.neurons, conn, p, node} - {ens.neurons} <= set(sim.data)
+    assert len(sim.data) == len(list(sim.data)) and p in sim.data and 3 not in sim.data
+    assert sim.data[node] is None
+    with pytest.raises(ValidationError, match="not in this simulator"):
+        sim.data["x"]
+    other = nengo.Ensemble(3, 1, add_to_container=False)
+    with pytest.raises(ValidationError):
+        sim.data[other]
+
+
+def test_probe(Sim):
+    """S-74: empty before a run, then a read-only array over all runs."""
+    with nengo.Network() as net:
+        p = nengo.Probe(nengo.Node(lambda t: t))
+    sim = Sim(net)
+    assert sim.data[p] == []
+    sim.run_steps(3)
+    first = sim.data[p]
+    sim.run_steps(2)
+    second = sim.data[p]
+    sim.run_steps(2)
+    assert first.shape == (3, 1) and second.shape == (5, 1)
+    assert np.array_equal(second, sim.data[p][:5]) and sim.data[p].shape == (7, 1)
+    with pytest.raises(ValueError, match="read-only"):
+        second[0] = 1
+    sim.clear_probes()
+    assert sim.data[p] == [] and np.allclose(second[:, 0], np.arange(1, 6) * 0.001)
+
+
+def test_history():
+    """Pieces are joined when looked at, and what was seen never changes."""
+    history, seen, due = History(), [], np.zeros((2, 0, 3))
+    rng = np.random.default_rng(0)
+    for steps in (0, 1, 4, 0, 2, 30, 1, 1):
+        piece = rng.normal(size=(2, steps, 3))
+        due = np.concatenate([due, piece], axis=1)
+        history.append(piece)
+        assert len(history) == due.shape[1]
+        if steps != 4 and due.shape[1]:
+            assert np.array_equal(history.array(), due)
+            seen.append((history.array(), due))
+    assert all(np.array_equal(came, then) for came, then in seen)
+    history.clear()
+    assert len(history) == 0 and history.array() is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_built_objects(Sim, dtype):
+    """S-75, S-76: without learning the values are those of Nengo's build."""
+    import nengo_dl
+
+    with nengo.Network(seed=1) as net:
+        nengo_dl.configure_settings(dtype=dtype)
+        a = nengo.Ensemble(20, 2, radius=1.5)
+        direct = nengo.Ensemble(1, 2, neuron_type=nengo.Direct())
+        nengo.Connection(a, a, function=lambda x: x * 2)
+        nengo.Connection(a, direct, transform=0.5)
+        nengo.Connection(a.neurons, a.neurons, transform=3.0)
+        nengo.Connection(a, direct)
+    sim = Sim(net)
+    sim.run_steps(3)
+    for obj in (a, direct, *net.connections):
+        built, due = sim.data[obj], sim.model.params[obj]
+        for field in due._fields:
+            came, value = getattr(built, field), getattr(due, field)
+            if isinstance(value, np.ndarray):
+                assert np.array_equal(came, np.atleast_1d(value) if field == "weights" else value)
+    assert sim.data[net.connections[2]].weights.shape == (1,)
+    assert sim.data[direct].gain is None and sim.data[direct].bias is None
+
+
+@pytest.mark.parametrize("size", [None, 2])
+def test_learned_weights(Sim, double_net, size):
+    """S-76: learned weights are live, and batched where there is a minibatch size."""
+    net = double_net()
+    with net:
+        a, b = nengo.Ensemble(20, 1), nengo.Ensemble(20, 1)
+        conn = nengo.Connection(a, b, learning_rule_type=nengo.PES(1e-3))
+        nengo.Connection(b, conn.learning_rule)
+        nengo.Connection(nengo.Node([1]), conn.learning_rule)
+        p = nengo.Probe(conn, "weights")
+    sim = Sim(net, minibatch_size=size)
+    before = sim.data[conn].weights.copy()
+    assert before.shape == ((1, 20) if size is None else (2, 1, 20))
+    assert np.array_equal(before if size is None else before[0], sim.model.params[conn].weights)
+    sim.run_steps(50)
+    after = sim.data[conn].weights
+    assert not np.allclose(before, after)
+    assert np.array_equal(after, sim.data[p][-1] if size is None else sim.data[p][:, -1])
+    with pytest.raises(ValueError, match="read-only"):
+        after[...] = 0
+    # S-60: kept without reset(include_trainable=True)
+    sim.reset(include_trainable=False)
+    assert np.array_equal(sim.data[conn].weights, after)
+    sim.reset()
+    assert np.array_equal(sim.data[conn].weights, before)
+
+
+def test_learned_encoders(Sim, double_net):
+    """S-75: encoders and gains follow Voja."""
+    net = double_net()
+    with net:
+        a, b = nengo.Ensemble(20, 2), nengo.Ensemble(20, 2, radius=2)
+        nengo.Connection(nengo.Node([0.9, 0.1]), a)
+        nengo.Connection(a, b, learning_rule_type=nengo.Voja(learning_rate=1e-1))
+        p = nengo.Probe(net.connections[-1].learning_rule, "scaled_encoders")
+    sim = Sim(net)
+    built = sim.data[b]
+    assert np.array_equal(built.scaled_encoders, sim.model.params[b].scaled_encoders)
+    sim.run_steps(60)
+    live = sim.data[b]
+    assert np.array_equal(live.scaled_encoders, sim.data[p][-1])
+    assert not np.allclose(live.scaled_encoders, built.scaled_encoders)
+    assert np.allclose(live.encoders * (live.gain / 2)[:, None], live.scaled_encoders)
+    assert np.allclose(np.linalg.norm(live.encoders, axis=1), 1)
+    max_rates, _ = b.neuron_type.max_rates_intercepts(live.gain, live.bias)
+    assert np.allclose(live.max_rates, max_rates)
+
+
+def test_sparse(Sim):
+    """Sparse weights are Nengo's sparse matrix, as in `nengo.Simulator`."""
+    with nengo.Network() as net:
+        a = nengo.Ensemble(4, 1)
+        transform = nengo.Sparse((4, 4), indices=[(3, 0), (0, 2), (0, 1)], init=[1, 2, 3])
+        conn = nengo.Connection(a.neurons, a.neurons, transform=transform)
+    sim = Sim(net)
+    due = np.zeros((4, 4))
+    due[[3, 0, 0], [0, 2, 1]] = [1, 2, 3]
+    assert np.array_equal(sim.data[conn].weights.toarray(), due)
+
+
+def test_get_params(Sim):
+    """S-77: several attributes at once."""
+    with nengo.Network() as net:
+        ens = nengo.Ensemble(5, 1)
+        conn = nengo.Connection(ens, ens)
+    sim = Sim(net)
+    weights, bias = sim.data.get_params((conn, "weights"), (ens, "bias"))
+    assert np.array_equal(weights, sim.data[conn].weights)
+    assert np.array_equal(bias, sim.data[ens].bias)
+
+
+def test_signals(Sim):
+    """Signals that live between steps can be read, as from `nengo.Simulator`."""
+    with nengo.Network() as net:
+        ens = nengo.Ensemble(5, 1)
+        nengo.Probe(ens.neurons)
+    sim = Sim(net)
+    sim.run_steps(10)
+    voltage = sim.signals[sim.model.sig[ens.neurons]["voltage"]]
+    assert voltage.shape == (5,) and voltage.any()
+    with pytest.raises(KeyError, match="probe it"):
+        sim.signals[sim.model.sig[ens.neurons]["in"]]
+    assert sim.model.sig[ens.neurons]["voltage"] in list(sim.signals)
+    assert len(sim.step_order) == len(
+        [op for op in sim.model.operators if hasattr(op, "make_step")]
+    )
