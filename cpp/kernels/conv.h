@@ -15,7 +15,7 @@ struct ConvPoint {
   const T *weight, *input;  // at the first tap
   T* out;
   long in_channels, out_channels;                // of the group
-  long weight_channel, input_channel, out_step;  // distance of input channels in the weights and in the input; of outputs
+  long weight_channel, input_channel, out_step;  // distances: of input channels in weights and input; of outputs
   bool set;
 };
 

@@ -85,11 +85,12 @@ void filter(const FilterCall<T>& c) {
   constexpr long W = Lane<V>::width;
   long i = 0;
   for (; i + W <= c.n; i += W)
-    filter_lanes<T, V>(c, i, [](const T* p) { return load<V>(p); }, [](T* p, V v) { store(p, v); });
+    filter_lanes<T, V>(
+        c, i, [](const T* p) { return load<V>(p); }, [](T* p, V v) { store(p, v); });
   const long rest = c.n - i;
   if (rest > 0)
-    filter_lanes<T, V>(c, i, [rest](const T* p) { return load_part(p, rest); },
-                       [rest](T* p, V v) { store_part(p, v, rest); });
+    filter_lanes<T, V>(
+        c, i, [rest](const T* p) { return load_part(p, rest); }, [rest](T* p, V v) { store_part(p, v, rest); });
 }
 
 }  // namespace

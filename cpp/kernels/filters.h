@@ -1,4 +1,5 @@
-// The face of the synapse kernels. Strides and rows are in elements; `old`: how far before the new value the old one is.
+// The face of the synapse kernels.
+// Strides and rows are in elements; `old`: how far before the new value the old one is.
 #pragma once
 
 #include "engine/isa.h"

@@ -13,15 +13,13 @@ NDL_HD void map_row(const LearningRow<T>& r, F f) {
   constexpr long W = Lane<V>::width;
   const bool two = r.w.p != nullptr;
   if (r.x.stride != 1 || r.y.stride != 1 || (two && r.w.stride != 1)) {
-    for (long j = 0; j < r.n; j++)
-      r.y.p[j * r.y.stride] = f(r.x.p[j * r.x.stride], two ? r.w.p[j * r.w.stride] : T(0));
+    for (long j = 0; j < r.n; j++) r.y.p[j * r.y.stride] = f(r.x.p[j * r.x.stride], two ? r.w.p[j * r.w.stride] : T(0));
     return;
   }
   long j = 0;
   for (; j + W <= r.n; j += W) store<V>(r.y.p + j, f(load<V>(r.x.p + j), two ? load<V>(r.w.p + j) : V{}));
   const long rest = r.n - j;
-  if (rest > 0)
-    store_part(r.y.p + j, f(load_part(r.x.p + j, rest), two ? load_part(r.w.p + j, rest) : V{}), rest);
+  if (rest > 0) store_part(r.y.p + j, f(load_part(r.x.p + j, rest), two ? load_part(r.w.p + j, rest) : V{}), rest);
 }
 
 template <class T>

@@ -14,9 +14,9 @@ struct MathConstants;
 template <>
 struct MathConstants<float> {
   static constexpr int mantissa = 23, bias = 127, order = 8, log_order = 4;
-  static constexpr float round = 12582912.0f;                      // 1.5 * 2^23
+  static constexpr float round = 12582912.0f;                                         // 1.5 * 2^23
   static constexpr float ln2_hi = 0x1.62e4p-1f, ln2_lo = 1.42860682030941723212e-6f;  // hi: 15 bits, n*hi is exact
-  static constexpr float exp_min = -104.0f, exp_max = 89.0f;       // beyond: 0 and infinity
+  static constexpr float exp_min = -104.0f, exp_max = 89.0f;                          // beyond: 0 and infinity
   static constexpr float scale_min = -120.0f, scale_max = 120.0f;  // exponents beyond are scaled in two steps
   static constexpr int two_steps = 64;
   static constexpr float expm1_min = -18.0f, expm1_max = 89.0f;
@@ -39,9 +39,8 @@ struct MathConstants<double> {
   static constexpr double tanh_max = 22.0;
   static constexpr uint64_t one = 0x3ff0000000000000u, half_sqrt2 = 0x3fe6a09e667f3bcdu;
   static constexpr uint64_t fraction = 0x000fffffffffffffu;
-  static constexpr double log_poly[7] = {6.666666666666735130e-01, 3.999999999940941908e-01,
-                                         2.857142874366239149e-01, 2.222219843214978396e-01,
-                                         1.818357216161805012e-01, 1.531383769920937332e-01,
+  static constexpr double log_poly[7] = {6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
+                                         2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
                                          1.479819860511658591e-01};
 };
 
@@ -70,9 +69,9 @@ NDL_HD Reduced<V> reduce_ln2(V x) {
 template <class V>
 NDL_HD V expm1_tail(V r) {
   using T = typename Lane<V>::scalar;
-  constexpr double inverse_factorial[14] = {1.,         1.,          1. / 2,       1. / 6,       1. / 24,
-                                            1. / 120,   1. / 720,    1. / 5040,    1. / 40320,   1. / 362880,
-                                            1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800.};
+  constexpr double inverse_factorial[14] = {
+      1.,        1.,         1. / 2,      1. / 6,       1. / 24,       1. / 120,       1. / 720,
+      1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800.};
   constexpr int order = MathConstants<T>::order;
   V p = r * T(inverse_factorial[order]) + T(inverse_factorial[order - 1]);
   for (int k = order - 2; k >= 2; k--) p = fma(p, r, T(inverse_factorial[k]));
@@ -100,7 +99,7 @@ NDL_HD V exp(V x) {
   x = select(x < C::exp_min, C::exp_min, select(x > C::exp_max, C::exp_max, x));
   const Reduced<V> o = reduce_ln2(x);
   const V p = T(1) + (o.r + (expm1_tail(o.r) + o.c));
-  const auto low = o.n < C::scale_min, high = o.n > C::scale_max;
+  const auto low = o.n<C::scale_min, high = o.n> C::scale_max;
   // results near the ends of the range: 2^n would be no normal number, so multiply by two powers
   const V shift = select(low, T(C::two_steps), select(high, T(-C::two_steps), V{}));
   const V rest = select(low, power_of_2<V>(same_bits<V>(C::bias - C::two_steps), same_bits<V>(0)),

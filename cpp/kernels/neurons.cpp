@@ -47,7 +47,8 @@ NDL_HD long positions(uint8_t* at, const uint64_t* words) {
   return count;
 }
 
-// packed[k] = all[at[k]], with zeros behind to fill a vector. The empty asm keeps the compiler from making it a poor gather.
+// packed[k] = all[at[k]], with zeros behind to fill a vector. The empty asm keeps the compiler from making it a gather,
+// which is slower here.
 template <class T>
 NDL_HD void pack(T* packed, const T* all, const uint8_t* at, long count, long width) {
   for (long k = 0; k < count; k++) {
@@ -197,9 +198,9 @@ void run(const NeuronModel& bytes, const NeuronCall<T>& c) {
   }
 }
 
-#define NDL_NEURON_ENTRY(Type)                                                                                      \
-  {Type<float>::name,    Type<float>::parameters, Type<float>::states,       Type<float>::draws, &prepare<Type<float>>, \
-   &prepare<Type<double>>, &run<Type<float>, float>,    &run<Type<double>, double>},
+#define NDL_NEURON_ENTRY(Type)                                                                   \
+  {Type<float>::name,     Type<float>::parameters, Type<float>::states,      Type<float>::draws, \
+   &prepare<Type<float>>, &prepare<Type<double>>,  &run<Type<float>, float>, &run<Type<double>, double>},
 
 const NeuronKernel table[] = {NDL_NEURON_TYPES(NDL_NEURON_ENTRY)};
 

@@ -123,18 +123,10 @@ NDL_HD F32 floor(F32 x) { return (F32)_mm512_floor_ps((__m512)x); }
 NDL_HD F64 floor(F64 x) { return (F64)_mm512_floor_pd((__m512d)x); }
 NDL_HD F32 fma(F32 a, F32 b, F32 c) { return (F32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 NDL_HD F64 fma(F64 a, F64 b, F64 c) { return (F64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
-NDL_HD F32 load_part(const float* p, long n) {
-  return (F32)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-}
-NDL_HD F64 load_part(const double* p, long n) {
-  return (F64)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
-}
-NDL_HD void store_part(float* p, F32 v, long n) {
-  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
-}
-NDL_HD void store_part(double* p, F64 v, long n) {
-  _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
-}
+NDL_HD F32 load_part(const float* p, long n) { return (F32)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+NDL_HD F64 load_part(const double* p, long n) { return (F64)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
+NDL_HD void store_part(float* p, F32 v, long n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+NDL_HD void store_part(double* p, F64 v, long n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
 #elif NDL_SIMD_BYTES == 32
 NDL_HD unsigned lane_bits(I32 m) { return _mm256_movemask_ps((__m256)m); }
 NDL_HD unsigned lane_bits(I64 m) { return _mm256_movemask_pd((__m256d)m); }

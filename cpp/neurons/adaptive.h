@@ -41,8 +41,8 @@ struct AdaptiveLIFRate {
 template <class T>
 struct AdaptiveLIF {
   static constexpr const char* name = "AdaptiveLIF";
-  static constexpr const char* parameters[] = {"tau_rc",    "tau_ref", "min_voltage", "amplitude",
-                                               "tau_n", "inc_n",   nullptr};
+  static constexpr const char* parameters[] = {"tau_rc", "tau_ref", "min_voltage", "amplitude",
+                                               "tau_n",  "inc_n",   nullptr};
   static constexpr const char* states[] = {"voltage", "refractory_time", "adaptation", nullptr};
   static constexpr bool draws = false;
   static constexpr int settled = LIF<T>::settled;

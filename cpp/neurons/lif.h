@@ -14,12 +14,12 @@ struct LIF {
   static constexpr const char* states[] = {"voltage", "refractory_time", nullptr};
   static constexpr bool draws = false;
   static constexpr int settled = 1;  // settle gives the refractory time
-  T dt;           // s
-  T tau_rc;       // s, membrane
-  T tau_ref;      // s, refractory period
-  T min_voltage;  // the voltage never falls below
-  T height;       // of a spike: amplitude / dt
-  T decay;        // over a whole step: expm1(-dt / tau_rc)
+  T dt;                              // s
+  T tau_rc;                          // s, membrane
+  T tau_ref;                         // s, refractory period
+  T min_voltage;                     // the voltage never falls below
+  T height;                          // of a spike: amplitude / dt
+  T decay;                           // over a whole step: expm1(-dt / tau_rc)
 
   LIF(const double* p, double step)
       : dt(T(step)),

@@ -1,4 +1,5 @@
-// Steady rate of the leaky integrate-and-fire neuron: out = amplitude / (tau_ref + tau_rc log(1 + 1/(J - 1))) for J > 1.
+// Steady rate of the leaky integrate-and-fire neuron:
+// out = amplitude / (tau_ref + tau_rc log(1 + 1/(J - 1))) for J > 1.
 #pragma once
 
 #include "neurons/neuron.h"

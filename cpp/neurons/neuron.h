@@ -2,13 +2,13 @@
 //   name, parameters[], states[]   as in Nengo (ended by nullptr)
 //   draws                          true if it consumes random numbers
 //   X(const double* p, double dt)  parameters in the order of parameters[], and the step in seconds
-//   step(V J, V& out, V* s) const  one step for one lane or a vector of them, V = T or VectorOf<T>; s in the order of states[]
+//   step(V J, V& out, V* s) const  one step for one lane or a vector of them (V is T or VectorOf<T>); s as states[]
 // or, if exact spike times need costly functions in the few neurons that fire or wake (see lif.h),
 //   open, wake, close, settle      one step in four parts: wake where open says so, settle where close says so
 //   settled                        the number of the state that settle sets
 // or, if it draws:
 //   step(const T* J, T* out, long n, int32_t* generator) const   n neurons in Nengo's order
-// A parameter that must be an integer is passed as a double, too. To add a type: write its header and name it in types.h.
+// An integer parameter is passed as a double, too. To add a type: write its header and name it in types.h.
 #pragma once
 
 #include "kernels/math.h"

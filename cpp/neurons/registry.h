@@ -17,7 +17,7 @@ struct NeuronSpec {
 };
 
 NDL_API const std::vector<NeuronSpec>& neuron_specs();
-const NeuronSpec* find_neuron_spec(const std::string& name);  // nullptr if there is none
+const NeuronSpec* find_neuron_spec(const std::string& name);      // nullptr if there is none
 const NeuronKernel& find_neuron_kernel(const std::string& name);  // of the current instruction set; the name must exist
 
 }  // namespace nengo_dl

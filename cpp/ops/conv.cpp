@@ -60,7 +60,7 @@ void check(const OpRecord& op, const Program&) {
   check_flat(op, "W", product_of(op, {in / groups, out}, product_of(op, op.integers("kernel"), 1)));
 }
 
-// The taps of one dimension that meet the input: `count` of them, tap first + i * tap_step at input start + i * in_step.
+// The taps of one dimension that meet the input: `count` of them, the first being tap `first` at input `start`.
 struct Taps {
   int64_t count, first, start;
 };
@@ -92,8 +92,13 @@ template <class T, bool kTransposed>
 class ConvolutionOp : public Op<T> {
  public:
   ConvolutionOp(const OpRecord& op, const Program&)
-      : W_(op.arg("W")), X_(op.arg("X")), Y_(op.arg("Y")), groups_(op.integer("groups")),
-        in_channels_(op.integer("in_channels")), out_channels_(op.integer("out_channels")), run_(kernel(T())) {
+      : W_(op.arg("W")),
+        X_(op.arg("X")),
+        Y_(op.arg("Y")),
+        groups_(op.integer("groups")),
+        in_channels_(op.integer("in_channels")),
+        out_channels_(op.integer("out_channels")),
+        run_(kernel(T())) {
     const bool last = op.integer("channels_last") != 0;
     int64_t in_count = 1;
     for (size_t d = 0; d < op.integers("kernel").size(); d++) {
@@ -168,8 +173,8 @@ template <class T>
 using ConvTransposeOp = ConvolutionOp<T, true>;
 
 const std::vector<ArgSpec> args{{"W", Access::read, -1}, {"X", Access::read, -1}, {"Y", Access::inc, -1}};
-const std::vector<std::string> attrs{"set",    "in_shape", "out_shape", "in_channels", "out_channels", "kernel",
-                                     "stride", "pad",      "groups",    "channels_last"};
+const std::vector<std::string> attrs{"set",    "in_shape", "out_shape", "in_channels", "out_channels",
+                                     "kernel", "stride",   "pad",       "groups",      "channels_last"};
 OpRegistration conv(make_spec<ConvOp>("conv", args, attrs, check));
 OpRegistration conv_transpose(make_spec<ConvTransposeOp>("conv_transpose", args, attrs, check));
 

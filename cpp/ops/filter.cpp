@@ -155,8 +155,7 @@ class FilterOp : public Op<T> {
     const int64_t n = c.n;
     for (int64_t i = 0; i < n; i += width) {
       c.n = std::min(width, n - i);
-      for (int64_t k = 0; k < order(); k++)
-        std::memcpy(piece + k * c.n, X + k * row_stride_ + i, c.n * sizeof(T));
+      for (int64_t k = 0; k < order(); k++) std::memcpy(piece + k * c.n, X + k * row_stride_ + i, c.n * sizeof(T));
       c.x = x + i, c.y = y + i, c.old = piece, c.now = X + i;
       c.old_stride = c.n, c.now_stride = row_stride_;
       run_(c);
@@ -175,9 +174,9 @@ class FilterOp : public Op<T> {
 
 OpRegistration lowpass(make_spec<LowpassOp>("lowpass", {{"x", Access::read, -1}, {"y", Access::update, -1}}, {"a", "b"},
                                             check_lowpass));
-OpRegistration filter(make_spec<FilterOp>(
-    "filter", {{"x", Access::read, -1}, {"y", Access::write, -1}, {"X", Access::update, 2, true}},
-    {"A", "B", "C", "D", "direct"}, check_filter));
+OpRegistration filter(
+    make_spec<FilterOp>("filter", {{"x", Access::read, -1}, {"y", Access::write, -1}, {"X", Access::update, 2, true}},
+                        {"A", "B", "C", "D", "direct"}, check_filter));
 
 }  // namespace
 }  // namespace nengo_dl

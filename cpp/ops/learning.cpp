@@ -57,7 +57,8 @@ class Rule : public Op<T> {
   int64_t m_, n_;
 };
 
-// ---------------------------------------------------------------- pes: delta = outer(alpha error, pre)
+// ---------------------------------------------------------------- pes
+// delta = outer(alpha error, pre)
 
 void check_pes(const OpRecord& op, const Program&) {
   check_pair(op, "pre_filtered", "error");
@@ -68,7 +69,10 @@ template <class T>
 class PesOp : public Rule<T> {
  public:
   PesOp(const OpRecord& op, const Program&)
-      : Rule<T>(op), pre_(op.arg("pre_filtered")), error_(op.arg("error")), delta_(op.arg("delta")),
+      : Rule<T>(op),
+        pre_(op.arg("pre_filtered")),
+        error_(op.arg("error")),
+        delta_(op.arg("delta")),
         alpha_(per_block(op, "alpha")) {}
 
  private:
@@ -89,7 +93,8 @@ class PesOp : public Rule<T> {
   std::vector<double> alpha_;
 };
 
-// ---------------------------------------------------------------- bcm: delta = outer(alpha post (post - theta), pre)
+// ---------------------------------------------------------------- bcm
+// delta = outer(alpha post (post - theta), pre)
 
 void check_bcm(const OpRecord& op, const Program&) {
   check_pair(op, "pre_filtered", "post_filtered");
@@ -101,8 +106,12 @@ template <class T>
 class BcmOp : public Rule<T> {
  public:
   BcmOp(const OpRecord& op, const Program&)
-      : Rule<T>(op), pre_(op.arg("pre_filtered")), post_(op.arg("post_filtered")), theta_(op.arg("theta")),
-        delta_(op.arg("delta")), alpha_(per_block(op, "alpha")) {}
+      : Rule<T>(op),
+        pre_(op.arg("pre_filtered")),
+        post_(op.arg("post_filtered")),
+        theta_(op.arg("theta")),
+        delta_(op.arg("delta")),
+        alpha_(per_block(op, "alpha")) {}
 
  private:
   size_t blocks() const override { return alpha_.size(); }
@@ -123,7 +132,8 @@ class BcmOp : public Rule<T> {
   std::vector<double> alpha_;
 };
 
-// ---------------------------------------------------------------- oja: delta = alpha (outer(post, pre) - beta post^2 w)
+// ---------------------------------------------------------------- oja
+// delta = alpha (outer(post, pre) - beta post^2 w)
 
 void check_oja(const OpRecord& op, const Program&) {
   check_pair(op, "pre_filtered", "post_filtered");
@@ -136,8 +146,13 @@ template <class T>
 class OjaOp : public Rule<T> {
  public:
   OjaOp(const OpRecord& op, const Program&)
-      : Rule<T>(op), pre_(op.arg("pre_filtered")), post_(op.arg("post_filtered")), weights_(op.arg("weights")),
-        delta_(op.arg("delta")), alpha_(per_block(op, "alpha")), beta_(per_block(op, "beta")) {}
+      : Rule<T>(op),
+        pre_(op.arg("pre_filtered")),
+        post_(op.arg("post_filtered")),
+        weights_(op.arg("weights")),
+        delta_(op.arg("delta")),
+        alpha_(per_block(op, "alpha")),
+        beta_(per_block(op, "beta")) {}
 
  private:
   size_t blocks() const override { return alpha_.size(); }
@@ -161,7 +176,8 @@ class OjaOp : public Rule<T> {
   std::vector<double> alpha_, beta_;
 };
 
-// ---------------------------------------------------------------- voja: delta = alpha signal (scale outer(post, pre) - post encoders)
+// ---------------------------------------------------------------- voja
+// delta = alpha signal (scale outer(post, pre) - post encoders)
 
 void check_voja(const OpRecord& op, const Program&) {
   check_pair(op, "pre_decoded", "post_filtered");
@@ -175,8 +191,13 @@ template <class T>
 class VojaOp : public Rule<T> {
  public:
   VojaOp(const OpRecord& op, const Program&)
-      : Rule<T>(op), pre_(op.arg("pre_decoded")), post_(op.arg("post_filtered")), encoders_(op.arg("scaled_encoders")),
-        signal_(op.arg("learning_signal")), scale_(op.arg("scale")), delta_(op.arg("delta")),
+      : Rule<T>(op),
+        pre_(op.arg("pre_decoded")),
+        post_(op.arg("post_filtered")),
+        encoders_(op.arg("scaled_encoders")),
+        signal_(op.arg("learning_signal")),
+        scale_(op.arg("scale")),
+        delta_(op.arg("delta")),
         alpha_(per_block(op, "alpha")) {}
 
  private:
@@ -200,7 +221,7 @@ class VojaOp : public Rule<T> {
   std::vector<double> alpha_;
 };
 
-// ---------------------------------------------------------------- rls: recursive least squares
+// ---------------------------------------------------------------- rls (recursive least squares)
 // P r; c = 1 / (1 + r.Pr); P -= outer(Pr, c Pr); delta = outer(error, -c Pr)
 
 void check_rls(const OpRecord& op, const Program&) {
@@ -213,8 +234,12 @@ template <class T>
 class RlsOp : public Rule<T> {
  public:
   RlsOp(const OpRecord& op, const Program&)
-      : Rule<T>(op), pre_(op.arg("pre_filtered")), error_(op.arg("error")), delta_(op.arg("delta")),
-        gamma_(op.arg("inv_gamma")), blocks_(op.blocks) {}
+      : Rule<T>(op),
+        pre_(op.arg("pre_filtered")),
+        error_(op.arg("error")),
+        delta_(op.arg("delta")),
+        gamma_(op.arg("inv_gamma")),
+        blocks_(op.blocks) {}
 
  private:
   size_t blocks() const override { return blocks_; }

@@ -7,8 +7,8 @@ namespace nengo_dl {
 namespace {
 
 // What belongs to the scalar: the right member of a kernel.
-inline void prepare(const NeuronKernel& k, NeuronModel* m, const double* p, double dt, float) { k.prepare32(m, p, dt); }
-inline void prepare(const NeuronKernel& k, NeuronModel* m, const double* p, double dt, double) { k.prepare64(m, p, dt); }
+inline auto preparer(const NeuronKernel& k, float) { return k.prepare32; }
+inline auto preparer(const NeuronKernel& k, double) { return k.prepare64; }
 inline auto runner(const NeuronKernel& k, float) { return k.run32; }
 inline auto runner(const NeuronKernel& k, double) { return k.run64; }
 
@@ -76,7 +76,7 @@ class NeuronsOp : public Op<T> {
       std::vector<double> p;
       for (const auto& v : values) p.push_back(v[run.block]);
       models_.emplace_back();
-      prepare(kernel, &models_.back(), p.data(), program.dt, T());
+      preparer(kernel, T())(&models_.back(), p.data(), program.dt);
     }
     if (spec.draws) rng_ = op.integer("rng");
   }

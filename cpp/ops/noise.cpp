@@ -24,8 +24,12 @@ template <class T>
 class NoiseOp : public Op<T> {
  public:
   NoiseOp(const OpRecord& op, const Program&)
-      : dst_(op.arg("dst")), n_(op.arg("dst").count()), rng_(op.integer("rng")), set_(set_attr(op)),
-        gaussian_(op.text("dist") == "gaussian"), scale_(op.number("scale")) {
+      : dst_(op.arg("dst")),
+        n_(op.arg("dst").count()),
+        rng_(op.integer("rng")),
+        set_(set_attr(op)),
+        gaussian_(op.text("dist") == "gaussian"),
+        scale_(op.number("scale")) {
     base_ = op.number(gaussian_ ? "mean" : "low");
     range_ = gaussian_ ? op.number("std") : op.number("high") - base_;
   }

@@ -41,7 +41,11 @@ template <class T>
 class SparseOp : public Op<T> {
  public:
   SparseOp(const OpRecord& op, const Program&)
-      : A_(op.arg("A")), X_(op.arg("X")), Y_(op.arg("Y")), set_(set_attr(op)), column_(op.integers("indices")),
+      : A_(op.arg("A")),
+        X_(op.arg("X")),
+        Y_(op.arg("Y")),
+        set_(set_attr(op)),
+        column_(op.integers("indices")),
         start_(op.integers("indptr")) {
     for (int64_t& c : column_) c *= stride_of(X_, 0);
   }
@@ -86,7 +90,11 @@ template <class T>
 class BsrOp : public Op<T> {
  public:
   BsrOp(const OpRecord& op, const Program&)
-      : A_(op.arg("A")), X_(op.arg("X")), Y_(op.arg("Y")), set_(set_attr(op)), column_(op.integers("indices")),
+      : A_(op.arg("A")),
+        X_(op.arg("X")),
+        Y_(op.arg("Y")),
+        set_(set_attr(op)),
+        column_(op.integers("indices")),
         start_(op.integers("indptr")) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
@@ -116,8 +124,9 @@ class BsrOp : public Op<T> {
 };
 
 const std::vector<std::string> attrs{"set", "indices", "indptr"};
-OpRegistration sparse(make_spec<SparseOp>(
-    "sparse", {{"A", Access::read, -1}, {"X", Access::read, -1}, {"Y", Access::inc, -1}}, attrs, check_sparse));
+OpRegistration sparse(make_spec<SparseOp>("sparse",
+                                          {{"A", Access::read, -1}, {"X", Access::read, -1}, {"Y", Access::inc, -1}},
+                                          attrs, check_sparse));
 OpRegistration bsr(make_spec<BsrOp>("bsr", {{"A", Access::read, 3}, {"X", Access::read, -1}, {"Y", Access::inc, -1}},
                                     attrs, check_bsr));
 

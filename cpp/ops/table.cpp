@@ -40,8 +40,13 @@ template <class T>
 class TableOp : public Op<T> {
  public:
   TableOp(const OpRecord& op, const Program& program)
-      : table_(op.arg("table")), dst_(op.arg("dst")), n_(op.arg("dst").count()), rows_(op.arg("table").shape[0]),
-        set_(set_attr(op)), mode_(mode_of(op)), dt_(program.dt) {
+      : table_(op.arg("table")),
+        dst_(op.arg("dst")),
+        n_(op.arg("dst").count()),
+        rows_(op.arg("table").shape[0]),
+        set_(set_attr(op)),
+        mode_(mode_of(op)),
+        dt_(program.dt) {
     if (mode_ == Mode::present) period_ = op.number("period");
     if (mode_ == Mode::piecewise) times_ = op.numbers("times");
   }

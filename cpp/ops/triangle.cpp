@@ -32,9 +32,15 @@ template <class T>
 class TriangleOp : public Op<T> {
  public:
   TriangleOp(const OpRecord& op, const Program&)
-      : x_(op.arg("x")), y_(op.arg("y")), Y_(op.arg("Y")), X_(op.arg("X")), Xi_(op.arg("Xi")),
-        n_(op.arg("x").count()), taps_(op.arg("X").shape[0]),
-        n0_(static_cast<T>(op.number("n0"))), ndiff_(static_cast<T>(op.number("ndiff"))) {}
+      : x_(op.arg("x")),
+        y_(op.arg("y")),
+        Y_(op.arg("Y")),
+        X_(op.arg("X")),
+        Xi_(op.arg("Xi")),
+        n_(op.arg("x").count()),
+        taps_(op.arg("X").shape[0]),
+        n0_(static_cast<T>(op.number("n0"))),
+        ndiff_(static_cast<T>(op.number("ndiff"))) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     for (int64_t t = t0; t < t1; t++) {

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from nengo_dl import _engine
 from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region, to_bytes
 
@@ -14,8 +15,8 @@ class OneOp:
     """One op with its data: every argument lies in a buffer of its own, blocks side by side.
 
     ``reads`` are fed from inputs ``(n_steps, blocks * size)``, the same for every minibatch item;
-    ``writes`` (name -> shape of a block) are recorded; ``states`` (name -> initial value) live in state
-    buffers, or in carried ones; ``params`` (name -> value) never change.
+    ``writes`` (name -> shape of a block) are recorded; ``states`` (name -> initial value) live in
+    state buffers, or in carried ones; ``params`` (name -> value) never change.
     """
 
     kind: str

@@ -3,9 +3,9 @@
 import nengo
 import numpy as np
 import pytest
-from nengo_dl import _engine
-
 from kernel_programs import LAYOUTS, OneOp, pack_generator
+
+from nengo_dl import _engine
 
 TYPES = _engine.neuron_types()
 DT, STEPS, N = 0.001, 250, 37  # an odd number: the last vector is a part of one
@@ -117,7 +117,7 @@ def test_equals_nengo(name, blocks, layout, carried, isa):
 
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_float32(name, isa):
-    """Rates agree closely; spikes may shift by a step where rounding decides, so their counts agree."""
+    """Rates agree closely; a spike may come a step later where rounding decides, not be lost."""
     case = make_case(name, 3, "float32")
     due, _ = expected(case, name)
     got = case.run(STEPS)[0]["out"]
@@ -150,7 +150,7 @@ def test_random_types_draw_as_nengo(name, negative, layout, isa):
 @pytest.mark.parametrize("name", [name for name in TYPES if TYPES[name]["draws"]])
 @pytest.mark.parametrize("word", [0, -1, 2**31 - 1, -(2**31)])
 def test_hostile_generator(name, word, isa):
-    """Any content of the integer state is survived: no memory of others is read, no loop is endless."""
+    """No content of the integer state reads foreign memory or makes an endless loop."""
     case = make_case(name, 1, "float64")
     case.reads["J"] = np.full((3, N), 20000.0)
     case.istate = np.full(628, word, np.int32)

@@ -4,6 +4,7 @@ import nengo
 import numpy as np
 import pytest
 from kernel_programs import LAYOUTS, OneOp, pack_generator
+
 from nengo_dl import _engine
 
 DT, STEPS = 0.001, 230

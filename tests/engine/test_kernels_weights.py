@@ -9,6 +9,7 @@ from kernel_programs import LAYOUTS, OneOp
 from nengo.builder import learning_rules as rules
 from nengo.builder import transforms
 from nengo.builder.signal import Signal, SignalDict
+
 from nengo_dl import _engine
 
 DT, STEPS, RATE = 0.001, 200, 3e-2
@@ -23,7 +24,7 @@ def isa(request):
 
 
 def operator_steps(make, reads, targets):
-    """Run one of Nengo's operators; ``make(**signals)`` builds it, reads have a row for each step."""
+    """Run one of Nengo's operators; ``make(**signals)`` builds it; reads have a row per step."""
     values = {k: v[0] for k, v in reads.items()} | targets
     signals = {k: Signal(np.array(v, dtype=float), name=k) for k, v in values.items()}
     memory = SignalDict()
@@ -206,9 +207,15 @@ def test_conv_equals_nengo(last, padding, stride, space, channels, filters, grou
     kernel, strides = (3, 2)[:rank], (stride,) * rank
     weights = rng.normal(size=(*kernel, channels // groups, filters))
     transform = nengo.Convolution(
-        filters, shape_of(space, channels, last), strides=strides, kernel_size=kernel,
-        padding=padding, channels_last=last, groups=groups, init=weights,
-    )  # fmt: skip
+        filters,
+        shape_of(space, channels, last),
+        strides=strides,
+        kernel_size=kernel,
+        padding=padding,
+        channels_last=last,
+        groups=groups,
+        init=weights,
+    )
     x = rng.normal(size=(4, transform.size_in))
     due = operator_steps(
         lambda W, X, Y: transforms.ConvInc(W, X, Y, transform),
@@ -228,9 +235,14 @@ def test_conv_transpose_equals_nengo(last, padding, stride, space, isa):
     kernel, strides = (3, 2)[:rank], (stride,) * rank
     weights = rng.normal(size=(*kernel, 2, 5))
     transform = nengo.ConvolutionTranspose(
-        5, shape_of(space, 2, last), strides=strides, kernel_size=kernel, padding=padding,
-        channels_last=last, init=weights,
-    )  # fmt: skip
+        5,
+        shape_of(space, 2, last),
+        strides=strides,
+        kernel_size=kernel,
+        padding=padding,
+        channels_last=last,
+        init=weights,
+    )
     x = rng.normal(size=(4, transform.size_in))
     due = operator_steps(
         lambda W, X, Y: transforms.ConvTransposeInc(W, X, Y, transform),
@@ -279,10 +291,17 @@ def test_three_dimensions(last, groups, isa):
 
     def run(op, source, source_space, target_space, channels, filters, w):
         attrs = {
-            "set": 1, "in_shape": source_space, "out_shape": target_space, "in_channels": channels,
-            "out_channels": filters, "kernel": kernel, "stride": strides, "pad": pads,
-            "groups": groups, "channels_last": int(last),
-        }  # fmt: skip
+            "set": 1,
+            "in_shape": source_space,
+            "out_shape": target_space,
+            "in_channels": channels,
+            "out_channels": filters,
+            "kernel": kernel,
+            "stride": strides,
+            "pad": pads,
+            "groups": groups,
+            "channels_last": int(last),
+        }
         size = int(np.prod(target_space)) * filters
         rows = np.stack([order(source).ravel()] * 2)
         return OneOp(op, attrs, {"X": rows}, {"Y": (size,)}, params={"W": w}).run(2)[0]["Y"]
@@ -306,9 +325,17 @@ def test_three_dimensions(last, groups, isa):
 )
 def test_conv_refuses_foreign_memory(key, value):
     attrs = {
-        "set": 1, "in_shape": [6], "out_shape": [4], "in_channels": 1, "out_channels": 1, "kernel": [3],
-        "stride": [1], "pad": [0], "groups": 1, "channels_last": 1,
-    }  # fmt: skip
+        "set": 1,
+        "in_shape": [6],
+        "out_shape": [4],
+        "in_channels": 1,
+        "out_channels": 1,
+        "kernel": [3],
+        "stride": [1],
+        "pad": [0],
+        "groups": 1,
+        "channels_last": 1,
+    }
     case = OneOp("conv", attrs, {"X": np.ones((1, 6))}, {"Y": (4,)}, params={"W": np.ones(3)})
     assert case.run(1)[0]["Y"].tolist() == [[3.0] * 4]
     case.attrs[key] = value
