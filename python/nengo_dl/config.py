@@ -181,9 +181,11 @@ def get_setting(model, name, default=None, obj=None):
     network = getattr(model, "toplevel", model)
     if network is None:
         return default
+    params = network.config.params  # `config[obj]` would make an entry for the object
+    candidates = nengo.Network.__mro__ if obj is None else (obj, *type(obj).__mro__)
+    configured = next((params[key] for key in candidates if key in params), None)
     try:
-        params = network.config[nengo.Network if obj is None else obj]
-        value = getattr(params, name)
+        value = getattr(configured, name)
     except (ConfigError, AttributeError):  # the setting was never configured
         return default
     return default if value is None else value
