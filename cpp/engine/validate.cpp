@@ -66,7 +66,7 @@ void check_buffers(const Program& p, int64_t* total) {
       fail("buffers '" + ranges[i - 1].second->name + "' and '" + ranges[i].second->name + "' overlap in the state");
 }
 
-void check_shape(const OpRecord& op, const std::string& name, const Operand& o) {
+void check_shape(const OpRecord& op, const std::string& name, Operand& o) {
   const std::string what = "argument '" + name + "' ";
   if (o.shape.size() > 4) op.fail(what + "has rank " + text(o.shape.size()) + ", at most 4 is allowed");
   if (o.strides.size() != o.shape.size())
@@ -80,6 +80,8 @@ void check_shape(const OpRecord& op, const std::string& name, const Operand& o) 
     if (__builtin_mul_overflow(count, d, &count) || count > kMaxElements)
       op.fail(what + "has more than 2^40 elements in its blocks");
   }
+  for (size_t i = 0; i < o.shape.size(); ++i)
+    if (o.shape[i] == 1) o.strides[i] = 1;  // never used, so it may hold any number, even one that can't be negated
 }
 
 void check_range(const OpRecord& op, const std::string& name, const Operand& o, const Program& p) {
@@ -120,7 +122,7 @@ void check_args(OpRecord& op, const OpSpec& spec, const Program& p) {
     check_shape(op, name, o);
     const int rank = static_cast<int>(o.shape.size());
     if (due->rank == 1 && rank == 0)
-      o.shape = {1}, o.strides = {0};
+      o.shape = {1}, o.strides = {1};
     else if (due->rank == 0 && o.shape == std::vector<int64_t>{1})
       o.shape.clear(), o.strides.clear();
     else if (due->rank >= 0 && rank != due->rank)

@@ -51,8 +51,8 @@ Layout::Layout(const Program& program, int64_t batch, int64_t n_steps, int threa
                                                         : 0;
     place.push_back(rows ? arena : -1);
     int64_t size;  // 2^40 elements times rows times items may be more than int64 holds
-    if (__builtin_mul_overflow(b.size, rows * group, &size) || __builtin_add_overflow(arena, size, &arena) ||
-        arena > INT64_MAX - line)
+    if (__builtin_mul_overflow(rows, group, &size) || __builtin_mul_overflow(b.size, size, &size) ||
+        __builtin_add_overflow(arena, size, &arena) || arena > INT64_MAX - line)
       throw std::runtime_error("the program's buffers are larger than memory can be ('" + b.name + "')");
     arena = (arena + line - 1) / line * line;
   }

@@ -23,7 +23,7 @@ def fill_model(size, shape, strides, offsets):
 def elements(shape, strides, offset):
     at = np.array([offset])
     for n, s in zip(shape, strides, strict=True):
-        at = np.add.outer(at, np.arange(n) * s).ravel()
+        at = np.add.outer(at, np.arange(n) * (s if n > 1 else 0)).ravel()
     return at
 
 
@@ -38,6 +38,7 @@ APART = {
     "backwards": (12, (4,), (-3,), (9, 10, 11)),
     "transposed": (12, (3, 4), (1, 3), (0,)),
     "one element": (3, (1, 1), (0, 0), (0, 2)),
+    "strides that are not used": (8, (1, 2, 1), (-(2**63), 1, 2**63 - 1), (0, 2)),
     "woven": (8, (2, 2), (3, 2), (0, 1)),
 }
 
