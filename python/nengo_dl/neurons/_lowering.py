@@ -50,7 +50,9 @@ native(
     parameters=("tau_recovery", "coupling", "reset_voltage", "reset_recovery"),
     states=("voltage", "recovery"),
 )
-native(nengo.RegularSpiking, parameters=("amplitude",), states=("voltage",))
+native(
+    nengo.RegularSpiking, parameters=("amplitude",), flags=("negative",), states=("voltage",)
+)
 native(
     nengo.StochasticSpiking,
     parameters=("amplitude",),

@@ -163,6 +163,7 @@ def make_plan(
     ops = lower(operators, ctx, inputs) + port_ops(ctx, inputs, outputs)
     count = len(ops)
     verify_ops(ops)
+    check_acyclic(Graph(ops, classify(ops), ()))  # also of what simplification would remove
     ops = simplify(ops, default_simplifications if simplifications is None else simplifications)
     check(ops)
     notes = [f"{len(operators)} operators lowered to {count} ops, simplified to {len(ops)}"]
