@@ -11,12 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "contract"))
 
-_engine = pytest.importorskip("nengo_dl._engine", reason="the engine is not built")
-
 from contract_cases import LAYOUTS, CaseBuilder  # noqa: E402
 from contract_chains import Chain  # noqa: E402
 from contract_kinds import NEURONS, make_neurons_of, make_subject  # noqa: E402
 
+from nengo_dl import _engine  # noqa: E402
 from nengo_dl.plan.program import to_bytes  # noqa: E402
 
 LIBRARY = Path(_engine.__file__).parent / "libnengo_engine.so"
