@@ -1,9 +1,10 @@
 """What the tests of the simulator share."""
 
 import nengo
-import nengo_dl
 import numpy as np
 import pytest
+
+import nengo_dl
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import nengo
 import numpy as np
 import pytest
 from nengo.exceptions import BuildError, ConfigError, NetworkContextError, ValidationError
+
 from nengo_dl.config import configure_settings, get_setting
 
 

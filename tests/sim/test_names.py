@@ -3,6 +3,7 @@
 import nengo
 import pytest
 from nengo.exceptions import ValidationError
+
 from nengo_dl.names import Names
 
 

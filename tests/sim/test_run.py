@@ -1,10 +1,11 @@
 """Running: steps, times, probes, equality with `nengo.Simulator` (SPEC S-15, S-51 to S-54)."""
 
 import nengo
-import nengo_dl
 import numpy as np
 import pytest
 from nengo.exceptions import ReadonlyError, ValidationError
+
+import nengo_dl
 
 
 def varied(net):
