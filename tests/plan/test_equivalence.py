@@ -1,6 +1,7 @@
 """Planned networks, run in the NumPy twin, equal nengo.Simulator in double precision."""
 
 import networks
+import networks_dynamics  # noqa: F401 (registers its networks)
 import pytest
 from planned import assert_same
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import nengo
 import networks
+import networks_dynamics  # noqa: F401 (registers its networks)
 import numpy as np
 import pytest
 from nengo.builder import Operator, Signal

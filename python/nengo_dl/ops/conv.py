@@ -40,7 +40,7 @@ def _convolution(op, ctx, kind, pad_before):
     )
     pads = [
         pad_before(conv.padding.lower(), *sizes)
-        for sizes in zip(in_shape, out_shape, conv.strides, conv.kernel_size)
+        for sizes in zip(in_shape, out_shape, conv.strides, conv.kernel_size, strict=True)
     ]
     attrs = {
         "in_shape": tuple(in_shape),

@@ -73,7 +73,7 @@ def linear_filter(op, ctx, synapse, x, y):
 def _filter(ctx, x, y, X, A, B, C, D, direct, order=0):
     attrs = {
         name: tuple(np.asarray(m, dtype=np.float64).ravel().tolist())
-        for name, m in zip("ABCD", (A, B, C, D))
+        for name, m in zip("ABCD", (A, B, C, D), strict=True)
     }
     args = {"x": x, "y": y}
     if order:
@@ -147,7 +147,7 @@ def _piecewise(op, ctx):
     process = op.process
     if process.interpolation != "zero" or any(callable(v) for v in process.data.values()):
         raise NotNative("Piecewise with functions or interpolation has no native form")
-    times, rows = zip(*sorted(process.data.items(), key=lambda item: item[0]))
+    times, rows = zip(*sorted(process.data.items(), key=lambda item: item[0]), strict=True)
     table = ctx.parameter(f"{op.output.name}.table", np.stack([np.ravel(r) for r in rows]))
     attrs = {"times": tuple(float(t) for t in times)}
     return _table(op, ctx, "piecewise", table, len(rows), attrs)

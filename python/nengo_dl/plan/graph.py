@@ -25,7 +25,7 @@ def overlapping(first, second):
     a = np.array([r.span for r in first])
     b = np.array([r.span for r in second])
     meet = (a[:, None, 0] < b[None, :, 1]) & (b[None, :, 0] < a[:, None, 1])
-    for i, j in zip(*np.nonzero(meet)):
+    for i, j in zip(*np.nonzero(meet), strict=True):
         if first[i].overlaps(second[j]):
             yield i, j
 
@@ -74,7 +74,7 @@ class Graph:
             self._link(self.delayed, groups[3], groups[2], loops=True)
         if is_tied(kind):
             members = sorted({i for i, _, _ in uses})
-            for i, j in zip(members, members[1:] + members[:1]):
+            for i, j in zip(members, members[1:] + members[:1], strict=True):
                 self.ties[i].add(j)
 
     @staticmethod

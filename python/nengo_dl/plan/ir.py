@@ -108,7 +108,7 @@ class Ref:
         if self.index is not None:
             return int(self.elements.min()), int(self.elements.max()) + 1
         lo = hi = self.offset
-        for n, s in zip(self.shape, self.strides):
+        for n, s in zip(self.shape, self.strides, strict=True):
             if n == 0:
                 return self.offset, self.offset
             lo, hi = lo + min(0, (n - 1) * s), hi + max(0, (n - 1) * s)
@@ -118,7 +118,7 @@ class Ref:
     def elements(self):
         """All elements of the variable that the view names, in C order."""
         total = np.array(self.offset, dtype=np.int64)
-        for n, s in zip(self.shape, self.strides):
+        for n, s in zip(self.shape, self.strides, strict=True):
             total = total[..., None] + np.arange(n, dtype=np.int64) * s
         total = total.ravel()
         return total if self.index is None else total[np.asarray(self.index, dtype=np.int64)]
@@ -130,7 +130,7 @@ class Ref:
             lo, hi = self.span
             return len(np.unique(self.elements)) == hi - lo
         expected = 1
-        dims = [(abs(s), n) for n, s in zip(self.shape, self.strides) if n > 1 and s]
+        dims = [(abs(s), n) for n, s in zip(self.shape, self.strides, strict=True) if n > 1 and s]
         for stride, n in sorted(dims):
             if stride != expected:
                 return False
@@ -147,7 +147,7 @@ class Ref:
         """The same elements as ``(offset, n, stride)``, or None if that is impossible."""
         if self.index is not None:
             return None
-        dims = [(n, s) for n, s in zip(self.shape, self.strides) if n != 1]
+        dims = [(n, s) for n, s in zip(self.shape, self.strides, strict=True) if n != 1]
         if not dims:
             return self.offset, 1, 1
         expected = dims[-1][1]
@@ -215,9 +215,9 @@ def broadcast(ref, shape):
     drop = max(0, -pad)
     if any(n != 1 for n in ref.shape[:drop]):
         raise ValueError(f"can't broadcast {ref.shape} to {tuple(shape)}")
-    dims = [(1, 0)] * max(0, pad) + list(zip(ref.shape, ref.strides))[drop:]
+    dims = [(1, 0)] * max(0, pad) + list(zip(ref.shape, ref.strides, strict=True))[drop:]
     strides = []
-    for (n, s), want in zip(dims, shape):
+    for (n, s), want in zip(dims, shape, strict=True):
         if n != want and n != 1:
             raise ValueError(f"can't broadcast {ref.shape} to {tuple(shape)}")
         strides.append(s if n == want else 0)

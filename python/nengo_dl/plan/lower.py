@@ -189,7 +189,9 @@ def callback(op, ctx, reason):
     args.update((f"out{i}", ctx.ref(s, "write")) for i, s in enumerate(outs))
     access = ["advance"] * (len(states) - len(op.updates) - len(op.incs))
     access += ["update"] * len(op.updates) + ["inc"] * len(op.incs)
-    args.update((f"state{i}", ctx.ref(s, a)) for i, (s, a) in enumerate(zip(states, access)))
+    args.update(
+        (f"state{i}", ctx.ref(s, a)) for i, (s, a) in enumerate(zip(states, access, strict=True))
+    )
     spec = CallbackSpec(op, ins, outs, states, callback_name(op), reason)
     ctx.callbacks.append(spec)
     return ctx.make("callback", args, {"index": len(ctx.callbacks) - 1}, spec.name)

@@ -100,7 +100,7 @@ def column_major(signal, rows):
     """Offset and strides of a view of a matrix that is stored column by column."""
     columns = signal.base.size // rows
     strides = []
-    for n, s in zip(signal.shape, signal.elemstrides):
+    for n, s in zip(signal.shape, signal.elemstrides, strict=True):
         if s % columns == 0:
             strides.append(s // columns)
         elif abs(s) * (n - 1) < columns:

@@ -226,5 +226,5 @@ def simplify(ops, passes):
         before = ops
         for single in passes:
             ops = list(single(ops))
-        if len(ops) == len(before) and all(a is b for a, b in zip(ops, before)):
+        if len(ops) == len(before) and all(a is b for a, b in zip(ops, before, strict=True)):
             return ops

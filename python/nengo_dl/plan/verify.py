@@ -134,7 +134,7 @@ class _Checker:
 
     def _elements(self, op, arg, operand):
         base = np.zeros((), dtype=np.int64)
-        for n, s in zip(operand.shape, operand.strides):
+        for n, s in zip(operand.shape, operand.strides, strict=True):
             base = base[..., None] + np.arange(n, dtype=np.int64) * s
         base = base.ravel()
         index = op.attrs.get(f"{arg}_index")
