@@ -50,9 +50,7 @@ native(
     parameters=("tau_recovery", "coupling", "reset_voltage", "reset_recovery"),
     states=("voltage", "recovery"),
 )
-native(
-    nengo.RegularSpiking, parameters=("amplitude",), flags=("negative",), states=("voltage",)
-)
+native(nengo.RegularSpiking, parameters=("amplitude",), flags=("negative",), states=("voltage",))
 native(
     nengo.StochasticSpiking,
     parameters=("amplitude",),
