@@ -127,7 +127,8 @@ inline size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned int s
     LLVMFuzzerMutate(data + size - kTrailer, kTrailer, kTrailer);  // only the data of the run
     return size;
   }
-  if (!Parser(data, size - kTrailer).parse(&leaves)) return LLVMFuzzerMutate(data, size, max_size);
+  if (!Parser(data, size - kTrailer).parse(&leaves) || leaves.empty())
+    return LLVMFuzzerMutate(data, size, max_size);
   const Leaf& leaf = leaves[random() % leaves.size()];
   if (leaf.items.empty()) {
     change(data + leaf.at + 1, leaf.tag, random);
