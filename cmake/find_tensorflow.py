@@ -1,4 +1,4 @@
-"""Print version;compile flags;link flags of the installed TensorFlow, flags separated by blanks, for CMake."""
+"""For CMake: print the installed TensorFlow as version;compile flags;link flags."""
 
 import os
 import sys

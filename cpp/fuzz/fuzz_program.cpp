@@ -117,8 +117,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const Compiled compiled(bytes);
     if (!is_small(compiled.program())) return 0;
     const Source source(data + size - kTrailer);
-    if (compiled.program().float64) run<double>(compiled, source);
-    else run<float>(compiled, source);
+    if (compiled.program().float64)
+      run<double>(compiled, source);
+    else
+      run<float>(compiled, source);
   } catch (const ProgramError&) {
     return 0;
   }

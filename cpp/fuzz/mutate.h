@@ -76,15 +76,21 @@ class Parser {
 using Random = std::minstd_rand;
 
 inline int64_t number(Random& random, int64_t old) {
-  static constexpr int64_t special[] = {0,       1,         -1,         2,         INT64_MAX, INT64_MIN, INT64_MAX / 2,
+  static constexpr int64_t special[] = {0,       1,         -1,        2,         INT64_MAX, INT64_MIN, INT64_MAX / 2,
                                         1 << 20, 1LL << 40, 1LL << 62, INT32_MAX, INT32_MIN, UINT32_MAX};
   switch (random() % 6) {
-    case 0: return old + 1;
-    case 1: return old - 1;
-    case 2: return -old;
-    case 3: return special[random() % (sizeof special / sizeof *special)];
-    case 4: return old * 2;
-    default: return static_cast<int64_t>(random() % 12);
+    case 0:
+      return old + 1;
+    case 1:
+      return old - 1;
+    case 2:
+      return -old;
+    case 3:
+      return special[random() % (sizeof special / sizeof *special)];
+    case 4:
+      return old * 2;
+    default:
+      return static_cast<int64_t>(random() % 12);
   }
 }
 
@@ -111,8 +117,10 @@ inline void change(uint8_t* at, char tag, Random& random) {
 inline size_t resize(uint8_t* data, size_t size, size_t max_size, const Leaf& leaf, size_t i, bool twice) {
   const size_t from = leaf.items[i], to = leaf.items[i + 1], length = to - from;
   if (twice && size + length > max_size) return 0;
-  if (twice) std::memmove(data + to + length, data + to, size - to), std::memcpy(data + to, data + from, length);
-  else std::memmove(data + from, data + to, size - to);
+  if (twice)
+    std::memmove(data + to + length, data + to, size - to), std::memcpy(data + to, data + from, length);
+  else
+    std::memmove(data + from, data + to, size - to);
   const uint32_t count = static_cast<uint32_t>(leaf.items.size() - 1) + (twice ? 1 : -1);
   std::memcpy(data + leaf.at + 1, &count, 4);
   return twice ? size + length : size - length;
@@ -127,8 +135,7 @@ inline size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned int s
     LLVMFuzzerMutate(data + size - kTrailer, kTrailer, kTrailer);  // only the data of the run
     return size;
   }
-  if (!Parser(data, size - kTrailer).parse(&leaves) || leaves.empty())
-    return LLVMFuzzerMutate(data, size, max_size);
+  if (!Parser(data, size - kTrailer).parse(&leaves) || leaves.empty()) return LLVMFuzzerMutate(data, size, max_size);
   const Leaf& leaf = leaves[random() % leaves.size()];
   if (leaf.items.empty()) {
     change(data + leaf.at + 1, leaf.tag, random);

@@ -1,11 +1,9 @@
 """Small programs made by hand for the engine's own tests."""
 
 import numpy as np
-import pytest
 
+from nengo_dl import _engine
 from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region, to_bytes
-
-_engine = pytest.importorskip("nengo_dl._engine", reason="the engine is not built")
 
 
 class Maker:

@@ -5,6 +5,7 @@ import itertools
 import nengo
 import numpy as np
 import pytest
+from scipy import sparse
 from kernel_programs import LAYOUTS, OneOp
 from nengo.builder import learning_rules as rules
 from nengo.builder import transforms
@@ -124,7 +125,6 @@ def test_rls(n, layout, carried, isa):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
 def test_sparse(density, layout):
-    sparse = pytest.importorskip("scipy.sparse")
     matrix = sparse.random(23, 31, density, format="csr", random_state=1)
     if matrix.nnz == 0:
         matrix = sparse.csr_matrix((np.zeros(1), ([4], [5])), shape=(23, 31))
@@ -137,7 +137,6 @@ def test_sparse(density, layout):
 
 @pytest.mark.parametrize("shape", [(2, 3), (1, 1), (4, 5)])
 def test_bsr(shape):
-    sparse = pytest.importorskip("scipy.sparse")
     m, n = 6 * shape[0], 7 * shape[1]
     matrix = sparse.random(m, n, 0.3, random_state=1).tobsr(shape)
     attrs = {"set": 1, "indices": matrix.indices, "indptr": matrix.indptr}

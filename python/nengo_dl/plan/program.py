@@ -151,9 +151,7 @@ def _encode_array(value, key):
     if array.size == 0 and not isinstance(value, np.ndarray):
         array = array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iuf":
-        raise ProgramError(
-            f"{key}: can't serialise {value!r}, expected a flat array of numbers"
-        )
+        raise ProgramError(f"{key}: can't serialise {value!r}, expected a flat array of numbers")
     tag, dtype = (b"F", "<f8") if array.dtype.kind == "f" else (b"I", "<i8")
     return tag + struct.pack("<I", array.size) + array.astype(dtype).tobytes()
 
@@ -165,9 +163,7 @@ def from_bytes(data):
     try:
         (version,) = struct.unpack_from("<I", data, 4)
         if version != VERSION:
-            raise ProgramError(
-                f"program version {version}, this library reads {VERSION}"
-            )
+            raise ProgramError(f"program version {version}, this library reads {VERSION}")
         value, pos = _decode(data, 8)
         if pos != len(data):
             raise ProgramError(f"{len(data) - pos} bytes follow the program")
@@ -210,9 +206,7 @@ def _decode(data, pos):
 
 def _need(data, pos, count):
     if pos + count > len(data):
-        raise ProgramError(
-            f"truncated: {count} bytes due at {pos}, {len(data) - pos} there"
-        )
+        raise ProgramError(f"truncated: {count} bytes due at {pos}, {len(data) - pos} there")
 
 
 def _build(value):
@@ -228,8 +222,7 @@ def _build(value):
             "inputs": tuple(Port(**v) for v in value["inputs"]),
             "outputs": tuple(Port(**v) for v in value["outputs"]),
             "regions": tuple(
-                Region(v["kind"], tuple(op(o) for o in v["ops"]))
-                for v in value["regions"]
+                Region(v["kind"], tuple(op(o) for o in v["ops"])) for v in value["regions"]
             ),
         }
     )

@@ -75,7 +75,8 @@ int main(int argc, char** argv) {
     for (int64_t n : {steps[0], steps[0], steps[1]}) {  // the first run may set things up
       const bool wide = compiled.program().float64;
       const int threads = std::atoi(argv[2]);
-      const long count = wide ? count_calls<double>(compiled, batch, threads, n) : count_calls<float>(compiled, batch, threads, n);
+      const long count =
+          wide ? count_calls<double>(compiled, batch, threads, n) : count_calls<float>(compiled, batch, threads, n);
       std::cout << count << ' ';
     }
     std::cout << std::endl;
