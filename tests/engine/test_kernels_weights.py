@@ -5,11 +5,11 @@ import itertools
 import nengo
 import numpy as np
 import pytest
-from scipy import sparse
 from kernel_programs import LAYOUTS, OneOp
 from nengo.builder import learning_rules as rules
 from nengo.builder import transforms
 from nengo.builder.signal import Signal, SignalDict
+from scipy import sparse
 
 from nengo_dl import _engine
 
