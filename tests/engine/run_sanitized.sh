@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the engine with AddressSanitizer and UndefinedBehaviorSanitizer and runs its tests:
 #   run_sanitized.sh [build directory] [pytest arguments]
-# Python itself is not built so: the sanitizer's library is preloaded, and leaks are only looked for in the C++ tests.
+# Python itself is not built so: the sanitizer's library is preloaded, and leaks are looked for by ctest and the fuzzer only.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$root/build-sanitized}
@@ -22,7 +22,7 @@ find "$build/package" -name '*.so*' -delete
 cmake --install "$build" --prefix "$build/package"
 
 preload=$("$compiler" -print-file-name=libasan.so):$("$compiler" -print-file-name=libubsan.so)
-# test_no_alloc brings an allocator of its own, which the sanitizer's excludes
+# left out: test_no_alloc brings an allocator of its own, which the sanitizer's excludes
 cd "$root"
 PYTHONPATH="$build/package" LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
   UBSAN_OPTIONS=print_stacktrace=1 "$python" -m pytest -q -p no:cacheprovider \
