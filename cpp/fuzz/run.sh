@@ -4,7 +4,7 @@
 set -eu
 seconds=${1:-600}
 root=$(cd "$(dirname "$0")/../.." && pwd)
-build=${2:-$root/build-fuzz}
+build=${2:-$root/build/fuzz}
 python=${PYTHON:-python3}
 clang=${CLANGXX:-$(command -v clang++ || command -v clang++-14)}
 

@@ -4,7 +4,7 @@
 # Python itself is not built so: the sanitizer's library is preloaded, and leaks are looked for by ctest and the fuzzer only.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
-build=${1:-$root/build-sanitized}
+build=${1:-$root/build/sanitized}
 [ $# -gt 0 ] && shift
 python=${PYTHON:-python3}
 compiler=${CXX:-g++}
