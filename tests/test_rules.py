@@ -102,6 +102,16 @@ def test_every_public_name_is_documented(path):
     assert list(undocumented(ast.parse(path.read_text()), path.stem)) == []
 
 
+def test_the_architecture_names_every_module_and_no_other():
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    modules = [*PACKAGE.glob("[!_]*.py"), *(PACKAGE / "plan").glob("[!_]*.py")]
+    names = [str(m.relative_to(PACKAGE)) for m in modules]
+    assert [name for name in names if f"`{name}`" not in text] == []
+    named = re.findall(r"`([\w/]+\.(?:py|cpp|h|sh|md))`", text)
+    folders = (ROOT, PACKAGE, ROOT / "cpp", ROOT / "cpp" / "neurons", ROOT / "tests" / "engine")
+    assert [n for n in named if not any((folder / n).exists() for folder in folders)] == []
+
+
 def cpp_fields(record):
     """Names of the data members of a struct of cpp/engine/program.h, in their order."""
     text = (ROOT / "cpp" / "engine" / "program.h").read_text()
