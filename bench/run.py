@@ -139,6 +139,21 @@ def report(network, seconds, first, started):
     return result
 
 
+def table(networks):
+    """The published table, in Markdown: what README.md shows of a result."""
+    names = [c for c in next(iter(networks.values()))["first_run"] if c != "nengo_dl"]
+    head = ["network", "`nengo_dl`, ms", *(f"{n}, ratio" for n in names), "first run - nengo's, s"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for network, result in networks.items():
+        calls = {c["simulator"]: c for c in result["calls"] if c["call"] == "run_steps"}
+        first = {name: values["median"] for name, values in result["first_run"].items()}
+        cells = [network, f"{calls['nengo_dl']['median'] * 1e3:.2f}"]
+        cells += [f"{calls[name]['ratio']:.1f}" for name in names]
+        cells += [f"{first['nengo_dl'] - first['nengo']:+.2f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def cpu_name():
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -196,6 +211,7 @@ def main():
         check_outputs(network, started)
         result["networks"][network] = report(network, seconds, first, started)
         result["versions"] = {name: start["versions"] for name, start in started.items()}
+    print("\n" + table(result["networks"]))
     if args.output:
         args.output.write_text(json.dumps(result, indent=1) + "\n")
         print(f"\nall values: {args.output}")
