@@ -69,6 +69,7 @@ Worker<T>::Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>&
   if (plan.has_callbacks) {
     int64_t size = 0;
     for (int64_t b : plan.undo) size += program.buffers[b].size;
+    for (size_t i = 0; i < args.keep_last.size(); ++i) size += args.keep_last[i] ? program.outputs[i].size : 0;
     saved_.resize(size * args.batch);
     saved_istate_.resize(program.istate_size * args.batch);
   }
@@ -154,13 +155,19 @@ void Worker<T>::run_window(int64_t steps) {
 }
 
 // With callbacks there is one group, which is the whole batch, and one step per window: carried rows are undone by not
-// rolling them, so only what changes in place has to be kept.
+// rolling them, so only what changes in place has to be kept: state, and the row of outputs that keep the last step.
 template <class T>
 void Worker<T>::save_undo() {
   T* to = saved_.data();
   for (int64_t i : plan_.undo)
     for (int64_t k = 0, size = program_.buffers[i].size; k < frame_.batch; ++k, to += size)
       copy(base_[i] + k * item_[i], to, size);
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    if (!args_.keep_last[i]) continue;
+    const int64_t size = program_.outputs[i].size * frame_.batch;
+    copy(outputs_[i], to, size);
+    to += size;
+  }
   copy(frame_.istate, saved_istate_.data(), saved_istate_.size());
 }
 
@@ -170,6 +177,12 @@ void Worker<T>::undo() {
   for (int64_t i : plan_.undo)
     for (int64_t k = 0, size = program_.buffers[i].size; k < frame_.batch; ++k, from += size)
       copy(from, base_[i] + k * item_[i], size);
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    if (!args_.keep_last[i]) continue;
+    const int64_t size = program_.outputs[i].size * frame_.batch;
+    copy(from, outputs_[i], size);
+    from += size;
+  }
   copy(static_cast<const int32_t*>(saved_istate_.data()), frame_.istate, saved_istate_.size());
 }
 

@@ -3,7 +3,10 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "absl/strings/str_cat.h"
+
 namespace nengo_dl {
+namespace {
 
 std::shared_ptr<const Compiled> compile_cached(const std::string& bytes) {
   // never destroyed: kernels may outlive the end of main
@@ -19,11 +22,24 @@ std::shared_ptr<const Compiled> compile_cached(const std::string& bytes) {
   // compiled outside the lock; if two threads come here at once, both results are good
   auto compiled = std::make_shared<const Compiled>(bytes);
   std::lock_guard<std::mutex> lock(*mutex);
-  for (auto it = cache->begin(); it != cache->end();) {  // forget programs that no kernel holds
+  for (auto it = cache->begin(); it != cache->end();) {  // forget programs that nobody holds
     it = it->second.expired() ? cache->erase(it) : std::next(it);
   }
   (*cache)[bytes] = compiled;
   return compiled;
+}
+
+}  // namespace
+
+absl::Status compile(const char* op, const std::string& bytes, std::shared_ptr<const Compiled>* compiled) {
+  try {
+    *compiled = compile_cached(bytes);
+  } catch (const ProgramError& e) {
+    return absl::InvalidArgumentError(absl::StrCat(op, ": ", e.what()));
+  } catch (const std::exception& e) {
+    return absl::InternalError(absl::StrCat(op, ": the program can't be compiled: ", e.what()));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace nengo_dl

@@ -1,14 +1,15 @@
-// Compiled programs, shared by all kernels that hold the same bytes.
+// Compiled programs, shared by all that hold the same bytes.
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "engine/engine.h"
 
 namespace nengo_dl {
 
-// Compiles, or finds what a living kernel has compiled from the same bytes. Throws what Compiled's constructor throws.
-std::shared_ptr<const Compiled> compile_cached(const std::string& bytes);
+// Compiles, or finds what is alive of the same bytes. Errors begin with the name of the op.
+absl::Status compile(const char* op, const std::string& bytes, std::shared_ptr<const Compiled>* compiled);
 
 }  // namespace nengo_dl

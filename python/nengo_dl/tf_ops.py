@@ -126,12 +126,15 @@ class RunOp:
         from nengo_dl.plan.program import to_bytes
 
         learned = [i for i, param in enumerate(program.params) if param.learned]
+        self.program = to_bytes(program)
+        self.keep_last = [int(keep) for keep in keep_last]
+        self.callbacks, self.threads = callbacks, threads
         self._attrs = {
-            "program": to_bytes(program),
+            "program": self.program,
             "n_outputs": len(program.outputs),
             "n_learned": len(learned),
             "output_sizes": [port.size for port in program.outputs],
-            "keep_last": [int(keep) for keep in keep_last],
+            "keep_last": self.keep_last,
             "learned": learned,
             "callbacks": callbacks,
             "threads": threads,

@@ -119,7 +119,7 @@ def noise_plan(seed, dtype="float64", size=3):
 
 
 def callback_plan(dtype="float64", size=1):
-    """Input u; one output: what Python function 0 makes of the time and u."""
+    """Input u; outputs: what Python function 0 makes of the time and u, and before that u."""
     program = Program(
         dtype=dtype, dt=DT, window=1, state_size=1, istate_size=0,
         buffers=(
@@ -128,13 +128,14 @@ def callback_plan(dtype="float64", size=1):
             Buffer("window", "out", size),
             Buffer("carried", "sum", 1, state_offset=0),
         ),
-        params=(), inputs=(Port("u", size),), outputs=(Port("out", size),),
+        params=(), inputs=(Port("u", size),), outputs=(Port("out", size), Port("early", size)),
         regions=(
             Region(
                 "sequence",
                 (
                     op("time", {"time": view(1, 1, scalar=True)}),
                     op("input", {"dst": view(0, size)}, index=0),
+                    op("output", {"src": view(0, size)}, index=1),
                     op("lowpass", {"x": view(1, 1), "y": view(3, 1, 1)}, a=1.0, b=1.0),
                     op(
                         "callback",

@@ -1,0 +1,88 @@
+// One call of an op that runs a program: what NengoDL>Run and NengoDL>RunInPlace have in common.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "engine/engine.h"
+#include "tensorflow/core/framework/op_kernel.h"
+
+namespace nengo_dl {
+
+std::string numbered(const char* list, int i, const std::string& name);
+std::string message_of(const std::exception_ptr& error);
+
+// Sets a flag when TensorFlow cancels the run; stops listening when it goes out of scope.
+class CancelFlag {
+ public:
+  explicit CancelFlag(tensorflow::CancellationManager* manager);
+  ~CancelFlag();
+  CancelFlag(const CancelFlag&) = delete;
+  CancelFlag& operator=(const CancelFlag&) = delete;
+  const std::atomic<bool>* flag() const { return &flag_; }
+
+ private:
+  tensorflow::CancellationManager* manager_;
+  tensorflow::CancellationToken token_ = 0;
+  std::atomic<bool> flag_{false};
+};
+
+// How a program is run, whatever its arguments.
+struct RunOptions {
+  std::vector<int64_t> keep_last;  // per output: 1 to keep only the last step
+  int64_t callbacks = -1;          // handle of the table of Python functions
+  int64_t threads = 0;             // 0: as many as TensorFlow uses inside one op
+};
+
+// Checks the arguments of a call, collects them for the engine, runs it, and writes what remains. Errors begin with
+// the name of the op.
+template <class T>
+class RunCall {
+ public:
+  using Status = absl::Status;
+  using Tensor = tensorflow::Tensor;
+  using TensorShape = tensorflow::TensorShape;
+
+  RunCall(tensorflow::OpKernelContext* ctx, const Compiled& compiled, const RunOptions& options)
+      : ctx_(ctx), compiled_(compiled), program_(compiled.program()), options_(options) {}
+
+  RunArgs<T> args;
+  RunResult result;
+
+  Status set_state_shapes(const Tensor& state, const Tensor& istate);  // sets the minibatch size
+  Status set_steps(const Tensor& first_step, const Tensor& n_steps, const Tensor& time_limit);
+  Status add_input(int i, const Tensor& rows);
+  Status add_param(int i, const Tensor& param);  // in the order of the program
+  Status allocate_outputs();                     // the first outputs of the op
+  Status run();
+  Status finish(int steps_at, const std::string& error);  // outputs `steps` and `error`, and rows that nothing wrote
+
+  std::string message(const std::string& text) const {
+    return absl::StrCat(ctx_->op_kernel().type_string(), ": ", text);
+  }
+  Status invalid(const std::string& text) const { return absl::InvalidArgumentError(message(text)); }
+
+ private:
+  Status expect_shape(const std::string& name, const Tensor& tensor, const TensorShape& due, const char* meaning) const;
+  template <class V>
+  Status scalar(const char* name, const Tensor& tensor, V* value) const;
+  Status find_table(std::shared_ptr<Callbacks>* table) const;
+  int thread_bound() const;
+  void clear_rows_after(size_t output, int64_t size) const;
+
+  tensorflow::OpKernelContext* ctx_;
+  const Compiled& compiled_;
+  const Program& program_;
+  const RunOptions& options_;
+};
+
+}  // namespace nengo_dl
