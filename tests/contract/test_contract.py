@@ -50,14 +50,6 @@ def chain_case(seed, dtype=None, batch=3, n_steps=20):
     return Chain(rng, dtype, batch, n_steps, loop=bool(seed // 2 % 2)).build()
 
 
-@pytest.fixture(params=_engine.isas())
-def isa(request):
-    before = _engine.isa()
-    _engine.set_isa(request.param)
-    yield request.param
-    _engine.set_isa(before)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_kind_equals_twin(kind, isa):
     for seed in SEEDS:

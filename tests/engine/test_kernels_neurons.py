@@ -25,14 +25,6 @@ VALUES = {
 }
 
 
-@pytest.fixture(params=_engine.isas())
-def isa(request):
-    before = _engine.isa()
-    _engine.set_isa(request.param)
-    yield request.param
-    _engine.set_isa(before)
-
-
 def parameters(name, k):
     return {p: VALUES[p][k] for p in TYPES[name]["parameters"] if p != "negative"}
 

@@ -10,14 +10,6 @@ from nengo_dl import _engine
 DT, STEPS = 0.001, 230
 
 
-@pytest.fixture(params=_engine.isas())
-def isa(request):
-    before = _engine.isa()
-    _engine.set_isa(request.param)
-    yield request.param
-    _engine.set_isa(before)
-
-
 def process_steps(process, x, state=None):
     """Outputs of a synapse's own step function for inputs (n_steps, n)."""
     shape = x.shape[1:]

@@ -16,14 +16,6 @@ from nengo_dl import _engine
 DT, STEPS, RATE = 0.001, 200, 3e-2
 
 
-@pytest.fixture(params=_engine.isas())
-def isa(request):
-    before = _engine.isa()
-    _engine.set_isa(request.param)
-    yield request.param
-    _engine.set_isa(before)
-
-
 def operator_steps(make, reads, targets):
     """Run one of Nengo's operators; ``make(**signals)`` builds it; reads have a row per step."""
     values = {k: v[0] for k, v in reads.items()} | targets
