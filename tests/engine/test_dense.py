@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from handmade_programs import Maker, _engine, op, view
+from handmade_programs import Maker, _engine, op, to_bytes, view
 
 ISAS = _engine.isas()
 
@@ -54,14 +54,15 @@ def dense_model(dtype, blocks, m, n, order, set_=1, bias=False, region="sequence
     )
 
     def due(x):
-        y = np.einsum("kmn,btkn->kbtm", a, x.reshape(*x.shape[:2], blocks, n), dtype=np.float64)
+        exact = np.float64 if dtype == "float32" else np.longdouble
+        y = np.einsum("kmn,btkn->kbtm", a, x.reshape(*x.shape[:2], blocks, n), dtype=exact)
         return y + (0 if set_ else 1) + (b[:, None, None].astype(np.float64) if bias else 0)
 
     return maker, due
 
 
 SHAPES = [(1, 1), (1, 100), (100, 1), (3, 7), (10, 784), (16, 16), (17, 5), (33, 40), (100, 100)]
-SHAPES += [(259, 263)]
+SHAPES += [(259, 263), (2, 100), (1, 600), (2, 600), (1100, 2), (50, 3), (345, 4)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -96,6 +97,27 @@ def test_rows_do_not_know_each_other(isa, dtype, order, m, n):
             one = np.ascontiguousarray(x[item : item + 1, step : step + 1])
             for a, b in zip(maker.run(1, 1, [one])[0], together, strict=True):
                 np.testing.assert_array_equal(a[0, 0], b[item, step])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    "m, n", [(256, 784), (10, 256), (3000, 64), (300, 500), (100, 100), (100, 2), (1, 100), (2, 100)]
+)
+def test_any_number_of_rows(isa, dtype, order, m, n):
+    """Kernels take rows several at a time: each number of rows gives the bits of one."""
+    maker, due = dense_model(dtype, 1, m, n, order)
+    compiled = _engine.Compiled(to_bytes(maker.program()))
+    x = np.random.RandomState(5).randn(16, 1, n).astype(dtype)
+    (alone,), _, _, _ = maker.run(1, 1, [x[-1:]], compiled=compiled)
+    atol = (4e-5 if dtype == "float32" else 4e-13) * np.sqrt(n)
+    np.testing.assert_allclose(alone, due(x[-1:])[0], rtol=0, atol=atol)
+    for rows in range(2, 17):
+        (y,), _, _, _ = maker.run(1, rows, [x[-rows:]], compiled=compiled)
+        np.testing.assert_array_equal(y[-1:], alone)
+        if rows > 2:  # all other rows have moved on by one
+            np.testing.assert_array_equal(y[1:], before)
+        before = y
 
 
 def test_products_of_scalars_are_rounded_as_in_numpy(isa):
