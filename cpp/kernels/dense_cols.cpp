@@ -7,15 +7,15 @@ namespace nengo_dl {
 namespace NDL_ISA {
 namespace {
 
-// Registers: accumulators MV*RR, matrix MV, one broadcast; the limits below keep them within 32 (AVX-512) or 16.
+// Rows at once and vectors of outputs for so many rows. Registers: accumulators rows*vectors, matrix vectors, one
+// broadcast; these keep them within 32 (AVX-512) or 16.
 #if defined(__AVX512F__)
-constexpr int kRows = 8, kWideRows = 3;
+constexpr int kRows = 8, kWideRows = 3, kWideFour = 6, kWideTwo = 8;
 #else
-constexpr int kRows = 4, kWideRows = 2;
+constexpr int kRows = 6, kWideRows = 2, kWideFour = 2, kWideTwo = 4;
 #endif
-constexpr int kWideOne = 8;  // vectors at once for a single row, enough chains to hide the latency of an addition
+constexpr int kWideOne = 8;  // enough chains to hide the latency of an addition
 
-constexpr long kPackRows = 32;       // rows from which copying a panel of the matrix pays
 constexpr long kPanelBytes = 24576;  // of a packed panel: it stays in the first-level cache
 
 template <class T>
@@ -83,13 +83,21 @@ void rows(const DenseArgs<T>& d, long block, long r0, long r1, long j0, long j1,
   }
 }
 
+// Copying panels pays for several tiles of rows and a matrix that is larger than the first-level cache.
+template <class T>
+bool pays_packing(const DenseArgs<T>& d, long many) {
+  constexpr long kRowsAtLeast = 12, kMatrixBytes = 65536;
+  return many >= kRowsAtLeast && d.m * d.n * static_cast<long>(sizeof(T)) > kMatrixBytes && d.m > kWideRows * kLanes<T>;
+}
+
 // How many inputs to take before going back to the first output. The chains are the same for any number.
 template <class T>
 long inputs_at_once(const DenseArgs<T>& d, bool packed) {
-  constexpr long kFewColumns = 8, kLarge = 262144;
+  constexpr long kLarge = 262144;
   if (packed) return kPanelBytes / (kWideRows * NDL_VECTOR_BYTES);
   // a large matrix is read a few whole columns at a time, as it lies in memory
-  return d.m * d.n * static_cast<long>(sizeof(T)) > kLarge ? kFewColumns : d.n;
+  if (d.m * d.n * static_cast<long>(sizeof(T)) <= kLarge) return d.n;
+  return d.rows == 1 ? 8 : 128;
 }
 
 template <class T, int L>
@@ -97,14 +105,16 @@ void lanes(const DenseArgs<T>& d) {
   if constexpr (L > 1)
     if (d.m < L) return lanes<T, L / 2>(d);
   alignas(64) T panel[kPanelBytes / sizeof(T)];
-  const long many = d.rows / kRows * kRows, pairs = d.rows / 2 * 2;
-  const bool packed = many >= kPackRows;
+  const long many = d.rows / kRows * kRows;
+  const long fours = many + (d.rows - many) / 4 * 4, pairs = fours + (d.rows - fours) / 2 * 2;
+  const bool packed = pays_packing(d, many);
   const long step = inputs_at_once(d, packed);
   for (long k = 0; k < d.blocks; ++k)
     for (long j = 0; j < d.n; j += step) {
       const long j1 = j + step < d.n ? j + step : d.n;
       if (many) rows<T, L, kRows, kWideRows>(d, k, 0, many, j, j1, packed ? panel : nullptr);
-      if (pairs > many) rows<T, L, 2, 4>(d, k, many, pairs, j, j1, nullptr);
+      if (fours > many) rows<T, L, 4, kWideFour>(d, k, many, fours, j, j1, nullptr);
+      if (pairs > fours) rows<T, L, 2, kWideTwo>(d, k, fours, pairs, j, j1, nullptr);
       if (d.rows > pairs) rows<T, L, 1, kWideOne>(d, k, pairs, d.rows, j, j1, nullptr);
     }
 }

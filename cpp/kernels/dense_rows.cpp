@@ -1,6 +1,6 @@
 // Products whose matrix lies row by row: lanes run along the inputs, then are added up in a fixed tree.
 #include "kernels/dense_kernels.h"
-#include "kernels/dense_simd.h"
+#include "kernels/dense_sums.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
@@ -20,71 +20,157 @@ NDL_INLINE Vec<T, kLanes<T>> load_some(const T* p, long count) {  // the lanes b
 #endif
 }
 
-// Halves of a vector. Not by way of memory: accumulators whose address is taken would live there, not in registers.
-template <class T, int L>
-NDL_INLINE T sum_lanes(Vec<T, L> v) {
-  if constexpr (L == 16) {
-    return sum_lanes<T, 8>(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
-                           __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
-  } else if constexpr (L == 8) {
-    return sum_lanes<T, 4>(__builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7));
-  } else if constexpr (L == 4) {
-    return sum_lanes<T, 2>(__builtin_shufflevector(v, v, 0, 1) + __builtin_shufflevector(v, v, 2, 3));
-  } else {
-    return v[0] + v[1];
-  }
-}
+// Registers: accumulators MO*RR*S, matrix MO, one of the input.
+#if defined(__AVX512F__)
+constexpr int kOutputs = 4, kRows = 4, kTile = 16;
+#else
+constexpr int kOutputs = 2, kRows = 4, kTile = 8;
+#endif
 
-// MO outputs times RR rows; every one of them has the chain that it would have alone.
-template <class T, int MO, int RR>
-NDL_INLINE void tile(const DenseArgs<T>& d, long k, long i0, long r0) {
-  constexpr int L = kLanes<T>;
+// MO outputs times RR rows; every one of them has the chain that it would have alone: S vectors take turns along the
+// inputs, they are added up, then their lanes.
+template <class T, int MO, int RR, int S>
+struct Tile {
+  static constexpr int L = kLanes<T>;
   using V = Vec<T, L>;
-  const T* a = d.a + d.a_at[k] + i0 * d.a_i;
-  const T* x = d.x + d.x_at[k] + r0 * d.x_row;
-  V acc[MO][RR] = {};
-  long j = 0;
-  for (; j + L <= d.n; j += L) {
+
+  static NDL_INLINE void step(const T* a, long a_i, const T* x, long x_row, int s, V (&acc)[S][RR * MO]) {
     V row[MO];
-    for (int o = 0; o < MO; ++o) row[o] = load<T, L>(a + o * d.a_i + j);
+    for (int o = 0; o < MO; ++o) row[o] = load<T, L>(a + o * a_i);
     for (int r = 0; r < RR; ++r) {
-      const V xj = load<T, L>(x + r * d.x_row + j);
-      for (int o = 0; o < MO; ++o) acc[o][r] += row[o] * xj;
+      const V xj = load<T, L>(x + r * x_row);
+      for (int o = 0; o < MO; ++o) acc[s][r * MO + o] += row[o] * xj;
     }
   }
-  if (j < d.n) {
+
+  static NDL_INLINE void last_step(const T* a, long a_i, const T* x, long x_row, int s, long n, V (&acc)[S][RR * MO]) {
     V row[MO];
-    for (int o = 0; o < MO; ++o) row[o] = load_some<T>(a + o * d.a_i + j, d.n - j);
+    for (int o = 0; o < MO; ++o) row[o] = load_some<T>(a + o * a_i, n);
     for (int r = 0; r < RR; ++r) {
-      const V xj = load_some<T>(x + r * d.x_row + j, d.n - j);
-      for (int o = 0; o < MO; ++o) acc[o][r] += row[o] * xj;
+      const V xj = load_some<T>(x + r * x_row, n);
+      for (int o = 0; o < MO; ++o) acc[s][r * MO + o] += row[o] * xj;
     }
   }
-  for (int r = 0; r < RR; ++r)
-    for (int o = 0; o < MO; ++o) {
-      T* y = d.y + d.y_at[k] + (r0 + r) * d.y_row + (i0 + o) * d.y_i;
-      const T sum = sum_lanes<T, L>(acc[o][r]);
-      if (!d.set)
-        *y += sum;
-      else
-        *y = d.bias ? sum + d.bias[d.bias_at[k] + (r0 + r) * d.bias_row + (i0 + o) * d.b_i] : sum;
+
+  static NDL_INLINE void run(const DenseArgs<T>& d, long k, long i0, long r0) {
+    const T* a = d.a + d.a_at[k] + i0 * d.a_i;
+    const T* x = d.x + d.x_at[k] + r0 * d.x_row;
+    const long a_i = d.a_i, x_row = d.x_row, n = d.n;
+    V acc[S][RR * MO] = {};
+    long j = 0;
+    for (; j + S * L <= n; j += S * L)
+      for (int s = 0; s < S; ++s) step(a + j + s * L, a_i, x + j + s * L, x_row, s, acc);
+    for (; j + L <= n; j += L) step(a + j, a_i, x + j, x_row, 0, acc);
+    if (j < n) last_step(a + j, a_i, x + j, x_row, S - 1, n - j, acc);
+    for (int q = 0; q < RR * MO; ++q) {
+      if constexpr (S == 4) acc[0][q] += acc[2][q], acc[1][q] += acc[3][q];
+      if constexpr (S > 1) acc[0][q] += acc[1][q];
     }
+    finish(d, k, i0, r0, acc[0]);
+  }
+
+  static NDL_INLINE void finish(const DenseArgs<T>& d, long k, long i0, long r0, V* acc) {
+    constexpr int some = RR * MO < L ? RR * MO : L;
+    alignas(64) T sum[RR * MO < L ? L : RR * MO];
+    for (int q = 0; q < RR * MO; q += some) store<T, L>(sum + q, sums<T, L, some>(acc + q));
+    T* y = d.y + d.y_at[k] + r0 * d.y_row + i0 * d.y_i;
+    const T* add = !d.set ? y : d.bias ? d.bias + d.bias_at[k] + r0 * d.bias_row + i0 * d.b_i : nullptr;
+    const long add_row = d.set ? d.bias_row : d.y_row, add_i = d.set ? d.b_i : d.y_i;
+    if constexpr (MO > 1 && MO <= L)
+      if (d.y_i == 1 && (!add || add_i == 1)) {
+        for (int r = 0; r < RR; ++r) {
+          const Vec<T, MO> v = load<T, MO>(sum + r * MO);
+          store<T, MO>(y + r * d.y_row, add ? load<T, MO>(add + r * add_row) + v : v);
+        }
+        return;
+      }
+    for (int r = 0; r < RR; ++r)
+      for (int o = 0; o < MO; ++o)
+        y[r * d.y_row + o * d.y_i] = add ? add[r * add_row + o * add_i] + sum[r * MO + o] : sum[r * MO + o];
+  }
+};
+
+template <class T, int MO, int RR, int S>
+__attribute__((noinline)) void outputs(const DenseArgs<T>& d, long k, long i0, long i1, long r0) {
+  for (long i = i0; i < i1; i += MO) Tile<T, MO, RR, S>::run(d, k, i, r0);
 }
 
-template <class T, int RR>
-void rows(const DenseArgs<T>& d, long k, long r0) {
-  constexpr int kOutputs = RR == 1 ? 4 : 2;
-  long i = 0;
-  for (; i + kOutputs <= d.m; i += kOutputs) tile<T, kOutputs, RR>(d, k, i, r0);
-  for (; i < d.m; ++i) tile<T, 1, RR>(d, k, i, r0);
+// Outputs i0 .. i1-1 of one block for RR rows.
+template <class T, int RR, int MO>
+NDL_INLINE void some_rows(const DenseArgs<T>& d, long k, long i0, long i1, long r0) {
+  const long i2 = i0 + (i1 - i0) / MO * MO;
+  if (i2 > i0) outputs<T, MO, RR, 1>(d, k, i0, i2, r0);
+  if constexpr (MO > 1)
+    if (i2 < i1) some_rows<T, RR, MO / 2>(d, k, i2, i1, r0);
+}
+
+// One or two outputs, S chains each, which side by side hide the latency of an addition.
+template <class T, int MO, int S>
+void few_outputs(const DenseArgs<T>& d, long k) {
+  constexpr int kMany = kTile / MO / S;
+  long r = 0;
+  for (; r + kMany <= d.rows; r += kMany) outputs<T, MO, kMany, S>(d, k, 0, MO, r);
+  if constexpr (kMany > 4)
+    for (; r + 4 <= d.rows; r += 4) outputs<T, MO, 4, S>(d, k, 0, MO, r);
+  for (; r < d.rows; ++r) outputs<T, MO, 1, S>(d, k, 0, MO, r);
 }
 
 template <class T>
-void blocks(const DenseArgs<T>& d) {
-  for (long k = 0; k < d.blocks; ++k) {
+void many_outputs(const DenseArgs<T>& d, long k) {
+  constexpr long kMatrixBytes = 262144;  // of the matrix at once, that it stays in the second-level cache
+  const long fit = kMatrixBytes / static_cast<long>(sizeof(T)) / d.n / 8 * 8, step = fit < 8 ? 8 : fit;
+  for (long i = 0; i < d.m; i += step) {
+    const long i1 = i + step < d.m ? i + step : d.m;
     long r = 0;
-    for (; r + 4 <= d.rows; r += 4) rows<T, 4>(d, k, r);
-    for (; r < d.rows; ++r) rows<T, 1>(d, k, r);
+    for (; r + kRows <= d.rows; r += kRows) some_rows<T, kRows, kOutputs>(d, k, i, i1, r);
+    for (; r < d.rows; ++r) some_rows<T, 1, 8>(d, k, i, i1, r);
+  }
+}
+
+template <class T, int N>
+NDL_INLINE void turn(const T* __restrict a, long a_i, T* __restrict to, long width) {
+  if (a_i == N)  // with a stride that it knows the compiler takes vectors apart
+    for (long o = 0; o < width; ++o)
+      for (int j = 0; j < N; ++j) to[j * width + o] = a[o * N + j];
+  else
+    for (long o = 0; o < width; ++o)
+      for (int j = 0; j < N; ++j) to[j * width + o] = a[o * a_i + j];
+}
+
+// N inputs, many outputs: lanes along the inputs would be mostly idle. The matrix is turned, a piece at a time.
+template <class T, int N>
+void turned(const DenseArgs<T>& all, void (*columns)(const DenseArgs<T>&)) {
+  constexpr long kWidth = 1024 / N;
+  alignas(64) T matrix[kWidth * N];
+  const long zero = 0;
+  DenseArgs<T> d = all;
+  d.a = matrix, d.a_at = d.x_at = d.y_at = d.bias_at = &zero, d.blocks = 1, d.a_i = 1;
+  for (long k = 0; k < all.blocks; ++k)
+    for (long i = 0; i < all.m; i += d.m) {
+      const long left = all.m - i;
+      d.m = d.a_j = left <= kWidth ? left : left == kWidth + 1 ? kWidth - 1 : kWidth;  // never leaves a single output
+      turn<T, N>(all.a + all.a_at[k] + i * all.a_i, all.a_i, matrix, d.m);
+      d.x = all.x + all.x_at[k], d.y = all.y + all.y_at[k] + i;
+      if (all.bias) d.bias = all.bias + all.bias_at[k] + i;
+      columns(d);
+    }
+}
+
+template <class T>
+void blocks(const DenseArgs<T>& d, void (*columns)(const DenseArgs<T>&)) {
+  constexpr long kLong = 16 * kLanes<T>;
+  if (d.n <= 4 && d.m >= 8 && d.y_i == 1 && d.b_i == 1) {
+    if (d.n == 2) return turned<T, 2>(d, columns);
+    if (d.n == 3) return turned<T, 3>(d, columns);
+    if (d.n == 4) return turned<T, 4>(d, columns);
+  }
+  for (long k = 0; k < d.blocks; ++k) {
+    if (d.m > 2)
+      many_outputs(d, k);
+    else if (d.m == 2)
+      d.n < kLong ? few_outputs<T, 2, 1>(d, k) : few_outputs<T, 2, 2>(d, k);
+    else
+      d.n < kLong ? few_outputs<T, 1, 1>(d, k) : few_outputs<T, 1, 4>(d, k);
   }
 }
 
@@ -107,8 +193,8 @@ NDL_INLINE void any(const DenseArgs<T>& d) {
 
 }  // namespace
 
-void dense_rows32(const DenseArgs<float>& d) { blocks(d); }
-void dense_rows64(const DenseArgs<double>& d) { blocks(d); }
+void dense_rows32(const DenseArgs<float>& d) { blocks(d, &dense_cols32); }
+void dense_rows64(const DenseArgs<double>& d) { blocks(d, &dense_cols64); }
 void dense_any32(const DenseArgs<float>& d) { any(d); }
 void dense_any64(const DenseArgs<double>& d) { any(d); }
 
