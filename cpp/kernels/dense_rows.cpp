@@ -13,6 +13,12 @@ NDL_INLINE Vec<T, kLanes<T>> load_some(const T* p, long count) {  // the lanes b
     return (Vec<T, kLanes<T>>)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
   else
     return (Vec<T, kLanes<T>>)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), p);
+#elif defined(__AVX2__)
+  static const int kOn[16] = {-1, -1, -1, -1, -1, -1, -1, -1};  // then 0
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T, kLanes<T>>)_mm256_maskload_ps(p, _mm256_loadu_si256((const __m256i*)(kOn + 8 - count)));
+  else
+    return (Vec<T, kLanes<T>>)_mm256_maskload_pd(p, _mm256_loadu_si256((const __m256i*)(kOn + 8 - 2 * count)));
 #else
   Vec<T, kLanes<T>> v = {};
   for (long i = 0; i < count; ++i) v[i] = p[i];
@@ -20,9 +26,11 @@ NDL_INLINE Vec<T, kLanes<T>> load_some(const T* p, long count) {  // the lanes b
 #endif
 }
 
-// Registers: accumulators MO*RR*S, matrix MO, one of the input.
+// Registers: accumulators MO*RR*S, the smaller of MO and RR, one more; these keep them within 32 (AVX-512) or 16.
 #if defined(__AVX512F__)
 constexpr int kOutputs = 4, kRows = 4, kTile = 16;
+#elif defined(__AVX2__)
+constexpr int kOutputs = 4, kRows = 3, kTile = 8;
 #else
 constexpr int kOutputs = 2, kRows = 4, kTile = 8;
 #endif
@@ -34,22 +42,23 @@ struct Tile {
   static constexpr int L = kLanes<T>;
   using V = Vec<T, L>;
 
-  static NDL_INLINE void step(const T* a, long a_i, const T* x, long x_row, int s, V (&acc)[S][RR * MO]) {
-    V row[MO];
-    for (int o = 0; o < MO; ++o) row[o] = load<T, L>(a + o * a_i);
-    for (int r = 0; r < RR; ++r) {
-      const V xj = load<T, L>(x + r * x_row);
-      for (int o = 0; o < MO; ++o) acc[s][r * MO + o] += row[o] * xj;
-    }
+  static NDL_INLINE void add(const V (&row)[MO], const V (&x)[RR], V* acc) {
+    for (int r = 0; r < RR; ++r)
+      for (int o = 0; o < MO; ++o) acc[r * MO + o] += row[o] * x[r];
   }
 
-  static NDL_INLINE void last_step(const T* a, long a_i, const T* x, long x_row, int s, long n, V (&acc)[S][RR * MO]) {
-    V row[MO];
+  static NDL_INLINE void step(const T* a, long a_i, const T* x, long x_row, V* acc) {
+    V row[MO], xj[RR];
+    for (int r = 0; r < RR; ++r) xj[r] = load<T, L>(x + r * x_row);
+    for (int o = 0; o < MO; ++o) row[o] = load<T, L>(a + o * a_i);
+    add(row, xj, acc);
+  }
+
+  static NDL_INLINE void last_step(const T* a, long a_i, const T* x, long x_row, long n, V* acc) {
+    V row[MO], xj[RR];
+    for (int r = 0; r < RR; ++r) xj[r] = load_some<T>(x + r * x_row, n);
     for (int o = 0; o < MO; ++o) row[o] = load_some<T>(a + o * a_i, n);
-    for (int r = 0; r < RR; ++r) {
-      const V xj = load_some<T>(x + r * x_row, n);
-      for (int o = 0; o < MO; ++o) acc[s][r * MO + o] += row[o] * xj;
-    }
+    add(row, xj, acc);
   }
 
   static NDL_INLINE void run(const DenseArgs<T>& d, long k, long i0, long r0) {
@@ -59,9 +68,9 @@ struct Tile {
     V acc[S][RR * MO] = {};
     long j = 0;
     for (; j + S * L <= n; j += S * L)
-      for (int s = 0; s < S; ++s) step(a + j + s * L, a_i, x + j + s * L, x_row, s, acc);
-    for (; j + L <= n; j += L) step(a + j, a_i, x + j, x_row, 0, acc);
-    if (j < n) last_step(a + j, a_i, x + j, x_row, S - 1, n - j, acc);
+      for (int s = 0; s < S; ++s) step(a + j + s * L, a_i, x + j + s * L, x_row, acc[s]);
+    for (; j + L <= n; j += L) step(a + j, a_i, x + j, x_row, acc[0]);
+    if (j < n) last_step(a + j, a_i, x + j, x_row, n - j, acc[S - 1]);
     for (int q = 0; q < RR * MO; ++q) {
       if constexpr (S == 4) acc[0][q] += acc[2][q], acc[1][q] += acc[3][q];
       if constexpr (S > 1) acc[0][q] += acc[1][q];
@@ -70,8 +79,8 @@ struct Tile {
   }
 
   static NDL_INLINE void finish(const DenseArgs<T>& d, long k, long i0, long r0, V* acc) {
-    constexpr int some = RR * MO < L ? RR * MO : L;
-    alignas(64) T sum[RR * MO < L ? L : RR * MO];
+    constexpr int power = RR * MO & -(RR * MO), some = power < L ? power : L;  // vectors that are summed together
+    alignas(64) T sum[RR * MO + L - some];
     for (int q = 0; q < RR * MO; q += some) store<T, L>(sum + q, sums<T, L, some>(acc + q));
     T* y = d.y + d.y_at[k] + r0 * d.y_row + i0 * d.y_i;
     const T* add = !d.set ? y : d.bias ? d.bias + d.bias_at[k] + r0 * d.bias_row + i0 * d.b_i : nullptr;
