@@ -1,4 +1,4 @@
-// NengoDL>Compile and NengoDL>RunInPlace on the CPU.
+// NengoDL>Bind and NengoDL>RunInPlace on the CPU.
 #include "compiled_cache.h"
 #include "run_call.h"
 #include "tensorflow/core/framework/resource_mgr.h"
@@ -18,49 +18,72 @@ using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::Var;
 using tensorflow::core::RefCountPtr;
-using Mutex = std::remove_pointer_t<decltype(std::declval<Var>().mu())>;
 
-struct CompiledResource : tensorflow::ResourceBase {
+// A program, how to run it, and the variables that it runs on.
+struct BoundProgram : tensorflow::ResourceBase {
   std::shared_ptr<const Compiled> compiled;
   RunOptions options;
+  RefCountPtr<Var> state, istate, steps_done;
+  std::vector<RefCountPtr<Var>> params;
 
-  std::string DebugString() const override { return "a compiled NengoDL program"; }
+  std::string DebugString() const override { return "a NengoDL program and its variables"; }
 };
 
-class CompileKernel : public OpKernel {
+class BindKernel : public OpKernel {
  public:
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* ctx) override {
     for (int i : {0, 2, 3}) {
       OP_REQUIRES(ctx, ctx->input(i).NumElements() == 1,
-                  absl::InvalidArgumentError(absl::StrCat("NengoDL>Compile: input ", i, " is due to be a scalar, came ",
+                  absl::InvalidArgumentError(absl::StrCat("NengoDL>Bind: input ", i, " is due to be a scalar, came ",
                                                           ctx->input(i).shape().DebugString())));
     }
-    RefCountPtr<CompiledResource> resource(new CompiledResource);
+    RefCountPtr<BoundProgram> bound(new BoundProgram);
     const std::string bytes = ctx->input(0).flat<tensorflow::tstring>()(0);
-    OP_REQUIRES_OK(ctx, compile("NengoDL>Compile", bytes, &resource->compiled));
-    RunOptions& options = resource->options;
-    const auto keep_last = ctx->input(1).flat<int64_t>();
-    options.keep_last.assign(keep_last.data(), keep_last.data() + keep_last.size());
-    options.callbacks = ctx->input(2).flat<int64_t>()(0);
-    options.threads = ctx->input(3).flat<int64_t>()(0);
-    const size_t outputs = resource->compiled->program().outputs.size();
-    OP_REQUIRES(ctx, options.keep_last.size() == outputs,
-                absl::InvalidArgumentError(absl::StrCat("NengoDL>Compile: 'keep_last' has ", options.keep_last.size(),
-                                                        " entries, the program has ", outputs, " outputs")));
-    OP_REQUIRES(ctx, options.threads >= 0,
-                absl::InvalidArgumentError(
-                    absl::StrCat("NengoDL>Compile: 'threads' is due to be 0 or more, came ", options.threads)));
+    OP_REQUIRES_OK(ctx, compile("NengoDL>Bind", bytes, &bound->compiled));
+    OP_REQUIRES_OK(ctx, read_options(ctx, bound.get()));
+    OP_REQUIRES_OK(ctx, LookupResource(ctx, HandleFromInput(ctx, 4), &bound->state));
+    OP_REQUIRES_OK(ctx, LookupResource(ctx, HandleFromInput(ctx, 5), &bound->istate));
+    OP_REQUIRES_OK(ctx, LookupResource(ctx, HandleFromInput(ctx, 6), &bound->steps_done));
+    OpInputList params;
+    OP_REQUIRES_OK(ctx, ctx->input_list("params", &params));
+    const size_t due = bound->compiled->program().params.size();
+    OP_REQUIRES(
+        ctx, static_cast<size_t>(params.size()) == due,
+        absl::InvalidArgumentError(absl::StrCat("NengoDL>Bind: ", params.size(), " params, the program has ", due)));
+    bound->params.resize(due);
+    for (size_t i = 0; i < due; ++i) {
+      OP_REQUIRES_OK(ctx, LookupResource(ctx, HandleFromInput(ctx, 7 + i), &bound->params[i]));
+    }
     Tensor* out = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({}), &out));
     // the handle holds the resource: it goes when the last copy of this tensor goes
     out->scalar<tensorflow::ResourceHandle>()() =
-        tensorflow::ResourceHandle::MakeRefCountingHandle(resource.release(), ctx->device()->name());
+        tensorflow::ResourceHandle::MakeRefCountingHandle(bound.release(), ctx->device()->name());
+  }
+
+ private:
+  static Status read_options(OpKernelContext* ctx, BoundProgram* bound) {
+    RunOptions& options = bound->options;
+    const auto keep_last = ctx->input(1).flat<int64_t>();
+    options.keep_last.assign(keep_last.data(), keep_last.data() + keep_last.size());
+    options.callbacks = ctx->input(2).flat<int64_t>()(0);
+    options.threads = ctx->input(3).flat<int64_t>()(0);
+    const size_t outputs = bound->compiled->program().outputs.size();
+    if (options.keep_last.size() != outputs) {
+      return absl::InvalidArgumentError(absl::StrCat("NengoDL>Bind: 'keep_last' has ", options.keep_last.size(),
+                                                     " entries, the program has ", outputs, " outputs"));
+    }
+    if (options.threads < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("NengoDL>Bind: 'threads' is due to be 0 or more, came ", options.threads));
+    }
+    return absl::OkStatus();
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("NengoDL>Compile").Device(tensorflow::DEVICE_CPU), CompileKernel);
+REGISTER_KERNEL_BUILDER(Name("NengoDL>Bind").Device(tensorflow::DEVICE_CPU), BindKernel);
 
 // The variables that a run changes. A program without callbacks works in their memory and locks them meanwhile. Python
 // functions may read the variables themselves, so with callbacks it works on copies, which become the values at the
@@ -78,15 +101,15 @@ class WrittenVars {
 
   // In the order of the mutexes' addresses, as TensorFlow's own ops do.
   Status lock() {
-    for (Written& w : vars_) locked_.push_back(w.var->mu());
-    std::sort(locked_.begin(), locked_.end());
+    for (const Written& w : vars_) locked_.push_back(w.var);
+    std::sort(locked_.begin(), locked_.end(), [](Var* a, Var* b) { return a->mu() < b->mu(); });
     if (std::adjacent_find(locked_.begin(), locked_.end()) != locked_.end()) {
       locked_.clear();
       return absl::InvalidArgumentError(
           "NengoDL>RunInPlace: state, istate, steps_done and the learned parameters are due to be different variables,"
           " two of them are the same");
     }
-    for (auto* mutex : locked_) mutex->lock();
+    for (Var* var : locked_) var->mu()->lock();
     for (const Written& w : vars_) {
       if (w.var->is_initialized && w.var->tensor()->dtype() == w.dtype) continue;
       return absl::InvalidArgumentError(absl::StrCat(
@@ -138,12 +161,12 @@ class WrittenVars {
   };
 
   void unlock() {
-    for (auto* mutex : locked_) mutex->unlock();
+    for (Var* var : locked_) var->mu()->unlock();
     locked_.clear();
   }
 
   std::vector<Written> vars_;
-  std::vector<Mutex*> locked_;
+  std::vector<Var*> locked_;
   bool on_copies_;
 };
 
@@ -153,42 +176,36 @@ class InPlaceKernel : public OpKernel {
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* ctx) override {
-    RefCountPtr<CompiledResource> resource;
-    OP_REQUIRES_OK(ctx, LookupResource(ctx, HandleFromInput(ctx, kCompiled), &resource));
-    OP_REQUIRES_OK(ctx, run(ctx, *resource));
+    RefCountPtr<BoundProgram> bound;
+    OP_REQUIRES_OK(ctx, LookupResource(ctx, HandleFromInput(ctx, kBound), &bound));
+    OP_REQUIRES_OK(ctx, run(ctx, *bound));
   }
 
  private:
   // Places of the op's inputs.
-  enum { kCompiled, kState, kIstate, kStepsDone, kNSteps, kTimeLimit };
+  enum { kBound, kNSteps, kTimeLimit };
   // Places among the written variables; learned parameters follow.
   enum { kWrittenState, kWrittenIstate, kWrittenSteps, kWrittenLearned };
 
-  static Status run(OpKernelContext* ctx, const CompiledResource& resource) {
-    const Program& p = resource.compiled->program();
-    OpInputList inputs, params;
+  static Status run(OpKernelContext* ctx, const BoundProgram& bound) {
+    const Program& p = bound.compiled->program();
+    OpInputList inputs;
     TF_RETURN_IF_ERROR(ctx->input_list("inputs", &inputs));
-    TF_RETURN_IF_ERROR(ctx->input_list("params", &params));
-    RunCall<T> call(ctx, *resource.compiled, resource.options);
-    TF_RETURN_IF_ERROR(check_counts(call, ctx, p, inputs, params));
+    RunCall<T> call(ctx, *bound.compiled, bound.options);
+    TF_RETURN_IF_ERROR(check_counts(call, ctx, p, inputs));
 
-    std::vector<RefCountPtr<Var>> vars(kWrittenLearned + p.params.size());  // keeps them alive
-    for (int i = 0; i < kWrittenLearned; ++i) {
-      TF_RETURN_IF_ERROR(LookupResource(ctx, HandleFromInput(ctx, kState + i), &vars[i]));
-    }
-    WrittenVars written(resource.options.callbacks >= 0);
+    WrittenVars written(bound.options.callbacks >= 0);
     constexpr auto kType = tensorflow::DataTypeToEnum<T>::value;
-    written.add(vars[kWrittenState].get(), "state", kType);
-    written.add(vars[kWrittenIstate].get(), "istate", tensorflow::DT_INT32);
-    written.add(vars[kWrittenSteps].get(), "steps_done", tensorflow::DT_INT64);
+    written.add(bound.state.get(), "state", kType);
+    written.add(bound.istate.get(), "istate", tensorflow::DT_INT32);
+    written.add(bound.steps_done.get(), "steps_done", tensorflow::DT_INT64);
     std::vector<Tensor> constants(p.params.size());
     for (size_t i = 0; i < p.params.size(); ++i) {
-      auto& var = vars[kWrittenLearned + i];
-      TF_RETURN_IF_ERROR(LookupResource(ctx, params[i].scalar<tensorflow::ResourceHandle>()(), &var));
+      const std::string& name = p.params[i].name;
       if (p.params[i].learned) {
-        written.add(var.get(), numbered("params", i, p.params[i].name), kType);
+        written.add(bound.params[i].get(), name, kType);
       } else {
-        TF_RETURN_IF_ERROR(read(ctx, var.get(), numbered("params", i, p.params[i].name), &constants[i]));
+        TF_RETURN_IF_ERROR(read(ctx, bound.params[i].get(), name, &constants[i]));
       }
     }
 
@@ -218,11 +235,11 @@ class InPlaceKernel : public OpKernel {
     written->commit();
     TF_RETURN_IF_ERROR(status);
     const std::string error = call->result.error ? message_of(call->result.error) : "";
-    return call->finish(static_cast<int>(call->args.outputs.size()), error);
+    return call->finish(static_cast<int>(call->args.outputs.size()), true, error);
   }
 
-  static Status check_counts(const RunCall<T>& call, OpKernelContext* ctx, const Program& p, const OpInputList& inputs,
-                             const OpInputList& params) {
+  static Status check_counts(const RunCall<T>& call, OpKernelContext* ctx, const Program& p,
+                             const OpInputList& inputs) {
     if (p.float64 != std::is_same_v<T, double>) {
       return call.invalid(absl::StrCat("the program computes in ", p.float64 ? "float64" : "float32",
                                        ", but 'dtype' is ", std::is_same_v<T, double> ? "float64" : "float32"));
@@ -233,9 +250,7 @@ class InPlaceKernel : public OpKernel {
                                        ", the program computes in ", p.float64 ? "float64" : "float32"));
     }
     const std::pair<const char*, std::pair<size_t, size_t>> counts[] = {
-        {"inputs", {inputs.size(), p.inputs.size()}},
-        {"params", {params.size(), p.params.size()}},
-        {"outputs", {ctx->num_outputs() - 2, p.outputs.size()}}};
+        {"inputs", {inputs.size(), p.inputs.size()}}, {"outputs", {ctx->num_outputs() - 2, p.outputs.size()}}};
     for (const auto& [name, count] : counts) {
       if (count.first == count.second) continue;
       return call.invalid(absl::StrCat(count.first, " ", name, ", the program has ", count.second));

@@ -157,11 +157,13 @@ Status RunCall<T>::run() {
 }
 
 template <class T>
-Status RunCall<T>::finish(int steps_at, const std::string& error) {
+Status RunCall<T>::finish(int steps_at, bool with_first, const std::string& error) {
   for (size_t i = 0; i < program_.outputs.size(); ++i) clear_rows_after(i, program_.outputs[i].size);
   Tensor* tensor = nullptr;
-  TF_RETURN_IF_ERROR(ctx_->allocate_output(steps_at, TensorShape({}), &tensor));
-  tensor->scalar<int64_t>()() = result.steps;
+  TF_RETURN_IF_ERROR(ctx_->allocate_output(steps_at, with_first ? TensorShape({2}) : TensorShape({}), &tensor));
+  int64_t* steps = tensor->flat<int64_t>().data();
+  if (with_first) *steps++ = args.first_step;
+  *steps = result.steps;
   TF_RETURN_IF_ERROR(ctx_->allocate_output(steps_at + 1, TensorShape({}), &tensor));
   tensor->scalar<tensorflow::tstring>()() = error;
   return absl::OkStatus();

@@ -64,7 +64,8 @@ class RunCall {
   Status add_param(int i, const Tensor& param);  // in the order of the program
   Status allocate_outputs();                     // the first outputs of the op
   Status run();
-  Status finish(int steps_at, const std::string& error);  // outputs `steps` and `error`, and rows that nothing wrote
+  // Rows that nothing wrote; output `steps`, with the steps done before the run if asked for; output `error`.
+  Status finish(int steps_at, bool with_first, const std::string& error);
 
   std::string message(const std::string& text) const {
     return absl::StrCat(ctx_->op_kernel().type_string(), ": ", text);

@@ -43,7 +43,7 @@ class RunKernel : public OpKernel {
     OP_REQUIRES_OK(ctx, call.run());
     const std::string error = call.result.error ? message_of(call.result.error) : "";
     OP_REQUIRES(ctx, partial_ || !call.result.error, absl::UnknownError(error));
-    OP_REQUIRES_OK(ctx, call.finish(static_cast<int>(program().outputs.size() + learned_.size()) + 2, error));
+    OP_REQUIRES_OK(ctx, call.finish(static_cast<int>(program().outputs.size() + learned_.size()) + 2, false, error));
   }
 
  private:

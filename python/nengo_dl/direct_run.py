@@ -19,29 +19,39 @@ class DirectRun:
 
     def __init__(self, layer):
         op = layer.run_op
-        self._run = load().nengo_dl_run_in_place
-        self._compiled = load().nengo_dl_compile(
-            op.program, tf.constant(op.keep_last, tf.int64, (len(op.keep_last),)),
-            tf.constant(op.callbacks, tf.int64), tf.constant(op.threads, tf.int64),
-        )  # fmt: skip
+        saved = layer.saved_state
         self._dtype = tf.as_dtype(layer.program.dtype)
         self._n_outputs = len(op.keep_last)
-        self._params = [weight._value.handle for weight in layer.base_params]
-        saved = layer.saved_state
-        self._state, self._istate = saved["state"].handle, saved["istate"].handle
-        self._steps_done = saved["n_steps"].handle
+        self._bound = load().nengo_dl_bind(
+            program=op.program,
+            keep_last=tf.constant(op.keep_last, tf.int64, (self._n_outputs,)),
+            callbacks=op.callbacks,
+            threads=op.threads,
+            state=saved["state"].handle,
+            istate=saved["istate"].handle,
+            steps_done=saved["n_steps"].handle,
+            params=[weight._value.handle for weight in layer.base_params],
+        )
+        self._run = load().nengo_dl_run_in_place
         self._numbers = {}
 
     def __call__(self, inputs, n_steps, time_limit):
+        """Run steps.
+
+        Returns
+        -------
+        outputs : list of tensors
+            As in `.tf_ops.RunResult`.
+        steps : (2,) int64 tensor
+            Steps that were done before, and now.
+        error : () string tensor
+            What a callback that failed said, or empty.
+        """
         return self._run(
-            self._compiled,
-            self._state,
-            self._istate,
-            self._steps_done,
+            self._bound,
             self._number(n_steps, tf.int64),
             self._number(time_limit, tf.float64),
             [self._rows(rows) for rows in inputs],
-            self._params,
             n_outputs=self._n_outputs,
             dtype=self._dtype,
         )

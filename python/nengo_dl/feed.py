@@ -31,6 +31,10 @@ class Feed:
         self.cached = {}  # node -> rows that are the same in every step
         self.start({}, None)
 
+    def timed(self, data):
+        """Whether `start` has to know the first step: there are rows to be made."""
+        return any(node not in data for node in (*self.nodes.functions, *self.processes))
+
     def start(self, data, first_step):
         """Begin a run with given data, ``{node: (minibatch, n_steps, size)}``."""
         self.data = data
@@ -73,8 +77,8 @@ class Feed:
 
     def used(self, steps):
         """Say how many of the rows were used."""
-        self.at += steps
         if self.wanted or self.running:
+            self.at += steps
             self.left -= steps
             self.rows = {node: rows[:, steps:] for node, rows in self.rows.items()}
 

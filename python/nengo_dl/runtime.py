@@ -1,6 +1,7 @@
 """A built model ready to run: plan, Keras layer, Python functions, inputs and random numbers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from nengo.builder.operator import TimeUpdate
@@ -129,12 +130,15 @@ class Runtime:
                 for probe, signal in zip(model.probes, signals, strict=True)
             ],
             trainable=None,
+            simplifications=get_setting(model, "simplifications"),
         )
         self.numbers = PlanState(self.plan, minibatch_size, model, self.interrupt)
         self.processes = {
             node: ProcessRows(op, model, dtype, minibatch_size, self.interrupt)
             for node, op in self.nodes.processes.items()
         }
+        made = self.nodes.describe(self.names, {n: p.plan for n, p in self.processes.items()})
+        self.plan = replace(self.plan, feeds=made)
         self.feed = Feed(self.nodes, self.processes, minibatch_size, self.interrupt)
         self.table = add_table(self.numbers)
         self.layer = TensorGraph(
@@ -148,6 +152,10 @@ class Runtime:
             input_keys=self.nodes.nodes,
             callbacks=self.table,
         )
+        program = self.plan.program
+        row = sum(port.size for port in (*program.inputs, *program.outputs))
+        row *= minibatch_size * np.dtype(dtype).itemsize
+        self.piece_steps = max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
 
     def close(self):
         """Forget the tables of Python functions."""
@@ -219,7 +227,8 @@ class Runtime:
             ``progress(steps)`` likewise.
         """
         before = None if stateful else self.layer.get_state()
-        first_step = self.layer.n_steps
+        # input nodes that are constant need no time, and reading it takes a while
+        first_step = self.layer.n_steps if self.feed.timed(data) else None
         try:
             with self.interrupt.watch():
                 self._pieces(n_steps, data, first_step, record, progress)
@@ -230,26 +239,20 @@ class Runtime:
     def _pieces(self, n_steps, data, first_step, record, progress):
         feed, done = self.feed, 0
         feed.start(data, first_step)
-        longest = size = self._piece_steps()
+        longest = size = self.piece_steps
         while done < n_steps:
             inputs, steps = feed.next(done, min(size, n_steps - done))
             outputs, ran = self.layer.run_eager(inputs, steps, True, TIME_LIMIT)
             feed.used(ran)
             if ran:
-                record(outputs, first_step + done, ran)
+                record(outputs, self.layer.last_run.first_step, ran)
             done += ran
             error = self.take_error()
             if error is not None:
                 raise error
-            if self.layer.last_error:
-                raise RuntimeError(self.layer.last_error)
+            if self.layer.last_run.error:
+                raise RuntimeError(self.layer.last_run.error)
             self.interrupt.check()
             progress(ran)
             # a piece that ran out of time was too long
             size = longest if ran == steps else min(longest, max(1, ran))
-
-    def _piece_steps(self):
-        program = self.plan.program
-        row = sum(port.size for port in (*program.inputs, *program.outputs))
-        row *= self.minibatch_size * np.dtype(self.dtype).itemsize
-        return max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))

@@ -2,6 +2,7 @@
 
 import re
 from collections import OrderedDict
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -54,8 +55,9 @@ class TensorGraph(keras.layers.Layer):
         ``state`` (B, state_size), ``istate`` (B, istate_size) and ``n_steps`` ().
     initial_values : dict of arrays
         What `.reset` goes back to.
-    last_error : str
-        What the callback that stopped the last `.run_eager` said; empty if none did.
+    last_run : object
+        Of the last `.run_eager`: ``first_step``, the steps done before it, and ``error``, what the
+        callback that stopped it said; empty if none did.
     """
 
     def __init__(
@@ -91,7 +93,8 @@ class TensorGraph(keras.layers.Layer):
         _expect_length("keep_history", keep_history, program.outputs)
         self.keep_history = tuple(bool(keep) for keep in keep_history)
         self.output_shapes = _output_shapes(output_shapes, program.outputs)
-        self.last_error = ""
+        # a plain object: setting any attribute of a Keras layer takes 10 us
+        self.last_run = SimpleNamespace(first_step=0, error="")
 
         self.initial_values = self._initial_values(param_values, state, istate)
         self._add_params(trainable_params)
@@ -294,19 +297,20 @@ class TensorGraph(keras.layers.Layer):
             Read-only.
         steps : int
             Steps that were done: fewer than ``n_steps`` if time was up or a callback failed; then
-            `.last_error` holds what it said.
+            ``last_run.error`` holds what it said.
         """
         if stateful and self._direct is not None:
-            result = self._direct(inputs, n_steps, time_limit)
+            values, counts, message = self._direct(inputs, n_steps, time_limit)
+            first_step, steps = memoryview(counts).tolist()
         else:
+            first_step = self.n_steps
             tensors = [tf.constant(rows, self.program.dtype) for rows in inputs]
             result = self.run_graph(tensors, n_steps, stateful, time_limit, partial=True)
-        steps = int(result.steps)
-        self.last_error = "" if steps == n_steps else result.error.numpy().decode()
+            values, steps, message = result.outputs, int(result.steps), result.error
+        self.last_run.first_step = first_step
+        self.last_run.error = "" if steps == n_steps else message.numpy().decode()
         outputs = []
-        for value, shape, keep in zip(
-            result.outputs, self.output_shapes, self.keep_history, strict=True
-        ):
+        for value, shape, keep in zip(values, self.output_shapes, self.keep_history, strict=True):
             array = np.asarray(memoryview(value))  # shares the tensor's memory
             if keep and steps < n_steps:
                 array = array[:, :steps]

@@ -211,7 +211,7 @@ def test_time_limit_cuts_the_outputs():
     outputs, steps = layer.run_eager([], 20_000_000, time_limit=1e-4)
     assert 0 < steps < 20_000_000
     assert outputs[0].shape == (1, steps, 1)
-    assert layer.n_steps == steps and layer.last_error == ""
+    assert layer.n_steps == steps and layer.last_run.error == ""
 
 
 def test_what_was_read_stays():
@@ -339,12 +339,12 @@ def test_callback_error_surfaces(table):
     assert steps == 2 and layer.n_steps == 2
     np.testing.assert_array_equal(outputs[0], u[:, :2])
     np.testing.assert_array_equal(layer.get_state()["state"], np.full((2, 1), 0.003))
-    assert "the third step" in layer.last_error
+    assert "the third step" in layer.last_run.error
     assert isinstance(_engine.callback_error(handle), KeyError)
 
     layer.reset()
     outputs, steps = layer.run_eager([u[:, :2]], 2)  # usable as before
-    assert steps == 2 and layer.last_error == ""
+    assert steps == 2 and layer.last_run.error == ""
 
 
 def test_kept_row_is_of_a_finished_step(table):
