@@ -65,14 +65,13 @@ NDL_HD Reduced<V> reduce_ln2(V x) {
   return o;
 }
 
-// (e^r - 1 - r) for |r| <= ln(2)/2
-template <class V>
+// (e^r - 1 - r) for |r| <= ln(2)/2; a lower order will do for a smaller |r|
+template <class V, int order = MathConstants<typename Lane<V>::scalar>::order>
 NDL_HD V expm1_tail(V r) {
   using T = typename Lane<V>::scalar;
   constexpr double inverse_factorial[14] = {
       1.,        1.,         1. / 2,      1. / 6,       1. / 24,       1. / 120,       1. / 720,
       1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800.};
-  constexpr int order = MathConstants<T>::order;
   V p = r * T(inverse_factorial[order]) + T(inverse_factorial[order - 1]);
   for (int k = order - 2; k >= 2; k--) p = fma(p, r, T(inverse_factorial[k]));
   return p * (r * r);

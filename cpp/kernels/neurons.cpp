@@ -37,86 +37,104 @@ struct Row {
   }
 };
 
-constexpr long kGroup = 256;  // neurons in which rare lanes are collected; their numbers fit a byte
+// The lanes that fire are collected, so that the costly function sees full vectors. Their numbers within a piece fit a
+// byte. A group of pieces is large, so that its last vector, which isn't full, matters little, and so that what was
+// written as vectors has left the store queue when it is read one by one (a quarter of the time otherwise).
+constexpr long kPiece = 256, kPieces = 8, kGroup = kPiece * kPieces;
 
-// The numbers of the set bits of a group's words, in order; returns how many there are.
-NDL_HD long positions(uint8_t* at, const uint64_t* words) {
-  long count = 0;
-  for (long w = 0; w < kGroup / 64; w++)
-    for (uint64_t bits = words[w]; bits; bits &= bits - 1) at[count++] = uint8_t(64 * w + __builtin_ctzll(bits));
-  return count;
-}
-
-// packed[k] = all[at[k]], with zeros behind to fill a vector. The empty asm keeps the compiler from making it a gather,
-// which is slower here.
-template <class T>
-NDL_HD void pack(T* packed, const T* all, const uint8_t* at, long count, long width) {
-  for (long k = 0; k < count; k++) {
-    packed[k] = all[at[k]];
-    __asm__("" : "+r"(k));
+// Per byte of a mask: the numbers of its set bits, one per byte, and how many there are.
+struct SetBits {
+  uint64_t at[256] = {};
+  uint8_t count[256] = {};
+  constexpr SetBits() {
+    for (unsigned m = 0; m < 256; m++)
+      for (unsigned bit = 0; bit < 8; bit++)
+        if (m >> bit & 1) at[m] |= uint64_t(bit) << (8 * count[m]++);
   }
-  for (long k = 0; k < width; k++) packed[count + k] = T(0);
-}
+};
+constexpr SetBits set_bits;
 
 template <class T>
-NDL_HD void unpack(T* all, const T* packed, const uint8_t* at, long count) {
-  for (long k = 0; k < count; k++) {
-    all[at[k]] = packed[k];
-    __asm__("" : "+r"(k));
+struct Fired {
+  static constexpr long W = Lane<typename VectorOf<T>::type>::width;
+  uint8_t at[kGroup + 8];           // numbers of the neurons that fired
+  alignas(64) T all_a[kGroup + W];  // what settle needs, of all neurons
+  alignas(64) T all_b[kGroup + W];
+  alignas(64) T a[kGroup + W];  // of those that fired
+  alignas(64) T b[kGroup + W];
+
+  // Notes `lanes` of the vector that begins at neuron i of a piece; returns the new count.
+  NDL_HD long add(long count, long i, unsigned lanes) {
+    for (int low = 0; low < W; low += 8) {
+      const unsigned mask = lanes >> low & 255;
+      const uint64_t numbers = set_bits.at[mask] + uint64_t(i + low) * 0x0101010101010101u;
+      __builtin_memcpy(at + count, &numbers, 8);
+      count += set_bits.count[mask];
+    }
+    return count;
   }
+  // Numbers from .. to-1 of those that fired, in the piece that begins at `piece`. The empty asm keeps the compiler
+  // from making it a gather, which is slower here.
+  NDL_HD void pack(long from, long to, long piece) {
+    for (long k = from; k < to; k++) {
+      a[k] = all_a[piece + at[k]], b[k] = all_b[piece + at[k]];
+      __asm__("" : "+r"(k));
+    }
+  }
+  NDL_HD void unpack(T* piece, long from, long to) const {
+    for (long k = from; k < to; k++) {
+      piece[at[k]] = a[k];
+      __asm__("" : "+r"(k));
+    }
+  }
+};
+
+// W neurons from neuron `first + i`, or the last `rest` of them.
+template <bool All, class N, class T, int S>
+NDL_HD auto step_lanes(const N& model, const Row<T, S>& r, long first, long i, long rest, Fired<T>& fired) {
+  using V = typename VectorOf<T>::type;
+  const long k = first + i;
+  V state[S + 1], out, a, b;
+  for (int s = 0; s < S; s++) state[s] = All ? load<V>(r.old[s] + k) : load_part(r.old[s] + k, rest);
+  const auto lanes = model.step(All ? load<V>(r.J + k) : load_part(r.J + k, rest), out, state, a, b);
+  store(fired.all_a + i, a);
+  store(fired.all_b + i, b);
+  if constexpr (All) {
+    store(r.out + k, out);
+    for (int s = 0; s < S; s++) store(r.now[s] + k, state[s]);
+  } else {
+    store_part(r.out + k, out, rest);
+    for (int s = 0; s < S; s++) store_part(r.now[s] + k, state[s], rest);
+  }
+  return All ? lane_bits(lanes) : lane_bits(lanes) & ((1u << rest) - 1);
 }
 
-template <class V>
-NDL_HD V load_some(const typename Lane<V>::scalar* p, long n) {
-  return n >= Lane<V>::width ? load<V>(p) : load_part(p, n);
-}
-template <class V>
-NDL_HD void store_some(typename Lane<V>::scalar* p, V v, long n) {
-  n >= Lane<V>::width ? store(p, v) : store_part(p, v, n);
-}
-
-// A step of up to kGroup neurons, in which the costly functions see only the lanes that need them, packed.
+// A step of n neurons from number `first`. The model is a copy: its numbers stay in registers while arrays are written.
 template <class N, class T, int S>
-void step_group(const N model, const Row<T, S> r, long first, long n) {
+void step_group(const N model, const Row<T, S> r, long first, long n, Fired<T>& fired) {
   using V = typename VectorOf<T>::type;
   constexpr long W = Lane<V>::width;
-  alignas(64) T a[kGroup], b[kGroup], rare_a[kGroup + W], rare_b[kGroup + W];
-  uint8_t at[kGroup];
-  uint64_t waking[kGroup / 64] = {}, fired[kGroup / 64] = {};
-  V state[S + 1], out, va, vb;
-  for (long i = 0; i < n; i += W) {
-    const long k = first + i, rest = n - i;
-    for (int s = 0; s < S; s++) state[s] = load_some<V>(r.old[s] + k, rest);
-    waking[i / 64] |= uint64_t(lane_bits(model.open(load_some<V>(r.J + k, rest), state, va))) << (i % 64);
-    store(a + i, va);
-    for (int s = 0; s < S; s++) store_some(r.now[s] + k, state[s], rest);
+  long count = 0, upto[kPieces];
+  for (long piece = 0; piece < n; piece += kPiece) {
+    const long end = n - piece < kPiece ? n : piece + kPiece;
+    long i = piece;
+    for (; i + W <= end; i += W) count = fired.add(count, i - piece, step_lanes<true>(model, r, first, i, W, fired));
+    if (i < end) count = fired.add(count, i - piece, step_lanes<false>(model, r, first, i, end - i, fired));
+    upto[piece / kPiece] = count;
   }
-  long count = positions(at, waking);
-  pack(rare_a, a, at, count, W);
-  for (long k = 0; k < count; k += W) store(rare_a + k, model.wake(load<V>(rare_a + k)));
-  unpack(a, rare_a, at, count);
-  for (long i = 0; i < n; i += W) {
-    const long k = first + i, rest = n - i;
-    for (int s = 0; s < S; s++) state[s] = load_some<V>(r.now[s] + k, rest);
-    va = load<V>(a + i);
-    fired[i / 64] |= uint64_t(lane_bits(model.close(load_some<V>(r.J + k, rest), out, state, va, vb))) << (i % 64);
-    store(a + i, va);
-    store(b + i, vb);
-    store_some(r.out + k, out, rest);
-    for (int s = 0; s < S; s++) store_some(r.now[s] + k, state[s], rest);
-  }
-  count = positions(at, fired);
-  pack(rare_a, a, at, count, W);
-  pack(rare_b, b, at, count, W);
-  for (long k = 0; k < count; k += W) store(rare_a + k, model.settle(load<V>(rare_a + k), load<V>(rare_b + k)));
-  unpack(r.now[N::settled] + first, rare_a, at, count);
+  if (count == 0) return;
+  for (long p = 0, from = 0; from < count; from = upto[p++]) fired.pack(from, upto[p], p * kPiece);
+  store(fired.a + count, V{}), store(fired.b + count, V{});  // fill the last vector
+  for (long k = 0; k < count; k += W) store(fired.a + k, model.settle(load<V>(fired.a + k), load<V>(fired.b + k)));
+  T* piece = r.now[N::settled] + first;
+  for (long p = 0, from = 0; from < count; from = upto[p++]) fired.unpack(piece + p * kPiece, from, upto[p]);
 }
 
 template <class N, class T>
 void step_groups(const N model, const NeuronCall<T>& c, long t) {
-  constexpr int S = state_count<N>();
-  const Row<T, S> r(c, t);
-  for (long i = 0; i < c.n; i += kGroup) step_group<N, T, S>(model, r, i, c.n - i < kGroup ? c.n - i : kGroup);
+  const Row<T, state_count<N>()> r(c, t);
+  Fired<T> fired;
+  for (long i = 0; i < c.n; i += kGroup) step_group(model, r, i, c.n - i < kGroup ? c.n - i : kGroup, fired);
 }
 
 template <class N, class T>
@@ -142,8 +160,8 @@ void step_contiguous(const N& model, const NeuronCall<T>& c, long t) {
 
 template <class N, class V>
 NDL_HD void step_any(const N& model, V J, V& out, V* state) {
-  if constexpr (has_parts<N>(0))
-    step_parts(model, J, out, state);
+  if constexpr (settles<N>(0))
+    step_settled(model, J, out, state);
   else
     model.step(J, out, state);
 }
@@ -190,7 +208,7 @@ void run(const NeuronModel& bytes, const NeuronCall<T>& c) {
     for (long t = 0; t < c.steps; t++) {
       if (!contiguous)
         step_strided(model, c, t);
-      else if constexpr (has_parts<N>(0))
+      else if constexpr (settles<N>(0))
         step_groups(model, c, t);
       else
         step_contiguous(model, c, t);

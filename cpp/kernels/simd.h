@@ -53,6 +53,10 @@ NDL_HD To bit_cast(From from) {
 }
 
 NDL_HD bool any(bool mask) { return mask; }
+NDL_HD float at_least(float x, float low) { return x < low ? low : x; }  // NaN stays NaN
+NDL_HD double at_least(double x, double low) { return x < low ? low : x; }
+NDL_HD float at_most(float x, float high) { return x > high ? high : x; }
+NDL_HD double at_most(double x, double high) { return x > high ? high : x; }
 NDL_HD float select(bool mask, float a, float b) { return mask ? a : b; }
 NDL_HD double select(bool mask, double a, double b) { return mask ? a : b; }
 NDL_HD float floor(float x) { return __builtin_floorf(x); }
@@ -113,8 +117,20 @@ NDL_HD F64 select(I64 mask, F64 a, double b) { return mask ? a : splat(b); }
 NDL_HD F32 select(I32 mask, float a, float b) { return mask ? splat(a) : splat(b); }
 NDL_HD F64 select(I64 mask, double a, double b) { return mask ? splat(a) : splat(b); }
 
-// lane_bits: bit i is set if lane i of the mask is
-#if NDL_SIMD_BYTES == 64
+// lane_bits: bit i is set if lane i of the mask is. The order of min and max matters: NaN gives the second operand.
+#if NDL_SIMD_BYTES == 64  // maskz: GCC 12 warns about the plain forms
+NDL_HD F32 at_least(F32 x, float low) {
+  return (F32)_mm512_maskz_max_ps((__mmask16)-1, _mm512_set1_ps(low), (__m512)x);
+}
+NDL_HD F64 at_least(F64 x, double low) {
+  return (F64)_mm512_maskz_max_pd((__mmask8)-1, _mm512_set1_pd(low), (__m512d)x);
+}
+NDL_HD F32 at_most(F32 x, float high) {
+  return (F32)_mm512_maskz_min_ps((__mmask16)-1, _mm512_set1_ps(high), (__m512)x);
+}
+NDL_HD F64 at_most(F64 x, double high) {
+  return (F64)_mm512_maskz_min_pd((__mmask8)-1, _mm512_set1_pd(high), (__m512d)x);
+}
 NDL_HD unsigned lane_bits(I32 m) { return _mm512_movepi32_mask((__m512i)m); }
 NDL_HD unsigned lane_bits(I64 m) { return _mm512_movepi64_mask((__m512i)m); }
 NDL_HD bool any(I32 m) { return _mm512_movepi32_mask((__m512i)m) != 0; }
@@ -128,6 +144,10 @@ NDL_HD F64 load_part(const double* p, long n) { return (F64)_mm512_maskz_loadu_p
 NDL_HD void store_part(float* p, F32 v, long n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
 NDL_HD void store_part(double* p, F64 v, long n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
 #elif NDL_SIMD_BYTES == 32
+NDL_HD F32 at_least(F32 x, float low) { return (F32)_mm256_max_ps(_mm256_set1_ps(low), (__m256)x); }
+NDL_HD F64 at_least(F64 x, double low) { return (F64)_mm256_max_pd(_mm256_set1_pd(low), (__m256d)x); }
+NDL_HD F32 at_most(F32 x, float high) { return (F32)_mm256_min_ps(_mm256_set1_ps(high), (__m256)x); }
+NDL_HD F64 at_most(F64 x, double high) { return (F64)_mm256_min_pd(_mm256_set1_pd(high), (__m256d)x); }
 NDL_HD unsigned lane_bits(I32 m) { return _mm256_movemask_ps((__m256)m); }
 NDL_HD unsigned lane_bits(I64 m) { return _mm256_movemask_pd((__m256d)m); }
 NDL_HD bool any(I32 m) { return _mm256_movemask_ps((__m256)m) != 0; }
@@ -143,6 +163,10 @@ NDL_HD F64 load_part(const double* p, long n) { return (F64)_mm256_maskload_pd(p
 NDL_HD void store_part(float* p, F32 v, long n) { _mm256_maskstore_ps(p, (__m256i)part(0.f, n), (__m256)v); }
 NDL_HD void store_part(double* p, F64 v, long n) { _mm256_maskstore_pd(p, (__m256i)part(0., n), (__m256d)v); }
 #else
+NDL_HD F32 at_least(F32 x, float low) { return select(x < low, low, x); }
+NDL_HD F64 at_least(F64 x, double low) { return select(x < low, low, x); }
+NDL_HD F32 at_most(F32 x, float high) { return select(x > high, high, x); }
+NDL_HD F64 at_most(F64 x, double high) { return select(x > high, high, x); }
 #ifdef __SSE2__
 NDL_HD unsigned lane_bits(I32 m) { return _mm_movemask_ps((__m128)m); }
 NDL_HD unsigned lane_bits(I64 m) { return _mm_movemask_pd((__m128d)m); }

@@ -52,16 +52,8 @@ struct AdaptiveLIF {
   AdaptiveLIF(const double* p, double dt) : base(p, dt), adaptation(p[4], p[5], dt) {}
 
   template <class V>
-  NDL_HD auto open(V J, V* s, V& delta) const {
-    return base.open(J, s, delta);
-  }
-  template <class V>
-  NDL_HD V wake(V delta) const {
-    return base.wake(delta);
-  }
-  template <class V>
-  NDL_HD auto close(V J, V& out, V* s, V& change, V& current) const {
-    const auto fired = base.close(J - s[2], out, s, change, current);
+  NDL_HD auto step(V J, V& out, V* s, V& voltage, V& current) const {
+    const auto fired = base.step(J - s[2], out, s, voltage, current);
     s[2] = adaptation.next(s[2], out);
     return fired;
   }

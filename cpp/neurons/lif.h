@@ -19,7 +19,7 @@ struct LIF {
   T tau_ref;                         // s, refractory period
   T min_voltage;                     // the voltage never falls below
   T height;                          // of a spike: amplitude / dt
-  T decay;                           // over a whole step: expm1(-dt / tau_rc)
+  bool slow;                         // a step is short against tau_rc, so that few terms make expm1
 
   LIF(const double* p, double step)
       : dt(T(step)),
@@ -27,37 +27,36 @@ struct LIF {
         tau_ref(T(p[1])),
         min_voltage(T(p[2])),
         height(T(p[3] / step)),
-        decay(expm1(-T(step) / T(p[0]))) {}
+        slow(step < (sizeof(T) == 4 ? 0.1 : 0.34) * p[0]) {}
 
-  // The refractory time runs down; delta: how much of this step is left after it. True where it ends within this step.
+  // How far the voltage goes from the current in the time delta: expm1(-delta / tau_rc). In double precision the terms
+  // are those of expm1 itself, which then reduces nothing.
   template <class V>
-  NDL_HD auto open(V, V* s, V& delta) const {
-    const V refractory = s[1] - dt, left = dt - refractory;
-    delta = select(left < T(0), T(0), select(left > dt, dt, left));
-    s[1] = refractory;
-    const auto waking = (delta != dt) & (delta != T(0));
-    delta = select(waking, delta, select(delta == dt, decay, T(0)));
-    return waking;
+  NDL_HD V change(V delta) const {
+    if constexpr (sizeof(T) == 4) {
+      const V x = delta * (T(-1) / tau_rc);
+      return slow ? x + expm1_tail<V, 5>(x) : expm1(x);
+    } else {
+      const V x = -delta / tau_rc;
+      return slow ? x + expm1_tail(x) : expm1(x);
+    }
   }
 
+  // The refractory time runs down; what is left of the step after it moves the voltage. True where a neuron fires.
   template <class V>
-  NDL_HD V wake(V delta) const {
-    return expm1(-delta / tau_rc);
-  }
-
-  // The voltage approaches the current; change: expm1 of -delta/tau_rc. True where a neuron fires.
-  template <class V>
-  NDL_HD auto close(V J, V& out, V* s, V& change, V& current) const {
-    const V voltage = s[0] - (J - s[0]) * change;
+  NDL_HD auto step(V J, V& out, V* s, V& voltage, V& current) const {
+    const V refractory = s[1] - dt;
+    const V delta = at_least(at_most(dt - refractory, dt), T(0));
+    voltage = s[0] - (J - s[0]) * change(delta);
     const auto fired = voltage > T(1);
     out = select(fired, height, T(0));
-    s[0] = select(fired, T(0), select(voltage < min_voltage, min_voltage, voltage));
-    change = voltage;
+    s[0] = select(fired, T(0), at_least(voltage, min_voltage));
+    s[1] = refractory;
     current = J;
     return fired;
   }
 
-  // The refractory time after a spike that came when the voltage passed 1.
+  // The refractory time after a spike that came when the voltage passed 1 on its way to `voltage`.
   template <class V>
   NDL_HD V settle(V voltage, V current) const {
     const V time = dt + tau_rc * log1p(-(voltage - T(1)) / (current - T(1)));

@@ -3,9 +3,10 @@
 //   draws                          true if it consumes random numbers
 //   X(const double* p, double dt)  parameters in the order of parameters[], and the step in seconds
 //   step(V J, V& out, V* s) const  one step for one lane or a vector of them (V is T or VectorOf<T>); s as states[]
-// or, if exact spike times need costly functions in the few neurons that fire or wake (see lif.h),
-//   open, wake, close, settle      one step in four parts: wake where open says so, settle where close says so
-//   settled                        the number of the state that settle sets
+// or, if the exact time of a spike needs costly functions in the few neurons that fire (see lif.h),
+//   step(V J, V& out, V* s, V& a, V& b) const   the step without them; returns the lanes that fire
+//   settle(V a, V b) const                      for those lanes: the new value of
+//   settled                                     the number of a state
 // or, if it draws:
 //   step(const T* J, T* out, long n, int32_t* generator) const   n neurons in Nengo's order
 // An integer parameter is passed as a double, too. To add a type: write its header and name it in types.h.
@@ -16,28 +17,21 @@
 namespace nengo_dl {
 namespace NDL_ISA {
 
-template <class V, class T>
-NDL_HD V at_least(V x, T low) {  // NaN stays NaN
-  return select(x < low, low, x);
-}
-
-// One step of a type that has four parts, when nothing is gained by collecting the rare lanes.
+// One step of a type that settles, when nothing is gained by collecting the rare lanes.
 template <class N, class V>
-NDL_HD void step_parts(const N& n, V J, V& out, V* s) {
+NDL_HD void step_settled(const N& n, V J, V& out, V* s) {
   V a, b;
-  const auto waking = n.open(J, s, a);
-  if (any(waking)) a = select(waking, n.wake(a), a);
-  const auto fired = n.close(J, out, s, a, b);
+  const auto fired = n.step(J, out, s, a, b);
   if (any(fired)) s[N::settled] = select(fired, n.settle(a, b), s[N::settled]);
 }
 
-// Does N have four parts?
+// Does N settle?
 template <class N>
-constexpr auto has_parts(int) -> decltype(N::settled, true) {
+constexpr auto settles(int) -> decltype(N::settled, true) {
   return true;
 }
 template <class N>
-constexpr bool has_parts(long) {
+constexpr bool settles(long) {
   return false;
 }
 
