@@ -188,7 +188,7 @@ const ArgSpec* find_arg_spec(const OpSpec& spec, const std::string& name) {
 }
 
 void validate(Program& p) {
-  if (!std::isfinite(p.dt) || p.dt <= 0) fail("dt is " + std::to_string(p.dt) + ", a positive number was due");
+  if (!std::isfinite(p.dt) || p.dt < 0) fail("dt is " + std::to_string(p.dt) + ", 0 or more was due");
   if (p.window < 0) fail("window is " + text(p.window) + ", 0 or more was due");
   int64_t total = 0, words = 0, budget = kMarkBudget;
   add_size(p.state_size, "the state", &total);

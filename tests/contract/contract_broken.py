@@ -68,7 +68,7 @@ def _broken_records(program, specs):
 def _broken_program(program):
     for dtype in ("float16", "", "Float64"):
         yield f"dtype {dtype}", replace(program, dtype=dtype)
-    for dt in (0.0, -0.001, float("nan"), float("inf")):
+    for dt in (-0.001, float("nan"), float("inf")):
         yield f"dt {dt}", replace(program, dt=dt)
     for size in (-1, HUGE):
         yield f"state_size {size}", replace(program, state_size=size)
