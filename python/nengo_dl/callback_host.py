@@ -6,8 +6,8 @@ import numpy as np
 from nengo.builder.operator import SimPyFunc
 from nengo.builder.signal import SignalDict
 from nengo.exceptions import SimulationError
-from nengo.utils.functions import function_name
 
+from .plan.lower import callback_name
 from .randomness import item_generator
 
 
@@ -161,7 +161,5 @@ def _for_item(op, item):
 
 def describe(op):
     """Name what an operator calls, for messages."""
-    if isinstance(op, SimPyFunc):
-        where = "" if op.output is None else f" of {op.output.name.removesuffix('.out')}"
-        return f"Function '{function_name(op.fn)}'{where}"
-    return str(op)
+    name = callback_name(op)
+    return name[0].upper() + name[1:]

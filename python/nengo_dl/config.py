@@ -1,10 +1,13 @@
 """Settings of a model: `configure_settings` writes them, `get_setting` reads them."""
 
 import numbers
+import warnings
 
 import nengo
 from nengo.exceptions import ConfigError, NetworkContextError, ValidationError
 from nengo.params import Parameter
+
+from .plan.simplify import PASSES
 
 DTYPES = ("float32", "float64")
 
@@ -67,12 +70,19 @@ def _function(name, value):
     raise ValidationError(f"must be a function, got {value!r}", attr=name)
 
 
-def _functions(name, value):
+def _passes(name, value):
     if value is None:
         return None
-    if isinstance(value, (list, tuple)) and all(callable(f) for f in value):
-        return list(value)
-    raise ValidationError(f"must be a list of functions, got {value!r}", attr=name)
+    if not isinstance(value, (list, tuple)):
+        raise ValidationError(f"must be a list of functions, got {value!r}", attr=name)
+    for entry in value:
+        if not any(entry is single for single in PASSES):
+            raise ValidationError(
+                f"{entry!r} is no simplification of this planner; nengo_dl.plan.simplify has"
+                f" {', '.join(f.__name__ for f in PASSES)}",
+                attr=name,
+            )
+    return list(value)
 
 
 # setting -> (Nengo classes that carry it, check)
@@ -83,7 +93,7 @@ _SETTINGS = {
     ),
     "planner": ((nengo.Network,), _function),
     "sorter": ((nengo.Network,), _function),
-    "simplifications": ((nengo.Network,), _functions),
+    "simplifications": ((nengo.Network,), _passes),
     "inference_only": ((nengo.Network,), _boolean),
     "lif_smoothing": ((nengo.Network,), _smoothing),
     "dtype": ((nengo.Network,), _dtype),
@@ -92,6 +102,9 @@ _SETTINGS = {
     "use_loop": ((nengo.Network,), _boolean),
     "learning_phase": ((nengo.Network,), _boolean_or_none),
 }
+
+# taken for the sake of scripts written for NengoDL; results never depended on them
+_WITHOUT_EFFECT = ("planner", "sorter")
 
 
 def configure_settings(**kwargs):
@@ -122,10 +135,12 @@ def configure_settings(**kwargs):
     lif_smoothing : float or None
         Smoothing of the rate curve by which LIF neurons are trained.
     planner, sorter : callable or None
-        Accepted for the sake of existing scripts. This backend orders and merges operators by
-        its own passes, which `nengo_dl.Simulator.plan` shows; the functions are not called.
+        Accepted for the sake of existing scripts, with a warning. This backend orders and merges
+        operators by its own passes, which `nengo_dl.Simulator.plan` shows; the functions are not
+        called.
     simplifications : list of callables or None
-        Likewise, except that ``[]`` switches the planner's simplifications off.
+        Functions of ``nengo_dl.plan.simplify`` that shorten the list of operators; None for
+        the default ones, ``[]`` for none. They change nothing in the results.
 
     Raises
     ------
@@ -145,6 +160,13 @@ def configure_settings(**kwargs):
         )
     checked = {name: _SETTINGS[name][1](name, value) for name, value in kwargs.items()}
     for name, value in checked.items():
+        if name in _WITHOUT_EFFECT and value is not None:
+            warnings.warn(
+                f"Setting {name!r} has no effect and can be left out: the planner of this backend"
+                " has its own ways, see print(sim.plan)",
+                UserWarning,
+                stacklevel=2,
+            )
         network = nengo.Network.context[-1 if name == "trainable" else 0]
         for cls in _SETTINGS[name][0]:
             _set(network.config, cls, name, value)

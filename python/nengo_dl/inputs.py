@@ -21,6 +21,8 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 from nengo.utils.functions import function_name
 
+from .plan.lower import NotNative, lowers
+
 # seconds of calling Python functions after which a piece of a run is long enough
 GENERATION_LIMIT = 0.2
 
@@ -37,13 +39,18 @@ class SourceFunction(Operator):
 
     Attributes
     ----------
+    fn, output : callable, nengo.builder.Signal or None
+        Those of ``op``.
     given : bool
         Whether the present run has data for the node; then the function is not called.
     """
 
+    overwrites = True
+
     def __init__(self, op, data):
         super().__init__(tag=op.tag)
         self.op, self.data = op, data
+        self.fn, self.output = op.fn, op.output
         self.given = True  # as in a bare Keras model
         self.sets = op.sets
         self.incs = []
@@ -54,9 +61,6 @@ class SourceFunction(Operator):
     def once_per_step(self):
         """Whether one call serves all items of the minibatch."""
         return not self.given
-
-    def __str__(self):
-        return str(self.op)
 
     def make_step(self, signals, dt, rng):
         """Return the step: Nengo's own, or a copy of the data."""
@@ -71,6 +75,12 @@ class SourceFunction(Operator):
                 output[...] = data
 
         return step
+
+
+@lowers(SourceFunction)
+def lower_source(op, ctx):
+    """Python functions stay in Python."""
+    raise NotNative("it calls a Python function, in turn with other functions of the model")
 
 
 class InputNodes:
@@ -101,9 +111,10 @@ class InputNodes:
         self.dtype = np.dtype(dtype)
         self.dt = model.dt
         built = model.toplevel.all_nodes if model.toplevel is not None else model.params
+        # nengo.spa may add a module to its network twice: every node counts once
         self.nodes = [
             obj
-            for obj in built
+            for obj in dict.fromkeys(built)
             if isinstance(obj, nengo.Node) and obj.size_in == 0 and obj in model.params
         ]
         makers = self._makers(model)
@@ -153,6 +164,39 @@ class InputNodes:
         if node.size_out:
             data = self.signals[node] = Signal(shape=(node.size_out,), name=f"{node}.data")
         self.sources[node] = SourceFunction(op, data)
+
+    def describe(self, names, plans):
+        """Say for people where the values of each node come from.
+
+        Parameters
+        ----------
+        names : mapping
+            Node -> its name.
+        plans : dict
+            Node -> `nengo_dl.plan.Plan` of its process.
+
+        Returns
+        -------
+        tuple of str
+            One line per node, but none for functions that stay in the program.
+        """
+        lines = []
+        for node in self.nodes:
+            if node in self.constants:
+                how = "constant"
+            elif node in self.functions:
+                how = f"Python function '{function_name(self.functions[node])}', once per step"
+            elif node in self.processes:
+                reasons = [spec.reason for spec in plans[node].callbacks]
+                how = f"process {type(self.processes[node].process).__name__}, " + (
+                    f"in Python, once per step and item: {'; '.join(reasons)}"
+                    if reasons
+                    else "native"
+                )
+            else:
+                continue
+            lines.append(f"{names[node]}: {how}")
+        return tuple(lines)
 
     def times(self, first_step, n_steps):
         """Times of steps as Python floats, exact also in single precision."""

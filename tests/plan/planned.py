@@ -90,7 +90,8 @@ def run_twin(made, model, n_steps, inputs=(), window=5):
 
 def run_nengo(net, n_steps, dt=0.001):
     """Run a network in nengo.Simulator; a list of (n_steps, size) arrays, one per probe."""
-    with nengo.Simulator(net, dt=dt, progress_bar=False, seed=0) as sim:
+    # Nengo's optimizer now and then fails on reversed slices ("strides is incompatible")
+    with nengo.Simulator(net, dt=dt, progress_bar=False, seed=0, optimize=False) as sim:
         sim.run_steps(n_steps)
         return [np.asarray(sim.data[p]).reshape(n_steps, -1) for p in sim.model.probes]
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from .ir import NO_OLD_VALUE
+from .ir import NO_OLD_VALUE, READS
 
 # Updated signals up to this size keep one row per step of a window, so that their readers
 # need not run in the same loop. Above it (weight matrices) the rows would not fit in cache.
@@ -46,12 +46,12 @@ def classify(ops):
 
 
 def _classify(var, uses, ops):
+    if all(ref.access in READS for _, _, ref in uses):  # most variables
+        return "learned" if var.per_item else "param"
     by = defaultdict(list)
     for i, arg, ref in uses:
         by[ref.access].append((i, arg, ref))
     written = {a for a in ("write", "advance", "inc", "update") if by[a]}
-    if not written:
-        return "learned" if var.per_item else "param"
     in_place = "tied" if len({i for i, _, _ in uses}) > 1 else "state"
     # Python increments what it is given, so the value must lie still
     if any(ops[i].kind == "callback" for i, _, _ in by["inc"]):

@@ -5,7 +5,7 @@ from an update to whoever reads the value on the next step. Ops on a common cycl
 kinds must run step by step together.
 """
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 from nengo.exceptions import BuildError
@@ -56,20 +56,16 @@ class Graph:
     def _connect(self, kind, uses):
         if kind == "param" or len(uses) == 1:
             return
-        groups = [[] for _ in range(5)]
+        groups = [[], [], [], [], []]
         for i, _, ref in uses:
             groups[PHASE[ref.access]].append((i, ref))
-        if not any(groups[p] for p in (0, 1, 3)):
+        if not (groups[0] or groups[1] or groups[3]):
             return  # only read: tables that the simulator fills per item
-        for p in range(5):
-            for q in range(p + 1, 5):
-                if (p, q) == (2, 4):
-                    continue
-                # a carried variable has one row for the old value and one for the new
-                if kind == "carried" and (p, q) == (2, 3):
-                    continue
-                if groups[p] and groups[q]:
-                    self._link(self.same, groups[p], groups[q])
+        for p, q in combinations([p for p in range(5) if groups[p]], 2):
+            # a carried variable has one row for the old value and one for the new
+            if (p, q) == (2, 4) or (kind == "carried" and (p, q) == (2, 3)):
+                continue
+            self._link(self.same, groups[p], groups[q])
         if groups[3] and groups[2]:
             self._link(self.delayed, groups[3], groups[2], loops=True)
         if is_tied(kind):

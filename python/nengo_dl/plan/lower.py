@@ -180,7 +180,7 @@ def callback(op, ctx, reason):
 
     # these assign the whole output; others may look at what it held before
     sets = tuple(s for s in op.sets if not s.sparse)
-    overwrites = type(op) in (SimPyFunc, SimProcess)
+    overwrites = type(op) in (SimPyFunc, SimProcess) or getattr(op, "overwrites", False)
     outs = sets if overwrites else ()
     states = (() if overwrites else sets) + tuple(op.updates) + tuple(op.incs)
     # the time is handed over apart from the arguments, exact also in single precision
@@ -192,20 +192,40 @@ def callback(op, ctx, reason):
     args.update(
         (f"state{i}", ctx.ref(s, a)) for i, (s, a) in enumerate(zip(states, access, strict=True))
     )
-    spec = CallbackSpec(op, ins, outs, states, callback_name(op), reason)
+    spec = CallbackSpec(op, ins, outs, states, callback_name(op), _short(reason))
     ctx.callbacks.append(spec)
     return ctx.make("callback", args, {"index": len(ctx.callbacks) - 1}, spec.name)
 
 
 def callback_name(op):
-    """What a callback calls, for people."""
-    fn = getattr(op, "fn", None)
-    if fn is not None:
-        target = f" for {op.output.name}" if op.output is not None else ""
-        return f"function '{getattr(fn, '__name__', type(fn).__name__)}'{target}"
+    """What a callback calls, for people: the object in Python, and the Nengo object it is for."""
+    signals = [*op.sets, *op.incs, *op.updates]
+    if hasattr(op, "fn"):
+        return function_label(op)
     inner = getattr(op, "process", None) or getattr(op, "neurons", None)
-    label = f"{type(op).__name__}({inner})" if inner is not None else type(op).__name__
-    return f"{label} of {describe(op)}"
+    if inner is None:
+        return f"{type(op).__name__} of {describe(op)}"
+    kind = "process" if hasattr(op, "process") else "neuron type"
+    target = f" for {signals[0].name}" if signals else ""
+    return f"{kind} {_short(inner)}{target}"
+
+
+def function_label(op):
+    """Name of the function of an operator with attributes ``fn``, ``output`` and ``x``."""
+    signal = getattr(op, "x", None) if op.output is None else op.output
+    name = signal.name if signal is not None else ""
+    # a signal is called after its object and what it is to it
+    where = f" for {name.removesuffix('.out').removesuffix('.in')}" if name else ""
+    code = getattr(op.fn, "__code__", None)
+    if code is not None and code.co_name == "<lambda>":
+        where += f" ({code.co_filename.rsplit('/', 1)[-1]}:{code.co_firstlineno})"
+    return f"function '{getattr(op.fn, '__name__', type(op.fn).__name__)}'{where}"
+
+
+def _short(obj, limit=120):
+    """The object in one line that is not too long."""
+    text = " ".join(str(obj).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def port_ops(ctx, inputs, outputs):

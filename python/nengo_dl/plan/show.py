@@ -16,6 +16,9 @@ def text(plan):
     for i, region in enumerate(program.regions):
         lines.append(f"Region {i}: {region.kind}, {len(region.ops)} ops")
         lines += [f"  {_op(op, program)}" for op in region.ops]
+    if plan.feeds:
+        lines.append("Input nodes (values are made ahead of the steps unless data is given):")
+        lines += [f"  {feed}" for feed in plan.feeds]
     if plan.callbacks:
         lines.append("Python callbacks (one call per step and item; the window is one step):")
         lines += [f"  {spec.name}: {spec.reason}" for spec in plan.callbacks]

@@ -220,6 +220,10 @@ default_simplifications = (
 )
 
 
+# all that a network may be configured to use
+PASSES = (*default_simplifications, remove_reset_incs)
+
+
 def simplify(ops, passes):
     """Apply passes again and again until none of them changes anything."""
     while True:
