@@ -3,6 +3,7 @@
 import os
 
 import hypothesis
+import numpy as np
 import pytest
 
 # Before TensorFlow is imported: its start-up messages would fill the reports of failing tests.
@@ -11,6 +12,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 # Machines that run tests are shared and slow at times; an example's duration says nothing.
 hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
+
+
+@pytest.fixture(autouse=True)
+def _same_networks_in_every_run():
+    """Networks without a seed take theirs from NumPy's global generator."""
+    np.random.seed(0)
 
 
 @pytest.fixture(params=["baseline", "avx2", "avx512"])
