@@ -37,19 +37,20 @@ struct Row {
   }
 };
 
-// The lanes that fire are collected, so that the costly function sees full vectors. Their numbers within a piece fit a
-// byte. A group of pieces is large, so that its last vector, which isn't full, matters little, and so that what was
-// written as vectors has left the store queue when it is read one by one (a quarter of the time otherwise).
-constexpr long kPiece = 256, kPieces = 8, kGroup = kPiece * kPieces;
+// The lanes that fire are collected, so that the costly function sees full vectors. A group is large, so that its last
+// vector, which isn't full, matters little, and so that what was written as vectors has left the store queue when it
+// is read one by one (a quarter of the time otherwise).
+constexpr long kGroup = 2048;
+typedef uint16_t Numbers __attribute__((vector_size(16)));
 
-// Per byte of a mask: the numbers of its set bits, one per byte, and how many there are.
+// Per byte of a mask: the numbers of its set bits, and how many there are.
 struct SetBits {
-  uint64_t at[256] = {};
+  alignas(16) uint16_t at[256][8] = {};
   uint8_t count[256] = {};
   constexpr SetBits() {
     for (unsigned m = 0; m < 256; m++)
       for (unsigned bit = 0; bit < 8; bit++)
-        if (m >> bit & 1) at[m] |= uint64_t(bit) << (8 * count[m]++);
+        if (m >> bit & 1) at[m][count[m]++] = uint16_t(bit);
   }
 };
 constexpr SetBits set_bits;
@@ -57,33 +58,34 @@ constexpr SetBits set_bits;
 template <class T>
 struct Fired {
   static constexpr long W = Lane<typename VectorOf<T>::type>::width;
-  uint8_t at[kGroup + 8];           // numbers of the neurons that fired
+  uint16_t at[kGroup + 8];          // numbers of the neurons that fired
   alignas(64) T all_a[kGroup + W];  // what settle needs, of all neurons
   alignas(64) T all_b[kGroup + W];
   alignas(64) T a[kGroup + W];  // of those that fired
   alignas(64) T b[kGroup + W];
 
-  // Notes `lanes` of the vector that begins at neuron i of a piece; returns the new count.
+  // Notes `lanes` of the vector that begins at neuron i; returns the new count.
   NDL_HD long add(long count, long i, unsigned lanes) {
     for (int low = 0; low < W; low += 8) {
       const unsigned mask = lanes >> low & 255;
-      const uint64_t numbers = set_bits.at[mask] + uint64_t(i + low) * 0x0101010101010101u;
-      __builtin_memcpy(at + count, &numbers, 8);
+      Numbers numbers;
+      __builtin_memcpy(&numbers, set_bits.at[mask], sizeof numbers);
+      numbers += uint16_t(i + low);
+      __builtin_memcpy(at + count, &numbers, sizeof numbers);
       count += set_bits.count[mask];
     }
     return count;
   }
-  // Numbers from .. to-1 of those that fired, in the piece that begins at `piece`. The empty asm keeps the compiler
-  // from making it a gather, which is slower here.
-  NDL_HD void pack(long from, long to, long piece) {
-    for (long k = from; k < to; k++) {
-      a[k] = all_a[piece + at[k]], b[k] = all_b[piece + at[k]];
+  // The empty asm keeps the compiler from making it a gather, which is slower here.
+  NDL_HD void pack(long count) {
+    for (long k = 0; k < count; k++) {
+      a[k] = all_a[at[k]], b[k] = all_b[at[k]];
       __asm__("" : "+r"(k));
     }
   }
-  NDL_HD void unpack(T* piece, long from, long to) const {
-    for (long k = from; k < to; k++) {
-      piece[at[k]] = a[k];
+  NDL_HD void unpack(T* to, long count) const {
+    for (long k = 0; k < count; k++) {
+      to[at[k]] = a[k];
       __asm__("" : "+r"(k));
     }
   }
@@ -114,20 +116,14 @@ template <class N, class T, int S>
 void step_group(const N model, const Row<T, S> r, long first, long n, Fired<T>& fired) {
   using V = typename VectorOf<T>::type;
   constexpr long W = Lane<V>::width;
-  long count = 0, upto[kPieces];
-  for (long piece = 0; piece < n; piece += kPiece) {
-    const long end = n - piece < kPiece ? n : piece + kPiece;
-    long i = piece;
-    for (; i + W <= end; i += W) count = fired.add(count, i - piece, step_lanes<true>(model, r, first, i, W, fired));
-    if (i < end) count = fired.add(count, i - piece, step_lanes<false>(model, r, first, i, end - i, fired));
-    upto[piece / kPiece] = count;
-  }
+  long i = 0, count = 0;
+  for (; i + W <= n; i += W) count = fired.add(count, i, step_lanes<true>(model, r, first, i, W, fired));
+  if (i < n) count = fired.add(count, i, step_lanes<false>(model, r, first, i, n - i, fired));
   if (count == 0) return;
-  for (long p = 0, from = 0; from < count; from = upto[p++]) fired.pack(from, upto[p], p * kPiece);
+  fired.pack(count);
   store(fired.a + count, V{}), store(fired.b + count, V{});  // fill the last vector
   for (long k = 0; k < count; k += W) store(fired.a + k, model.settle(load<V>(fired.a + k), load<V>(fired.b + k)));
-  T* piece = r.now[N::settled] + first;
-  for (long p = 0, from = 0; from < count; from = upto[p++]) fired.unpack(piece + p * kPiece, from, upto[p]);
+  fired.unpack(r.now[N::settled] + first, count);
 }
 
 template <class N, class T>
