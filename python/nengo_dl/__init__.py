@@ -2,7 +2,11 @@
 
 import importlib
 
-__version__ = "4.0.0.dev0"
+from . import version
+
+__version__ = version.version
+__copyright__ = version.copyright
+__license__ = version.license
 
 # Loaded on first use, so that the planner can be used without TensorFlow or the compiled library.
 _LAZY = {"Simulator": "simulator", "configure_settings": "config"}

@@ -13,6 +13,13 @@ def positive(name, value):
     raise ValidationError(f"must be an integer above 0, got {value!r}", attr=name)
 
 
+def step_count(n_steps):
+    """Return a number of steps as an integer, or say that it is none."""
+    if isinstance(n_steps, (int, np.integer)) and not isinstance(n_steps, bool) and n_steps >= 0:
+        return int(n_steps)
+    raise ValidationError(f"must be an integer, 0 or more, got {n_steps!r}", attr="n_steps")
+
+
 def valid_device(device):
     """Check a device string as TensorFlow does."""
     if device is not None:

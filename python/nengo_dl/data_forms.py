@@ -49,7 +49,19 @@ def by_node(x, names):
                 stacklevel=3,
             )
         pairs = zip(nodes, values, strict=False)  # the shorter one counts, as the warning said
-    return {node: np.asarray(value) for node, value in pairs if value is not None}
+    return {node: _array(value, names[node]) for node, value in pairs if value is not None}
+
+
+def _array(value, name):
+    try:
+        array = np.asarray(value)
+    except ValueError as e:
+        raise ValidationError(f"Data for {name!r} is no array: {e}", attr="data") from e
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise ValidationError(
+            f"Data for {name!r} has type {array.dtype}, due are real numbers", attr="data"
+        )
+    return array
 
 
 def _node(key, names):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
-from .checks import check_loop, warn_synapses
+from .checks import check_loop, step_count, warn_synapses
 from .data_forms import by_node, check, is_opaque, truncate
 
 # arguments that Keras 2 took and Keras 3 refuses
@@ -84,6 +84,7 @@ def arrays(sim, method, x, n_steps):
     values = by_node(x, names)
     if not values and n_steps is None:
         raise ValidationError("Must specify either input data or n_steps", "n_steps", sim)
+    n_steps = None if n_steps is None else step_count(n_steps)
     single = method == "predict_on_batch"
     if not single:
         values = truncate(values, size)

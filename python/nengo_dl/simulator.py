@@ -14,7 +14,7 @@ from nengo.exceptions import (
 from nengo.utils.numpy import maxint
 
 from .building import build
-from .checks import check_loop, positive, valid_device, warn_synapses, whole_loops
+from .checks import check_loop, positive, step_count, valid_device, warn_synapses, whole_loops
 from .config import get_setting
 from .data import Recorder, SimulationData
 from .data_forms import by_node, check, is_opaque
@@ -216,9 +216,9 @@ class Simulator(Lifecycle):
         **kwargs
             As in `run_steps`.
         """
-        if time_in_seconds < 0:
+        if not 0 <= time_in_seconds < np.inf:
             raise ValidationError(
-                f"must not be negative (got {time_in_seconds:g})",
+                f"must be finite and not negative (got {time_in_seconds:g})",
                 "time_in_seconds",
                 self,
             )
@@ -259,7 +259,7 @@ class Simulator(Lifecycle):
             False: go back to the state before the run when it is done.
         """
         self._check_open("run_steps")
-        n_steps = whole_loops(n_steps, self.unroll)
+        n_steps = whole_loops(step_count(n_steps), self.unroll)
         if is_opaque(data):
             raise SimulationError(
                 f"run_steps takes arrays for the input Nodes, got a {type(data).__name__};"

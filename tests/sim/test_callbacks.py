@@ -1,6 +1,7 @@
 """Python functions inside a run: semantics, errors, Ctrl-C (SPEC S-55, G-08, G-11)."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -81,6 +82,77 @@ def test_equals_nengo(Sim, double_net, reference):
         for probe, values in zip(probes, due, strict=True):
             np.testing.assert_allclose(sim.data[probe], values, rtol=1e-9, atol=1e-12)
         sim.reset()
+
+
+class Counter(nengo.Process):
+    """Counts in its closure, which no simulator sees, and in its state."""
+
+    def make_state(self, shape_in, shape_out, dt, dtype=None):
+        return {"count": np.zeros(1)}
+
+    def make_step(self, shape_in, shape_out, dt, rng, state):
+        calls = []
+
+        def step(t, x=None):
+            calls.append(t)
+            state["count"] += 1
+            return np.array([len(calls), state["count"][0]])
+
+        return step
+
+
+@pytest.mark.parametrize("include_processes", [True, False])
+def test_reset(Sim, include_processes):
+    """S-61: state begins anew; what a process keeps in Python only with `include_processes`."""
+    with nengo.Network() as net:
+        source = nengo.Node(Counter(), size_out=2)
+        inside = nengo.Node(Counter(), size_in=1, size_out=2)
+        noise = nengo.Ensemble(5, 1, noise=nengo.processes.WhiteNoise())
+        p, q = nengo.Probe(source), nengo.Probe(inside)
+        r = nengo.Probe(noise.neurons, "input")
+    sim = Sim(net, minibatch_size=2)
+    sim.run_steps(3)
+    drawn = sim.data[r].copy()
+    sim.reset(include_processes=include_processes)
+    assert sim.n_steps == 0 and sim.data[p] == []
+    sim.run_steps(2)
+    closure, state = sim.data[q][1].T
+    assert state.tolist() == [1, 2]
+    assert closure.tolist() == ([1, 2] if include_processes else [4, 5])
+    # the process of an input node only goes back as a whole (S-26)
+    assert sim.data[p][1, 0].tolist() == ([1, 1] if include_processes else [4, 4])
+    assert np.array_equal(sim.data[r], drawn[:, :2]) is include_processes
+
+
+def test_names_in_plan(Sim):
+    """What runs in Python shows in the plan: the object, what it is for, and why."""
+    with nengo.Network() as net:
+        node = nengo.Node(lambda t, x: x, size_in=1, label="echo")
+        sink = nengo.Node(lambda t, x: None, size_in=1, size_out=0, label="sink")
+        leaky = nengo.Ensemble(
+            4, 1, neuron_type=Leaky(), label="leaky",
+            noise=nengo.processes.WhiteNoise(nengo.dists.Exponential(1)),
+        )  # fmt: skip
+        direct = nengo.Ensemble(1, 1, neuron_type=nengo.Direct(), label="direct")
+        nengo.Node(np.sin, label="wave")
+        nengo.Node(nengo.processes.WhiteNoise(), size_out=1, label="noise")
+        data = {0.0: lambda t: [t]}
+        nengo.Node(nengo.processes.Piecewise(data), label="pieces")
+        nengo.Connection(leaky.neurons, node, transform=np.ones((1, 4)), synapse=Delay())
+        nengo.Connection(direct, sink, function=np.cos)
+    text = str(Sim(net).plan)
+    for line in (
+        r"function '<lambda>' for <Node 'echo'> \(test_callbacks.py:\d+\): it calls a Python",
+        r"function '<lambda>' for <Node 'sink'> ",
+        r"neuron type Leaky\(\) for <Ensemble 'leaky'>.*: neuron type Leaky has no native form",
+        r"process WhiteNoise\(.*Exponential.* for <Ensemble 'leaky'>.*: noise from Exponential",
+        r"function 'cos' for <Connection from <Ensemble 'direct'>",
+        r"process Delay\(.*Delay has no native form",
+        r"function 'sin' for <Node 'wave'>: .* in turn with other functions",
+        r"noise: process WhiteNoise, native",
+        r"pieces: process Piecewise, in Python, .*functions or interpolation",
+    ):
+        assert re.search(line, text), f"{line}\n{text}"
 
 
 def test_items(Sim, double_net):

@@ -1,11 +1,14 @@
 """Settings (SPEC section 2)."""
 
+import warnings
+
 import nengo
 import numpy as np
 import pytest
 from nengo.exceptions import BuildError, ConfigError, NetworkContextError, ValidationError
 
 from nengo_dl.config import configure_settings, get_setting
+from nengo_dl.plan import simplify
 
 
 def test_context():
@@ -40,6 +43,7 @@ def test_unknown():
         {"sorter": "s"},
         {"simplifications": 1},
         {"simplifications": ["x"]},
+        {"simplifications": [len]},
     ],
 )
 def test_values(setting):
@@ -86,13 +90,47 @@ def test_object_overrides():
 
 def test_get_setting_of_model():
     """A model's settings are those of its top level; without one the default holds."""
-    with nengo.Network() as net:
+    with nengo.Network() as net, pytest.warns(UserWarning, match="planner"):
         configure_settings(lif_smoothing=0.1, planner=len, sorter=None, simplifications=[])
     model = nengo.builder.Model()
     assert get_setting(model, "lif_smoothing", 5) == 5
     model.build(net)
     assert get_setting(model, "lif_smoothing", 5) == 0.1
     assert get_setting(model, "planner") is len and get_setting(model, "simplifications") == []
+
+
+def test_simplifications(Sim):
+    """C-04: the listed passes run and no others; results are the same."""
+
+    def run(**settings):
+        with nengo.Network(seed=0) as net:
+            configure_settings(dtype="float64", **settings)
+            out = nengo.Node(size_in=2)
+            nengo.Connection(nengo.Node([1, 2]), out, transform=np.eye(2), synapse=None)
+            nengo.Connection(nengo.Ensemble(20, 2), out)
+            nengo.Connection(nengo.Ensemble(20, 2), nengo.Ensemble(20, 2))  # nobody sees it
+            p = nengo.Probe(out)
+        sim = Sim(net)
+        sim.run_steps(20)
+        return len([op for op in sim.plan.program.ops() if op.kind == "neurons"]), sim.data[p]
+
+    unseen, due = run()
+    for passes in ([], [simplify.remove_identity_muls, simplify.remove_reset_incs]):
+        blocks, values = run(simplifications=passes)
+        assert blocks > unseen and np.allclose(values, due, rtol=1e-12)
+    assert run(simplifications=[simplify.remove_dead_code])[0] == unseen
+    with nengo.Network(), pytest.raises(ValidationError, match="remove_zero_incs"):
+        configure_settings(simplifications=[lambda operators: operators])
+
+
+def test_planner_and_sorter():
+    """C-02, C-03: scripts that set them go on, and hear that they need not."""
+    for name in ("planner", "sorter"):
+        with nengo.Network(), pytest.warns(UserWarning, match=f"{name}.*no effect"):
+            configure_settings(**{name: len})
+        with nengo.Network(), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            configure_settings(**{name: None})
 
 
 def test_dtype(Sim):

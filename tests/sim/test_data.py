@@ -158,10 +158,38 @@ def test_get_params(Sim):
     assert np.array_equal(bias, sim.data[ens].bias)
 
 
+@pytest.mark.parametrize("minibatch_size", [None, 2])
+def test_what_was_optimised_away(Sim, minibatch_size):
+    """S-77, T-11: parameters that the program does not have give what was built."""
+    with nengo.Network(seed=0) as net:
+        unseen, silent = nengo.Ensemble(20, 2), nengo.Ensemble(20, 2)
+        out = nengo.Node(size_in=2)
+        into = nengo.Connection(nengo.Node([1, 0]), unseen)
+        identity = nengo.Connection(nengo.Node([1, 2]), out, transform=np.eye(2), synapse=None)
+        zero = nengo.Connection(nengo.Node([1, 2]), out, transform=np.zeros((2, 2)))
+        nengo.Probe(silent.neurons)  # needs its bias, but no encoders
+        nengo.Probe(out)
+    sim = Sim(net, minibatch_size=minibatch_size)
+    sig = sim.model.sig
+    gone = [sig[unseen]["encoders"], sig[unseen.neurons]["bias"], sig[silent]["encoders"],
+            sig[identity]["weights"], sig[zero]["weights"]]  # fmt: skip
+    assert [sim.plan.place(signal) for signal in gone] == [None] * 5
+    assert sim.plan.place(sig[silent.neurons]["bias"]).kind == "param"
+    sim.run_steps(3)
+    for ens in (unseen, silent):
+        built, found = sim.model.params[ens], sim.data[ens]
+        for attribute in ("scaled_encoders", "encoders", "bias", "gain", "max_rates", "intercepts"):
+            assert np.array_equal(getattr(found, attribute), getattr(built, attribute)), attribute
+    for conn in (into, identity, zero):
+        weights = sim.model.params[conn].weights
+        found = sim.data[conn].weights
+        assert found is None if weights is None else np.array_equal(found, weights)
+
+
 def test_signals(Sim):
     """Signals that live between steps can be read, as from `nengo.Simulator`."""
-    with nengo.Network() as net:
-        ens = nengo.Ensemble(5, 1)
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(5, 1, intercepts=nengo.dists.Choice([-0.5]))  # all fire
         nengo.Probe(ens.neurons)
     sim = Sim(net)
     sim.run_steps(10)

@@ -2,6 +2,7 @@
 
 import warnings
 
+import keras
 import nengo
 import numpy as np
 import pytest
@@ -70,6 +71,9 @@ def test_forms(Sim, net, method):
         ({"a": ramp(2, 4, 1), "b": ramp(4, 4, 2)}, "does not match"),
         ({"a": ramp(2, 4, 1), "b": ramp(2, 2, 2)}, "does not match"),
         ({"a": ramp(2, 4, 2)}, "Last axis"),  # [B]
+        ({"a": ramp(2, 4, 1) * 1j}, "complex.*, due are real"),
+        ({"a": np.full((2, 4, 1), "x")}, "due are real"),
+        ({"a": [[1], [2, 3]]}, "is no array"),
     ],
 )
 def test_checks(Sim, net, data, message, method):
@@ -95,6 +99,19 @@ def test_exact_numbers(Sim, net):
         with pytest.raises(ValidationError, match="Must specify either input data or n_steps"):
             method()
     assert sim.predict({"a": ramp(2, 4, 1)}, n_steps=4)[net.pa].shape == (2, 4, 1)
+
+
+@pytest.mark.parametrize("n_steps", [-1, 2.0, 4.5, float("nan"), "4", True])
+def test_number_of_steps(Sim, net, n_steps):
+    """What is no number of steps is refused before anything runs."""
+    sim = Sim(net)
+    for method in (sim.run_steps, lambda n: sim.predict(n_steps=n)):
+        with pytest.raises(ValidationError, match="n_steps"):
+            method(n_steps)
+    for seconds in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValidationError, match="finite and not negative"):
+            sim.run(seconds)
+    assert sim.n_steps == 0
 
 
 def test_truncation(Sim, net):
@@ -124,10 +141,18 @@ def test_opaque(Sim, net):
             part = slice(2 * i, 2 * i + 2)
             yield form(x[part], y[part], n[part])
 
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            return next(b for k, b in enumerate(batches(lambda *a: (a,))) if k == i)
+
     forms = [
         batches(lambda a, b, c: {"a": a, "b": b, "n_steps": c}),  # X-06: bare dictionaries
         batches(lambda a, b, c: ((a, b, c),)),
         tf.data.Dataset.from_tensor_slices({"a": x, "b": y, "n_steps": n}).batch(2),
+        Batches(),
     ]
     for data in forms:
         found = sim.predict(data)
