@@ -10,6 +10,8 @@ from nengo.transforms import SparseMatrix
 
 from .plan.lower import csr
 
+MANY, SMALL = 256, 1 << 16  # so many pieces in a row, of so few bytes, are put together
+
 
 class History:
     """The values of one probe over all runs, ``(minibatch, steps, *shape)``.
@@ -26,11 +28,17 @@ class History:
         self._room = None  # array with space for more steps than there are
         self._steps = 0  # steps in `_room`
         self._pieces = []
+        self._small = 0  # small ones at the end of `_pieces`
 
     def append(self, values):
         """Add an array ``(minibatch, steps, *shape)`` that nobody else writes to."""
-        if values.shape[1]:
-            self._pieces.append(values)
+        if not values.shape[1]:
+            return
+        self._pieces.append(values)
+        self._small = self._small + 1 if values.nbytes < SMALL else 0
+        if self._small >= MANY:  # a tensor takes 10 kB, however small it is
+            self._pieces[-MANY:] = [np.concatenate(self._pieces[-MANY:], axis=1)]
+            self._small = 0
 
     def __len__(self):
         return self._steps + sum(piece.shape[1] for piece in self._pieces)
@@ -40,11 +48,8 @@ class History:
         if self._room is None and not self._pieces:
             return None
         if self._room is None and len(self._pieces) == 1:
-            self._room, self._steps, self._pieces = (
-                self._pieces[0],
-                self._pieces[0].shape[1],
-                [],
-            )
+            self._room, self._steps = self._pieces[0], self._pieces[0].shape[1]
+            self._pieces, self._small = [], 0
         if self._pieces:
             self._join()
         values = self._room[:, : self._steps]
@@ -64,7 +69,7 @@ class History:
         for piece in self._pieces:
             self._room[:, self._steps : self._steps + piece.shape[1]] = piece
             self._steps += piece.shape[1]
-        self._pieces = []
+        self._pieces, self._small = [], 0
 
 
 class Recorder:

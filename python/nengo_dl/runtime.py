@@ -14,6 +14,7 @@ from .interrupt import Interrupt
 from .plan import make_plan
 from .plan.program import to_bytes
 from .plan_state import PlanState, place_view, reseed
+from .tensor_graph import TensorGraph
 
 TIME_LIMIT = 0.25  # seconds of a piece of a run
 PIECE_BYTES = 1 << 25  # inputs and outputs of a piece
@@ -111,8 +112,6 @@ class Runtime:
     """
 
     def __init__(self, model, dtype, minibatch_size, names_of):
-        from .tensor_graph import TensorGraph
-
         self.model, self.dtype, self.minibatch_size = model, dtype, minibatch_size
         self.interrupt = Interrupt()
         self.nodes = InputNodes(model, dtype)

@@ -1,0 +1,31 @@
+"""The values of one probe over many runs."""
+
+import numpy as np
+import pytest
+
+from nengo_dl.data import MANY, SMALL, History
+
+
+@pytest.mark.parametrize("look_after", [1, 100, MANY, 10**6])
+def test_many_small_pieces(look_after):
+    """However many runs there are, few pieces are held, since each may hold a tensor."""
+    history = History()
+    values = np.arange(3 * MANY * 2.0).reshape(1, 3 * MANY, 2)
+    for step in range(3 * MANY):
+        history.append(values[:, step : step + 1])
+        assert len(history) == step + 1
+        assert len(history._pieces) < MANY + 3
+        if step % look_after == look_after - 1:
+            np.testing.assert_array_equal(history.array(), values[:, : step + 1])
+    np.testing.assert_array_equal(history.array(), values)
+    history.clear()
+    assert history.array() is None and len(history) == 0
+
+
+def test_large_pieces_are_not_copied():
+    history = History()
+    piece = np.zeros((1, SMALL // 8, 1))
+    for _ in range(2 * MANY):
+        history.append(piece)
+    assert all(held is piece for held in history._pieces)
+    assert len(history) == 2 * MANY * (SMALL // 8)
