@@ -214,50 +214,6 @@ def test_time_limit_cuts_the_outputs():
     assert layer.n_steps == steps and layer.last_run.error == ""
 
 
-def test_what_was_read_stays():
-    """The op works in the variables' memory, but not while somebody looks at it."""
-    layer = TensorGraph(filter_plan(), minibatch_size=2)
-    state, learned = layer.saved_state["state"], layer.base_params[1]._value
-    before = state.value(), learned.value(), layer.saved_state["n_steps"].value()
-    copies = [np.array(value) for value in before]
-    views = [np.asarray(memoryview(value)) for value in before]
-    layer.run_eager([rows(2, 3)], 3)
-    for value, view, copy in zip(before, views, copies, strict=True):
-        np.testing.assert_array_equal(value, copy)
-        np.testing.assert_array_equal(view, copy)
-    close(learned.numpy(), rows(2, 3).sum(axis=1))
-    assert not np.allclose(state.numpy(), copies[0])
-
-
-def test_runs_after_assignments():
-    layer = TensorGraph(filter_plan("float64"), minibatch_size=1)
-    u = rows(1, 4, dtype="float64")
-    layer.run_eager([u], 4)
-    layer.saved_state["state"].assign([[3.0, 4.0]])
-    layer.base_params[1].assign([[7.0, 8.0]])
-    layer.base_params[0].assign([10.0, 20.0])
-    layer.saved_state["n_steps"].assign(100)
-    y, total = layer.run_eager([u], 4)[0]
-    due = filter_reference(u, [[3.0, 4.0]], [[7.0, 8.0]], np.array([10.0, 20.0]))
-    close(y, due[0])
-    close(total, due[1])
-    assert layer.n_steps == 104
-
-
-def test_elsewhere_than_on_the_cpu(monkeypatch):
-    """Where variables are on another device, the op works on what is read from them."""
-    monkeypatch.setattr(TensorGraph, "_on_cpu", lambda self: False)
-    layer = TensorGraph(filter_plan(), minibatch_size=3)
-    assert layer._direct is None
-    u = rows(3, 5)
-    outputs, steps = layer.run_eager([u], 5)
-    due = filter_reference(u, np.full((3, 2), 0.5), np.zeros((3, 2)), GAIN)
-    for came, expected in zip(outputs, due, strict=True):
-        close(came, expected)
-    assert steps == 5 and layer.n_steps == 5
-    close(layer.get_param(1), due[1][:, -1])
-
-
 def test_two_threads():
     def work(seed):
         layer = TensorGraph(filter_plan("float64"), minibatch_size=2)

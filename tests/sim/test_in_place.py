@@ -1,0 +1,173 @@
+"""Runs on variables: the ops NengoDL>Bind and NengoDL>RunInPlace, and what the layer makes of them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from handmade import filter_plan, filter_reference
+
+from nengo_dl import tf_ops
+from nengo_dl.plan.program import to_bytes
+from nengo_dl.tensor_graph import TensorGraph
+
+
+def bound(dtype="float64", batch=2, **changes):
+    """Variables of `filter_plan`, and the handle of the program that is bound to them."""
+    plan = filter_plan(dtype)
+    variables = {
+        "state": tf.Variable(np.zeros((batch, 2), dtype)),
+        "istate": tf.Variable(np.zeros((batch, 0), np.int32)),
+        "steps_done": tf.Variable(np.int64(3)),
+        "gain": tf.Variable(np.array([1, 2], dtype)),
+        "total": tf.Variable(np.zeros((batch, 2), dtype)),
+        **changes,
+    }
+    gain, total = variables["gain"], variables["total"]
+    handle = tf_ops.load().nengo_dl_bind(
+        program=to_bytes(plan.program),
+        keep_last=[0, 0],
+        callbacks=-1,
+        threads=0,
+        params=[gain.handle, total.handle],
+        **{key: variables[key].handle for key in ("state", "istate", "steps_done")},
+    )
+    return variables, handle
+
+
+def run_bound(handle, inputs, n_steps, dtype="float64", n_outputs=2, time_limit=0.0):
+    op = tf_ops.load().nengo_dl_run_in_place
+    return op(handle, n_steps, time_limit, inputs, n_outputs=n_outputs, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_run_in_place(dtype):
+    variables, handle = bound(dtype)
+    u = np.random.RandomState(0).randn(2, 5, 2).astype(dtype)
+    outputs, steps, error = run_bound(handle, [u], 5, dtype)
+    due = filter_reference(u, np.zeros((2, 2)), np.zeros((2, 2)), np.array([1, 2]))
+    for came, expected in zip(outputs, due, strict=True):
+        np.testing.assert_allclose(came, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(variables["state"], due[0][:, -1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(variables["total"], due[1][:, -1], rtol=1e-5, atol=1e-5)
+    assert steps.numpy().tolist() == [3, 5] and error.numpy() == b""
+    assert variables["steps_done"].numpy() == 8
+
+
+BATCHES = np.zeros((3, 2))
+
+
+@pytest.mark.parametrize(
+    "changes, run, message",
+    [
+        ({}, {"dtype": "float32"}, "program computes in float64, but 'dtype' is float32"),
+        ({}, {"inputs": [np.zeros((2, 4, 2))]}, r"'inputs\[0\] \(u\)'.*came \[2,4,2\]"),
+        ({}, {"inputs": [np.zeros((2, 5, 2), np.float32)]}, r"'inputs\[0\]' is of type float"),
+        ({}, {"inputs": []}, "0 inputs, the program has 1"),
+        ({}, {"n_outputs": 1}, "1 outputs, the program has 2"),
+        ({}, {"n_steps": -1}, "'n_steps' are due to be 0 or more"),
+        ({}, {"time_limit": np.nan}, "'time_limit'"),
+        ({"state": tf.Variable(BATCHES)}, {}, "input 'istate' is due to have shape"),
+        ({"total": tf.Variable(BATCHES)}, {}, r"'params\[1\] \(net/total\)'"),
+        ({"state": tf.Variable(np.zeros((2, 2), "f"))}, {}, "'state' is due to hold double"),
+        ({"gain": tf.Variable(np.zeros(2, "f"))}, {}, "'gain' is due to hold double"),
+    ],
+)
+def test_wrong_use_of_a_bound_program(changes, run, message):
+    variables, handle = bound(**changes)
+    arguments = {"inputs": [np.zeros((2, 5, 2))], "n_steps": 5, **run}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        run_bound(handle, **arguments)
+    assert variables["steps_done"].numpy() == 3  # and not locked any more
+
+
+def test_one_variable_for_two():
+    shared = tf.Variable(np.zeros((2, 2)))
+    _, handle = bound(state=shared, total=shared)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="two of them are the same"):
+        run_bound(handle, [np.zeros((2, 5, 2))], 5)
+    assert not shared.numpy().any()
+
+
+def test_a_bound_program_outlives_its_variables_names():
+    _, handle = bound()  # the variables are gone, what they held is not
+    outputs, _, _ = run_bound(handle, [np.ones((2, 1, 2))], 1)
+    np.testing.assert_array_equal(outputs[1], np.ones((2, 1, 2)))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"program": b"nonsense"}, "NengoDL>Bind"),
+        ({"keep_last": [0]}, "'keep_last' has 1 entries, the program has 2"),
+        ({"threads": -1}, "'threads'"),
+        ({"callbacks": [1, 2]}, "due to be a scalar"),
+        ({"params": []}, "0 params, the program has 2"),
+    ],
+)
+def test_malformed_binding(change, message):
+    variables, _ = bound()
+    arguments = {
+        "program": to_bytes(filter_plan("float64").program),
+        "keep_last": [0, 0],
+        "callbacks": -1,
+        "threads": 0,
+        "params": [variables["gain"].handle, variables["total"].handle],
+        **{key: variables[key].handle for key in ("state", "istate", "steps_done")},
+        **change,
+    }
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        tf_ops.load().nengo_dl_bind(**arguments)
+
+
+# ---------------------------------------------------------------- layer
+
+
+def rows(batch, steps, dtype="float32"):
+    return np.random.RandomState(0).randn(batch, steps, 2).astype(dtype)
+
+
+def close(came, due):
+    np.testing.assert_allclose(came, due, rtol=1e-5, atol=1e-5)
+
+
+def test_what_was_read_stays():
+    """The op works in the variables' memory, but not while somebody looks at it."""
+    layer = TensorGraph(filter_plan(), minibatch_size=2)
+    state, learned = layer.saved_state["state"], layer.base_params[1]._value
+    before = state.value(), learned.value(), layer.saved_state["n_steps"].value()
+    copies = [np.array(value) for value in before]
+    views = [np.asarray(memoryview(value)) for value in before]
+    layer.run_eager([rows(2, 3)], 3)
+    for value, view, copy in zip(before, views, copies, strict=True):
+        np.testing.assert_array_equal(value, copy)
+        np.testing.assert_array_equal(view, copy)
+    close(learned.numpy(), rows(2, 3).sum(axis=1))
+    assert not np.allclose(state.numpy(), copies[0])
+
+
+def test_runs_after_assignments():
+    layer = TensorGraph(filter_plan("float64"), minibatch_size=1)
+    u = rows(1, 4, dtype="float64")
+    layer.run_eager([u], 4)
+    layer.saved_state["state"].assign([[3.0, 4.0]])
+    layer.base_params[1].assign([[7.0, 8.0]])
+    layer.base_params[0].assign([10.0, 20.0])
+    layer.saved_state["n_steps"].assign(100)
+    y, total = layer.run_eager([u], 4)[0]
+    due = filter_reference(u, [[3.0, 4.0]], [[7.0, 8.0]], np.array([10.0, 20.0]))
+    close(y, due[0])
+    close(total, due[1])
+    assert layer.n_steps == 104
+
+
+def test_elsewhere_than_on_the_cpu(monkeypatch):
+    """Where variables are on another device, the op works on what is read from them."""
+    monkeypatch.setattr(TensorGraph, "_on_cpu", lambda self: False)
+    layer = TensorGraph(filter_plan(), minibatch_size=3)
+    assert layer._direct is None
+    u = rows(3, 5)
+    outputs, steps = layer.run_eager([u], 5)
+    due = filter_reference(u, np.full((3, 2), 0.5), np.zeros((3, 2)), np.array([1, 2]))
+    for came, expected in zip(outputs, due, strict=True):
+        close(came, expected)
+    assert steps == 5 and layer.n_steps == 5
+    close(layer.get_param(1), due[1][:, -1])
