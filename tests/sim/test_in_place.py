@@ -1,4 +1,4 @@
-"""Runs on variables: the ops NengoDL>Bind and NengoDL>RunInPlace, and what the layer makes of them."""
+"""Runs on variables: the ops NengoDL>Bind and NengoDL>RunInPlace, alone and in the layer."""
 
 import numpy as np
 import pytest
