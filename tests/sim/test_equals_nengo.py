@@ -13,6 +13,8 @@ import nengo
 import numpy as np
 import pytest
 from equality_networks import MORE
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import nengo_dl
 from nengo_dl.tensor_graph import TensorGraph
@@ -20,6 +22,7 @@ from nengo_dl.tensor_graph import TensorGraph
 sys.path.append(str(Path(__file__).parents[1] / "plan"))
 import networks  # noqa: E402
 import networks_dynamics  # noqa: E402, F401 (registers its networks)
+from random_networks import random_network  # noqa: E402
 
 ALL = {**networks.NETWORKS, **MORE}
 STEPS = 100
@@ -88,6 +91,25 @@ def test_networks_are_as_promised():
             total += bool(np.ptp(value) > 0) if value.size else 0
             spikes += np.count_nonzero(value) if is_spikes(probe, value) else 0
     assert total > 12 and spikes > 500
+
+
+@pytest.mark.parametrize("minibatch_size", [None, 3])
+@given(number=st.integers(0, 100000))
+@settings(max_examples=10)
+def test_random_networks(minibatch_size, number):
+    """Random networks in two runs; the items of a minibatch are all the same here."""
+    net = random_network(number)
+    with net:
+        nengo_dl.configure_settings(dtype="float64")
+    with nengo.Simulator(net, progress_bar=False, optimize=False) as due:
+        due.run_steps(40)
+    with nengo_dl.Simulator(net, minibatch_size=minibatch_size, progress_bar=False) as sim:
+        sim.run_steps(15)
+        sim.run_steps(25)
+    for probe in net.all_probes:
+        found = sim.data[probe] if minibatch_size is None else sim.data[probe][-1]
+        scale = max(1e-3, np.abs(due.data[probe]).max(initial=0))
+        assert np.abs(found - due.data[probe]).max(initial=0) <= 1e-9 * scale, f"{probe}"
 
 
 ITEMWISE = [
