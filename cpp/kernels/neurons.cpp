@@ -37,9 +37,43 @@ struct Row {
   }
 };
 
-// The lanes that fire are collected, so that the costly function sees full vectors. A group is large, so that its last
-// vector, which isn't full, matters little, and so that what was written as vectors has left the store queue when it
-// is read one by one (a quarter of the time otherwise).
+// Fired: two values of each neuron that fires in a group, packed, so that the costly function sees full vectors.
+//   add      takes `lanes` of the vector that begins at neuron i; returns the new count, which belongs in a register
+//   collect  makes a[0 .. count-1] and b
+//   put      to[i] = a for the neurons that fired among n
+#if NDL_SIMD_BYTES == 64
+constexpr long kGroup = 512;
+
+template <class T>
+struct Fired {
+  using V = typename VectorOf<T>::type;
+  static constexpr long W = Lane<V>::width;
+  alignas(64) T a[kGroup + W];
+  alignas(64) T b[kGroup + W];
+  uint16_t lanes_of[kGroup / W];
+
+  NDL_HD long add(long count, long i, unsigned lanes, V va, V vb) {
+    lanes_of[i / W] = uint16_t(lanes);
+    store(a + count, compress(lanes, va));
+    store(b + count, compress(lanes, vb));
+    return count + __builtin_popcount(lanes);
+  }
+  NDL_HD void collect(long) {}
+  NDL_HD void put(T* to, long n, long) const {
+    const T* from = a;
+    for (long i = 0; i < n; i += W) {
+      const unsigned lanes = lanes_of[i / W];
+      const V value = expand(lanes, load<V>(from));
+      if (n - i >= W)
+        store(to + i, blend(lanes, value, load<V>(to + i)));
+      else
+        store_part(to + i, blend(lanes, value, load_part(to + i, n - i)), n - i);
+      from += __builtin_popcount(lanes);
+    }
+  }
+};
+#else
+// Large, so that what was written as vectors has left the store queue when it is read one by one.
 constexpr long kGroup = 2048;
 typedef uint16_t Numbers __attribute__((vector_size(16)));
 
@@ -57,50 +91,47 @@ constexpr SetBits set_bits;
 
 template <class T>
 struct Fired {
-  static constexpr long W = Lane<typename VectorOf<T>::type>::width;
-  uint16_t at[kGroup + 8];          // numbers of the neurons that fired
-  alignas(64) T all_a[kGroup + W];  // what settle needs, of all neurons
-  alignas(64) T all_b[kGroup + W];
-  alignas(64) T a[kGroup + W];  // of those that fired
+  using V = typename VectorOf<T>::type;
+  static constexpr long W = Lane<V>::width;
+  alignas(64) T a[kGroup + W];
   alignas(64) T b[kGroup + W];
+  alignas(64) T all_a[kGroup + W];  // of all neurons
+  alignas(64) T all_b[kGroup + W];
+  uint16_t at[kGroup + 8];  // numbers of those that fired
 
-  // Notes `lanes` of the vector that begins at neuron i; returns the new count.
-  NDL_HD long add(long count, long i, unsigned lanes) {
-    for (int low = 0; low < W; low += 8) {
-      const unsigned mask = lanes >> low & 255;
-      Numbers numbers;
-      __builtin_memcpy(&numbers, set_bits.at[mask], sizeof numbers);
-      numbers += uint16_t(i + low);
-      __builtin_memcpy(at + count, &numbers, sizeof numbers);
-      count += set_bits.count[mask];
-    }
-    return count;
+  NDL_HD long add(long count, long i, unsigned lanes, V va, V vb) {
+    store(all_a + i, va);
+    store(all_b + i, vb);
+    Numbers numbers;
+    __builtin_memcpy(&numbers, set_bits.at[lanes], sizeof numbers);
+    numbers += uint16_t(i);
+    __builtin_memcpy(at + count, &numbers, sizeof numbers);
+    return count + set_bits.count[lanes];
   }
   // The empty asm keeps the compiler from making it a gather, which is slower here.
-  NDL_HD void pack(long count) {
+  NDL_HD void collect(long count) {
     for (long k = 0; k < count; k++) {
       a[k] = all_a[at[k]], b[k] = all_b[at[k]];
       __asm__("" : "+r"(k));
     }
   }
-  NDL_HD void unpack(T* to, long count) const {
+  NDL_HD void put(T* to, long, long count) const {
     for (long k = 0; k < count; k++) {
       to[at[k]] = a[k];
       __asm__("" : "+r"(k));
     }
   }
 };
+#endif
 
-// W neurons from neuron `first + i`, or the last `rest` of them.
+// W neurons from neuron `first + i`, or the last `rest` of them; returns the new count of those that fired.
 template <bool All, class N, class T, int S>
-NDL_HD auto step_lanes(const N& model, const Row<T, S>& r, long first, long i, long rest, Fired<T>& fired) {
+NDL_HD long step_lanes(const N& model, const Row<T, S>& r, long first, long i, long rest, Fired<T>& fired, long count) {
   using V = typename VectorOf<T>::type;
   const long k = first + i;
   V state[S + 1], out, a, b;
   for (int s = 0; s < S; s++) state[s] = All ? load<V>(r.old[s] + k) : load_part(r.old[s] + k, rest);
   const auto lanes = model.step(All ? load<V>(r.J + k) : load_part(r.J + k, rest), out, state, a, b);
-  store(fired.all_a + i, a);
-  store(fired.all_b + i, b);
   if constexpr (All) {
     store(r.out + k, out);
     for (int s = 0; s < S; s++) store(r.now[s] + k, state[s]);
@@ -108,7 +139,7 @@ NDL_HD auto step_lanes(const N& model, const Row<T, S>& r, long first, long i, l
     store_part(r.out + k, out, rest);
     for (int s = 0; s < S; s++) store_part(r.now[s] + k, state[s], rest);
   }
-  return All ? lane_bits(lanes) : lane_bits(lanes) & ((1u << rest) - 1);
+  return fired.add(count, i, All ? lane_bits(lanes) : lane_bits(lanes) & ((1u << rest) - 1), a, b);
 }
 
 // A step of n neurons from number `first`. The model is a copy: its numbers stay in registers while arrays are written.
@@ -117,13 +148,13 @@ void step_group(const N model, const Row<T, S> r, long first, long n, Fired<T>& 
   using V = typename VectorOf<T>::type;
   constexpr long W = Lane<V>::width;
   long i = 0, count = 0;
-  for (; i + W <= n; i += W) count = fired.add(count, i, step_lanes<true>(model, r, first, i, W, fired));
-  if (i < n) count = fired.add(count, i, step_lanes<false>(model, r, first, i, n - i, fired));
+  for (; i + W <= n; i += W) count = step_lanes<true>(model, r, first, i, W, fired, count);
+  if (i < n) count = step_lanes<false>(model, r, first, i, n - i, fired, count);
   if (count == 0) return;
-  fired.pack(count);
+  fired.collect(count);
   store(fired.a + count, V{}), store(fired.b + count, V{});  // fill the last vector
   for (long k = 0; k < count; k += W) store(fired.a + k, model.settle(load<V>(fired.a + k), load<V>(fired.b + k)));
-  fired.unpack(r.now[N::settled] + first, count);
+  fired.put(r.now[N::settled] + first, n, count);
 }
 
 template <class N, class T>
