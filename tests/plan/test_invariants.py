@@ -1,5 +1,6 @@
 """What must hold for every plan, whatever the planner makes of a model."""
 
+import gc
 from dataclasses import replace
 
 import nengo
@@ -286,6 +287,32 @@ def test_verifier_sees_what_is_wrong():
 
     with pytest.raises(ProgramError, match="outside"):
         verify_program(broken(program, 0, misplace))
+
+
+def test_rls_between_neurons_is_native():
+    """Nengo's rule has one error for all neurons there."""
+    with nengo.Network(seed=0) as net:
+        a, b = nengo.Ensemble(12, 1), nengo.Ensemble(11, 1)
+        solver = nengo.solvers.LstsqL2(weights=True)
+        conn = nengo.Connection(a, b, solver=solver, learning_rule_type=nengo.RLS(1e-2))
+        nengo.Connection(a, conn.learning_rule)
+        nengo.Probe(conn, "weights")
+    made = assert_same(net, n_steps=20)
+    (rls,) = find(made, "rls")
+    assert rls.args["error"].strides == (0,) and not made.callbacks
+
+
+def test_garbage_collection_goes_on():
+    """Planning holds it back, also when it fails, and leaves it off where it was off."""
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        try:
+            plan(build(networks.make("sparse")))
+            with pytest.raises(TypeError):
+                make_plan([], dt=0.001, outputs=[None])
+            assert gc.isenabled() is enabled
+        finally:
+            gc.enable()
 
 
 def test_plan_is_printed():
