@@ -100,6 +100,7 @@ def main():
         name = line.strip()
         if name not in calls:
             calls[name] = compile_graph(sim, args.steps)
+        calls[name]()  # the other simulators ran since the last call: caches are theirs
         answer(seconds=timed(calls[name])[0])
     sim.close()
 
