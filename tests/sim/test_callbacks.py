@@ -142,6 +142,7 @@ def test_names_in_plan(Sim):
         nengo.Connection(direct, sink, function=np.cos)
     text = str(Sim(net).plan)
     for line in (
+        r"Runs on the CPU, on one thread: its Python functions take turns",
         r"function '<lambda>' for <Node 'echo'> \(test_callbacks.py:\d+\): it calls a Python",
         r"function '<lambda>' for <Node 'sink'> ",
         r"neuron type Leaky\(\) for <Ensemble 'leaky'>.*: neuron type Leaky has no native form",

@@ -57,7 +57,6 @@ class Context:
         self._vars = {}
         self._trainable = trainable
         self._constant = set(constant)
-        self._readers = {}
         self._writers = {}
         self.op = None
         self.rank = 0

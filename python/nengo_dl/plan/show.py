@@ -12,6 +12,9 @@ def text(plan):
     lines = [
         f"Plan: {ops} ops in {len(program.regions)} regions, {program.dtype}, dt={program.dt:g} s",
         *(f"  {note}" for note in plan.notes),
+        "Runs on the CPU, on one thread: its Python functions take turns"
+        if plan.callbacks
+        else "Runs on the CPU, the items of a minibatch on several threads, a single item on one",
     ]
     for i, region in enumerate(program.regions):
         lines.append(f"Region {i}: {region.kind}, {len(region.ops)} ops")
