@@ -13,6 +13,12 @@
 
 namespace nengo_dl {
 
+// What a run records for the gradient.
+struct TapeOptions {
+  int64_t memory = -1;  // bytes that recorded values may take; -1: no limit; 0: only checkpoints, windows are run again
+  std::vector<char> wanted_params;  // per param: whether its gradient may be asked for
+};
+
 template <class T>
 struct RunArgs {
   int64_t batch = 1;
@@ -28,6 +34,22 @@ struct RunArgs {
   int threads = 0;        // 0: as many as there are processors, if there is work for them
   double time_limit = 0;  // seconds; stop at the next window border after it; 0: none
   const std::atomic<bool>* cancel = nullptr;
+  char* tape = nullptr;  // where to record what the gradient needs: Compiled::tape_bytes() bytes, 64-byte aligned
+  TapeOptions record;    // how, if there is a tape
+};
+
+// Derivatives of a loss by the inputs, parameters and state of a run, from those by its outputs. Null: zero (what is
+// given) or not wanted (what is asked for). What is asked for is overwritten.
+template <class T>
+struct GradArgs {
+  RunArgs<T> run;              // the run: params, state and istate as they were before it; outputs, time_limit not used
+  const char* tape = nullptr;  // recorded by that run with the same options; null: it is run again
+  std::vector<const T*> output_grads;   // (batch, n_steps or 1, size) each
+  std::vector<const T*> learned_grads;  // per param: by the learned values after the run, (batch, size)
+  const T* state_out_grad = nullptr;    // by the state after the run, (batch, state_size)
+  std::vector<T*> input_grads;          // (batch, n_steps, size) each
+  std::vector<T*> param_grads;          // (size) each; learned: (batch, size), by the values before the run
+  T* state_grad = nullptr;              // by the state before the run, (batch, state_size)
 };
 
 struct RunResult {
@@ -43,6 +65,10 @@ class NDL_API Compiled {
   // std::invalid_argument if arguments are missing; what they point to must have the sizes above.
   RunResult run(const RunArgs<float>& args) const;   // std::logic_error if the program is of the other dtype
   RunResult run(const RunArgs<double>& args) const;  // safe to call from several threads at once
+  // Size of the tape of a run; ProgramError if the program has no gradient (docs/PROGRAM.md, "Gradients").
+  int64_t tape_bytes(int64_t batch, int64_t n_steps, const TapeOptions& options) const;
+  void grad(const GradArgs<float>& args) const;
+  void grad(const GradArgs<double>& args) const;
 
  private:
   struct Impl;

@@ -63,6 +63,18 @@ struct Access1 {
   }
 };
 
+// Where one thread finds its data while it goes back through one window (docs/PROGRAM.md, "Gradients").
+// Both frames are laid out as for run(), but every buffer whose values grad_reads() names has a row per step in `value`
+// (state and learned ones too: row t before step t, row t+1 after it).
+template <class T>
+struct GradFrame {
+  Frame<T> value;    // what the window held; window, carried and local buffers that nobody needs are null
+  Frame<T> adjoint;  // derivatives of the loss by the same elements; base[b] is null if nobody wants them. A param's is
+                     // the place to add to. state and learned buffers lie in place (row 0)
+  T* const* input_grads;         // per model input: (batch, n_steps, size) of the group's first item; null: not wanted
+  const T* const* output_grads;  // per model output: likewise; null: zero
+};
+
 // A compiled op: immutable, shared by threads and simulators.
 template <class T>
 class Op {
@@ -70,6 +82,19 @@ class Op {
   virtual ~Op() = default;
   // Runs steps t0 .. t1-1 of the window for all items of the frame.
   virtual void run(const Frame<T>& frame, int64_t t0, int64_t t1) const = 0;
+
+  // Whether derivatives pass from what it writes to what it reads. If not, only grad_params() may be called.
+  virtual bool passes_gradient() const { return false; }
+  // Arguments whose values (before or after the step) grad() or grad_params() looks at; those in param buffers are
+  // always there and need not be named.
+  virtual std::vector<std::string> grad_reads() const { return {}; }
+  // Steps t1-1 down to t0: takes the adjoints of what it wrote, adds to those of what it read. An `update` operand in a
+  // buffer with rows: takes row t+1, adds to row t; in place (row 0): replaces. What write and set operands overwrote
+  // in place is cleared by the engine afterwards.
+  virtual void grad(const GradFrame<T>&, int64_t, int64_t) const {}
+  // Adds to the adjoints of its operands in param (and learned) buffers for steps t0 .. t1-1. Called after grad() for a
+  // whole window at once, or before grad() step by step if the adjoint of what it writes lies in place.
+  virtual void grad_params(const GradFrame<T>&, int64_t, int64_t) const {}
 };
 
 // One argument of an op kind.
