@@ -18,9 +18,10 @@ from .checks import check_loop, positive, step_count, valid_device, warn_synapse
 from .config import get_setting
 from .data import Recorder, SimulationData
 from .data_forms import by_node, check, is_opaque
-from .keras_calls import predict
+from .keras_methods import KerasMethods
 from .lifecycle import Lifecycle
 from .names import Names
+from .parameters import ParameterMethods
 from .progress import Display
 from .randomness import step_order
 from .runtime import Runtime
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 _precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
 
 
-class Simulator(Lifecycle):
+class Simulator(KerasMethods, ParameterMethods, Lifecycle):
     """Runs a Nengo network as one compiled op.
 
     Use it as `nengo.Simulator`:
@@ -283,35 +284,6 @@ class Simulator(Lifecycle):
                 runtime.run(n_steps, values, stateful, recorder.record, display.step)
             finally:
                 recorder.finish()
-
-    def predict(self, x=None, n_steps=None, stateful=False, **kwargs):
-        """Run ``sim.keras_model.predict`` over any number of minibatches.
-
-        ``sim.data`` stays as it is, and ``sample_every`` of Probes is ignored.
-
-        Parameters
-        ----------
-        x : dict, list, array, or what Keras takes, optional
-            Values for input Nodes as in `run_steps`, for any multiple of ``minibatch_size`` items.
-        n_steps : int, optional
-            Steps; needed where there is no data.
-        stateful : bool
-            Whether the state is kept. If not, every minibatch starts from the present state.
-        **kwargs
-            Arguments of `keras.Model.predict`.
-
-        Returns
-        -------
-        dict
-            Probe -> ``(batch, n_steps, size)``.
-        """
-        self._check_open("predict")
-        return predict(self, "predict", x, n_steps, stateful, kwargs)
-
-    def predict_on_batch(self, x=None, n_steps=None, stateful=False, **kwargs):
-        """Run ``sim.keras_model.predict_on_batch``: `predict` for exactly one minibatch."""
-        self._check_open("predict_on_batch")
-        return predict(self, "predict_on_batch", x, n_steps, stateful, kwargs)
 
     def trange(self, sample_every=None, dt=None):
         """Times of the steps done, those at which a Probe with ``sample_every`` has values.
