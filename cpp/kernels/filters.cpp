@@ -93,12 +93,118 @@ void filter(const FilterCall<T>& c) {
         c, i, [rest](const T* p) { return load_part(p, rest); }, [rest](T* p, V v) { store_part(p, v, rest); });
 }
 
+// ---- gradients
+
+// Lanes that may lie in one place (stride 0) are added one by one.
+template <class T, class V>
+NDL_HD void add_lanes(T* p, long stride, V value, long count) {
+  constexpr long W = Lane<V>::width;
+  if (stride != 1) {
+    for (long i = 0; i < count; i++) p[i * stride] += value[i];
+  } else if (count == W) {
+    store<V>(p, load<V>(p) + value);
+  } else {
+    store_part(p, load_part(p, count) + value, count);
+  }
+}
+
+template <class T>
+void lowpass_grad_narrow(const LowpassGradCall<T>& c) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  for (long i = 0; i < c.n; i += W) {
+    const long count = c.n - i < W ? c.n - i : W;
+    T* dx = c.dx ? c.dx + i * c.x_stride : nullptr;
+    T* dy = c.dy + i * c.y_stride;
+    V value = gather<V>(dy, c.y_stride, count);
+    for (long t = 0; t < c.steps; t++) {
+      if (dx) {
+        add_lanes(dx, c.x_stride, c.b * value, count);
+        dx -= c.x_row;
+      }
+      value = c.a * value;
+      if (c.y_row == 0) continue;
+      dy -= c.y_row;
+      value += gather<V>(dy, c.y_stride, count);
+      scatter(dy, c.y_stride, value, count);
+    }
+    if (c.y_row == 0) scatter(dy, c.y_stride, value, count);
+  }
+}
+
+template <class T>
+void lowpass_grad_wide(const LowpassGradCall<T>& c) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  for (long t = 0; t < c.steps; t++) {
+    T* dx = c.dx ? c.dx - t * c.x_row : nullptr;
+    const T* dy = c.dy - t * c.y_row;
+    T* old = c.dy - t * c.y_row - c.y_row;
+    for (long i = 0; i < c.n; i += W) {
+      const long count = c.n - i < W ? c.n - i : W;
+      const V value = count == W ? load<V>(dy + i) : load_part(dy + i, count);
+      if (dx) add_lanes(dx + i, 1, c.b * value, count);
+      if (c.y_row != 0)
+        add_lanes(old + i, 1, c.a * value, count);
+      else if (count == W)
+        store<V>(old + i, c.a * value);
+      else
+        store_part(old + i, c.a * value, count);
+    }
+  }
+}
+
+template <class T>
+void lowpass_grad(const LowpassGradCall<T>& c) {
+  constexpr long W = Lane<typename VectorOf<T>::type>::width;
+  if (c.n > 4 * W && c.y_stride == 1 && (!c.dx || c.x_stride == 1)) return lowpass_grad_wide(c);
+  lowpass_grad_narrow(c);
+}
+
+template <class T, class V, class Get, class Put>
+NDL_HD void filter_grad_lanes(const FilterGradCall<T>& c, long i, Get get, Put put) {
+  const V dy = c.dy ? get(c.dy + i) : V{};
+  const long order = c.next ? c.order : 0;
+  if (c.dx) {
+    V value = c.add_x ? get(c.dx + i) : V{};
+    value = fma(c.F, dy, value);
+    for (long l = 0; l < order; l++) value = fma(c.B[l], get(c.next + l * c.next_stride + i), value);
+    put(c.dx + i, value);
+  }
+  if (!c.old) return;
+  for (long k = 0; k < c.order; k++) {
+    T* to = c.old + k * c.old_stride + i;
+    V value = c.add_old ? get(to) : V{};
+    value = fma(c.E[k], dy, value);
+    for (long l = 0; l < order; l++) value = fma(c.A[l * c.order + k], get(c.next + l * c.next_stride + i), value);
+    put(to, value);
+  }
+}
+
+template <class T>
+void filter_grad(const FilterGradCall<T>& c) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  long i = 0;
+  for (; i + W <= c.n; i += W)
+    filter_grad_lanes<T, V>(
+        c, i, [](const T* p) { return load<V>(p); }, [](T* p, V v) { store(p, v); });
+  const long rest = c.n - i;
+  if (rest > 0)
+    filter_grad_lanes<T, V>(
+        c, i, [rest](const T* p) { return load_part(p, rest); }, [rest](T* p, V v) { store_part(p, v, rest); });
+}
+
 }  // namespace
 
 void lowpass32(const LowpassCall<float>& call) { lowpass(call); }
 void lowpass64(const LowpassCall<double>& call) { lowpass(call); }
 void filter32(const FilterCall<float>& call) { filter(call); }
 void filter64(const FilterCall<double>& call) { filter(call); }
+void lowpass_grad32(const LowpassGradCall<float>& call) { lowpass_grad(call); }
+void lowpass_grad64(const LowpassGradCall<double>& call) { lowpass_grad(call); }
+void filter_grad32(const FilterGradCall<float>& call) { filter_grad(call); }
+void filter_grad64(const FilterGradCall<double>& call) { filter_grad(call); }
 
 }  // namespace NDL_ISA
 }  // namespace nengo_dl

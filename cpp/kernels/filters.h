@@ -30,9 +30,35 @@ struct FilterCall {
   long old_stride, now_stride;  // from row to row of X
 };
 
+// The way back of lowpass, from the last step to the first: dx += b dy, dy of the step before += a dy.
+template <class T>
+struct LowpassGradCall {
+  long n, steps;
+  T a, b;
+  T* dy;                                  // after the last step
+  T* dx;                                  // of the last step; null: not wanted
+  long x_stride, y_stride, x_row, y_row;  // y_row 0: one dy, that of the point of time reached
+};
+
+// The way back of filter, one step: dx (+)= B^T next + F dy, old (+)= A^T next + E dy.
+template <class T>
+struct FilterGradCall {
+  long n, order;
+  const T *A, *B, *E;
+  T F;
+  const T *dy, *next;  // adjoints of y and of the new X; null: zero
+  T *dx, *old;         // adjoints of x and of the old X; null: not wanted
+  long next_stride, old_stride;
+  bool add_x, add_old;  // else overwritten
+};
+
 NDL_DECLARE_KERNEL(void, lowpass32, (const LowpassCall<float>& call))
 NDL_DECLARE_KERNEL(void, lowpass64, (const LowpassCall<double>& call))
 NDL_DECLARE_KERNEL(void, filter32, (const FilterCall<float>& call))
 NDL_DECLARE_KERNEL(void, filter64, (const FilterCall<double>& call))
+NDL_DECLARE_KERNEL(void, lowpass_grad32, (const LowpassGradCall<float>& call))
+NDL_DECLARE_KERNEL(void, lowpass_grad64, (const LowpassGradCall<double>& call))
+NDL_DECLARE_KERNEL(void, filter_grad32, (const FilterGradCall<float>& call))
+NDL_DECLARE_KERNEL(void, filter_grad64, (const FilterGradCall<double>& call))
 
 }  // namespace nengo_dl

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ops/adjoint.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
@@ -12,6 +13,11 @@ inline auto lowpass_kernel(float) { return NDL_PICK(lowpass32); }
 inline auto lowpass_kernel(double) { return NDL_PICK(lowpass64); }
 inline auto filter_kernel(float) { return NDL_PICK(filter32); }
 inline auto filter_kernel(double) { return NDL_PICK(filter64); }
+
+inline auto lowpass_grad_kernel(float) { return NDL_PICK(lowpass_grad32); }
+inline auto lowpass_grad_kernel(double) { return NDL_PICK(lowpass_grad64); }
+inline auto filter_grad_kernel(float) { return NDL_PICK(filter_grad32); }
+inline auto filter_grad_kernel(double) { return NDL_PICK(filter_grad64); }
 
 void check_lowpass(const OpRecord& op, const Program&) {
   need_shape(op, "y", {op.arg("x").count()});
@@ -23,8 +29,14 @@ void check_lowpass(const OpRecord& op, const Program&) {
 template <class T>
 class LowpassOp : public Op<T> {
  public:
-  LowpassOp(const OpRecord& op, const Program&)
-      : x_(op.arg("x")), y_(op.arg("y")), a_(per_block(op, "a")), b_(per_block(op, "b")), run_(lowpass_kernel(T())) {
+  LowpassOp(const OpRecord& op, const Program& p)
+      : x_(op.arg("x")),
+        y_(op.arg("y")),
+        constant_(in_param(op.arg("x"), p)),
+        a_(per_block(op, "a")),
+        b_(per_block(op, "b")),
+        run_(lowpass_kernel(T())),
+        grad_(lowpass_grad_kernel(T())) {
     runs_ = make_runs({&op.arg("x"), &op.arg("y")}, op.blocks,
                       [&](int64_t k) { return a_[k] == a_[k - 1] && b_[k] == b_[k - 1]; });
   }
@@ -50,11 +62,49 @@ class LowpassOp : public Op<T> {
     }
   }
 
+  bool passes_gradient() const override { return true; }
+
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    if (!f.adjoint.base[y_.buffer]) return;
+    LowpassGradCall<T> c{};
+    c.steps = t1 - t0;
+    c.x_row = f.adjoint.row[x_.buffer];
+    c.y_row = old_row(f.adjoint, y_);
+    for (int64_t b = 0; b < f.adjoint.batch; b++) {
+      T* dx = constant_ ? nullptr : adjoint_at(f, x_, t1 - 1, b);
+      T* dy = y_.at(f.adjoint, t1 - 1, b);
+      for (const Run& run : runs_) {
+        c.n = run.n;
+        c.a = static_cast<T>(a_[run.block]);
+        c.b = static_cast<T>(b_[run.block]);
+        c.dx = dx ? dx + run.offset[0] : nullptr;
+        c.dy = dy + run.offset[1];
+        c.x_stride = run.stride[0];
+        c.y_stride = run.stride[1];
+        grad_(c);
+      }
+    }
+  }
+
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    if (!constant_ || !f.adjoint.base[x_.buffer] || !f.adjoint.base[y_.buffer]) return;
+    for (int64_t t = t1; t-- > t0;)
+      for (int64_t b = 0; b < f.adjoint.batch; b++)
+        for (const Run& run : runs_) {
+          T* dx = x_.at(f.adjoint, t, b) + run.offset[0];
+          const T* dy = y_.at(f.adjoint, t, b) + run.offset[1];
+          const T weight = static_cast<T>(b_[run.block]);
+          for (int64_t i = 0; i < run.n; i++) dx[i * run.stride[0]] += weight * dy[i * run.stride[1]];
+        }
+  }
+
  private:
   Access1 x_, y_;
+  bool constant_;  // x is in a param buffer
   std::vector<double> a_, b_;
   std::vector<Run> runs_;
   void (*run_)(const LowpassCall<T>&);
+  void (*grad_)(const LowpassGradCall<T>&);
 };
 
 void check_filter(const OpRecord& op, const Program&) {
@@ -80,13 +130,19 @@ void check_filter(const OpRecord& op, const Program&) {
 template <class T>
 class FilterOp : public Op<T> {
  public:
-  FilterOp(const OpRecord& op, const Program&)
-      : x_(op.arg("x")), y_(op.arg("y")), n_(op.arg("x").count()), run_(filter_kernel(T())) {
+  FilterOp(const OpRecord& op, const Program& p)
+      : x_(op.arg("x")),
+        y_(op.arg("y")),
+        constant_(in_param(op.arg("x"), p)),
+        n_(op.arg("x").count()),
+        run_(filter_kernel(T())),
+        grad_(filter_grad_kernel(T())) {
     A_ = cast(op.numbers("A"));
     B_ = cast(op.numbers("B"));
     C_ = cast(op.numbers("C"));
     D_ = static_cast<T>(op.number("D"));
     direct_ = op.integer("direct") != 0;
+    set_way_back(op);
     if (!B_.empty()) X_ = {Access1(op.arg("X"))};
     std::vector<const Operand*> flat{&op.arg("x"), &op.arg("y")};
     Operand row;
@@ -108,6 +164,12 @@ class FilterOp : public Op<T> {
     for (int64_t b = 0; b < f.batch; b++)
       for (const Run& run : runs_)
         for (int64_t t = t0; t < t1; t++) step(f, t, b, run, packed);
+  }
+
+  bool passes_gradient() const override { return true; }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    if (constant_ && f.adjoint.base[x_.buffer]) back(f, t0, t1, Pass::params);
   }
 
  private:
@@ -162,14 +224,76 @@ class FilterOp : public Op<T> {
     }
   }
 
+  // X' = A X + B x, and y = E.X + F x also if y is made from X' (then E = C A, F = D + C.B).
+  void set_way_back(const OpRecord& op) {
+    const std::vector<double>&A = op.numbers("A"), &B = op.numbers("B"), &C = op.numbers("C");
+    std::vector<double> E = direct_ ? C : std::vector<double>(C.size());
+    double F = op.number("D");
+    for (size_t l = 0; !direct_ && l < C.size(); l++) {
+      F += C[l] * B[l];
+      for (size_t k = 0; k < C.size(); k++) E[k] += C[l] * A[l * C.size() + k];
+    }
+    E_ = cast(E);
+    F_ = static_cast<T>(F);
+  }
+
+  void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
+    T* packed = scratch<T>(longest_ * (2 * order() + 2));
+    for (int64_t b = 0; b < f.adjoint.batch; b++)
+      for (const Run& run : runs_)
+        for (int64_t t = t1; t-- > t0;) step_back(f, t, b, run, pass, packed);
+  }
+
+  // Adjoints that the kernel can't take as they lie go by way of `packed`: dx, dy, old X, new X.
+  void step_back(const GradFrame<T>& f, int64_t t, int64_t b, const Run& run, Pass pass, T* packed) const {
+    const int64_t n = run.n;
+    T* dx = constant_ == (pass == Pass::params) ? adjoint_at(f, x_, t, b) : nullptr;
+    const T* dy = adjoint_at(f, y_, t, b);
+    T* X = X_.empty() ? nullptr : adjoint_at(f, X_[0], t, b);
+    if (dx) dx += run.offset[0];
+    if (dy) dy += run.offset[1];
+    if (X) X += run.offset[2];
+    const int64_t row = X ? old_row(f.adjoint, X_[0]) : 0;
+    FilterGradCall<T> c{};
+    c.n = n, c.order = order();
+    c.A = A_.data(), c.B = B_.data(), c.E = E_.data(), c.F = F_;
+    c.dy = dy, c.dx = dx, c.next = X, c.old = X && pass == Pass::values ? X - row : nullptr;
+    c.next_stride = c.old_stride = row_stride_;
+    c.add_x = true, c.add_old = row != 0;
+    if (dx && run.stride[0] != 1) c.dx = packed, c.add_x = false;
+    if (dy && run.stride[1] != 1) {
+      c.dy = packed + n;
+      for (int64_t i = 0; i < n; i++) packed[n + i] = dy[i * run.stride[1]];
+    }
+    const bool pack = X && (run.stride[2] != 1 || row == 0);
+    if (pack) {
+      T* next = packed + (2 + order()) * n;
+      c.next = next, c.next_stride = n;
+      for (int64_t k = 0; k < order(); k++)
+        for (int64_t i = 0; i < n; i++) next[k * n + i] = X[k * row_stride_ + i * run.stride[2]];
+      if (c.old) c.old = packed + 2 * n, c.old_stride = n, c.add_old = false;
+    }
+    grad_(c);
+    if (dx && c.dx != dx)
+      for (int64_t i = 0; i < n; i++) dx[i * run.stride[0]] += c.dx[i];
+    if (!pack || !c.old) return;
+    for (int64_t k = 0; k < order(); k++)
+      for (int64_t i = 0; i < n; i++) {
+        T& old = (X - row)[k * row_stride_ + i * run.stride[2]];
+        old = (row ? old : T(0)) + c.old[k * n + i];
+      }
+  }
+
   Access1 x_, y_;
   std::vector<Access1> X_;  // none if the order is 0
+  bool constant_;           // x is in a param buffer
   int64_t n_, row_stride_ = 0, longest_ = 0;
-  std::vector<T> A_, B_, C_;
-  T D_;
+  std::vector<T> A_, B_, C_, E_;
+  T D_, F_;
   bool direct_, unit_ = true;
   std::vector<Run> runs_;
   void (*run_)(const FilterCall<T>&);
+  void (*grad_)(const FilterGradCall<T>&);
 };
 
 OpRegistration lowpass(make_spec<LowpassOp>("lowpass", {{"x", Access::read, -1}, {"y", Access::update, -1}}, {"a", "b"},
