@@ -78,10 +78,93 @@ void conv_point(const ConvPoint<T>& c) {
   }
 }
 
+// ---- gradient of the weights
+
+// Calls f(input offset, output offset) for the start of each line of positions along the last dimension.
+template <class T, class F>
+NDL_HD void each_line_of(const ConvSums<T>& c, F f) {
+  long at[kMaxSpatial + 1] = {};
+  long input = 0, output = 0;
+  for (;;) {
+    f(input, output);
+    int d = c.rank - 2;
+    for (; d >= 0; d--) {
+      input += c.input_step[d];
+      output += c.output_step[d];
+      if (++at[d] < c.count[d]) break;
+      input -= c.count[d] * c.input_step[d];
+      output -= c.count[d] * c.output_step[d];
+      at[d] = 0;
+    }
+    if (d < 0) return;
+  }
+}
+
+// I input channels from `first_in` on by N vectors of output channels from `first` on, `rest` lanes in the last.
+template <int I, int N, class T>
+void sums_tile(const ConvSums<T>& c, long first_in, long first, long rest) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  const int last = c.rank - 1;
+  const long count = c.count[last], input_step = c.input_step[last], output_step = c.output_step[last];
+  V sum[I][N] = {};
+  each_line_of(c, [&](long input_at, long output_at) {
+    const T* input = c.input + input_at + first_in * c.input_channel;
+    const T* output = c.output + output_at + first;
+    for (long k = 0; k < count; k++, input += input_step, output += output_step) {
+      V out[N];
+      for (int v = 0; v + 1 < N; v++) out[v] = load<V>(output + v * W);
+      const T* tail = output + (N - 1) * W;
+      out[N - 1] = rest == W ? load<V>(tail) : load_part(tail, rest);
+      for (int i = 0; i < I; i++) {
+        const V in = splat(input[i * c.input_channel]);
+        for (int v = 0; v < N; v++) sum[i][v] = fma(in, out[v], sum[i][v]);
+      }
+    }
+  });
+  for (int i = 0; i < I; i++) {
+    T* weight = c.weight + (first_in + i) * c.weight_channel + first;
+    for (int v = 0; v + 1 < N; v++) store<V>(weight + v * W, load<V>(weight + v * W) + sum[i][v]);
+    T* tail = weight + (N - 1) * W;
+    if (rest == W)
+      store<V>(tail, load<V>(tail) + sum[i][N - 1]);
+    else
+      store_part(tail, load_part(tail, rest) + sum[i][N - 1], rest);
+  }
+}
+
+template <int N, class T>
+void sums_columns(const ConvSums<T>& c, long first, long rest) {
+  long i = 0;
+  for (; i + 4 <= c.in_channels; i += 4) sums_tile<4, N>(c, i, first, rest);
+  const long left = c.in_channels - i;
+  if (left == 3)
+    sums_tile<3, N>(c, i, first, rest);
+  else if (left == 2)
+    sums_tile<2, N>(c, i, first, rest);
+  else if (left == 1)
+    sums_tile<1, N>(c, i, first, rest);
+}
+
+template <class T>
+void conv_sums(const ConvSums<T>& c) {
+  constexpr long W = Lane<typename VectorOf<T>::type>::width;
+  for (long first = 0; first < c.out_channels; first += 2 * W) {
+    const long left = c.out_channels - first;
+    const long rest = left >= 2 * W ? W : (left - 1) % W + 1;
+    if (left > W)
+      sums_columns<2>(c, first, rest);
+    else
+      sums_columns<1>(c, first, rest);
+  }
+}
+
 }  // namespace
 
 void conv_point32(const ConvPoint<float>& point) { conv_point(point); }
 void conv_point64(const ConvPoint<double>& point) { conv_point(point); }
+void conv_sums32(const ConvSums<float>& sums) { conv_sums(sums); }
+void conv_sums64(const ConvSums<double>& sums) { conv_sums(sums); }
 
 }  // namespace NDL_ISA
 }  // namespace nengo_dl

@@ -1,4 +1,4 @@
-// The face of the convolution kernel: all output channels of one group at one output position.
+// The faces of the convolution kernels.
 #pragma once
 
 #include "engine/isa.h"
@@ -7,6 +7,7 @@ namespace nengo_dl {
 
 constexpr int kMaxSpatial = 8;
 
+// All output channels of one group at one output position:
 // out[o] (+)= sum over taps and input channels c of weight[tap, c, o] input[tap, c]. Strides are in elements.
 template <class T>
 struct ConvPoint {
@@ -19,7 +20,22 @@ struct ConvPoint {
   bool set;
 };
 
+// The gradient of the weights of one tap of one group:
+// weight[c, o] += sum over items and positions of input[position, c] output[position, o]. Output channels lie side by
+// side in `weight` and `output` (adjoints).
+template <class T>
+struct ConvSums {
+  int rank;  // 1 (items) + spatial dimensions
+  long count[kMaxSpatial + 1], input_step[kMaxSpatial + 1], output_step[kMaxSpatial + 1];
+  const T *input, *output;
+  T* weight;
+  long in_channels, out_channels;      // of the group
+  long weight_channel, input_channel;  // distances of input channels
+};
+
 NDL_DECLARE_KERNEL(void, conv_point32, (const ConvPoint<float>& point))
 NDL_DECLARE_KERNEL(void, conv_point64, (const ConvPoint<double>& point))
+NDL_DECLARE_KERNEL(void, conv_sums32, (const ConvSums<float>& sums))
+NDL_DECLARE_KERNEL(void, conv_sums64, (const ConvSums<double>& sums))
 
 }  // namespace nengo_dl

@@ -1,9 +1,6 @@
 // `conv` and `conv_transpose`, in any number of spatial dimensions, with groups.
-// Both are computed output by output: along each dimension the taps that meet the input are an arithmetic series.
-#include "kernels/conv.h"
-
-#include <algorithm>
-
+#include "ops/adjoint.h"
+#include "ops/convolution.h"
 #include "ops/rows.h"
 #include "ops/util.h"
 
@@ -60,111 +57,75 @@ void check(const OpRecord& op, const Program&) {
   check_flat(op, "W", product_of(op, {in / groups, out}, product_of(op, op.integers("kernel"), 1)));
 }
 
-// The taps of one dimension that meet the input: `count` of them, the first being tap `first` at input `start`.
-struct Taps {
-  int64_t count, first, start;
-};
-
-struct Dimension {
-  int64_t in, out, kernel, stride, pad;
-
-  Taps direct(int64_t position) const {
-    const int64_t begin = position * stride - pad, first = std::max<int64_t>(0, -begin);
-    return {std::max<int64_t>(0, std::min(kernel, in - begin) - first), first, begin + first};
-  }
-  // Tap k takes input p where p stride + k - pad is the position: p falls by 1 while k grows by stride.
-  Taps transposed(int64_t position) const {
-    const int64_t sum = position + pad;
-    int64_t first = sum % stride, start = sum / stride;
-    if (start >= in) {
-      first += (start - in + 1) * stride;
-      start = in - 1;
-    }
-    const int64_t taps = first < kernel ? (kernel - 1 - first) / stride + 1 : 0;
-    return {std::min(taps, start + 1), first, start};
-  }
-};
-
-inline auto kernel(float) { return NDL_PICK(conv_point32); }
-inline auto kernel(double) { return NDL_PICK(conv_point64); }
-
 template <class T, bool kTransposed>
 class ConvolutionOp : public Op<T> {
  public:
-  ConvolutionOp(const OpRecord& op, const Program&)
+  ConvolutionOp(const OpRecord& op, const Program& p)
       : W_(op.arg("W")),
         X_(op.arg("X")),
         Y_(op.arg("Y")),
-        groups_(op.integer("groups")),
-        in_channels_(op.integer("in_channels")),
-        out_channels_(op.integer("out_channels")),
-        run_(kernel(T())) {
-    const bool last = op.integer("channels_last") != 0;
-    int64_t in_count = 1;
-    for (size_t d = 0; d < op.integers("kernel").size(); d++) {
-      dims_.push_back({op.integers("in_shape")[d], op.integers("out_shape")[d], op.integers("kernel")[d],
-                       op.integers("stride")[d], op.integers("pad")[d]});
-      in_count *= dims_.back().in;
-      positions_ *= dims_.back().out;
-    }
-    int64_t weight = in_channels_ / groups_ * out_channels_, input = last ? in_channels_ : 1;
-    weight_step_.resize(dims_.size());
-    input_step_.resize(dims_.size());
-    for (size_t d = dims_.size(); d-- > 0;) {
-      weight_step_[d] = weight, input_step_[d] = input;
-      weight *= dims_[d].kernel, input *= dims_[d].in;
-    }
-    position_step_ = last ? out_channels_ : 1;
-    ConvPoint<T>& p = point_;
-    p.rank = static_cast<int>(dims_.size());
-    p.in_channels = in_channels_ / groups_;
-    p.out_channels = out_channels_ / groups_;
-    p.weight_channel = out_channels_;
-    p.input_channel = last ? 1 : in_count;
-    p.out_step = last ? 1 : positions_;
-    p.set = set_attr(op);
-    for (int d = 0; d < p.rank; d++) {
-      p.weight_step[d] = weight_step_[d] * (kTransposed ? dims_[d].stride : 1);
-      p.input_step[d] = kTransposed ? -input_step_[d] : input_step_[d];
-    }
-  }
+        constant_W_(in_param(op.arg("W"), p)),
+        constant_X_(in_param(op.arg("X"), p)),
+        set_(set_attr(op)),
+        shape_(op, kTransposed),
+        forward_(shape_),
+        backward_(shape_.swapped()),
+        products_(shape_) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     for (int64_t t = t0; t < t1; t++)
       for (int64_t b = 0; b < f.batch; b++)
         for (size_t k = 0; k < Y_.offsets.size(); k++)
-          convolve(W_.at(f, t, b) + W_.offsets[k], X_.at(f, t, b) + X_.offsets[k], Y_.at(f, t, b) + Y_.offsets[k]);
+          forward_.run(W_.at(f, t, b) + W_.offsets[k], X_.at(f, t, b) + X_.offsets[k], Y_.at(f, t, b) + Y_.offsets[k],
+                       set_);
+  }
+
+  bool passes_gradient() const override { return true; }
+  std::vector<std::string> grad_reads() const override { return {"W", "X"}; }
+
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    if (!constant_X_) grad_X(f, t0, t1);
+    if (!constant_W_) grad_W(f, t0, t1);
+  }
+
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    if (constant_X_) grad_X(f, t0, t1);
+    if (constant_W_) grad_W(f, t0, t1);
   }
 
  private:
-  void convolve(const T* W, const T* X, T* Y) const {
-    ConvPoint<T> p = point_;
-    int64_t at[kMaxSpatial] = {};
-    for (int64_t position = 0; position < positions_; position++, Y += position_step_) {
-      int64_t weight = 0, input = 0;
-      for (int d = 0; d < p.rank; d++) {
-        const Taps taps = kTransposed ? dims_[d].transposed(at[d]) : dims_[d].direct(at[d]);
-        p.taps[d] = taps.count;
-        if (taps.count == 0) continue;  // first and start name nothing then
-        weight += taps.first * weight_step_[d];
-        input += taps.start * input_step_[d];
-      }
-      for (int64_t g = 0; g < groups_; g++) {
-        p.weight = W + weight + g * p.out_channels;
-        p.input = X + input + g * p.in_channels * p.input_channel;
-        p.out = Y + g * p.out_channels * p.out_step;
-        run_(p);
-      }
-      for (int d = p.rank - 1; d >= 0 && ++at[d] == dims_[d].out; d--) at[d] = 0;
-    }
+  // The adjoint of a convolution is the transposed one, and the other way round, with the channels of W swapped.
+  void grad_X(const GradFrame<T>& f, int64_t t0, int64_t t1) const {
+    if (!f.adjoint.base[X_.buffer] || !f.adjoint.base[Y_.buffer]) return;
+    T* swapped = scratch<T>(shape_.weights());
+    const T* held = nullptr;
+    for (size_t k = 0; k < Y_.offsets.size(); k++)
+      for (int64_t t = t1; t-- > t0;)
+        for (int64_t b = 0; b < f.adjoint.batch; b++) {
+          const T* W = W_.at(f.value, t, b) + W_.offsets[k];
+          if (W != held) shape_.swap_channels(W, swapped);
+          held = W;
+          backward_.run(swapped, Y_.at(f.adjoint, t, b) + Y_.offsets[k], X_.at(f.adjoint, t, b) + X_.offsets[k], false);
+        }
+  }
+
+  void grad_W(const GradFrame<T>& f, int64_t t0, int64_t t1) const {
+    if (!f.adjoint.base[W_.buffer] || !f.adjoint.base[Y_.buffer]) return;
+    const int64_t batch = f.adjoint.batch, most = constant_W_ ? products_.items(batch) : 1;
+    for (size_t k = 0; k < Y_.offsets.size(); k++)
+      for (int64_t t = t1; t-- > t0;)
+        for (int64_t b = 0; b < batch; b += most)
+          products_.add(X_.at(f.value, t, b) + X_.offsets[k], f.value.item[X_.buffer],
+                        Y_.at(f.adjoint, t, b) + Y_.offsets[k], f.adjoint.item[Y_.buffer], std::min(most, batch - b),
+                        W_.at(f.adjoint, t, b) + W_.offsets[k]);
   }
 
   Access1 W_, X_, Y_;
-  int64_t groups_, in_channels_, out_channels_, positions_ = 1, position_step_;
-  std::vector<Dimension> dims_;
-  std::vector<int64_t> weight_step_, input_step_;  // elements from tap to tap and from input position to position
-  ConvPoint<T> point_{};
-  void (*run_)(const ConvPoint<T>&);
+  bool constant_W_, constant_X_;  // in param buffers
+  bool set_;
+  ConvShape shape_;
+  Convolution<T> forward_, backward_;
+  ConvProducts<T> products_;
 };
 
 template <class T>

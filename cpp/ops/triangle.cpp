@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/adjoint.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
@@ -31,12 +32,13 @@ int64_t next_row(T Xi, int64_t taps) {
 template <class T>
 class TriangleOp : public Op<T> {
  public:
-  TriangleOp(const OpRecord& op, const Program&)
+  TriangleOp(const OpRecord& op, const Program& p)
       : x_(op.arg("x")),
         y_(op.arg("y")),
         Y_(op.arg("Y")),
         X_(op.arg("X")),
         Xi_(op.arg("Xi")),
+        constant_(in_param(op.arg("x"), p)),
         n_(op.arg("x").count()),
         taps_(op.arg("X").shape[0]),
         n0_(static_cast<T>(op.number("n0"))),
@@ -54,7 +56,77 @@ class TriangleOp : public Op<T> {
     }
   }
 
+  bool passes_gradient() const override { return true; }
+  std::vector<std::string> grad_reads() const override { return {"Xi"}; }
+
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    for (int64_t t = t1; t-- > t0;)
+      for (int64_t b = 0; b < f.adjoint.batch; b++)
+        for (size_t k = 0; k < x_.offsets.size(); k++) {
+          const Back back = adjoints(f, t, b, k);
+          if (!constant_) back_to_x(back);
+          back_to_states(back);
+          T* Xi = adjoint_at(f, Xi_, t, b);
+          if (Xi && old_row(f.adjoint, Xi_) == 0) Xi[Xi_.offsets[k]] = 0;
+        }
+  }
+
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    if (!constant_) return;
+    for (int64_t t = t1; t-- > t0;)
+      for (int64_t b = 0; b < f.adjoint.batch; b++)
+        for (size_t k = 0; k < x_.offsets.size(); k++) back_to_x(adjoints(f, t, b, k));
+  }
+
  private:
+  struct Back {  // adjoints of one block at one step (null: not wanted), and where the newest difference was put
+    T *x, *y, *Y, *X;
+    int64_t Y_row, X_row, next;  // rows: back to the old values
+  };
+
+  Back adjoints(const GradFrame<T>& f, int64_t t, int64_t b, size_t k) const {
+    const auto block = [&](const Access1& o) {
+      T* p = adjoint_at(f, o, t, b);
+      return p ? p + o.offsets[k] : nullptr;
+    };
+    const T* old_Xi = Xi_.at(f.value, t, b) - Xi_.shift * f.value.row[Xi_.buffer] + Xi_.offsets[k];
+    return {block(x_),
+            block(y_),
+            block(Y_),
+            block(X_),
+            old_row(f.adjoint, Y_),
+            old_row(f.adjoint, X_),
+            next_row(*old_Xi, taps_)};
+  }
+
+  // y and the new Y are one value: its adjoint is the sum of theirs.
+  T adjoint_of_sum(const Back& a, int64_t e) const {
+    return (a.y ? a.y[e * stride_of(y_, 0)] : T(0)) + (a.Y ? a.Y[e * stride_of(Y_, 0)] : T(0));
+  }
+
+  void back_to_x(const Back& a) const {
+    if (!a.x) return;
+    const int64_t sx = stride_of(x_, 0);
+    const T* newest = a.X ? a.X + a.next * X_.strides[0] : nullptr;
+    for (int64_t e = 0; e < n_; e++)
+      a.x[e * sx] += n0_ * adjoint_of_sum(a, e) + (newest ? ndiff_ * newest[e * X_.strides[1]] : T(0));
+  }
+
+  void back_to_states(const Back& a) const {
+    const int64_t sY = stride_of(Y_, 0);
+    for (int64_t k = 0; a.X && k < taps_; k++)
+      for (int64_t e = 0; e < n_; e++) {
+        T& now = a.X[k * X_.strides[0] + e * X_.strides[1]];
+        T& old = *(&now - a.X_row);
+        const T kept = k == a.next ? T(0) : now;  // the newest difference took the place of the oldest
+        old = (a.X_row ? old : T(0)) + kept - adjoint_of_sum(a, e);
+      }
+    for (int64_t e = 0; a.Y && e < n_; e++) {
+      T& old = *(a.Y + e * sY - a.Y_row);
+      old = (a.Y_row ? old : T(0)) + adjoint_of_sum(a, e);
+    }
+  }
+
   void step(const T* x, T* y, T* Y, T* X, T* Xi) const {
     constexpr int64_t kChunk = 64;
     const int64_t sx = stride_of(x_, 0), sy = stride_of(y_, 0), sY = stride_of(Y_, 0);
@@ -76,6 +148,7 @@ class TriangleOp : public Op<T> {
   }
 
   Access1 x_, y_, Y_, X_, Xi_;
+  bool constant_;  // x is in a param buffer
   int64_t n_, taps_;
   T n0_, ndiff_;
 };

@@ -1,0 +1,237 @@
+// The maths of `conv` and `conv_transpose`: the maps from input to output and from both to the gradient of the weights.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/conv.h"
+#include "ops/util.h"
+
+namespace nengo_dl {
+
+// The taps of one dimension that meet the input: `count` of them, the first being tap `first` at input `start`.
+struct Taps {
+  int64_t count, first, start;
+};
+
+// The positions of the smaller image that one tap joins to positions of the larger: `count` of them, the first being
+// `small`, joined to `large`; the next one is 1 further here and `stride` further there.
+struct Joined {
+  int64_t count, small, large;
+};
+
+struct ConvDimension {
+  int64_t in, out, kernel, stride, pad;
+
+  Taps direct(int64_t position) const {
+    const int64_t begin = position * stride - pad, first = std::max<int64_t>(0, -begin);
+    return {std::max<int64_t>(0, std::min(kernel, in - begin) - first), first, begin + first};
+  }
+  // Tap k takes input p where p stride + k - pad is the position: p falls by 1 while k grows by stride.
+  Taps transposed(int64_t position) const {
+    const int64_t sum = position + pad;
+    int64_t first = sum % stride, start = sum / stride;
+    if (start >= in) {
+      first += (start - in + 1) * stride;
+      start = in - 1;
+    }
+    const int64_t taps = first < kernel ? (kernel - 1 - first) / stride + 1 : 0;
+    return {std::min(taps, start + 1), first, start};
+  }
+  Joined joined(int64_t tap, bool transposed) const {
+    const int64_t small = transposed ? in : out, large = transposed ? out : in, shift = tap - pad;
+    const int64_t first = shift < 0 ? (-shift + stride - 1) / stride : 0;
+    const int64_t room = large - 1 - shift;  // that first stride may have at most
+    const int64_t last = room < 0 ? -1 : std::min(small - 1, room / stride);
+    return {std::max<int64_t>(0, last - first + 1), first, first * stride + shift};
+  }
+};
+
+struct ConvShape {
+  bool transposed, channels_last;
+  int64_t groups, in_channels, out_channels;
+  std::vector<ConvDimension> dims;
+
+  ConvShape(const OpRecord& op, bool transposed)
+      : transposed(transposed),
+        channels_last(op.integer("channels_last") != 0),
+        groups(op.integer("groups")),
+        in_channels(op.integer("in_channels")),
+        out_channels(op.integer("out_channels")) {
+    for (size_t d = 0; d < op.integers("kernel").size(); d++)
+      dims.push_back({op.integers("in_shape")[d], op.integers("out_shape")[d], op.integers("kernel")[d],
+                      op.integers("stride")[d], op.integers("pad")[d]});
+  }
+
+  // From what was the output to what was the input.
+  ConvShape swapped() const {
+    ConvShape s = *this;
+    s.transposed = !transposed;
+    std::swap(s.in_channels, s.out_channels);
+    for (ConvDimension& d : s.dims) std::swap(d.in, d.out);
+    return s;
+  }
+
+  int64_t taps() const { return product(&ConvDimension::kernel); }
+  int64_t inputs() const { return product(&ConvDimension::in); }  // positions
+  int64_t outputs() const { return product(&ConvDimension::out); }
+  int64_t weights() const { return taps() * in_channels / groups * out_channels; }
+
+  // Elements from one position to the next, per dimension, where the last of them lie `step` apart.
+  std::vector<int64_t> steps(int64_t ConvDimension::*length, int64_t step) const {
+    std::vector<int64_t> found(dims.size());
+    for (size_t d = dims.size(); d-- > 0; step *= dims[d].*length) found[d] = step;
+    return found;
+  }
+
+  // Weights of this shape as those of the swapped one: (tap, in / groups, out) to (tap, out / groups, in).
+  template <class T>
+  void swap_channels(const T* from, T* to) const {
+    const int64_t in = in_channels / groups, out = out_channels / groups;
+    for (int64_t tap = taps(); tap-- > 0; from += in * out_channels, to += out * in_channels)
+      for (int64_t g = 0; g < groups; g++)
+        for (int64_t o = 0; o < out; o++)
+          for (int64_t i = 0; i < in; i++) to[o * in_channels + g * in + i] = from[i * out_channels + g * out + o];
+  }
+
+ private:
+  int64_t product(int64_t ConvDimension::*length) const {
+    int64_t n = 1;
+    for (const ConvDimension& d : dims) n *= d.*length;
+    return n;
+  }
+};
+
+// y (+)= W * x, output by output: along each dimension the taps that meet the input are an arithmetic series.
+template <class T>
+class Convolution {
+ public:
+  explicit Convolution(const ConvShape& shape)
+      : shape_(shape),
+        positions_(shape.outputs()),
+        position_step_(shape.channels_last ? shape.out_channels : 1),
+        weight_step_(shape.steps(&ConvDimension::kernel, shape.in_channels / shape.groups * shape.out_channels)),
+        input_step_(shape.steps(&ConvDimension::in, shape.channels_last ? shape.in_channels : 1)),
+        run_(kernel(T())) {
+    ConvPoint<T>& p = point_;
+    p.rank = static_cast<int>(shape.dims.size());
+    p.in_channels = shape.in_channels / shape.groups;
+    p.out_channels = shape.out_channels / shape.groups;
+    p.weight_channel = shape.out_channels;
+    p.input_channel = shape.channels_last ? 1 : shape.inputs();
+    p.out_step = shape.channels_last ? 1 : positions_;
+    for (int d = 0; d < p.rank; d++) {
+      p.weight_step[d] = weight_step_[d] * (shape.transposed ? shape.dims[d].stride : 1);
+      p.input_step[d] = shape.transposed ? -input_step_[d] : input_step_[d];
+    }
+  }
+
+  void run(const T* W, const T* X, T* Y, bool set) const {
+    ConvPoint<T> p = point_;
+    p.set = set;
+    int64_t at[kMaxSpatial] = {};
+    for (int64_t position = 0; position < positions_; position++, Y += position_step_) {
+      int64_t weight = 0, input = 0;
+      for (int d = 0; d < p.rank; d++) {
+        const ConvDimension& dim = shape_.dims[d];
+        const Taps taps = shape_.transposed ? dim.transposed(at[d]) : dim.direct(at[d]);
+        p.taps[d] = taps.count;
+        if (taps.count == 0) continue;  // first and start name nothing then
+        weight += taps.first * weight_step_[d];
+        input += taps.start * input_step_[d];
+      }
+      for (int64_t g = 0; g < shape_.groups; g++) {
+        p.weight = W + weight + g * p.out_channels;
+        p.input = X + input + g * p.in_channels * p.input_channel;
+        p.out = Y + g * p.out_channels * p.out_step;
+        run_(p);
+      }
+      for (int d = p.rank - 1; d >= 0 && ++at[d] == shape_.dims[d].out; d--) at[d] = 0;
+    }
+  }
+
+ private:
+  static auto kernel(float) { return NDL_PICK(conv_point32); }
+  static auto kernel(double) { return NDL_PICK(conv_point64); }
+
+  ConvShape shape_;
+  int64_t positions_, position_step_;
+  std::vector<int64_t> weight_step_, input_step_;  // elements from tap to tap and from input position to position
+  ConvPoint<T> point_{};
+  void (*run_)(const ConvPoint<T>&);
+};
+
+// dW += x dy, tap by tap: the positions that a tap joins are an arithmetic series in each dimension.
+template <class T>
+class ConvProducts {
+ public:
+  explicit ConvProducts(const ConvShape& shape)
+      : shape_(shape),
+        input_step_(shape.steps(&ConvDimension::in, shape.channels_last ? shape.in_channels : 1)),
+        output_step_(shape.steps(&ConvDimension::out, shape.out_channels)),
+        run_(kernel(T())) {
+    ConvSums<T>& s = sums_;
+    s.rank = static_cast<int>(shape.dims.size()) + 1;
+    s.in_channels = shape.in_channels / shape.groups;
+    s.out_channels = shape.out_channels / shape.groups;
+    s.weight_channel = shape.out_channels;
+    s.input_channel = shape.channels_last ? 1 : shape.inputs();
+    for (int d = 1; d < s.rank; d++) {
+      const int64_t stride = shape.dims[d - 1].stride;
+      s.input_step[d] = input_step_[d - 1] * (shape.transposed ? 1 : stride);
+      s.output_step[d] = output_step_[d - 1] * (shape.transposed ? stride : 1);
+    }
+  }
+
+  // So many of `batch` items are worth a sum of their own: sums are long, and what they read stays in the cache.
+  int64_t items(int64_t batch) const {
+    constexpr int64_t kLong = 256;
+    if (!shape_.channels_last) return 1;
+    return std::clamp<int64_t>(kLong / std::min(shape_.inputs(), shape_.outputs()), 1, batch);
+  }
+
+  void add(const T* X, int64_t X_item, const T* dY, int64_t dY_item, int64_t items, T* dW) const {
+    ConvSums<T> s = sums_;
+    s.count[0] = items, s.input_step[0] = X_item, s.output_step[0] = dY_item;
+    if (!shape_.channels_last) dY = with_channels_last(dY);
+    int64_t at[kMaxSpatial] = {};
+    const int64_t tap_size = s.in_channels * shape_.out_channels;
+    for (int64_t tap = shape_.taps(); tap-- > 0; dW += tap_size) {
+      int64_t input = 0, output = 0;
+      bool empty = false;
+      for (int d = 1; d < s.rank; d++) {
+        const Joined j = shape_.dims[d - 1].joined(at[d - 1], shape_.transposed);
+        s.count[d] = j.count;
+        empty = empty || j.count == 0;
+        input += (shape_.transposed ? j.small : j.large) * input_step_[d - 1];
+        output += (shape_.transposed ? j.large : j.small) * output_step_[d - 1];
+      }
+      for (int64_t g = 0; g < shape_.groups && !empty; g++) {
+        s.input = X + input + g * s.in_channels * s.input_channel;
+        s.output = dY + output + g * s.out_channels;
+        s.weight = dW + g * s.out_channels;
+        run_(s);
+      }
+      for (int d = s.rank - 2; d >= 0 && ++at[d] == shape_.dims[d].kernel; d--) at[d] = 0;
+    }
+  }
+
+ private:
+  static auto kernel(float) { return NDL_PICK(conv_sums32); }
+  static auto kernel(double) { return NDL_PICK(conv_sums64); }
+
+  const T* with_channels_last(const T* dY) const {
+    const int64_t channels = shape_.out_channels, positions = shape_.outputs();
+    T* to = scratch<T>(channels * positions);
+    for (int64_t c = 0; c < channels; c++)
+      for (int64_t p = 0; p < positions; p++) to[p * channels + c] = dY[c * positions + p];
+    return to;
+  }
+
+  ConvShape shape_;
+  std::vector<int64_t> input_step_, output_step_;  // elements from position to position
+  ConvSums<T> sums_{};
+  void (*run_)(const ConvSums<T>&);
+};
+
+}  // namespace nengo_dl
