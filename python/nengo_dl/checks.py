@@ -54,15 +54,14 @@ def check_loop(n_steps, unroll, use_loop):
         )
 
 
-def warn_synapses(model):
+def warn_synapses(model, probes):
     """Warn before a single step of a model with synapses, which let nothing through in it."""
     network = model.toplevel
-    if network is None:
-        return
-    if any(obj.synapse is not None for obj in (*network.all_connections, *model.probes)):
+    connections = () if network is None else network.all_connections
+    if any(obj.synapse is not None for obj in (*connections, *probes)):
         warnings.warn(
             "Running for one timestep, but the network contains synaptic filters, which need"
             " several steps to let a signal through; set their synapse to None, or run longer",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -41,15 +41,101 @@ def by_node(x, names):
         pairs = [(_node(key, names), value) for key, value in x.items()]
     else:
         values = [x] if is_array(x) else list(x)
-        if len(values) != len(nodes):
-            warnings.warn(
-                f"Number of elements in the data ({len(values)}) does not match the number of input"
-                f" Nodes ({len(nodes)}); the order is {', '.join(names.nodes) or 'empty'}",
-                UserWarning,
-                stacklevel=3,
-            )
+        warn_length("data", values, names.nodes, "input Nodes")
         pairs = zip(nodes, values, strict=False)  # the shorter one counts, as the warning said
     return {node: _array(value, names[node]) for node, value in pairs if value is not None}
+
+
+def warn_length(what, values, due, kind):
+    """Warn if a list does not have an entry for each of the objects in ``due``, a dict by name."""
+    if len(values) != len(due):
+        warnings.warn(
+            f"Number of elements in the {what} ({len(values)}) does not match the number of {kind}"
+            f" ({len(due)}); the order is {', '.join(due) or 'empty'}",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def by_probe(y, names, what="targets"):
+    """Sort targets, or weights of items, out by probe.
+
+    Parameters
+    ----------
+    y : None, dict, list, tuple, array or tensor
+        A dict has Probes or their names as keys; a list has one array per Probe, in order; an
+        array is for the first Probe.
+    names : nengo_dl.names.Names
+        The probes.
+    what : str
+        What the arrays are, for messages.
+
+    Returns
+    -------
+    dict
+        Name of a probe -> array, in the order of the probes.
+    """
+    if y is None:
+        return {}
+    if isinstance(y, Mapping):
+        pairs = [(probe_name(key, names, what), value) for key, value in y.items()]
+    else:
+        values = [y] if is_array(y) else list(y)
+        warn_length(what, values, names.probes, "Probes")
+        pairs = zip(names.probes, values, strict=False)
+    found = {name: _array(value, name) for name, value in pairs if value is not None}
+    return {name: found[name] for name in names.probes if name in found}
+
+
+def entries_by_probe(value, names, what, many=False):
+    """Sort an argument of ``compile`` out by probe.
+
+    Parameters
+    ----------
+    value : object
+        A dict has Probes or their names as keys; a list has an entry per Probe, in order; anything
+        else is for all of them.
+    names : nengo_dl.names.Names
+        The probes.
+    what : str
+        The argument, for messages.
+    many : bool
+        Whether a Probe may have a list of entries.
+
+    Returns
+    -------
+    dict
+        Name of a probe -> entry, in the order of the probes; entries that are None are left out.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        pairs = [(probe_name(key, names, what), entry) for key, entry in value.items()]
+    elif isinstance(value, (list, tuple)):
+        warn_length(what, value, names.probes, "Probes")
+        pairs = zip(names.probes, value, strict=False)
+    else:
+        pairs = [(name, value) for name in names.probes]
+    found = {name: entry for name, entry in pairs if entry is not None}
+    for name, entry in found.items():
+        if isinstance(entry, (list, tuple, Mapping)) and not many:
+            raise ValidationError(
+                f"of {name!r} is {entry!r}, due is one entry for each Probe", attr=what
+            )
+    return {name: found[name] for name in names.probes if name in found}
+
+
+def probe_name(key, names, what):
+    """Return the name of a probe, given the Probe or its name."""
+    if isinstance(key, str) and key in names.probes:
+        return key
+    if isinstance(key, nengo.Probe) and key in names.names:
+        return names.names[key]
+    raise ValidationError(
+        f"{key!r} is not a valid probe name, nor a Probe of this network; there are "
+        f"{', '.join(names.probes) or 'none'}",
+        attr=what,
+    )
 
 
 def _array(value, name):
@@ -93,10 +179,10 @@ def truncate(data, minibatch_size):
     return result
 
 
-def _due(what, name, due, came):
+def _due(what, name, due, came, kind="data"):
     raise ValidationError(
-        f"{what} of the data for {name!r} ({came}) does not match expected size ({due})",
-        attr="data",
+        f"{what} of the {kind} for {name!r} ({came}) does not match expected size ({due})",
+        attr=kind,
     )
 
 
@@ -152,3 +238,42 @@ def check(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
         if value.shape[2] != node.size_out:
             _due("Last axis", name, node.size_out, value.shape[2])
     return items or n_items, n_steps if steps is None else steps
+
+
+def check_targets(targets, shapes, minibatch_size, items=None):
+    """Check targets against each other, the probes and the number of items.
+
+    Parameters
+    ----------
+    targets : dict
+        Name of a probe -> array.
+    shapes : dict
+        Name of a probe -> shape of its value in one step.
+    minibatch_size : int
+        Items per minibatch.
+    items : int, optional
+        Number of items due.
+
+    Returns
+    -------
+    int or None
+        Number of items; what was due if there are no targets.
+    """
+    for name, value in targets.items():
+        rank = 2 + len(shapes[name])
+        if value.ndim != rank:
+            raise ValidationError(
+                f"Targets for {name!r} have rank {value.ndim} (shape {value.shape}), due is rank"
+                f" {rank}: (batch_size, n_steps, size)",
+                attr="targets",
+            )
+        if value.shape[0] < minibatch_size:
+            raise ValidationError(
+                f"Batch size of the targets for {name!r} ({value.shape[0]}) is less than"
+                f" minibatch_size ({minibatch_size})",
+                attr="targets",
+            )
+        if items is not None and value.shape[0] != items:
+            _due("Batch size", name, items, value.shape[0], "targets")
+        items = value.shape[0]
+    return items

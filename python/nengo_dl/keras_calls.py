@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
-from .checks import check_loop, step_count, warn_synapses
+from .checks import check_loop, step_count
 from .data_forms import by_node, check, is_opaque, truncate
+from .minibatches import all_rows
 
 # arguments that Keras 2 took and Keras 3 refuses
 DROPPED = ("workers", "use_multiprocessing", "max_queue_size")
@@ -31,6 +32,58 @@ def precision(dtype):
         keras.config.set_dtype_policy(policy)
 
 
+def clean_arguments(sim, kwargs, stateful, sizes=("batch_size",), warn=True):
+    """Take arguments out that Keras 3 does not know or that the simulator decides.
+
+    Parameters
+    ----------
+    sim : nengo_dl.Simulator
+        The simulator.
+    kwargs : dict
+        Arguments for Keras; it is changed.
+    stateful : bool
+        Whether the state is to be kept.
+    sizes : tuple of str
+        Arguments that say how many items a minibatch has.
+    warn : bool
+        Whether to warn if the network keeps no state.
+
+    Returns
+    -------
+    bool
+        Whether the state is kept.
+    """
+    for name in sizes:
+        if kwargs.pop(name, None) is not None:
+            warnings.warn(
+                f"Batch size is determined statically by minibatch_size; {name} is ignored",
+                UserWarning,
+                stacklevel=4,
+            )
+    for name in DROPPED:
+        if kwargs.pop(name, None) is not None:
+            warnings.warn(f"Keras 3 has no argument {name}; it is ignored", stacklevel=4)
+    if stateful and not sim.stateful and warn:
+        warnings.warn(
+            "Ignoring stateful=True, since the network is configured with stateful=False",
+            UserWarning,
+            stacklevel=4,
+        )
+    return bool(stateful and sim.stateful)
+
+
+@contextlib.contextmanager
+def keras_errors(runtime):
+    """Raise what a Python function of the model raised instead of what TensorFlow made of it."""
+    try:
+        yield
+    except Exception as e:
+        error = runtime.take_error()
+        if error is not None:
+            raise error from (error.__cause__ or e)
+        raise
+
+
 def predict(sim, method, x, n_steps, stateful, kwargs):
     """Check arguments of ``predict`` or ``predict_on_batch`` and call Keras.
 
@@ -50,21 +103,7 @@ def predict(sim, method, x, n_steps, stateful, kwargs):
     dict
         Probe -> array.
     """
-    if "batch_size" in kwargs:
-        warnings.warn(
-            "Batch size is determined statically by minibatch_size; batch_size is ignored",
-            UserWarning,
-            stacklevel=3,
-        )
-        kwargs.pop("batch_size")
-    if stateful and not sim.stateful:
-        if method == "predict":
-            warnings.warn(
-                "Ignoring stateful=True, since the network is configured with stateful=False",
-                UserWarning,
-                stacklevel=3,
-            )
-        stateful = False
+    stateful = clean_arguments(sim, kwargs, stateful, warn=method == "predict")
     if is_opaque(x):
         if n_steps is not None:
             raise SimulationError(
@@ -73,8 +112,7 @@ def predict(sim, method, x, n_steps, stateful, kwargs):
             )
     else:
         x, n_steps = arrays(sim, method, x, n_steps)
-        if n_steps == 1 and not stateful:
-            warn_synapses(sim.model)
+        sim._warn_one_step(n_steps, stateful)
     return call_keras(sim, sim._runtime, method, x, n_steps, stateful, kwargs)
 
 
@@ -124,11 +162,8 @@ def call_keras(sim, runtime, method, x, n_steps, stateful, kwargs):
     dict
         Probe -> array.
     """
-    for name in DROPPED:
-        if kwargs.pop(name, None) is not None:
-            warnings.warn(f"Keras 3 has no argument {name}; it is ignored", stacklevel=4)
     if n_steps is None:
-        x = _tuples(x)
+        x = as_tuples(x)
         runtime.feed.start(dict.fromkeys(runtime.nodes.nodes), None)
     else:
         x = complete(runtime, x, n_steps, stateful)
@@ -137,21 +172,17 @@ def call_keras(sim, runtime, method, x, n_steps, stateful, kwargs):
         if n_steps is not None:
             kwargs["batch_size"] = sim.minibatch_size
     layer = runtime.layer
+    before = layer.stateful
     layer.stateful = stateful
     try:
-        with sim._scope():
+        with sim._scope(), keras_errors(runtime):
             outputs = getattr(sim.keras_model, method)(x, **kwargs)
-    except Exception as e:
-        error = runtime.take_error()
-        if error is not None:
-            raise error from (error.__cause__ or e)
-        raise
     finally:
-        layer.stateful = True
+        layer.stateful = before  # a callback of fit may call this
     return {probe: outputs[name] for name, probe in runtime.names.probes.items()}
 
 
-def _tuples(x):
+def as_tuples(x):
     """Wrap dictionaries from a generator, which Keras 3 would not take for inputs."""
     if not hasattr(x, "__next__"):
         return x
@@ -177,7 +208,7 @@ def complete(runtime, data, n_steps, stateful):
     for group in range(items // size):
         if group == 0 or feed.running or (feed.wanted and stateful):
             feed.start(data, first + (group * n_steps if stateful else 0))
-            groups.append(_all_rows(feed, n_steps))
+            groups.append(all_rows(feed, n_steps))
         else:
             groups.append(groups[0])
     rows = {
@@ -190,17 +221,3 @@ def complete(runtime, data, n_steps, stateful):
     }
     rows["n_steps"] = np.full((items, 1), n_steps, np.int32)
     return rows
-
-
-def _all_rows(feed, n_steps):
-    pieces, done = [], 0
-    while True:
-        inputs, steps = feed.next(done, n_steps - done)
-        pieces.append(inputs)
-        feed.used(steps)
-        done += steps
-        if done >= n_steps:
-            break
-    if len(pieces) == 1:
-        return pieces[0]
-    return [np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True)]

@@ -1,10 +1,104 @@
 """The methods of a simulator that Keras models have, too."""
 
+from . import training
+from .checks import warn_synapses
 from .keras_calls import predict
 
 
 class KerasMethods:
     """Training, evaluating and predicting through the simulator's Keras model."""
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        *,
+        loss=None,
+        metrics=None,
+        loss_weights=None,
+        weighted_metrics=None,
+        **kwargs,
+    ):
+        """Set optimizer, losses and metrics for `fit` and `evaluate`.
+
+        Probes without a loss are not trained on. Nothing changes if an argument is wrong.
+
+        Parameters
+        ----------
+        optimizer : str or keras.optimizers.Optimizer
+            The optimizer.
+        loss : str, callable, keras.losses.Loss, list or dict
+            One loss for every Probe, a list with one for each in order (None for those without),
+            or a dict from Probes or their names. A function gets targets and values
+            ``(minibatch_size, n_steps, size)``; the mean of what it returns is the loss.
+        metrics, weighted_metrics : str, callable, keras.metrics.Metric, list or dict
+            One metric for every Probe; a list with an entry, which may be a list, for each in
+            order; or a dict. Weighted ones take ``sample_weight`` into account; a flat list of
+            them is for every Probe.
+        loss_weights : list or dict, optional
+            Factors of losses in their sum, 1 if not given.
+        **kwargs
+            Further arguments of `keras.Model.compile`, ``run_eagerly`` for one. Without
+            ``steps_per_execution`` as many minibatches are run in a go as callbacks permit.
+        """
+        self._check_open("compile")
+        with self._scope():
+            self.keras_model.compile(
+                optimizer,
+                loss=loss,
+                metrics=metrics,
+                loss_weights=loss_weights,
+                weighted_metrics=weighted_metrics,
+                **kwargs,
+            )
+
+    def fit(self, x=None, y=None, n_steps=None, stateful=False, **kwargs):
+        """Optimize parameters with ``sim.keras_model.fit``.
+
+        Parameters
+        ----------
+        x : dict, list, array, or what Keras takes, optional
+            Values for input Nodes as in `run_steps`, for any multiple of ``minibatch_size`` items.
+            Generators and datasets give ``(x, y)`` or ``(x, y, sample_weight)`` by name, ``x``
+            with ``n_steps``.
+        y : dict, list or array, optional
+            Targets ``(items, n_steps, size)``: a dict from Probes or their names, a list in the
+            order of the Probes, or an array for the first of them. Probes without a target, or
+            without a loss, are not trained on.
+        n_steps : int, optional
+            Steps; needed where there is no data.
+        stateful : bool
+            Whether the state is kept. If not, every minibatch starts from the present state.
+        **kwargs
+            Arguments of `keras.Model.fit`. ``validation_data`` is ``(x, y)``,
+            ``(x, y, sample_weight)`` in the forms above, or a dataset; ``sample_weight`` an array
+            for all Probes, or a dict.
+
+        Returns
+        -------
+        keras.callbacks.History
+            ``history.history`` has ``"loss"``, ``"<probe>_loss"`` and ``"<probe>_<metric>"``,
+            and the same with ``"val_"`` in front.
+        """
+        self._check_open("fit")
+        return training.fit(self, x, y, n_steps, stateful, kwargs)
+
+    def evaluate(self, x=None, y=None, n_steps=None, stateful=False, **kwargs):
+        """Compute losses and metrics with ``sim.keras_model.evaluate``.
+
+        Parameters
+        ----------
+        x, y, n_steps, stateful
+            As in `fit`.
+        **kwargs
+            Arguments of `keras.Model.evaluate`.
+
+        Returns
+        -------
+        dict
+            ``"loss"``, ``"<probe>_loss"`` and ``"<probe>_<metric>"``, in this order.
+        """
+        self._check_open("evaluate")
+        return training.evaluate(self, x, y, n_steps, stateful, kwargs)
 
     def predict(self, x=None, n_steps=None, stateful=False, **kwargs):
         """Run ``sim.keras_model.predict`` over any number of minibatches.
@@ -34,3 +128,14 @@ class KerasMethods:
         """Run ``sim.keras_model.predict_on_batch``: `predict` for exactly one minibatch."""
         self._check_open("predict_on_batch")
         return predict(self, "predict_on_batch", x, n_steps, stateful, kwargs)
+
+    def _probes_that_matter(self):
+        """Probes with a loss, or all if nothing was compiled."""
+        model, probes = self._keras_model, self._runtime.names.probes
+        if model is None or not model.compiled:
+            return list(probes.values())
+        return [probes[name] for name in model.own.targets.losses]
+
+    def _warn_one_step(self, n_steps, stateful):
+        if n_steps == 1 and not stateful:
+            warn_synapses(self.model, self._probes_that_matter())

@@ -14,11 +14,12 @@ from nengo.exceptions import (
 from nengo.utils.numpy import maxint
 
 from .building import build
-from .checks import check_loop, positive, step_count, valid_device, warn_synapses, whole_loops
+from .checks import check_loop, positive, step_count, valid_device, whole_loops
 from .config import get_setting
 from .data import Recorder, SimulationData
 from .data_forms import by_node, check, is_opaque
 from .keras_methods import KerasMethods
+from .keras_model import SimulatorModel
 from .lifecycle import Lifecycle
 from .names import Names
 from .parameters import ParameterMethods
@@ -26,6 +27,7 @@ from .progress import Display
 from .randomness import step_order
 from .runtime import Runtime
 from .signals import Signals
+from .tensor_graph import build_keras_model
 
 logger = logging.getLogger(__name__)
 _precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
@@ -121,7 +123,8 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
         model = self.model
         self.stateful = get_setting(model, "stateful", True)
         self._use_loop = get_setting(model, "use_loop", True)
-        if get_setting(model, "inference_only", False) and get_setting(model, "learning_phase"):
+        self._inference_only = get_setting(model, "inference_only", False)
+        if self._inference_only and get_setting(model, "learning_phase"):
             raise BuildError(
                 "a network with inference_only=True has no training mode, so learning_phase can't"
                 " be True; change either setting"
@@ -178,10 +181,9 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
         """keras.Model : Inputs are the input nodes and ``n_steps``, outputs the probes."""
         self._check_open("keras_model")
         if self._keras_model is None:
-            from .tensor_graph import build_keras_model
-
             with self._scope():
-                self._keras_model = build_keras_model(self._runtime.layer)
+                self._keras_model = build_keras_model(self._runtime.layer, SimulatorModel)
+                self._keras_model.set_up(self._runtime.names)
         return self._keras_model
 
     @property
@@ -273,8 +275,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
                   self.minibatch_size)  # fmt: skip
         check_loop(n_steps, self.unroll, self._use_loop)
         stateful = stateful and self.stateful
-        if n_steps == 1 and not stateful:
-            warn_synapses(self.model)
+        self._warn_one_step(n_steps, stateful)
         if n_steps < 1:
             return
         bar = self.progress_bar if progress_bar is None else progress_bar

@@ -1,0 +1,227 @@
+"""The Keras model of a simulator: losses and metrics by probe, many minibatches in one call."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+import keras
+import tensorflow as tf
+
+from .data_forms import entries_by_probe
+from .minibatches import run_chunks
+from .targets import Targets
+
+
+class SimulatorModel(keras.Model):
+    """A functional model with a dictionary of probes as output.
+
+    Made by `nengo_dl.tensor_graph.build_keras_model`, then `set_up`.
+    """
+
+    def set_up(self, names):
+        """Give the model the names of its probes, `nengo_dl.names.Names`."""
+        # in a plain object, which Keras neither tracks nor saves
+        self.own = SimpleNamespace(
+            names=names,
+            targets=None,
+            auto_steps=True,
+            data={"train": None, "test": None},
+            callbacks=None,
+            functions={},
+            checked=set(),
+            traces=0,
+        )
+
+    # ------------------------------------------------------------ compile
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        steps_per_execution=None,
+        **kwargs,
+    ):
+        """Set optimizer, losses and metrics, in the forms of `nengo_dl.Simulator.compile`.
+
+        Nothing changes if an argument is wrong.
+        """
+        names = self.own.names
+        targets = Targets(
+            entries_by_probe(loss, names, "loss"),
+            _weights(loss_weights, names),
+            entries_by_probe(metrics, names, "metrics", many=True),
+            entries_by_probe(
+                _for_all(weighted_metrics, names), names, "weighted_metrics", many=True
+            ),
+        )
+        super().compile(optimizer, steps_per_execution=steps_per_execution or 1, **kwargs)
+        self.own.targets = targets
+        self.own.auto_steps = steps_per_execution is None
+        self.own.functions.clear()
+        self.own.checked.clear()
+        if isinstance(self.optimizer, keras.optimizers.Optimizer) and not self.optimizer.built:
+            # now, so that its state can be loaded before the first step
+            self.optimizer.build(self.trainable_variables)
+
+    # ------------------------------------------------------------ losses and metrics
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Sum of the weighted losses of probes that have a target, and of losses of layers."""
+        targets = self.own.targets
+        y, weights = self._sorted(y, sample_weight)
+        losses = targets.loss(y, y_pred, weights)
+        losses.extend(tf.reduce_sum(tf.cast(loss, self.compute_dtype)) for loss in self.losses)
+        if losses:
+            return tf.add_n(losses)
+        if training or not targets.losses:
+            raise ValueError(
+                "No loss to compute: there is no target for a Probe that has a loss. Losses are"
+                f" given in compile(), there are {', '.join(targets.losses) or 'none'}"
+            )
+        return tf.zeros((), self.compute_dtype)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Count a minibatch and return all present results."""
+        y, weights = self._sorted(y, sample_weight)
+        self.own.targets.update_metrics(y, y_pred, weights)
+        return self.get_metrics_result()
+
+    def _sorted(self, y, sample_weight):
+        y = {
+            name: value if value.dtype.is_integer else tf.cast(value, self.compute_dtype)
+            for name, value in self._by_name(y, "targets").items()
+        }
+        if sample_weight is None or isinstance(sample_weight, (Mapping, list, tuple)):
+            return y, self._by_name(sample_weight, "sample weights")
+        return y, dict.fromkeys(y, tf.convert_to_tensor(sample_weight))
+
+    def _by_name(self, values, what):
+        probes = self.own.names.probes
+        if values is None:
+            return {}
+        if isinstance(values, Mapping):
+            for name in values:
+                if name not in probes:
+                    raise ValueError(
+                        f"{what}: {name!r} is no name of a Probe; there are {', '.join(probes)}"
+                    )
+            pairs = values.items()
+        elif isinstance(values, (list, tuple)):
+            pairs = zip(probes, values, strict=False)
+        else:
+            pairs = zip(probes, [values], strict=False)
+        return {name: tf.convert_to_tensor(value) for name, value in pairs if value is not None}
+
+    @property
+    def metrics(self):
+        """list : What is reset before an epoch: losses, metrics, what layers count."""
+        targets = self.own.targets if hasattr(self, "own") else None
+        return [*super().metrics, *(targets.trackers if targets is not None else ())]
+
+    def get_metrics_result(self):
+        """Present values: ``"loss"``, then losses, metrics, and what layers count."""
+        loss, *others = super().metrics
+        results = OrderedDict(loss=loss.result())
+        results.update(self.own.targets.results())
+        for metric in others:
+            value = metric.result()
+            results.update(value if isinstance(value, dict) else {metric.name: value})
+        return results
+
+    # ------------------------------------------------------------ many minibatches in one call
+
+    def make_train_function(self, force=False):
+        """Make what Keras calls for ``steps_per_execution`` minibatches of `fit`."""
+        if self.train_function is None or force:
+            super().make_train_function(force=True)
+            self.train_function = self._or_in_memory("train", self.train_function)
+        return self.train_function
+
+    def make_test_function(self, force=False):
+        """Make what Keras calls for ``steps_per_execution`` minibatches of `evaluate`."""
+        if self.test_function is None or force:
+            super().make_test_function(force=True)
+            self.test_function = self._or_in_memory("test", self.test_function)
+        return self.test_function
+
+    def _or_in_memory(self, kind, keras_function):
+        def function(iterator):
+            data = self.own.data[kind]
+            return keras_function(iterator) if data is None else self._run(kind, data, iterator)
+
+        return function
+
+    def _run(self, kind, data, iterator):
+        """Run the next ``steps_per_execution`` minibatches of data in memory."""
+        data.begin(iterator)
+        total = min(self.steps_per_execution, data.left)
+        if not total:
+            raise StopIteration  # Keras says that the data ran out
+
+        def run(count):
+            return self._run_stack(kind, data, count)
+
+        if not self.own.auto_steps:
+            return run(total)
+        callbacks = self.own.callbacks
+        # Keras itself does so before the first and after the last minibatch of this call
+        hooks = {
+            "train": ("stop_training", "on_train_batch_end", "on_train_batch_begin"),
+            "test": ("stop_evaluating", "on_test_batch_end", "on_test_batch_begin"),
+        }
+        stop, end, begin = hooks[kind]
+
+        def progress(done, logs):
+            getattr(callbacks, end)(done - 1, logs)
+            getattr(callbacks, begin)(done)
+
+        return run_chunks(data, total, run, lambda: getattr(self, stop), progress)
+
+    def _run_stack(self, kind, data, count):
+        step = self.train_step if kind == "train" else self.test_step
+        stack = data.take(count)
+        if self.run_eagerly:
+            for index in range(len(stack[0])):
+                logs = step(data.layout.batch(index, *stack))
+            return logs
+        specs = data.specs()
+        key = (kind, data.layout, repr(specs))
+        if key not in self.own.functions:
+            self._make_metrics(specs[2])
+            self.own.functions[key] = self._trace(step, data.layout, specs)
+        return self.own.functions[key](*stack)
+
+    def _make_metrics(self, y):
+        outputs = dict(zip(self.output_names, self.outputs, strict=True))
+        self.own.targets.make_metrics(y, outputs)
+
+    def _trace(self, step, layout, specs):
+        def loop(*stack):
+            self.own.traces += 1
+
+            def body(index):
+                step(layout.batch(index, *stack))
+                return (index + 1,)
+
+            count = tf.shape(stack[0])[0]
+            tf.while_loop(lambda index: index < count, body, (0,), parallel_iterations=1)
+            return self.get_metrics_result()
+
+        return tf.function(loop, autograph=False).get_concrete_function(*specs)
+
+
+def _weights(value, names):
+    value = [value] if isinstance(value, (int, float)) else value
+    return entries_by_probe(value, names, "loss_weights")
+
+
+def _for_all(metrics, names):
+    """Give a flat list of weighted metrics to all probes, as Keras does."""
+    if isinstance(metrics, (list, tuple)) and not any(
+        isinstance(m, (list, tuple)) for m in metrics
+    ):
+        return {name: metrics for name in names.probes}
+    return metrics

@@ -1,0 +1,228 @@
+"""Losses and metrics of probes: which probe is compared with what, and how it is counted.
+
+Keras' own losses and metrics for several outputs match targets by position, leave out the names of
+single outputs, and refuse targets without a loss or losses without a target.
+"""
+
+from collections import OrderedDict
+
+import keras
+import tensorflow as tf
+
+# names for which Keras picks a function by the shapes of targets and outputs
+_BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
+
+
+class Targets:
+    """What a compiled model compares its probes with.
+
+    Parameters
+    ----------
+    losses : dict
+        Name of a probe -> loss in any of the forms that Keras takes.
+    weights : dict
+        Name of a probe -> weight of its loss; 1 for those that are missing.
+    metrics, weighted_metrics : dict
+        Name of a probe -> list of metrics in any of the forms that Keras takes.
+    """
+
+    def __init__(self, losses, weights, metrics, weighted_metrics):
+        self.losses = OrderedDict((name, ProbeLoss(loss)) for name, loss in losses.items())
+        self.weights = dict(weights)
+        self.loss_means = OrderedDict(
+            (name, keras.metrics.Mean(name=f"{name}_loss")) for name in losses
+        )
+        self.metrics = [
+            ProbeMetric(name, metric, weighted)
+            for group, weighted in ((metrics, False), (weighted_metrics, True))
+            for name, items in group.items()
+            for metric in _own(items, len(group) > 1)
+        ]
+        taken = {"loss", *(mean.name for mean in self.loss_means.values())}
+        for metric in self.metrics:
+            metric.key = _unique(metric.key, taken)
+
+    @property
+    def trackers(self):
+        """list : All metrics of Keras that are reset before an epoch."""
+        made = [metric.metric for metric in self.metrics if metric.metric is not None]
+        return [*self.loss_means.values(), *made]
+
+    def results(self):
+        """Present values, in order of losses and metrics: name -> scalar."""
+        values = OrderedDict((mean.name, mean.result()) for mean in self.loss_means.values())
+        for metric in self.metrics:
+            values[metric.key] = metric.result()
+        return values
+
+    def loss(self, targets, outputs, weights):
+        """Sum up the losses of all probes that have a target.
+
+        Parameters
+        ----------
+        targets, outputs, weights : dict
+            Name of a probe -> tensor; weights are those of items or steps.
+
+        Returns
+        -------
+        list of tensors
+            Weighted loss of each probe that has a target.
+        """
+        losses = []
+        for name, loss in self.losses.items():
+            if targets.get(name) is None:
+                continue
+            output = outputs[name]
+            value = loss(targets[name], output, weights.get(name))
+            self.loss_means[name].update_state(value, sample_weight=tf.shape(output)[0])
+            losses.append(value * tf.cast(self.weights.get(name, 1.0), value.dtype))
+        return losses
+
+    def update_metrics(self, targets, outputs, weights):
+        """Count a minibatch in all metrics whose probes have a target."""
+        for metric in self.metrics:
+            if targets.get(metric.probe) is not None:
+                metric.update(
+                    targets[metric.probe], outputs[metric.probe], weights.get(metric.probe)
+                )
+
+    def make_metrics(self, targets, outputs):
+        """Make metrics that depend on shapes, from the shapes of targets and outputs by name."""
+        for metric in self.metrics:
+            if targets.get(metric.probe) is not None:
+                metric.make(targets[metric.probe], outputs[metric.probe])
+
+
+class ProbeLoss:
+    """A loss of one probe.
+
+    Integer targets stay integers, and the loss is the mean whatever shape the function returns.
+
+    Parameters
+    ----------
+    loss : str, callable or keras.losses.Loss
+        The loss.
+    """
+
+    def __init__(self, loss):
+        self.by_shape = isinstance(loss, str) and loss.lower() in ("crossentropy", "ce")
+        self.function = None if self.by_shape else keras.losses.get(loss)
+        if not (self.by_shape or callable(self.function)):
+            raise ValueError(f"{loss!r} is no loss: due is a name, a function or a Loss")
+
+    @property
+    def elementwise(self):
+        """bool : Whether it is one of Keras' that compare element with element."""
+        function = self.function
+        made = isinstance(function, keras.losses.Loss)
+        where = (type(function) if made else function).__module__ if function else "keras"
+        return where.startswith("keras.") and "sparse" not in str(self).lower()
+
+    def __str__(self):
+        if self.by_shape:
+            return "crossentropy"
+        return _name(self.function)
+
+    def __call__(self, target, output, weight=None):
+        """Return the loss, a scalar."""
+        function = self.function or getattr(
+            keras.losses, _by_shape(target, output) + "_crossentropy"
+        )
+        if not isinstance(function, keras.losses.Loss):
+            if target.shape.rank == output.shape.rank - 1 and output.shape[-1] == 1:
+                target = target[..., None]
+            return _reduced(function(target, output), weight, "mean", output.dtype)
+        if type(function).__call__ is not keras.losses.Loss.__call__:
+            return tf.reduce_mean(function(target, output, sample_weight=weight))
+        # Loss.__call__ would make floats of integer targets
+        values = function.call(target, output)
+        return _reduced(values, weight, function.reduction, output.dtype)
+
+
+class ProbeMetric:
+    """A metric of one probe, with the name that it has in the history."""
+
+    def __init__(self, probe, metric, weighted):
+        self.probe, self.weighted = probe, weighted
+        self.metric = self.deferred = None
+        if isinstance(metric, str) and metric.lower() in _BY_SHAPE:
+            self.deferred = name = metric
+        else:
+            found = keras.metrics.get(metric)
+            if not callable(found):
+                raise ValueError(
+                    f"{metric!r} is no metric: due is a name, a function or a keras.metrics.Metric"
+                )
+            name = metric if isinstance(metric, str) else _name(found)
+            if not isinstance(found, keras.metrics.Metric):
+                found = keras.metrics.MeanMetricWrapper(found, name=name)
+            self.metric = found
+        self.key = f"{probe}_{name}"
+
+    def make(self, target, output):
+        """Choose the function by the shapes of target and output, if it is not known yet."""
+        if self.metric is None:
+            kind = _by_shape(target, output)
+            what = "accuracy" if self.deferred.startswith("acc") else "crossentropy"
+            function = getattr(keras.metrics, f"{kind}_{what}")
+            self.metric = keras.metrics.MeanMetricWrapper(function, name=self.deferred)
+
+    def update(self, target, output, weight):
+        """Count a minibatch."""
+        self.make(target, output)
+        if not self.weighted or weight is None:
+            self.metric.update_state(target, output)
+        else:
+            self.metric.update_state(target, output, sample_weight=weight)
+
+    def result(self):
+        """Present value; 0 before anything was counted."""
+        return tf.zeros(()) if self.metric is None else self.metric.result()
+
+
+def _reduced(values, weight, reduction, dtype):
+    values = tf.cast(tf.convert_to_tensor(values), dtype)
+    if weight is not None:
+        weight = tf.cast(weight, dtype)
+        missing = values.shape.rank - weight.shape.rank
+        if missing > 0:
+            weight = tf.reshape(weight, tf.concat([tf.shape(weight), [1] * missing], 0))
+        values = values * weight
+    total = tf.reduce_sum(values)
+    if reduction == "sum":
+        return total
+    if reduction == "mean_with_sample_weight" and weight is not None:
+        return tf.math.divide_no_nan(total, tf.reduce_sum(weight))
+    return tf.math.divide_no_nan(total, tf.cast(tf.size(values), dtype))
+
+
+def _by_shape(target, output):
+    if output.shape[-1] == 1:
+        return "binary"
+    return "sparse_categorical" if target.shape[-1] == 1 else "categorical"
+
+
+def _name(metric):
+    name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
+    return name or type(metric).__name__
+
+
+def _own(items, several):
+    """Metrics of one probe; objects that hold a state are copied if several probes share them."""
+    items = list(items) if isinstance(items, (list, tuple)) else [items]
+    return [
+        type(item).from_config(item.get_config())
+        if several and isinstance(item, keras.metrics.Metric)
+        else item
+        for item in items
+        if item is not None
+    ]
+
+
+def _unique(key, taken):
+    unique, count = key, 0
+    while unique in taken:
+        count += 1
+        unique = f"{key}_{count}"
+    taken.add(unique)
+    return unique

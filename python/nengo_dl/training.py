@@ -1,0 +1,384 @@
+"""Calls of `compile`, `fit` and `evaluate`: data in, Keras called, results by name."""
+
+from collections import OrderedDict
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from nengo.exceptions import SimulationError, ValidationError
+
+from .checks import check_loop, step_count
+from .data_forms import (
+    by_node,
+    by_probe,
+    check,
+    check_targets,
+    is_array,
+    is_opaque,
+    truncate,
+)
+from .keras_calls import as_tuples, clean_arguments, keras_errors
+from .minibatches import Minibatches
+
+_BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Checked data of a call.
+
+    Parameters
+    ----------
+    x : dict
+        Input node -> ``(items, n_steps, size)``.
+    y : dict
+        Name of a probe -> targets.
+    weights : dict
+        Name of a probe -> weights of items or steps.
+    items, n_steps : int
+        Items, a multiple of ``minibatch_size``, and steps.
+    """
+
+    x: dict
+    y: dict
+    weights: dict
+    items: int
+    n_steps: int
+
+    def part(self, rows):
+        """The items in a slice."""
+        x, y, weights = (
+            {key: value[rows] for key, value in group.items()}
+            for group in (self.x, self.y, self.weights)
+        )
+        return Arrays(x, y, weights, len(range(*rows.indices(self.items))), self.n_steps)
+
+
+def fit(sim, x, y, n_steps, stateful, kwargs):
+    """Check arguments of `fit` and call Keras; see `nengo_dl.Simulator.fit`."""
+    model = _compiled(sim, "fit")
+    if sim._inference_only:
+        raise SimulationError(
+            "a network with inference_only=True has no training mode and can't be fitted; build"
+            " the simulator with inference_only=False"
+        )
+    stateful = clean_arguments(sim, kwargs, stateful, ("batch_size", "validation_batch_size"))
+    validation = kwargs.pop("validation_data", None)
+    split = kwargs.pop("validation_split", 0.0) if validation is None else 0.0
+    if is_opaque(x):
+        _no_steps(x, n_steps)
+        data, arguments = None, {"x": as_tuples(x), "y": y, "validation_split": split}
+    else:
+        data = training_arrays(
+            sim, x, y, n_steps, kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None)
+        )
+        kwargs.pop("validation_split", None)
+        if split:
+            data, validation = _split(sim, data, split)
+        if not data.y and model.own.targets.losses:
+            raise ValueError(
+                "fit needs targets (y) for a Probe with a loss; there are losses for"
+                f" {', '.join(model.own.targets.losses)}"
+            )
+        arguments = {}
+    test = None
+    if validation is not None:
+        validation, test = _validation(sim, validation, n_steps)
+        if test is None:
+            arguments["validation_data"] = validation
+    call = _Call(sim, model, kwargs, stateful)
+    if test is not None:
+        check_losses(sim, model, test)
+        arguments["validation_data"] = call.use("test", test)
+    if data is not None:
+        check_losses(sim, model, data)
+        sim._warn_one_step(data.n_steps, stateful)
+        shuffle = kwargs.pop("shuffle", True)
+        arguments["x"] = call.use("train", data, shuffle)
+        kwargs["shuffle"] = False
+    with call.ready("train"):
+        history = model.fit(**arguments, **kwargs)
+    history.history = in_order(model, history.history)
+    return history
+
+
+def evaluate(sim, x, y, n_steps, stateful, kwargs):
+    """Check arguments of `evaluate` and call Keras; see `nengo_dl.Simulator.evaluate`."""
+    model = _compiled(sim, "evaluate")
+    stateful = clean_arguments(sim, kwargs, stateful, ("batch_size",))
+    kwargs["return_dict"] = True
+    call = _Call(sim, model, kwargs, stateful)
+    if is_opaque(x):
+        _no_steps(x, n_steps)
+        arguments = {"x": as_tuples(x), "y": y}
+    else:
+        data = training_arrays(sim, x, y, n_steps, kwargs.pop("sample_weight", None))
+        check_losses(sim, model, data)
+        sim._warn_one_step(data.n_steps, stateful)
+        arguments = {"x": call.use("test", data)}
+    with call.ready("test"):
+        found = model.evaluate(**arguments, **kwargs)
+    return in_order(model, found)
+
+
+def _compiled(sim, method):
+    model = sim.keras_model
+    if not model.compiled:
+        raise ValueError(f"You must call `compile()` of the simulator before `{method}()`")
+    return model
+
+
+def _no_steps(x, n_steps):
+    if n_steps is not None:
+        raise SimulationError(
+            f"n_steps can't be given together with a {type(x).__name__}, which has the number of"
+            " steps in its own n_steps"
+        )
+
+
+def in_order(model, values):
+    """Put losses and metrics in order: total, losses, metrics, then those of validation."""
+    names = list(model.get_metrics_result())
+    names += [f"val_{name}" for name in names]
+    known = [name for name in names if name in values]
+    return OrderedDict(
+        (name, values[name]) for name in (*known, *(n for n in values if n not in known))
+    )
+
+
+# ---------------------------------------------------------------- data
+
+
+def training_arrays(sim, x, y, n_steps, sample_weight=None, class_weight=None):
+    """Sort data, targets and weights out, and check them.
+
+    Returns
+    -------
+    Arrays
+    """
+    runtime, size = sim._runtime, sim.minibatch_size
+    names = runtime.names
+    x = by_node(x, names)
+    if not x and n_steps is None:
+        raise ValidationError("Must specify either input data or n_steps", "n_steps", sim)
+    n_steps = None if n_steps is None else step_count(n_steps)
+    x, y = truncate(x, size), truncate(by_probe(y, names), size)
+    items, steps = check(x, names, size, sim.unroll, n_steps)
+    if steps % sim.unroll:
+        raise ValidationError(
+            f"n_steps ({steps}) is not evenly divisible by unroll_simulation ({sim.unroll})",
+            "n_steps",
+            sim,
+        )
+    check_loop(steps, sim.unroll, sim._use_loop)
+    layer = runtime.layer
+    shapes = dict(zip(layer.output_names, layer.output_shapes, strict=True))
+    items = check_targets(y, shapes, size, items) or size
+    weights = _sample_weights(sim, sample_weight, y, items)
+    if class_weight is not None:
+        if weights:
+            raise ValueError("class_weight and sample_weight can't be given at the same time")
+        weights = _class_weights(class_weight, y)
+    return Arrays(x, y, weights, items, steps)
+
+
+def _sample_weights(sim, value, y, items):
+    if value is None:
+        return {}
+    names, size = sim._runtime.names, sim.minibatch_size
+    if is_array(value) or (isinstance(value, (list, tuple)) and all(map(np.isscalar, value))):
+        weights = dict.fromkeys(y, np.asarray(value))
+    else:
+        weights = by_probe(value, names, "sample_weight")
+    result = {}
+    for name, weight in weights.items():
+        if weight.ndim and weight.shape[0] > size:
+            weight = weight[: weight.shape[0] // size * size]  # as the data, which warned
+        if weight.ndim == 0 or weight.shape[0] != items or weight.dtype.kind not in "biuf":
+            raise ValidationError(
+                f"for {name!r} has shape {weight.shape} and type {weight.dtype}, due are real"
+                f" numbers for {items} items",
+                attr="sample_weight",
+            )
+        result[name] = weight
+    return result
+
+
+def _class_weights(class_weight, y):
+    """Weight of each step's class: one-hot targets, or class numbers on a last axis of one."""
+    if len(y) != 1:
+        raise ValueError(
+            "`class_weight` is only supported for targets of a single Probe,"
+            f" got {', '.join(y) or 'none'}"
+        )
+    ((name, value),) = y.items()
+    classes = value[..., 0] if value.shape[-1] == 1 else np.argmax(value, axis=-1)
+    found, places = np.unique(np.round(classes).astype(int), return_inverse=True)
+    weights = np.asarray([class_weight.get(int(number), 1.0) for number in found])
+    return {name: weights[places].reshape(classes.shape)}
+
+
+def _split(sim, data, fraction):
+    """Cut off the last part of the items for validation."""
+    if not 0 < fraction < 1:
+        raise ValidationError(f"must be between 0 and 1, got {fraction}", "validation_split", sim)
+    at = int(data.items * (1 - fraction))
+    for part in (at, data.items - at):
+        if part % sim.minibatch_size or not part:
+            raise ValidationError(
+                f"Split data is not evenly divisible by minibatch_size ({sim.minibatch_size}): it"
+                f" has {at} items for training and {data.items - at} for validation",
+                "validation_split",
+                sim,
+            )
+    return data.part(slice(0, at)), data.part(slice(at, None))
+
+
+def _validation(sim, given, n_steps):
+    """Return validation data for Keras and, if they are arrays, what was made of them."""
+    if isinstance(given, Arrays):
+        return None, given
+    if is_opaque(given) or (isinstance(given, (tuple, list)) and given and is_opaque(given[0])):
+        return given, None
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        raise ValidationError(
+            f"is a {type(given).__name__}, due is (x, y), (x, y, sample_weight) or a dataset",
+            "validation_data",
+            sim,
+        )
+    x, y, weight = (*given, None)[:3]
+    return None, training_arrays(sim, x, y, n_steps, weight)
+
+
+# ---------------------------------------------------------------- losses and targets
+
+
+def check_losses(sim, model, data):
+    """Compute the losses for shapes and types only: what doesn't fit is found before a run."""
+    layer = sim._runtime.layer
+    if model.run_eagerly:
+        return
+    rows = zip(layer.output_names, layer.output_shapes, layer.keep_history, strict=True)
+    for name, shape, keep in rows:
+        loss, target = model.own.targets.losses.get(name), data.y.get(name)
+        if loss is None or target is None:
+            continue
+        due = (layer.minibatch_size, data.n_steps if keep else 1, *shape)
+        given = (layer.minibatch_size, *target.shape[1:])
+        integer = target.dtype.kind in "iu"
+        key = (name, due, given, target.dtype if integer else None)
+        if key in model.own.checked:
+            continue
+        specs = (
+            tf.TensorSpec(given, target.dtype if integer else sim._dtype),
+            tf.TensorSpec(due, sim._dtype),
+        )
+        message = (
+            f"Targets for {name!r} don't fit its loss {loss}: a minibatch of targets has shape"
+            f" {given} and type {target.dtype}, one of the Probe's values {due} and {sim._dtype}"
+        )
+        if loss.elementwise and given[-1] not in (1, due[-1]):
+            raise ValidationError(message, attr="targets")
+        try:
+            tf.function(loss, autograph=False).get_concrete_function(*specs)
+        except (ValueError, tf.errors.InvalidArgumentError) as e:
+            raise ValidationError(f"{message}: {e}", attr="targets") from e
+        model.own.checked.add(key)
+
+
+# ---------------------------------------------------------------- calling Keras
+
+
+class _EpochNumber(keras.callbacks.Callback):
+    """Tells the data which epoch it is, on which the order of items depends."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.data = data
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.data.epoch = epoch
+
+
+class _Call:
+    """One call of Keras: sets up the model for it, and puts back what was."""
+
+    def __init__(self, sim, model, kwargs, stateful):
+        self.sim, self.model, self.kwargs, self.stateful = sim, model, kwargs, stateful
+        self.data = {"train": None, "test": None}
+
+    def use(self, kind, arrays, shuffle=False):
+        """Take arrays for training or testing; returns what stands for them in Keras."""
+        with self.sim._scope():
+            data = Minibatches(self.sim._runtime, arrays, self.stateful, shuffle)
+        self.data[kind] = data
+        return tf.data.Dataset.range(data.length)
+
+    @contextmanager
+    def ready(self, kind):
+        """Let the model use the data, the state and the callbacks of this call."""
+        sim, model = self.sim, self.model
+        own, layer = model.own, sim._runtime.layer
+        before = own.data, own.callbacks, layer.stateful, model.steps_per_execution, own.auto_steps
+        data = self.data[kind]
+        with sim._scope(), keras_errors(sim._runtime):
+            try:
+                own.data, layer.stateful = self.data, self.stateful
+                if data is not None:
+                    callbacks = self._callbacks(kind, data)
+                    own.auto_steps &= not any(map(needs_each_batch, callbacks))
+                    if own.auto_steps:
+                        wanted = "steps_per_epoch" if kind == "train" else "steps"
+                        model.steps_per_execution = self.kwargs.get(wanted) or data.length
+                else:
+                    sim._runtime.feed.start(dict.fromkeys(sim._runtime.nodes.nodes), None)
+                yield
+            finally:
+                own.data, own.callbacks, layer.stateful, steps, own.auto_steps = before
+                model.steps_per_execution = steps
+
+    def _callbacks(self, kind, data):
+        """Make Keras' list of callbacks, and keep it for calls in the middle of an epoch."""
+        given = self.kwargs.get("callbacks")
+        if isinstance(given, keras.callbacks.CallbackList):
+            made = given
+        else:
+            verbose = self.kwargs.get("verbose", "auto")
+            given = keras.tree.flatten(given) if given else []
+            steps = self.kwargs.get("steps_per_epoch" if kind == "train" else "steps")
+            made = keras.callbacks.CallbackList(
+                [*given, _EpochNumber(data)] if kind == "train" else given,
+                add_history=kind == "train",
+                add_progbar=verbose != 0,
+                verbose=verbose,
+                epochs=self.kwargs.get("epochs", 1) if kind == "train" else 1,
+                steps=steps or data.length,
+                model=self.model,
+            )
+        self.kwargs["callbacks"] = self.model.own.callbacks = made
+        return made.callbacks
+
+
+def needs_each_batch(callback):
+    """Whether a Keras callback has to be called for every minibatch."""
+    kinds = keras.callbacks
+    if isinstance(callback, kinds.ProgbarLogger):
+        return False
+    if type(callback) in (kinds.ModelCheckpoint, kinds.BackupAndRestore):
+        return callback.save_freq != "epoch"
+    if type(callback) is kinds.TensorBoard:
+        return callback.update_freq != "epoch" or callback.write_steps_per_second
+    default = kinds.Callback
+    return any(
+        getattr(getattr(callback, hook), "__func__", None) is not getattr(default, hook)
+        for hook in _BATCH_HOOKS
+    )
