@@ -18,7 +18,7 @@ class DirectRun:
     """
 
     def __init__(self, layer):
-        op = layer.run_op
+        op = layer.training_op if layer.in_training() else layer.run_op
         saved = layer.saved_state
         self._dtype = tf.as_dtype(layer.program.dtype)
         self._n_outputs = len(op.keep_last)

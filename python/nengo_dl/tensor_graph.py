@@ -1,6 +1,5 @@
-"""The Keras layer around the op: it owns parameters and state and runs all steps of a minibatch."""
+"""The Keras layer around the op: it runs all steps of a minibatch."""
 
-import re
 from collections import OrderedDict
 from types import SimpleNamespace
 
@@ -14,18 +13,21 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from nengo_dl.direct_run import DirectRun  # noqa: E402
+from nengo_dl.layer_state import LayerState, expect_length, unique_names  # noqa: E402
+
+TAPE_MEMORY = 1 << 30  # bytes
 
 
-class TensorGraph(keras.layers.Layer):
+class TensorGraph(LayerState):
     """A planned Nengo model as a Keras layer.
 
-    Parameters are Keras weights. State (everything else that lives from step to step) is kept in
-    plain TensorFlow variables, so that it is not part of ``weights``, saved weights or optimizers.
+    Its weights and state are described in `.layer_state.LayerState`.
 
     Parameters
     ----------
     plan : object with ``program``, ``param_values``, ``initial_state`` (and ``initial_istate``)
-        What to run, and the numbers it starts from.
+        What to run, and the numbers it starts from; ``training``, if there is one, is the program
+        to run in training mode, with the same parameters, state, inputs and outputs.
     minibatch_size : int
         Items per minibatch (B below).
     param_values : list of array_like, optional
@@ -46,6 +48,11 @@ class TensorGraph(keras.layers.Layer):
         Handle of the table of Python functions, -1 if there are none.
     threads : int
         Most threads to use; 0 for as many as TensorFlow uses inside one op.
+    learning_phase : bool, optional
+        Whether every run is in training mode (True) or none is (False), whatever Keras says.
+    tape_memory : int, optional
+        Most bytes of values that a run in training mode records for its gradient; what has no
+        room is computed again. The default is 1 GiB.
 
     Attributes
     ----------
@@ -75,162 +82,69 @@ class TensorGraph(keras.layers.Layer):
         input_keys=None,
         callbacks=-1,
         threads=0,
+        learning_phase=None,
+        tape_memory=None,
         name="TensorGraph",
     ):
         program = plan.program
-        super().__init__(name=name, dtype=program.dtype)
+        super().__init__(plan, minibatch_size, param_values, state, istate, trainable_params, name)
         self.supports_jit = False  # XLA can't compile a custom op
-        self.plan = plan
-        self.program = program
-        self.minibatch_size = minibatch_size
         self.input_names = _names("input_names", input_names, program.inputs)
         self.output_names = _names("output_names", output_names, program.outputs)
         # tuples, which Keras does not wrap: nodes are not to be tracked
         self.input_keys = tuple(self.input_names if input_keys is None else input_keys)
-        _expect_length("input_keys", self.input_keys, program.inputs)
+        expect_length("input_keys", self.input_keys, program.inputs)
         if isinstance(keep_history, (bool, np.bool_)):
             keep_history = [bool(keep_history)] * len(program.outputs)
-        _expect_length("keep_history", keep_history, program.outputs)
+        expect_length("keep_history", keep_history, program.outputs)
         self.keep_history = tuple(bool(keep) for keep in keep_history)
         self.output_shapes = _output_shapes(output_shapes, program.outputs)
         # a plain object: setting any attribute of a Keras layer takes 10 us
         self.last_run = SimpleNamespace(first_step=0, error="")
 
-        self.initial_values = self._initial_values(param_values, state, istate)
-        self._add_params(trainable_params)
-        self._add_state()
         keep_last = [not keep for keep in self.keep_history]
-        self.run_op = RunOp(program, keep_last, callbacks, threads)
+        memory = TAPE_MEMORY if tape_memory is None else tape_memory
+        self.run_op = RunOp(program, keep_last, callbacks, threads, memory)
+        training = _training_program(plan)
+        self.training_op = (
+            None if training is None else RunOp(training, keep_last, callbacks, threads, memory)
+        )
+        if learning_phase and training is None:
+            raise ValueError(
+                "learning_phase=True: this model is for inference only, it has no training mode"
+            )
+        self.learning_phase = learning_phase
         # the op works in the memory of variables, which must be where it runs
         self._direct = DirectRun(self) if self._on_cpu() else None
         self.built = True
 
-    # ------------------------------------------------------------ parameters and state
-
-    def _initial_values(self, param_values, state, istate):
-        plan, program, batch = self.plan, self.program, self.minibatch_size
-        if param_values is None:
-            param_values = plan.param_values
-        if state is None:
-            state = plan.initial_state
-        if istate is None:
-            istate = getattr(plan, "initial_istate", np.zeros(program.istate_size, np.int32))
-        _expect_length("param_values", param_values, program.params)
-        values = {
-            f"param {i} ({param.name})": _filled(
-                f"value of parameter {param.name!r}", value, param.size, program.dtype,
-                batch if param.learned else None,
-            )
-            for i, (param, value) in enumerate(zip(program.params, param_values, strict=True))
-        }  # fmt: skip
-        values["state"] = _filled("state", state, program.state_size, program.dtype, batch)
-        values["istate"] = _filled("istate", istate, program.istate_size, "int32", batch)
-        return values
-
-    def _add_params(self, trainable_params):
-        params = self.program.params
-        if trainable_params is None:
-            trainable_params = [True] * len(params)
-        _expect_length("trainable_params", trainable_params, params)
-        names = unique_names([param.name for param in params])
-        initial = list(self.initial_values.values())[: len(params)]  # state follows
-        self.base_params = [
-            self.add_weight(
-                name=name,
-                shape=value.shape,
-                dtype=self.program.dtype,
-                initializer=lambda shape, dtype=None, value=value: tf.convert_to_tensor(value),
-                trainable=bool(trainable),
-            )
-            for name, value, trainable in zip(names, initial, trainable_params, strict=True)
-        ]
-        self.learned = tuple(i for i, param in enumerate(params) if param.learned)
-
-    def _add_state(self):
-        def variable(value, name):
-            return tf.Variable(value, trainable=False, name=name, dtype=value.dtype)
-
-        self.saved_state = {
-            "state": variable(self.initial_values["state"], "state"),
-            "istate": variable(self.initial_values["istate"], "istate"),
-            "n_steps": variable(np.zeros((), np.int64), "n_steps"),
-        }
-        self._stateful = variable(np.asarray(True), "stateful")
-
-    def _on_cpu(self):
-        variables = [*self.saved_state.values(), *(weight._value for weight in self.base_params)]
-        return all(tf.DeviceSpec.from_string(v.device).device_type == "CPU" for v in variables)
-
-    @property
-    def stateful(self):
-        """Whether `.call` writes the state back. May be set at any time, nothing is traced anew."""
-        return bool(self._stateful.numpy())
-
-    @stateful.setter
-    def stateful(self, value):
-        self._stateful.assign(bool(value))
-
-    @property
-    def n_steps(self):
-        """int : Steps done, as saved."""
-        # 40 us less than the variable's own method
-        handle = self.saved_state["n_steps"].handle
-        return int(tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.int64))
-
-    def get_state(self):
-        """A copy of the saved state: dict of arrays ``state``, ``istate``, ``n_steps``."""
-        return {key: variable.numpy() for key, variable in self.saved_state.items()}
-
-    def set_state(self, state=None, istate=None, n_steps=None):
-        """Set saved state, from arrays of shape (size,) or (B, size) and an int."""
-        for key, value in (("state", state), ("istate", istate)):
-            if value is not None:
-                variable = self.saved_state[key]
-                dtype = variable.dtype.as_numpy_dtype
-                size = variable.shape[1]
-                variable.assign(_filled(key, value, size, dtype, self.minibatch_size))
-        if n_steps is not None:
-            self.saved_state["n_steps"].assign(n_steps)
-
-    def get_param(self, index):
-        """Value of parameter ``index``: array of shape (size,), or (B, size) if learned."""
-        return self.base_params[index]._value.numpy()
-
-    def set_param(self, index, value):
-        """Set parameter ``index`` from an array of shape (size,), or (B, size) if learned."""
-        param = self.program.params[index]
-        batch = self.minibatch_size if param.learned else None
-        what = f"value of parameter {param.name!r}"
-        self.base_params[index]._value.assign(
-            _filled(what, value, param.size, self.program.dtype, batch)
-        )
-
-    def reset(self, state=True, params=False):
-        """Go back to the initial state, and, if asked for, to the initial parameters."""
-        if state:
-            initial = self.initial_values
-            self.set_state(initial["state"], initial["istate"], 0)
-        if params:
-            for weight, value in zip(self.base_params, self.initial_values.values(), strict=False):
-                weight._value.assign(value)
-
     # ------------------------------------------------------------ running
 
-    def run_graph(self, inputs, n_steps, stateful, time_limit=0.0, partial=False):
+    def in_training(self, training=None):
+        """Whether a run is in training mode, if Keras asks for ``training`` (None: it does not)."""
+        if self.learning_phase is not None:
+            return bool(self.learning_phase)
+        return bool(training) and self.training_op is not None
+
+    def run_graph(self, inputs, n_steps, stateful, time_limit=0.0, partial=False, training=None):
         """Run the op on the layer's variables and write back what has to live on.
 
         Learned parameters are always written, state only if ``stateful``, a bool or a bool tensor.
+        If ``training`` asks for it, what the gradient needs is recorded; without it (None) nothing
+        is, and a gradient runs all steps again.
 
         Returns
         -------
         `.tf_ops.RunResult`
         """
         saved = self.saved_state
-        # ._value is the plain variable, whatever Keras' autocast scope says
-        params = [weight._value.value() for weight in self.base_params]
-        result = self.run_op(
+        params = [_read(weight) for weight in self.base_params]
+        op = self.training_op if self.in_training(training) else self.run_op
+        result = op(
             list(inputs), params, saved["state"].value(), saved["istate"].value(),
             saved["n_steps"].value(), n_steps, time_limit, partial,
+            record=bool(training) and op is self.training_op,
+            wanted=[i for i, weight in enumerate(self.base_params) if weight.trainable],
         )  # fmt: skip
         for index, value in zip(self.learned, result.learned, strict=True):
             self.base_params[index]._value.assign(value)
@@ -249,7 +163,7 @@ class TensorGraph(keras.layers.Layer):
         return result
 
     @tf.autograph.experimental.do_not_convert
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Run all steps of a minibatch.
 
         Parameters
@@ -257,6 +171,9 @@ class TensorGraph(keras.layers.Layer):
         inputs : list of tensors
             Rows of each model input, shape (B, n_steps, size), and the number of steps,
             shape (B, 1) int32.
+        training : bool, optional
+            Whether to run in training mode: the training form of the program, and what the
+            gradient needs is recorded.
 
         Returns
         -------
@@ -265,7 +182,7 @@ class TensorGraph(keras.layers.Layer):
         """
         *rows, n_steps = inputs
         n_steps = tf.cast(tf.reshape(n_steps, (-1,))[0], tf.int64)
-        result = self.run_graph(rows, n_steps, self._stateful.value())
+        result = self.run_graph(rows, n_steps, self._stateful.value(), training=training)
         outputs = [
             value if len(shape) == 1 else self._reshaped(value, shape)
             for value, shape in zip(result.outputs, self.output_shapes, strict=True)
@@ -321,7 +238,7 @@ class TensorGraph(keras.layers.Layer):
 
     # ------------------------------------------------------------ Keras
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs, training=None):
         """Shapes and dtypes of `.call`, without tracing it."""
         *rows, _ = inputs
         steps = rows[0].shape[1] if rows else None
@@ -381,29 +298,39 @@ def build_keras_model(layer, model_class=keras.Model):
     return model
 
 
-def unique_names(names):
-    """Names that Keras accepts: no ``/``, none empty, none twice."""
-    seen, result = set(), []
-    for name in names:
-        base = re.sub(r"/", ".", name) or "unnamed"
-        unique, count = base, 1
-        while unique in seen:
-            unique, count = f"{base}_{count}", count + 1
-        seen.add(unique)
-        result.append(unique)
-    return result
+def _read(weight):
+    """Value of a weight; no gradient passes to one that Keras has frozen."""
+    # ._value is the plain variable, whatever Keras' autocast scope says
+    variable = weight._value
+    frozen = variable.trainable and not weight.trainable
+    return tf.stop_gradient(variable.value()) if frozen else variable.value()
+
+
+def _training_program(plan):
+    """The program of training mode, or None; raises `ValueError` unless it fits the other."""
+    training = getattr(plan, "training", None)
+    if training is None:
+        return None
+    for field in ("dtype", "dt", "state_size", "istate_size", "params", "inputs", "outputs"):
+        came, due = getattr(training, field), getattr(plan.program, field)
+        if came != due:
+            raise ValueError(
+                f"The training form of a program is due to have the {field} of its inference "
+                f"form, {due}, came {came}"
+            )
+    return training
 
 
 def _names(what, names, ports):
     names = [port.name for port in ports] if names is None else list(names)
-    _expect_length(what, names, ports)
+    expect_length(what, names, ports)
     return tuple(names)
 
 
 def _output_shapes(shapes, ports):
     if shapes is None:
         shapes = [(port.size,) for port in ports]
-    _expect_length("output_shapes", shapes, ports)
+    expect_length("output_shapes", shapes, ports)
     for shape, port in zip(shapes, ports, strict=True):
         if np.prod(shape, dtype=np.int64) != port.size:
             raise ValueError(
@@ -411,20 +338,3 @@ def _output_shapes(shapes, ports):
                 f"{np.prod(shape)} elements, due are {port.size}"
             )
     return tuple(tuple(shape) for shape in shapes)
-
-
-def _expect_length(what, values, due):
-    if len(values) != len(due):
-        raise ValueError(f"{what}: {len(due)} entries due, one for each, came {len(values)}")
-
-
-def _filled(what, value, size, dtype, batch):
-    """``value`` as a contiguous array of shape (size,), or (batch, size) if there is a batch."""
-    value = np.asarray(value, dtype=dtype)
-    shape = (size,) if batch is None else (batch, size)
-    if value.shape != shape and value.shape != (size,):
-        raise ValueError(
-            f"{what}: shape {shape}{'' if batch is None else f' or ({size},)'} due, "
-            f"came {value.shape}"
-        )
-    return np.array(np.broadcast_to(value, shape), dtype=dtype, order="C")

@@ -91,9 +91,17 @@ def load():
             f"running. Either install tensorflow=={built}, or rebuild with: {REBUILD}"
         )
     try:
-        return tf.load_op_library(str(LIBRARY))
+        return _load_with_gradients(str(LIBRARY))
     except tf.errors.NotFoundError as e:
         raise ImportError(f"nengo_dl's compiled op can't be loaded: {e}. Rebuild: {REBUILD}") from e
+
+
+@functools.cache  # a gradient can't be registered twice
+def _load_with_gradients(path):
+    import tensorflow as tf
+
+    library = tf.load_op_library(path)
+    return library
 
 
 class RunResult(NamedTuple):
@@ -105,6 +113,7 @@ class RunResult(NamedTuple):
     istate: object  # (batch, istate_size)
     steps: object  # () int64: steps that were done; outputs are zero after them
     error: object  # () string: what a callback that failed said, or empty
+    tape: object = None  # () string: what the gradient needs, or empty
 
 
 class RunOp:
@@ -120,9 +129,11 @@ class RunOp:
         Handle of the table of Python functions, -1 if the program has none.
     threads : int
         Most threads to use; 0 for as many as TensorFlow uses inside one op.
+    memory : int
+        Most bytes of values that a run records for its gradient; -1 for no limit.
     """
 
-    def __init__(self, program, keep_last, callbacks=-1, threads=0):
+    def __init__(self, program, keep_last, callbacks=-1, threads=0, memory=-1):
         from nengo_dl.plan.program import to_bytes
 
         learned = [i for i, param in enumerate(program.params) if param.learned]
@@ -151,6 +162,8 @@ class RunOp:
         n_steps,
         time_limit=0.0,
         partial=False,
+        record=False,
+        wanted=None,
     ):
         """Run ``n_steps`` steps.
 
@@ -168,6 +181,12 @@ class RunOp:
             Seconds after which the run stops at the next window border; 0 for no limit.
         partial : bool
             If a callback fails: return what was done before, instead of raising.
+        record : bool
+            Whether to record what the gradient needs; without it the gradient runs again.
+        wanted : list of int, optional
+            Parameters whose gradient can be had from the record, all by default. Where TensorFlow
+            does not tell which gradients are asked for (a `tf.function` differentiated from
+            outside), no others have one.
 
         Returns
         -------

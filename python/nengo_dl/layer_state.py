@@ -1,0 +1,215 @@
+"""Weights and state of the Keras layer around the op."""
+
+import re
+
+import numpy as np
+
+from nengo_dl.tf_ops import check_keras
+
+check_keras()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+
+class LayerState(keras.layers.Layer):
+    """A Keras layer that owns the parameters and the state of a program.
+
+    Parameters are Keras weights. State (everything else that lives from step to step) is kept in
+    plain TensorFlow variables, so that it is not part of ``weights``, saved weights or optimizers.
+    All of them live on the CPU, where the only kernels are, whatever device is the default.
+
+    Parameters
+    ----------
+    plan : object
+        As for `.TensorGraph`, whose base this is.
+    minibatch_size : int
+        Items per minibatch (B below).
+    param_values, state, istate : array_like, optional
+        Values to start from instead of the plan's.
+    trainable_params : list of bool, optional
+        For each parameter, whether its weight is trainable. All are by default.
+    name : str
+        Name of the layer.
+    """
+
+    def __init__(self, plan, minibatch_size, param_values, state, istate, trainable_params, name):
+        super().__init__(name=name, dtype=plan.program.dtype)
+        self.plan = plan
+        self.program = plan.program
+        self.minibatch_size = minibatch_size
+        self.initial_values = self._initial_values(param_values, state, istate)
+        with tf.device("/cpu:0"):  # to go once there are kernels for other devices
+            self._add_params(trainable_params)
+            self._add_state()
+
+    def _initial_values(self, param_values, state, istate):
+        plan, program, batch = self.plan, self.program, self.minibatch_size
+        if param_values is None:
+            param_values = plan.param_values
+        if state is None:
+            state = plan.initial_state
+        if istate is None:
+            istate = getattr(plan, "initial_istate", np.zeros(program.istate_size, np.int32))
+        expect_length("param_values", param_values, program.params)
+        values = {
+            f"param {i} ({param.name})": filled(
+                f"value of parameter {param.name!r}", value, param.size, program.dtype,
+                batch if param.learned else None,
+            )
+            for i, (param, value) in enumerate(zip(program.params, param_values, strict=True))
+        }  # fmt: skip
+        values["state"] = filled("state", state, program.state_size, program.dtype, batch)
+        values["istate"] = filled("istate", istate, program.istate_size, "int32", batch)
+        return values
+
+    def _add_params(self, trainable_params):
+        params = self.program.params
+        if trainable_params is None:
+            trainable_params = [True] * len(params)
+        expect_length("trainable_params", trainable_params, params)
+        names = unique_names([param.name for param in params])
+        initial = list(self.initial_values.values())[: len(params)]  # state follows
+        self.base_params = [
+            self.add_weight(
+                name=name,
+                shape=value.shape,
+                dtype=self.program.dtype,
+                initializer=lambda shape, dtype=None, value=value: tf.convert_to_tensor(value),
+                trainable=bool(trainable),
+            )
+            for name, value, trainable in zip(names, initial, trainable_params, strict=True)
+        ]
+        self.learned = tuple(i for i, param in enumerate(params) if param.learned)
+
+    def _add_state(self):
+        def variable(value, name):
+            return tf.Variable(value, trainable=False, name=name, dtype=value.dtype)
+
+        self.saved_state = {
+            "state": variable(self.initial_values["state"], "state"),
+            "istate": variable(self.initial_values["istate"], "istate"),
+            "n_steps": variable(np.zeros((), np.int64), "n_steps"),
+        }
+        self._stateful = variable(np.asarray(True), "stateful")
+
+    def _on_cpu(self):
+        variables = [*self.saved_state.values(), *(weight._value for weight in self.base_params)]
+        return all(tf.DeviceSpec.from_string(v.device).device_type == "CPU" for v in variables)
+
+    @property
+    def stateful(self):
+        """Whether `.call` writes the state back. May be set at any time, nothing is traced anew."""
+        return bool(self._stateful.numpy())
+
+    @stateful.setter
+    def stateful(self, value):
+        self._stateful.assign(bool(value))
+
+    @property
+    def n_steps(self):
+        """int : Steps done, as saved."""
+        # 40 us less than the variable's own method
+        handle = self.saved_state["n_steps"].handle
+        return int(tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.int64))
+
+    def get_state(self):
+        """A copy of the saved state: dict of arrays ``state``, ``istate``, ``n_steps``."""
+        return {key: variable.numpy() for key, variable in self.saved_state.items()}
+
+    def set_state(self, state=None, istate=None, n_steps=None):
+        """Set saved state, from arrays of shape (size,) or (B, size) and an int."""
+        for key, value in (("state", state), ("istate", istate)):
+            if value is not None:
+                variable = self.saved_state[key]
+                dtype = variable.dtype.as_numpy_dtype
+                size = variable.shape[1]
+                variable.assign(filled(key, value, size, dtype, self.minibatch_size))
+        if n_steps is not None:
+            self.saved_state["n_steps"].assign(n_steps)
+
+    def get_param(self, index):
+        """Value of parameter ``index``: array of shape (size,), or (B, size) if learned."""
+        return self.base_params[index]._value.numpy()
+
+    def set_param(self, index, value):
+        """Set parameter ``index`` from an array of shape (size,), or (B, size) if learned."""
+        param = self.program.params[index]
+        batch = self.minibatch_size if param.learned else None
+        what = f"value of parameter {param.name!r}"
+        self.base_params[index]._value.assign(
+            filled(what, value, param.size, self.program.dtype, batch)
+        )
+
+    def reset(self, state=True, params=False):
+        """Go back to the initial state, and, if asked for, to the initial parameters."""
+        if state:
+            initial = self.initial_values
+            self.set_state(initial["state"], initial["istate"], 0)
+        if params:
+            for weight, value in zip(self.base_params, self.initial_values.values(), strict=False):
+                weight._value.assign(value)
+
+    # ------------------------------------------------------------ saved weights
+
+    def save_own_variables(self, store):
+        """Keras' hook: write the parameters into ``store``, in their order in the program."""
+        for i, weight in enumerate(self.base_params):
+            store[str(i)] = weight
+
+    def load_own_variables(self, store):
+        """Keras' hook: set the parameters from ``store``, all of them or, on an error, none."""
+        params = self.program.params
+        if len(store.keys()) != len(params):
+            raise ValueError(
+                f"Layer {self.name!r} has {len(params)} parameters, but there are "
+                f"{len(store.keys())} in what is loaded; load the weights of the same network"
+            )
+        values = []
+        for i, (param, weight) in enumerate(zip(params, self.base_params, strict=True)):
+            value = np.asarray(store[str(i)])
+            if value.shape != tuple(weight.shape):
+                reason = (
+                    " (one row per item of a minibatch, since a learning rule changes it: weights "
+                    "can only be loaded into a simulator of the same minibatch_size)"
+                    if param.learned
+                    else ""
+                )
+                raise ValueError(
+                    f"Parameter {param.name!r} is due to have shape {tuple(weight.shape)}{reason}, "
+                    f"but what is loaded has {value.shape}"
+                )
+            values.append(value)
+        for weight, value in zip(self.base_params, values, strict=True):
+            weight.assign(value)
+
+
+def unique_names(names):
+    """Names that Keras accepts: no ``/``, none empty, none twice."""
+    seen, result = set(), []
+    for name in names:
+        base = re.sub(r"/", ".", name) or "unnamed"
+        unique, count = base, 1
+        while unique in seen:
+            unique, count = f"{base}_{count}", count + 1
+        seen.add(unique)
+        result.append(unique)
+    return result
+
+
+def expect_length(what, values, due):
+    """Raise `ValueError` unless there is one value for each of what is due."""
+    if len(values) != len(due):
+        raise ValueError(f"{what}: {len(due)} entries due, one for each, came {len(values)}")
+
+
+def filled(what, value, size, dtype, batch):
+    """``value`` as a contiguous array of shape (size,), or (batch, size) if there is a batch."""
+    value = np.asarray(value, dtype=dtype)
+    shape = (size,) if batch is None else (batch, size)
+    if value.shape != shape and value.shape != (size,):
+        raise ValueError(
+            f"{what}: shape {shape}{'' if batch is None else f' or ({size},)'} due, "
+            f"came {value.shape}"
+        )
+    return np.array(np.broadcast_to(value, shape), dtype=dtype, order="C")
