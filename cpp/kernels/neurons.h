@@ -9,6 +9,9 @@ namespace nengo_dl {
 
 constexpr int kMaxNeuronStates = 4;
 
+// Shapes of the bump that stands for the derivative of a spike (neurons/surrogate.h).
+enum class SurrogateKind { superspike, arctan, triangle };
+
 // Steps of n neurons. Strides and rows are in elements.
 template <class T>
 struct NeuronCall {
@@ -39,5 +42,35 @@ struct NeuronKernel {
 };
 
 NDL_DECLARE_KERNEL(const NeuronKernel*, neuron_kernels, (int* count))
+
+// The way back through steps of n neurons, from the last to the first. Pointers are those of the first step; what is
+// not read, not there or not wanted is null. The values and adjoints of an operand have the same stride.
+template <class T>
+struct NeuronGradCall {
+  long n, steps;
+  const T* J;
+  const T* old[kMaxNeuronStates];   // the states before the step
+  const T* out;                     // adjoint of what the step made
+  T* dJ;                            // added to
+  const T* next[kMaxNeuronStates];  // adjoints of the states after the step
+  T* last[kMaxNeuronStates];        // of those before it: added to, or replaced where it is the same as `next`
+  long J_stride, out_stride, state_stride[kMaxNeuronStates];
+  long J_row, out_row, dJ_row, old_row[kMaxNeuronStates], state_row[kMaxNeuronStates];  // state_row: next and last
+  SurrogateKind surrogate;
+  double width;
+};
+
+// What of J and the states a way back reads: bit 0 for J, bit i + 1 for state i.
+template <class T>
+using NeuronGrad = void (*)(const NeuronModel& model, const NeuronGradCall<T>& call);
+struct NeuronGradKernel {
+  bool spikes;        // needs a surrogate
+  unsigned reads;     // by rates, and with a bump
+  unsigned straight;  // with the surrogate `straight_through`
+  NeuronGrad<float> grad32, straight32;
+  NeuronGrad<double> grad64, straight64;
+};
+
+NDL_DECLARE_KERNEL(const NeuronGradKernel*, neuron_grad_kernels, (int* count))
 
 }  // namespace nengo_dl

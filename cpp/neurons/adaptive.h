@@ -18,6 +18,15 @@ struct Adaptation {
   NDL_HD V next(V n, V out) const {
     return n + rate * (inc_n * out - n);
   }
+  // The way back: a is the derivative by the new n.
+  template <class V>
+  NDL_HD V by_out(V a) const {
+    return a * (rate * inc_n);
+  }
+  template <class V>
+  NDL_HD V by_old(V a) const {
+    return a - a * rate;
+  }
 };
 
 template <class T>
@@ -26,6 +35,8 @@ struct AdaptiveLIFRate {
   static constexpr const char* parameters[] = {"tau_rc", "tau_ref", "amplitude", "tau_n", "inc_n", nullptr};
   static constexpr const char* states[] = {"adaptation", nullptr};
   static constexpr bool draws = false;
+  static constexpr bool spikes = false;
+  static constexpr unsigned grad_reads = kJ | state_bit(0);
   LIFRate<T> base;
   Adaptation<T> adaptation;
 
@@ -36,6 +47,12 @@ struct AdaptiveLIFRate {
     base.step(J - s[0], out, s);
     s[0] = adaptation.next(s[0], out);
   }
+  template <class V>
+  NDL_HD V grad(V J, const V* s, V g, V* a) const {
+    const V by_J = (g + adaptation.by_out(a[0])) * base.slope(J - s[0]);
+    a[0] = adaptation.by_old(a[0]) - by_J;
+    return by_J;
+  }
 };
 
 template <class T>
@@ -45,6 +62,9 @@ struct AdaptiveLIF {
                                                "tau_n",  "inc_n",   nullptr};
   static constexpr const char* states[] = {"voltage", "refractory_time", "adaptation", nullptr};
   static constexpr bool draws = false;
+  static constexpr bool spikes = true;
+  static constexpr unsigned grad_reads = kJ | state_bit(0) | state_bit(1) | state_bit(2);
+  static constexpr unsigned slope_reads = kJ | state_bit(2);
   static constexpr int settled = LIF<T>::settled;
   LIF<T> base;
   Adaptation<T> adaptation;
@@ -60,6 +80,16 @@ struct AdaptiveLIF {
   template <class V>
   NDL_HD V settle(V voltage, V current) const {
     return base.settle(voltage, current);
+  }
+  template <class V>
+  NDL_HD V grad(const Surrogate<T>& h, V J, const V* s, V g, V* a) const {
+    const V by_J = base.grad(h, J - s[2], s, g + adaptation.by_out(a[2]), a);
+    a[2] = adaptation.by_old(a[2]) - by_J;
+    return by_J;
+  }
+  template <class V>
+  NDL_HD V slope(V J, const V* s) const {
+    return base.rate.slope(J - s[2]);
   }
 };
 

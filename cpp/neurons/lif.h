@@ -2,7 +2,7 @@
 // step is found exactly (log1p), so that the refractory period may end within a step (expm1).
 #pragma once
 
-#include "neurons/neuron.h"
+#include "neurons/lif_rate.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
@@ -13,13 +13,17 @@ struct LIF {
   static constexpr const char* parameters[] = {"tau_rc", "tau_ref", "min_voltage", "amplitude", nullptr};
   static constexpr const char* states[] = {"voltage", "refractory_time", nullptr};
   static constexpr bool draws = false;
+  static constexpr bool spikes = true;
+  static constexpr unsigned grad_reads = kJ | state_bit(0) | state_bit(1);
+  static constexpr unsigned slope_reads = kJ;
   static constexpr int settled = 1;  // settle gives the refractory time
   T dt;                              // s
   T tau_rc;                          // s, membrane
   T tau_ref;                         // s, refractory period
   T min_voltage;                     // the voltage never falls below
   T height;                          // of a spike: amplitude / dt
-  bool slow;                         // a step is short against tau_rc, so that few terms make expm1
+  LIFRate<T> rate;
+  bool slow;  // a step is short against tau_rc, so that few terms make expm1
 
   LIF(const double* p, double step)
       : dt(T(step)),
@@ -27,6 +31,7 @@ struct LIF {
         tau_ref(T(p[1])),
         min_voltage(T(p[2])),
         height(T(p[3] / step)),
+        rate(T(p[0]), T(p[1]), T(p[3])),
         slow(step < (sizeof(T) == 4 ? 0.1 : 0.34) * p[0]) {}
 
   // How far the voltage goes from the current in the time delta: expm1(-delta / tau_rc). In double precision the terms
@@ -42,12 +47,17 @@ struct LIF {
     }
   }
 
+  // How much of the step is left when the refractory time is over.
+  template <class V>
+  NDL_HD V moving(V refractory) const {
+    return at_least(at_most(dt - refractory, dt), T(0));
+  }
+
   // The refractory time runs down; what is left of the step after it moves the voltage. True where a neuron fires.
   template <class V>
   NDL_HD auto step(V J, V& out, V* s, V& voltage, V& current) const {
     const V refractory = s[1] - dt;
-    const V delta = at_least(at_most(dt - refractory, dt), T(0));
-    voltage = s[0] - (J - s[0]) * change(delta);
+    voltage = s[0] - (J - s[0]) * change(moving(refractory));
     const auto fired = voltage > T(1);
     out = select(fired, height, T(0));
     s[0] = select(fired, T(0), at_least(voltage, min_voltage));
@@ -61,6 +71,21 @@ struct LIF {
   NDL_HD V settle(V voltage, V current) const {
     const V time = dt + tau_rc * log1p(-(voltage - T(1)) / (current - T(1)));
     return tau_ref + time;
+  }
+
+  template <class V>
+  NDL_HD V grad(const Surrogate<T>& h, V J, const V* s, V g, V* a) const {
+    const V k = change(moving(s[1] - dt));
+    const V voltage = s[0] - (J - s[0]) * k;
+    const V kept = select((voltage <= T(1)) & (voltage >= min_voltage), a[0], T(0));  // neither reset nor clipped
+    const V by_voltage = kept + g * height * h(voltage - T(1));
+    a[0] = by_voltage + by_voltage * k;
+    a[1] = V{};
+    return -(by_voltage * k);
+  }
+  template <class V>
+  NDL_HD V slope(V J, const V*) const {
+    return rate.slope(J);
   }
 };
 

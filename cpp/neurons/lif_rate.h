@@ -13,10 +13,13 @@ struct LIFRate {
   static constexpr const char* parameters[] = {"tau_rc", "tau_ref", "amplitude", nullptr};
   static constexpr const char* states[] = {nullptr};
   static constexpr bool draws = false;
+  static constexpr bool spikes = false;
+  static constexpr unsigned grad_reads = kJ;
   T tau_rc;   // s, membrane
   T tau_ref;  // s, refractory period
   T amplitude;
 
+  LIFRate(T rc, T ref, T factor) : tau_rc(rc), tau_ref(ref), amplitude(factor) {}
   LIFRate(const double* p, double) : tau_rc(T(p[0])), tau_ref(T(p[1])), amplitude(T(p[2])) {}
 
   template <class V>
@@ -25,6 +28,21 @@ struct LIFRate {
     const auto fires = above > T(0);
     const V j = select(fires, above, T(1));  // 1: any number without trouble
     out = select(fires, amplitude / (tau_ref + tau_rc * log1p(T(1) / j)), T(0));
+  }
+
+  // Derivative of the rate by J. With j = J - 1 and the time between spikes q = tau_ref + tau_rc log(1 + 1/j) it is
+  // amplitude tau_rc / (q^2 j (j + 1)), here in factors that neither overflow nor vanish.
+  template <class V>
+  NDL_HD V slope(V J) const {
+    const V above = J - T(1);
+    const auto fires = above > T(0);
+    const V j = select(fires, at_most(above, T(1e30)), T(1));
+    const V q = tau_ref + tau_rc * log1p(T(1) / j), p = q * j;
+    return select(fires, (amplitude * tau_rc) / p / (p + q), T(0));
+  }
+  template <class V>
+  NDL_HD V grad(V J, const V*, V g, V*) const {
+    return g * slope(J);
   }
 };
 

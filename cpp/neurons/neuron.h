@@ -9,13 +9,25 @@
 //   settled                                     the number of a state
 // or, if it draws:
 //   step(const T* J, T* out, long n, int32_t* generator) const   n neurons in Nengo's order
+// and, for the way back through a step,
+//   spikes                         true if the output is no smooth function of the input
+//   grad_reads                     what of J and the states before the step grad looks at: kJ, state_bit(i)
+//   grad(V J, const V* s, V g, V* a) const   returns the derivative of the loss by J; s: the states before the step,
+//       g: the derivative by out, a: those by the states after the step, on return by those before it
+// or, if it spikes (h: see surrogate.h; the reset and the refractory time count as numbers),
+//   grad(const Surrogate<T>& h, V J, const V* s, V g, V* a) const
+//   slope_reads, slope(V J, const V* s) const   derivative of the rate by J, for the surrogate `straight_through`
 // An integer parameter is passed as a double, too. To add a type: write its header and name it in types.h.
 #pragma once
 
 #include "kernels/math.h"
+#include "neurons/surrogate.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
+
+constexpr unsigned kJ = 1;
+constexpr unsigned state_bit(int i) { return 2u << i; }
 
 // One step of a type that settles, when nothing is gained by collecting the rare lanes.
 template <class N, class V>

@@ -12,16 +12,31 @@ struct RandomSpiking {
   static constexpr const char* parameters[] = {"amplitude", "negative", nullptr};
   static constexpr const char* states[] = {nullptr};
   static constexpr bool draws = true;
+  static constexpr bool spikes = true;
+  static constexpr unsigned grad_reads = 0;
+  static constexpr unsigned slope_reads = 0;
   T dt;           // s
   T height;       // of one spike: amplitude / dt
+  T amplitude;    // of the base type's rate
   bool negative;  // the base type's rates may be negative: spikes have the sign of the rate
 
-  RandomSpiking(const double* p, double step) : dt(T(step)), height(T(p[0] / step)), negative(p[1] != 0) {}
+  RandomSpiking(const double* p, double step)
+      : dt(T(step)), height(T(p[0] / step)), amplitude(T(p[0])), negative(p[1] != 0) {}
 
   NDL_HD T mean(T J) const { return dt * (negative && J < T(0) ? -J : J); }
-  NDL_HD T spikes(T J, T n) const {
+  NDL_HD T output(T J, T n) const {
     if (!negative) return height * n;
     return height * n * (J > T(0) ? T(1) : J < T(0) ? T(-1) : J);  // a NaN stays one
+  }
+
+  // No membrane: any surrogate is the derivative of the expected output.
+  template <class V>
+  NDL_HD V grad(const Surrogate<T>&, V, const V*, V g, V*) const {
+    return g * amplitude;
+  }
+  template <class V>
+  NDL_HD V slope(V, const V*) const {
+    return V{} + amplitude;
   }
 };
 
@@ -37,7 +52,7 @@ struct StochasticSpiking : RandomSpiking<T> {
       const T whole = mean < T(0) ? -floor(-mean) : floor(mean);
       const T rest = whole == mean ? T(0) : mean - whole;  // infinity has no rest
       const T extra = random_sample(generator) < double(rest) ? T(1) : T(0);
-      out[i] = this->spikes(J[i], whole + extra);
+      out[i] = this->output(J[i], whole + extra);
     }
   }
 };
@@ -50,7 +65,7 @@ struct PoissonSpiking : RandomSpiking<T> {
 
   void step(const T* J, T* out, long n, int32_t* generator) const {
     for (long i = 0; i < n; i++) {
-      out[i] = this->spikes(J[i], T(random_poisson(generator, double(this->mean(J[i])))));
+      out[i] = this->output(J[i], T(random_poisson(generator, double(this->mean(J[i])))));
     }
   }
 };

@@ -12,6 +12,8 @@ struct RectifiedLinear {
   static constexpr const char* parameters[] = {"amplitude", nullptr};
   static constexpr const char* states[] = {nullptr};
   static constexpr bool draws = false;
+  static constexpr bool spikes = false;
+  static constexpr unsigned grad_reads = kJ;
   T amplitude;  // Hz per unit of current
 
   RectifiedLinear(const double* p, double) : amplitude(T(p[0])) {}
@@ -19,6 +21,10 @@ struct RectifiedLinear {
   template <class V>
   NDL_HD void step(V J, V& out, V*) const {
     out = amplitude * at_least(J, T(0));
+  }
+  template <class V>
+  NDL_HD V grad(V J, const V*, V g, V*) const {
+    return select(J > T(0), g * amplitude, T(0));
   }
 };
 

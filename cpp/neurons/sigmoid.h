@@ -12,6 +12,8 @@ struct Sigmoid {
   static constexpr const char* parameters[] = {"tau_ref", nullptr};
   static constexpr const char* states[] = {nullptr};
   static constexpr bool draws = false;
+  static constexpr bool spikes = false;
+  static constexpr unsigned grad_reads = kJ;
   T maximum;  // Hz: 1 / tau_ref
 
   Sigmoid(const double* p, double) : maximum(T(1.0 / p[0])) {}
@@ -19,6 +21,11 @@ struct Sigmoid {
   template <class V>
   NDL_HD void step(V J, V& out, V*) const {
     out = maximum / (T(1) + exp(-J));
+  }
+  template <class V>
+  NDL_HD V grad(V J, const V*, V g, V*) const {
+    const V e = exp(select(J < T(0), J, -J)), whole = T(1) + e;  // the same on both sides, and e can't be infinite
+    return g * (maximum * e / (whole * whole));
   }
 };
 

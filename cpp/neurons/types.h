@@ -3,21 +3,27 @@
 
 #include "neurons/adaptive.h"
 #include "neurons/izhikevich.h"
+#include "neurons/leaky_relu.h"
 #include "neurons/lif.h"
 #include "neurons/lif_rate.h"
 #include "neurons/random_spiking.h"
 #include "neurons/rectified_linear.h"
 #include "neurons/regular_spiking.h"
 #include "neurons/sigmoid.h"
+#include "neurons/soft_lif_rate.h"
+#include "neurons/spiking_leaky_relu.h"
 #include "neurons/spiking_rectified_linear.h"
 #include "neurons/tanh.h"
 
 #define NDL_NEURON_TYPES(X) \
   X(RectifiedLinear)        \
+  X(LeakyReLU)              \
   X(SpikingRectifiedLinear) \
+  X(SpikingLeakyReLU)       \
   X(Sigmoid)                \
   X(Tanh)                   \
   X(LIFRate)                \
+  X(SoftLIFRate)            \
   X(LIF)                    \
   X(AdaptiveLIFRate)        \
   X(AdaptiveLIF)            \

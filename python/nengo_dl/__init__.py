@@ -9,8 +9,14 @@ __copyright__ = version.copyright
 __license__ = version.license
 
 # Loaded on first use, so that the planner can be used without TensorFlow or the compiled library.
-_LAZY = {"Simulator": "simulator", "configure_settings": "config"}
-_MODULES = ("config", "simulator", "tensor_graph")
+_LAZY = {
+    "Simulator": "simulator",
+    "configure_settings": "config",
+    "LeakyReLU": "neurons",
+    "SoftLIFRate": "neurons",
+    "SpikingLeakyReLU": "neurons",
+}
+_MODULES = ("config", "neurons", "simulator", "surrogates", "tensor_graph")
 
 
 def __getattr__(name):

@@ -4,8 +4,11 @@
 the contract test, and so do arguments and attributes that no maker ever uses.
 """
 
+import nengo
 import numpy as np
 from contract_cases import Arg, Subject, normal
+
+from nengo_dl import neurons
 
 MAKERS = {}
 
@@ -345,6 +348,16 @@ VOLTAGE = uniform(0, 1)
 NEURONS = {
     "RectifiedLinear": (CURRENT, {}, {"amplitude": uniform(0.1, 2)}),
     "SpikingRectifiedLinear": (RATE, {"voltage": VOLTAGE}, {"amplitude": uniform(0.1, 2)}),
+    "LeakyReLU": (
+        CURRENT,
+        {},
+        {"negative_slope": uniform(0, 1), "amplitude": uniform(0.1, 2)},
+    ),
+    "SpikingLeakyReLU": (
+        SIGNED_RATE,
+        {"voltage": uniform(-1, 1)},
+        {"negative_slope": uniform(0, 1), "amplitude": uniform(0.1, 2)},
+    ),
     "Sigmoid": (normal, {}, {"tau_ref": uniform(0.001, 0.003)}),
     "Tanh": (normal, {}, {"tau_ref": uniform(0.001, 0.003)}),
     "LIFRate": (
@@ -369,6 +382,7 @@ NEURONS = {
 _rate, _adapt = NEURONS["LIFRate"], {"tau_n": uniform(0.05, 0.2), "inc_n": uniform(0, 0.1)}
 _lif_states = {"voltage": VOLTAGE, "refractory_time": zero_or(0.5, uniform(0, 0.004))}
 _lif = {**_rate[2], "min_voltage": zero_or(0.5, uniform(-1, 0))}
+NEURONS["SoftLIFRate"] = (uniform(-8, 6), {}, {"sigma": uniform(0.05, 1.5), **_rate[2]})
 NEURONS["AdaptiveLIFRate"] = (CURRENT, {"adaptation": uniform(0, 1)}, {**_rate[2], **_adapt})
 NEURONS["LIF"] = (uniform(-1, 15), _lif_states, _lif)
 NEURONS["AdaptiveLIF"] = (
@@ -378,6 +392,11 @@ NEURONS["AdaptiveLIF"] = (
 )
 STOCHASTIC = ("StochasticSpiking", "PoissonSpiking")
 FROM_RATES = (*STOCHASTIC, "RegularSpiking")
+
+
+def nengo_class(name):
+    """The class of a neuron type, of NengoDL or of Nengo."""
+    return getattr(neurons, name, None) or getattr(nengo.neurons, name)
 
 
 def make_neurons_of(name, rng):
@@ -394,10 +413,16 @@ def make_neurons_of(name, rng):
         attrs["negative"] = flag(rng)
         if attrs["negative"] and name != "RegularSpiking":
             draw = SIGNED_RATE
+    if nengo_class(name).spiking and flag(rng):
+        attrs["surrogate"] = str(rng.choice(["superspike", "arctan", "triangle"]))
+        attrs["width"] = per_block(rng, blocks, uniform(0.1, 2))
+        if flag(rng):
+            attrs["surrogate"] = "straight_through"
     generators = 0
     if name in STOCHASTIC:
         generators = blocks = 1
-        attrs["amplitude"] = float(np.ravel(attrs["amplitude"])[0])
+        for key in {"amplitude", "width"} & set(attrs):
+            attrs[key] = float(np.ravel(attrs[key])[0])
     args = {"J": Arg("read", (n,), draw), "out": Arg("write", (n,))}
     args |= {key: Arg("update", (n,), values) for key, values in states.items()}
     return Subject("neurons", args, attrs, blocks, generators)

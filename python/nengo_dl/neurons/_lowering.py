@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import nengo
 
+from .leaky_relu import LeakyReLU, SpikingLeakyReLU
+from .soft_lif import SoftLIFRate
+
 
 @dataclass(frozen=True)
 class NativeNeurons:
@@ -35,9 +38,12 @@ _ADAPT = ("tau_n", "inc_n")
 
 native(nengo.RectifiedLinear, parameters=("amplitude",))
 native(nengo.SpikingRectifiedLinear, parameters=("amplitude",), states=("voltage",))
+native(LeakyReLU, parameters=("negative_slope", "amplitude"))
+native(SpikingLeakyReLU, parameters=("negative_slope", "amplitude"), states=("voltage",))
 native(nengo.Sigmoid, parameters=("tau_ref",))
 native(nengo.Tanh, parameters=("tau_ref",))
 native(nengo.LIFRate, parameters=_LIF)
+native(SoftLIFRate, parameters=("sigma", *_LIF))
 native(nengo.LIF, parameters=(*_LIF, "min_voltage"), states=("voltage", "refractory_time"))
 native(nengo.AdaptiveLIFRate, parameters=_LIF + _ADAPT, states=("adaptation",))
 native(

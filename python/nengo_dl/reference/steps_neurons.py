@@ -1,24 +1,25 @@
-"""Neurons: Nengo's types, made from the op's attributes, do the step."""
+"""Neurons: types of Nengo and NengoDL, made from the op's attributes, do the step."""
 
 import inspect
 
 import nengo
 import numpy as np
 
+from .. import neurons
 from ..plan.program import RNG_WORDS
 from ..plan.rng import pack_rng, unpack_rng
 from .registry import per_block, register
 
-NOT_PARAMETERS = ("type", "rng", "negative")
+NOT_PARAMETERS = ("type", "rng", "negative", "surrogate", "width")
 
 
 def neuron_type(name, negative=False, **parameters):
-    """An instance of one of Nengo's neuron types.
+    """An instance of one of the neuron types of Nengo or NengoDL.
 
     For the types that make spikes of rates, ``negative`` says whether the base type (which the
     program runs as an op of its own) can have negative rates.
     """
-    cls = getattr(nengo.neurons, name)
+    cls = getattr(neurons, name, None) or getattr(nengo.neurons, name)
     if issubclass(cls, nengo.neurons.RatesToSpikesNeuronType):
         return cls(nengo.Tanh() if negative else nengo.RectifiedLinear(), **parameters)
     return cls(**parameters)

@@ -1,0 +1,155 @@
+// The way back through steps of neurons. Not in neurons.cpp because that takes long enough to compile.
+#include "kernels/neurons.h"
+
+#include "neurons/types.h"
+
+namespace nengo_dl {
+namespace NDL_ISA {
+namespace {
+
+template <class N>
+constexpr int state_count() {
+  return sizeof(N::states) / sizeof(N::states[0]) - 1;
+}
+
+template <class N>
+constexpr unsigned slope_reads() {
+  if constexpr (N::spikes)
+    return N::slope_reads;
+  else
+    return 0;
+}
+
+// How elements reach a vector: all lanes, the first `rest`, or the first `rest` with a stride.
+struct Whole {
+  template <class V>
+  NDL_HD V get(const typename Lane<V>::scalar* p, long) const {
+    return load<V>(p);
+  }
+  template <class V>
+  NDL_HD void put(typename Lane<V>::scalar* p, long, V v) const {
+    store(p, v);
+  }
+  template <class V>
+  NDL_HD void add(typename Lane<V>::scalar* p, long, V v) const {
+    store(p, load<V>(p) + v);
+  }
+};
+struct Part {
+  long rest;
+  template <class V>
+  NDL_HD V get(const typename Lane<V>::scalar* p, long) const {
+    return load_part(p, rest);
+  }
+  template <class V>
+  NDL_HD void put(typename Lane<V>::scalar* p, long, V v) const {
+    store_part(p, v, rest);
+  }
+  template <class V>
+  NDL_HD void add(typename Lane<V>::scalar* p, long, V v) const {
+    store_part(p, load_part(p, rest) + v, rest);
+  }
+};
+struct Strided {
+  long rest;
+  template <class V>
+  NDL_HD V get(const typename Lane<V>::scalar* p, long stride) const {
+    return gather<V>(p, stride, rest);
+  }
+  template <class V>
+  NDL_HD void put(typename Lane<V>::scalar* p, long stride, V v) const {
+    scatter(p, stride, v, rest);
+  }
+  template <class V>  // one by one: with stride 0 all lanes are added to the same element
+  NDL_HD void add(typename Lane<V>::scalar* p, long stride, V v) const {
+    for (long i = 0; i < rest; i++) p[i * stride] += v[i];
+  }
+};
+
+template <bool Straight, class N, class T, class V>
+NDL_HD V step_back(const N& model, const Surrogate<T>& h, V J, const V* s, V g, V* a) {
+  if constexpr (Straight) {
+    for (int i = 0; i < state_count<N>(); i++) a[i] = V{};
+    return g * model.slope(J, s);
+  } else if constexpr (N::spikes) {
+    return model.grad(h, J, s, g, a);
+  } else {
+    return model.grad(J, s, g, a);
+  }
+}
+
+// The neurons from number i at step t.
+template <bool Straight, class N, class T, class Lanes>
+NDL_HD void lanes_back(const N& model, const Surrogate<T>& h, const NeuronGradCall<T>& c, long t, long i,
+                       const Lanes& lanes) {
+  using V = typename VectorOf<T>::type;
+  constexpr int S = state_count<N>();
+  constexpr unsigned reads = Straight ? slope_reads<N>() : N::grad_reads;
+  V J{}, g{}, s[S + 1] = {}, a[S + 1] = {};
+  if constexpr ((reads & kJ) != 0) J = lanes.template get<V>(c.J + t * c.J_row + i * c.J_stride, c.J_stride);
+  if (c.out) g = lanes.template get<V>(c.out + t * c.out_row + i * c.out_stride, c.out_stride);
+  for (int k = 0; k < S; k++) {
+    const long stride = c.state_stride[k];
+    if (reads & state_bit(k)) s[k] = lanes.template get<V>(c.old[k] + t * c.old_row[k] + i * stride, stride);
+    if (c.next[k]) a[k] = lanes.template get<V>(c.next[k] + t * c.state_row[k] + i * stride, stride);
+  }
+  const V by_J = step_back<Straight>(model, h, J, s, g, a);
+  if (c.dJ) lanes.add(c.dJ + t * c.dJ_row + i * c.J_stride, c.J_stride, by_J);
+  for (int k = 0; k < S; k++) {
+    if (!c.last[k]) continue;
+    T* last = c.last[k] + t * c.state_row[k] + i * c.state_stride[k];
+    if (c.last[k] == c.next[k])
+      lanes.put(last, c.state_stride[k], a[k]);
+    else
+      lanes.add(last, c.state_stride[k], a[k]);
+  }
+}
+
+template <bool Straight, class N, class T>
+void grad(const NeuronModel& bytes, const NeuronGradCall<T>& call) {
+  constexpr long W = Lane<typename VectorOf<T>::type>::width;
+  alignas(N) char copy[sizeof(N)];
+  __builtin_memcpy(copy, bytes.bytes, sizeof(N));
+  const N model = *reinterpret_cast<const N*>(copy);  // a copy stays in registers while arrays are written
+  const NeuronGradCall<T> c = call;
+  const Surrogate<T> h(c.surrogate, c.width);
+  bool contiguous = c.J_stride == 1 && c.out_stride == 1;
+  for (int s = 0; s < state_count<N>(); s++) contiguous = contiguous && c.state_stride[s] == 1;
+  for (long t = c.steps - 1; t >= 0; t--) {
+    long i = 0;
+    if (contiguous) {
+      for (; i + W <= c.n; i += W) lanes_back<Straight>(model, h, c, t, i, Whole{});
+      if (i < c.n) lanes_back<Straight>(model, h, c, t, i, Part{c.n - i});
+    } else {
+      for (; i < c.n; i += W) lanes_back<Straight>(model, h, c, t, i, Strided{c.n - i < W ? c.n - i : W});
+    }
+  }
+}
+
+template <template <class> class N>
+constexpr NeuronGradKernel entry() {
+  NeuronGradKernel k{};
+  k.spikes = N<float>::spikes;
+  k.reads = N<float>::grad_reads;
+  k.straight = slope_reads<N<float>>();
+  k.grad32 = &grad<false, N<float>, float>;
+  k.grad64 = &grad<false, N<double>, double>;
+  if constexpr (N<float>::spikes) {
+    k.straight32 = &grad<true, N<float>, float>;
+    k.straight64 = &grad<true, N<double>, double>;
+  }
+  return k;
+}
+
+#define NDL_NEURON_GRAD(Type) entry<Type>(),
+const NeuronGradKernel table[] = {NDL_NEURON_TYPES(NDL_NEURON_GRAD)};
+
+}  // namespace
+
+const NeuronGradKernel* neuron_grad_kernels(int* count) {
+  *count = sizeof table / sizeof table[0];
+  return table;
+}
+
+}  // namespace NDL_ISA
+}  // namespace nengo_dl

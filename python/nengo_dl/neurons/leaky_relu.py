@@ -1,0 +1,75 @@
+"""Rectified linear neurons that leak: a small slope instead of silence below zero."""
+
+import numpy as np
+from nengo.neurons import RectifiedLinear, SpikingRectifiedLinear
+from nengo.params import NumberParam
+
+
+def leaky(J, negative_slope):
+    """``J`` where it is above 0, else ``negative_slope * J``."""
+    return np.where(J > 0, J, negative_slope * J)
+
+
+class LeakyReLU(RectifiedLinear):
+    """Rectified linear rate neurons with a slope below zero.
+
+    The output is ``amplitude * J`` for ``J > 0``, else ``amplitude * negative_slope * J``.
+
+    Parameters
+    ----------
+    negative_slope : float
+        Slope of the output below zero, in units of that above it.
+    amplitude : float
+        Output in Hz per unit of input current.
+    initial_state : dict, optional
+        None of its values is used: these neurons have no state.
+
+    References
+    ----------
+    A. L. Maas, A. Y. Hannun, A. Y. Ng. Rectifier nonlinearities improve neural network acoustic
+    models. ICML 2013.
+    """
+
+    negative_slope = NumberParam("negative_slope")
+
+    def __init__(self, negative_slope=0.3, amplitude=1, initial_state=None):
+        super().__init__(amplitude=amplitude, initial_state=initial_state)
+        self.negative_slope = negative_slope
+
+    def step(self, dt, J, output):
+        """The rates of currents ``J``, written to ``output``."""
+        output[...] = self.amplitude * leaky(J, self.negative_slope)
+
+
+class SpikingLeakyReLU(SpikingRectifiedLinear):
+    """Spiking neurons whose rate is that of `LeakyReLU`.
+
+    The voltage adds up the rate (without ``amplitude``); each whole unit of it is a spike of height
+    ``amplitude / dt`` and is taken off again. Below zero spikes are negative.
+
+    Parameters
+    ----------
+    negative_slope : float
+        Slope of the rate below zero, in units of that above it.
+    amplitude : float
+        Area of a spike.
+    initial_state : dict, optional
+        Initial ``voltage``, a distribution or array.
+    """
+
+    negative_slope = NumberParam("negative_slope")
+
+    def __init__(self, negative_slope=0.3, amplitude=1, initial_state=None):
+        super().__init__(amplitude=amplitude, initial_state=initial_state)
+        self.negative_slope = negative_slope
+
+    def rates(self, x, gain, bias):
+        """Rates of `LeakyReLU` for inputs ``x``."""
+        return self.amplitude * leaky(self.current(x, gain, bias), self.negative_slope)
+
+    def step(self, dt, J, output, voltage):
+        """The spikes of one step, written to ``output``; ``voltage`` is changed."""
+        voltage += leaky(J, self.negative_slope) * dt
+        spikes = np.trunc(voltage)
+        output[...] = (self.amplitude / dt) * spikes
+        voltage -= spikes
