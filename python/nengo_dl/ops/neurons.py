@@ -22,6 +22,11 @@ def lower_neurons(op, ctx):
         attrs[name] = int(getattr(op.neurons, name))
     if kind.stochastic:
         attrs["rng"] = -1  # the offset is known when the program is laid out
+    surrogate = ctx.surrogate(op) if op.neurons.spiking else None
+    if surrogate is not None:
+        attrs["surrogate"] = surrogate.kind
+        if hasattr(surrogate, "width"):
+            attrs["width"] = float(surrogate.width)
     args = {"J": ctx.vector(op.J), "out": ctx.vector(op.output, "write")}
     args.update((name, ctx.vector(op.state[name], "advance")) for name in kind.states)
     return [ctx.make("neurons", args, attrs, name=op.output.name)]

@@ -50,12 +50,13 @@ def lowers(*classes):
 class Context:
     """What lowering functions need: variables of signals, the step size, new ops."""
 
-    def __init__(self, dt, time, trainable, constant):
+    def __init__(self, dt, time, trainable, constant, surrogate=None):
         self.dt = dt
         self.time = time
         self.callbacks = []
         self._vars = {}
         self._trainable = trainable
+        self._surrogate = surrogate
         self._constant = set(constant)
         self._writers = {}
         self.op = None
@@ -113,6 +114,10 @@ class Context:
         """A new variable that is never written."""
         value = np.asarray(value, dtype=np.float64).ravel()
         return Var(name, value.size, value, per_item=per_item)
+
+    def surrogate(self, op):
+        """The surrogate (`nengo_dl.surrogates`) of a neuron operator, or None."""
+        return None if self._surrogate is None else self._surrogate(op)
 
     def make(self, kind, args, attrs=None, name=None):
         """A new op for the operator being lowered."""

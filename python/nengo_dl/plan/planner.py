@@ -142,6 +142,7 @@ def make_plan(
     outputs=(),
     trainable=None,
     constant=(),
+    surrogate=None,
     simplifications=None,
     merge=True,
     fuse=True,
@@ -165,6 +166,9 @@ def make_plan(
         ``trainable(signal) -> bool``; values of trainable signals are never relied on.
     constant : iterable of nengo.builder.Signal
         Signals that count as not trainable, whatever ``trainable`` says.
+    surrogate : callable
+        ``surrogate(op)`` is what stands for the derivative of the spikes of a
+        `nengo.builder.neurons.SimNeurons`, a `nengo_dl.surrogates.Surrogate` or None.
     simplifications : list of callable
         Passes over the planner's ops, `.simplify.default_simplifications` if None.
     merge, fuse : bool
@@ -179,7 +183,7 @@ def make_plan(
     """
     operators = list(operators)
     check = verify_ops if verify else lambda ops: None
-    ctx = Context(dt, time, trainable, constant)
+    ctx = Context(dt, time, trainable, constant, surrogate)
     ops = lower(operators, ctx, inputs) + port_ops(ctx, inputs, outputs)
     count = len(ops)
     verify_ops(ops)
