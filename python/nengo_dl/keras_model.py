@@ -53,9 +53,7 @@ class SimulatorModel(keras.Model):
             entries_by_probe(loss, names, "loss"),
             _weights(loss_weights, names),
             entries_by_probe(metrics, names, "metrics", many=True),
-            entries_by_probe(
-                _for_all(weighted_metrics, names), names, "weighted_metrics", many=True
-            ),
+            _weighted_metrics(weighted_metrics, names),
         )
         super().compile(optimizer, steps_per_execution=steps_per_execution or 1, **kwargs)
         self.own.targets = targets
@@ -67,6 +65,17 @@ class SimulatorModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     # ------------------------------------------------------------ losses and metrics
+
+    def train_step(self, data):
+        """Train on a minibatch."""
+        # sizes of minibatches are constants here: nothing is to be counted when there is no data
+        with tf.control_dependencies(_tensors(data)):
+            return super().train_step(data)
+
+    def test_step(self, data):
+        """Compute losses and metrics for a minibatch."""
+        with tf.control_dependencies(_tensors(data)):
+            return super().test_step(data)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum of the weighted losses of probes that have a target, and of losses of layers."""
@@ -218,10 +227,11 @@ def _weights(value, names):
     return entries_by_probe(value, names, "loss_weights")
 
 
-def _for_all(metrics, names):
-    """Give a flat list of weighted metrics to all probes, as Keras does."""
-    if isinstance(metrics, (list, tuple)) and not any(
-        isinstance(m, (list, tuple)) for m in metrics
-    ):
-        return {name: metrics for name in names.probes}
-    return metrics
+def _weighted_metrics(value, names):
+    if isinstance(value, (list, tuple)) and not any(isinstance(m, (list, tuple)) for m in value):
+        value = {name: value for name in names.probes}  # as Keras does with a flat list
+    return entries_by_probe(value, names, "weighted_metrics", many=True)
+
+
+def _tensors(data):
+    return [value for value in keras.tree.flatten(data) if tf.is_tensor(value)]

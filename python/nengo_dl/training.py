@@ -1,5 +1,6 @@
 """Calls of `compile`, `fit` and `evaluate`: data in, Keras called, results by name."""
 
+import math
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from .data_forms import (
 from .keras_calls import as_tuples, clean_arguments, keras_errors
 from .minibatches import Minibatches
 
+DATASET_STEPS = 8  # minibatches of a dataset or generator in one call
 _BATCH_HOOKS = (
     "on_batch_begin",
     "on_batch_end",
@@ -341,10 +343,19 @@ class _Call:
                         model.steps_per_execution = self.kwargs.get(wanted) or data.length
                 else:
                     sim._runtime.feed.start(dict.fromkeys(sim._runtime.nodes.nodes), None)
+                    if own.auto_steps and not model.run_eagerly:
+                        model.steps_per_execution = self._steps_of_datasets()
                 yield
             finally:
                 own.data, own.callbacks, layer.stateful, steps, own.auto_steps = before
                 model.steps_per_execution = steps
+
+    def _steps_of_datasets(self):
+        """Minibatches that Keras itself runs in a call; a call does not end within one."""
+        if any(map(needs_each_batch, keras.tree.flatten(self.kwargs.get("callbacks") or []))):
+            return 1
+        given = [self.kwargs.get(name) for name in ("steps_per_epoch", "steps", "validation_steps")]
+        return math.gcd(DATASET_STEPS, *(steps for steps in given if steps))
 
     def _callbacks(self, kind, data):
         """Make Keras' list of callbacks, and keep it for calls in the middle of an epoch."""
