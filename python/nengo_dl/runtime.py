@@ -13,6 +13,7 @@ from .inputs import InputNodes
 from .interrupt import Interrupt
 from .plan import make_plan
 from .plan.program import to_bytes
+from .plan.training import training_program
 from .plan_state import PlanState, place_view, reseed
 from .tensor_graph import TensorGraph
 
@@ -137,7 +138,7 @@ class Runtime:
             for node, op in self.nodes.processes.items()
         }
         made = self.nodes.describe(self.names, {n: p.plan for n, p in self.processes.items()})
-        self.plan = replace(self.plan, feeds=made)
+        self.plan = replace(self.plan, feeds=made, training=self._training_form())
         self.feed = Feed(self.nodes, self.processes, minibatch_size, self.interrupt)
         self.table = add_table(self.numbers)
         self.layer = TensorGraph(
@@ -155,6 +156,11 @@ class Runtime:
         row = sum(port.size for port in (*program.inputs, *program.outputs))
         row *= minibatch_size * np.dtype(dtype).itemsize
         self.piece_steps = max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
+
+    def _training_form(self):
+        if get_setting(self.model, "inference_only", False):
+            return None
+        return training_program(self.plan.program, get_setting(self.model, "lif_smoothing"))
 
     def close(self):
         """Forget the tables of Python functions."""

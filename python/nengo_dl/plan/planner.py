@@ -68,6 +68,7 @@ class Plan:
     _places: dict  # base Signal -> (Var, offset of the signal in it)
     _layout: object
     feeds: tuple = ()  # how the values of inputs are made, for people
+    training: Program = None  # training form of the program; None: there is no training mode
 
     def place(self, signal):
         """Where a signal (or view) is stored, or None if it is not stored.

@@ -4,6 +4,8 @@ from collections import defaultdict
 
 import numpy as np
 
+from .training import SPIKING_ONLY, is_hold
+
 
 def text(plan):
     """Regions, ops with blocks and shapes, fusions, callbacks and bytes."""
@@ -25,8 +27,42 @@ def text(plan):
     if plan.callbacks:
         lines.append("Python callbacks (one call per step and item; the window is one step):")
         lines += [f"  {spec.name}: {spec.reason}" for spec in plan.callbacks]
+    lines += _training(plan)
     lines.append(_bytes(program))
     return "\n".join(lines)
+
+
+def _training(plan):
+    """How neurons run in training, where it is not as they run otherwise."""
+    if plan.training is None:
+        return []
+    counts, widths = defaultdict(int), {}
+    forms = zip(plan.program.ops(), _originals(plan.training), strict=True)
+    for before, after in forms:
+        if before.kind != "neurons":
+            continue
+        names = before.attrs["type"], after.attrs["type"], after.attrs.get("surrogate")
+        counts[names] += after.blocks * int(np.prod(after.args["J"].shape))
+        widths.setdefault(names, set()).update(np.atleast_1d(after.attrs.get("width", ())).tolist())
+    lines = []
+    for names, count in counts.items():
+        kind, form, surrogate = names
+        if surrogate is not None:
+            width = ", ".join(f"{w:g}" for w in sorted(widths[names]))
+            how = f"spikes, with surrogate {surrogate}" + (f" (width {width})" if width else "")
+        elif kind in SPIKING_ONLY:
+            how = "spikes, without gradient (it has no rate form; set a surrogate)"
+        elif kind != form:
+            how = f"as {form}"
+        else:
+            continue
+        lines.append(f"  {kind} ({count} neurons): {how}")
+    return ["In training:", *lines] if lines else []
+
+
+def _originals(program):
+    """Ops of a training form that stand for one of the program, in its order."""
+    return (op for op in program.ops() if not is_hold(op))
 
 
 def _op(op, program):

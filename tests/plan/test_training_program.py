@@ -1,0 +1,235 @@
+"""The training form of a program: what changes, and what must not."""
+
+from dataclasses import replace
+
+import nengo
+import networks
+import networks_dynamics  # noqa: F401 (registers its networks)
+import numpy as np
+import pytest
+from planned import build, plan, run_twin
+
+from nengo_dl.plan.program import Op, from_bytes, to_bytes
+from nengo_dl.plan.training import is_hold, training_program
+
+
+def neurons(program):
+    return [op for op in program.ops() if op.kind == "neurons"]
+
+
+def with_surrogate(program, kind="superspike"):
+    """The program with a surrogate on all its neurons."""
+
+    def change(op):
+        if op.kind != "neurons":
+            return op
+        return replace(op, attrs={**op.attrs, "surrogate": kind, "width": (0.5,)})
+
+    regions = tuple(replace(r, ops=tuple(map(change, r.ops))) for r in program.regions)
+    return replace(program, regions=regions)
+
+
+def assert_same_frame(program, made):
+    """What lies outside of a program is the same for both of its forms."""
+    for name in ("dtype", "dt", "window", "state_size", "istate_size", "params"):
+        assert getattr(made, name) == getattr(program, name)
+    assert (made.inputs, made.outputs) == (program.inputs, program.outputs)
+    for before, after in zip(program.buffers, made.buffers, strict=True):
+        assert replace(after, kind=before.kind) == before
+
+
+@pytest.mark.parametrize("surrogate", [False, True])
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_every_network(name, surrogate):
+    """The form verifies, survives its bytes, leaves the program alone, and is its own form."""
+    program = plan(build(networks.make(name))).program
+    if surrogate:
+        program = with_surrogate(program)
+    before = to_bytes(program)
+    made = training_program(program)
+    assert_same_frame(program, made)
+    same = to_bytes(program) == before and to_bytes(from_bytes(to_bytes(made))) == to_bytes(made)
+    assert same
+    again = to_bytes(training_program(made)) == to_bytes(made)
+    assert again
+    types = {op.attrs["type"] for op in neurons(made)}
+    if not surrogate:
+        assert not types & {"LIF", "AdaptiveLIF", "SpikingRectifiedLinear", "RegularSpiking"}
+
+
+RATES = [
+    (nengo.LIF(amplitude=0.5), nengo.LIFRate(amplitude=0.5)),
+    (nengo.SpikingRectifiedLinear(amplitude=2), nengo.RectifiedLinear(amplitude=2)),
+    (nengo.AdaptiveLIF(tau_n=0.3), nengo.AdaptiveLIFRate(tau_n=0.3)),
+    (nengo.Izhikevich(), nengo.Izhikevich()),
+    (nengo.Tanh(), nengo.Tanh()),
+]
+
+
+@pytest.mark.parametrize("spiking, rate", RATES)
+def test_rates(spiking, rate):
+    """A spiking network runs, in training, as that of the rate type does."""
+
+    def network(neuron_type):
+        with nengo.Network(seed=3) as net:
+            a = nengo.Ensemble(8, 1, neuron_type=neuron_type)
+            nengo.Connection(nengo.Node(0.7), a)
+            nengo.Connection(a, a, synapse=0.05)
+            nengo.Probe(a.neurons)
+            nengo.Probe(a, synapse=0.02)
+        return net
+
+    # rates: the solver of decoders and the builder's gains are the same for both
+    expected = network(rate)
+    model = build(expected)
+    due = run_twin(plan(model), model, 20)
+    model = build(network(spiking))
+    made = plan(model)
+    got = run_twin(replace(made, program=training_program(made.program)), model, 20)
+    for ours, theirs in zip(got, due, strict=True):
+        assert np.ptp(theirs) > 0
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_smoothing():
+    """`lif_smoothing` chooses the smooth rate curve of LIF, and of nothing else."""
+    program = plan(build(networks.make("neuron_types"))).program
+    plain, smooth = training_program(program), training_program(program, 0.02)
+    pairs = zip(neurons(program), neurons(plain), neurons(smooth), strict=True)
+    for before, rate, soft in pairs:
+        if before.attrs["type"] == "LIF":
+            assert (rate.attrs["type"], soft.attrs["type"]) == ("LIFRate", "SoftLIFRate")
+            assert soft.attrs["sigma"] == (0.02,)
+            assert set(soft.attrs) == {"type", "tau_rc", "tau_ref", "amplitude", "sigma"}
+        else:
+            assert rate == soft
+
+
+@pytest.mark.parametrize("base", [nengo.LIFRate(), nengo.Tanh()])
+@pytest.mark.parametrize(
+    "cls", [nengo.RegularSpiking, nengo.StochasticSpiking, nengo.PoissonSpiking]
+)
+def test_spikes_of_rates(cls, base):
+    """Types that make spikes of rates hand the rates on, with their amplitude."""
+    with nengo.Network(seed=0) as net:
+        a = nengo.Ensemble(6, 1, neuron_type=cls(base, amplitude=0.3))
+        nengo.Connection(nengo.Node(0.5), a)
+        nengo.Probe(a.neurons)
+    made = training_program(plan(build(net)).program)
+    rates, spikes = sorted(neurons(made), key=lambda op: op.attrs["type"] == "LeakyReLU")
+    assert spikes.args["J"] == replace(rates.args["out"], shift=spikes.args["J"].shift)
+    assert set(spikes.args) == {"J", "out"}
+    attrs = {"type": "LeakyReLU", "amplitude": (0.3,), "negative_slope": (1.0,)}
+    assert spikes.attrs == attrs
+
+
+def probed(attribute):
+    with nengo.Network(seed=0) as net:
+        a = nengo.Ensemble(5, 1)
+        nengo.Connection(nengo.Node(1), a)
+        nengo.Probe(a.neurons, attribute)
+        nengo.Probe(a, synapse=0.01)
+    return net
+
+
+@pytest.mark.parametrize("attribute", ["voltage", "refractory_time"])
+def test_state_at_rest(attribute):
+    """What rate neurons don't change is still there to be read."""
+    model = build(probed(attribute))
+    made = plan(model)
+    state = np.arange(made.initial_state.size) * 0.5
+    made = replace(made, initial_state=state)
+    place = made.place(model.sig[model.probes[0].obj][attribute])
+    got = run_twin(replace(made, program=training_program(made.program)), model, 7)
+    due = state[place.offset : place.offset + 5]
+    assert np.array_equal(got[0], np.tile(due, (7, 1)))
+    assert np.ptp(run_twin(made, model, 7)[0]) > 0
+
+
+def test_state_at_rest_beside_others():
+    """A buffer of which only a part is still changed: the other part is handed on."""
+    with nengo.Network(seed=0) as net:
+        for neuron_type in (nengo.LIF(), nengo.Izhikevich()):
+            a = nengo.Ensemble(5, 1, neuron_type=neuron_type)
+            nengo.Connection(nengo.Node(1), a)
+            nengo.Probe(a.neurons, "voltage", synapse=0.01)
+    model = build(net)
+    made = plan(model)
+    form = training_program(made.program)
+    starts = [made.place(model.sig[p.obj]["voltage"]).offset for p in model.probes]
+    homes = [
+        buffer
+        for buffer in form.buffers
+        for start in starts
+        if 0 <= buffer.state_offset <= start < buffer.state_offset + buffer.size
+    ]
+    assert homes[0] is homes[1], "both voltages are meant to lie in one buffer"
+    assert homes[0].kind == "carried"
+    assert [op.kind for op in form.ops() if is_hold(op)] == ["lowpass"]
+    state = np.linspace(0.1, 0.9, made.initial_state.size)
+    made = replace(made, initial_state=state, program=form)
+    lif, izhikevich = run_twin(made, model, 9)
+    voltage = state[made.place(model.sig[model.probes[0].obj]["voltage"]).offset :][:5]
+    assert np.all(np.diff(np.abs(lif - voltage), axis=0) < 0), "it does not approach what is held"
+    assert np.ptp(izhikevich) > 0
+
+
+def test_rows_for_surrogates():
+    """States that a gradient reads have rows, whether in a loop or not."""
+    for recurrent in (False, True):
+        with nengo.Network(seed=0) as net:
+            a = nengo.Ensemble(5, 1)
+            nengo.Connection(nengo.Node(1), a)
+            if recurrent:
+                nengo.Connection(a, a)
+            nengo.Probe(a, synapse=0.01)
+        model = build(net)
+        made = plan(model)
+        form = training_program(with_surrogate(made.program))
+        (op,) = neurons(form)
+        assert op.attrs["type"] == "LIF"
+        for name in ("voltage", "refractory_time"):
+            operand = op.args[name]
+            assert (form.buffers[operand.buffer].kind, operand.shift) == ("carried", 1)
+        due = run_twin(made, model, 30)
+        got = run_twin(replace(made, program=form), model, 30)
+        for ours, theirs in zip(got, due, strict=True):
+            assert np.array_equal(ours, theirs)
+
+
+def test_rows_only_where_legal():
+    """A state that another op changes in place stays where it is."""
+    with nengo.Network(seed=0) as net:
+        a = nengo.Ensemble(5, 1)
+        nengo.Connection(nengo.Node(1), a)
+        nengo.Probe(a, synapse=0.01)
+    program = with_surrogate(plan(build(net)).program)
+    (op,) = neurons(program)
+    voltage = op.args["voltage"]
+    reader = Op("copy", "reader", 1, {"src": voltage, "dst": op.args["out"]}, {"set": 0})
+    regions = tuple(
+        replace(
+            region,
+            kind="loop",
+            ops=tuple(x for o in region.ops for x in ((o, reader) if o is op else (o,))),
+        )
+        for region in program.regions
+    )
+    form = training_program(replace(program, regions=regions))
+    (after,) = neurons(form)
+    kinds = {name: form.buffers[after.args[name].buffer].kind for name in after.args}
+    assert kinds["voltage"] == "state"
+    assert kinds["refractory_time"] == "carried"
+
+
+def test_shown():
+    """The plan says what runs differently in training."""
+    made = plan(build(networks.make("neuron_types")))
+    text = str(replace(made, training=training_program(made.program)))
+    assert "LIF (" in text and "as LIFRate" in text
+    assert "Izhikevich" in text and "without gradient" in text
+    assert "Sigmoid (" not in text
+    assert "In training" not in str(made)
+    program = with_surrogate(made.program)
+    text = str(replace(made, program=program, training=training_program(program)))
+    assert "surrogate superspike (width 0.5)" in text
