@@ -3,6 +3,7 @@
 
 #include "engine/op_util.h"
 #include "kernels/dense_kernels.h"
+#include "ops/adjoint.h"
 #include "ops/rows.h"
 
 namespace nengo_dl {
@@ -55,8 +56,12 @@ bool has_lists(const OpRecord& op) { return op.attrs.count("src_index") || op.at
 template <class T>
 class CopyOp : public Op<T> {
  public:
-  CopyOp(const OpRecord& op, const Program&)
-      : src_(op.arg("src")), dst_(op.arg("dst")), set_(set_attr(op)), lists_(has_lists(op)) {
+  CopyOp(const OpRecord& op, const Program& p)
+      : src_(op.arg("src")),
+        dst_(op.arg("dst")),
+        set_(set_attr(op)),
+        lists_(has_lists(op)),
+        shared_(in_param(op.arg("src"), p)) {
     if constexpr (sizeof(T) == 4)
       kernel_ = NDL_PICK(vec_copy32);
     else
@@ -66,6 +71,7 @@ class CopyOp : public Op<T> {
       if (src.shape.empty()) src.shape = {1}, src.strides = {0};
       if (dst.shape.empty()) dst.shape = {1}, dst.strides = {0};
       nest_ = make_nest({&src, &dst});
+      back_ = make_nest({&dst, &src});
       return;
     }
     from_ = element_offsets(op, "src_index", op.arg("src"));
@@ -84,7 +90,31 @@ class CopyOp : public Op<T> {
           by_lists(src_.at(f, t, b) + src_.offsets[k], dst_.at(f, t, b) + dst_.offsets[k]);
   }
 
+  bool passes_gradient() const override { return true; }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    if (!shared_) back(f.adjoint, t0, t1);
+  }
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    if (shared_) back(f.adjoint, t0, t1);
+  }
+
  private:
+  void back(const Frame<T>& f, int64_t t0, int64_t t1) const {
+    if (!f.base[src_.buffer] || !f.base[dst_.buffer]) return;
+    if (!lists_) {
+      const Access1* const ops[2] = {&dst_, &src_};
+      return each_run(f, t0, t1, back_, ops,
+                      [this](T* const* p, const int64_t* s, int64_t n) { kernel_(p[0], s[0], p[1], s[1], n, false); });
+    }
+    for (int64_t t = t0; t < t1; ++t)
+      for (int64_t b = 0; b < f.batch; ++b)
+        for (size_t k = 0; k < src_.offsets.size(); ++k) {
+          T* src = src_.at(f, t, b) + src_.offsets[k];
+          const T* dst = dst_.at(f, t, b) + dst_.offsets[k];
+          for (size_t i = 0; i < to_.size(); ++i) src[from_[i]] += dst[to_[i]];
+        }
+  }
+
   static std::vector<int64_t> element_offsets(const OpRecord& op, const char* key, const Operand& o) {
     std::vector<int64_t> at;
     if (op.attrs.count(key))
@@ -103,8 +133,8 @@ class CopyOp : public Op<T> {
   }
 
   Access1 src_, dst_;
-  bool set_, lists_;
-  Nest nest_;
+  bool set_, lists_, shared_;  // shared_: src is in a param buffer
+  Nest nest_, back_;
   std::vector<int64_t> from_, to_;
   void (*kernel_)(const T*, long, T*, long, long, bool) = nullptr;
 };
@@ -148,8 +178,13 @@ OpRegistration copy(make_spec<CopyOp>("copy", {{"src", Access::read, -1}, {"dst"
 template <class T>
 class ElementwiseOp : public Op<T> {
  public:
-  ElementwiseOp(const OpRecord& op, const Program&)
-      : a_(op.arg("A")), x_(op.arg("X")), y_(op.arg("Y")), set_(set_attr(op)) {
+  ElementwiseOp(const OpRecord& op, const Program& p)
+      : a_(op.arg("A")),
+        x_(op.arg("X")),
+        y_(op.arg("Y")),
+        set_(set_attr(op)),
+        shared_a_(in_param(op.arg("A"), p)),
+        shared_x_(in_param(op.arg("X"), p)) {
     Operand all[3] = {op.arg("A"), op.arg("X"), op.arg("Y")};
     for (Operand& o : all)
       if (o.shape.empty()) o.shape = {1}, o.strides = {0};
@@ -170,9 +205,37 @@ class ElementwiseOp : public Op<T> {
     });
   }
 
+  bool passes_gradient() const override { return true; }
+  std::vector<std::string> grad_reads() const override { return {"A", "X"}; }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
+
  private:
+  void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
+    if (!f.adjoint.base[y_.buffer]) return;
+    const bool params = pass == Pass::params;
+    if (f.adjoint.base[a_.buffer] && shared_a_ == params) add(f, t0, t1, 0, 1);
+    if (f.adjoint.base[x_.buffer] && shared_x_ == params) add(f, t0, t1, 1, 0);
+  }
+
+  // Factor `to` gets the other one times the adjoint of Y.
+  void add(const GradFrame<T>& f, int64_t t0, int64_t t1, int to, int other) const {
+    const Access1& target = to == 0 ? a_ : x_;
+    const Access1& factor = other == 0 ? a_ : x_;
+    const int64_t inner = nest_.inner(), ys = nest_.strides[2].back(), ts = nest_.strides[to].back(),
+                  fs = nest_.strides[other].back();
+    for (int64_t t = t0; t < t1; ++t)
+      for (int64_t b = 0; b < f.adjoint.batch; ++b) {
+        T* d = target.at(f.adjoint, t, b);
+        const T* dy = y_.at(f.adjoint, t, b);
+        const T* with = factor.at(f.value, t, b);
+        nest_.each(
+            [&](const int64_t* at) { kernel_(dy + at[2], ys, with + at[other], fs, d + at[to], ts, inner, false); });
+      }
+  }
+
   Access1 a_, x_, y_;
-  bool set_;
+  bool set_, shared_a_, shared_x_;  // shared: in a param buffer
   Nest nest_;
   void (*kernel_)(const T*, long, const T*, long, T*, long, long, bool) = nullptr;
 };

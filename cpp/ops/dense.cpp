@@ -1,6 +1,8 @@
 // Sums of products: encoders, decoders, weights.
+#include <optional>
+
 #include "engine/op_util.h"
-#include "kernels/dense_kernels.h"
+#include "ops/dense_grad.h"
 #include "ops/rows.h"
 
 namespace nengo_dl {
@@ -8,25 +10,13 @@ namespace {
 
 static_assert(sizeof(long) == sizeof(int64_t), "kernels count in long");
 
-template <class T>
-using DenseKernel = void (*)(const DenseArgs<T>&);
-
-#define NDL_PICK_TYPED(T, name) pick<T>(NDL_PICK(name##32), NDL_PICK(name##64))
-template <class T, class F32, class F64>
-DenseKernel<T> pick(F32 f32, F64 f64) {
-  if constexpr (sizeof(T) == 4)
-    return f32;
-  else
-    return f64;
-}
-
 int64_t stride_of(const Operand& o, size_t dim) { return o.shape[dim] == 1 ? 1 : o.strides[dim]; }
 const long* longs(const std::vector<int64_t>& v) { return reinterpret_cast<const long*>(v.data()); }
 
 template <class T>
 class DenseOp : public Op<T> {
  public:
-  DenseOp(const OpRecord& op, const Program&)
+  DenseOp(const OpRecord& op, const Program& p)
       : a_(op.arg("A")), x_(op.arg("X")), y_(op.arg("Y")), bias_(op.find_arg("bias") ? op.arg("bias") : op.arg("Y")) {
     const Operand& a = op.arg("A");
     d_.blocks = op.blocks, d_.m = a.shape[0], d_.n = a.shape[1];
@@ -37,11 +27,8 @@ class DenseOp : public Op<T> {
     d_.b_i = has_bias_ ? stride_of(op.arg("bias"), 0) : 1;
     d_.a_at = longs(a_.offsets), d_.x_at = longs(x_.offsets), d_.y_at = longs(y_.offsets),
     d_.bias_at = longs(bias_.offsets);
-    const bool lanes_along_m = d_.a_i == 1 && d_.y_i == 1 && d_.b_i == 1 && d_.m >= 2;
-    kernel_ = d_.n == 1                    ? NDL_PICK_TYPED(T, dense_outer)
-              : d_.a_j == 1 && d_.x_j == 1 ? NDL_PICK_TYPED(T, dense_rows)
-              : lanes_along_m              ? NDL_PICK_TYPED(T, dense_cols)
-                                           : NDL_PICK_TYPED(T, dense_any);
+    kernel_ = dense_kernel(d_, has_bias_);
+    grad_.emplace(op, p, d_);
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
@@ -64,7 +51,16 @@ class DenseOp : public Op<T> {
     }
   }
 
+  bool passes_gradient() const override { return true; }
+  std::vector<std::string> grad_reads() const override { return {"A", "X"}; }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
+
  private:
+  void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
+    grad_->add(f, t0, t1, pass, a_, x_, y_, has_bias_ ? &bias_ : nullptr);
+  }
+
   // Rows of all steps and items at one distance.
   static bool one_stride(const Frame<T>& f, const Access1& o) { return f.row[o.buffer] == f.batch * f.item[o.buffer]; }
 
@@ -81,6 +77,7 @@ class DenseOp : public Op<T> {
   bool has_bias_ = false;
   DenseArgs<T> d_ = {};
   DenseKernel<T> kernel_ = nullptr;
+  std::optional<DenseGrad<T>> grad_;
 };
 
 void check(const OpRecord& op, const Program&) {

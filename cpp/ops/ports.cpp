@@ -1,5 +1,6 @@
 // What connects a program with the outside: time, model inputs, model outputs.
 #include "engine/op_util.h"
+#include "ops/adjoint.h"
 #include "ops/rows.h"
 
 namespace nengo_dl {
@@ -64,6 +65,20 @@ class InputOp : public Op<T> {
     }
   }
 
+  bool passes_gradient() const override { return true; }
+
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    T* rows = f.input_grads[index_];
+    if (!rows || !f.adjoint.base[dst_.buffer]) return;
+    const int64_t n = dst_.shape[0], stride = dst_.strides[0];
+    for (int64_t b = 0; b < f.adjoint.batch; ++b)
+      for (int64_t t = t0; t < t1; ++t) {
+        T* to = rows + (b * f.value.input_steps[index_] + f.value.offset + t) * n;
+        const T* from = dst_.at(f.adjoint, t, b) + dst_.offsets[0];
+        for (int64_t i = 0; i < n; ++i) to[i] += from[i * stride];
+      }
+  }
+
  private:
   Access1 dst_;
   int64_t index_;
@@ -79,6 +94,7 @@ class OutputOp : public Op<T> {
  public:
   OutputOp(const OpRecord& op, const Program& p)
       : src_(op.arg("src")),
+        shared_(in_param(op.arg("src"), p)),
         index_(port_index(op, p.outputs, "src")),
         count_(op.arg("src").count()),
         flat_(is_contiguous(src_)) {}
@@ -98,8 +114,32 @@ class OutputOp : public Op<T> {
     }
   }
 
+  bool passes_gradient() const override { return true; }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    if (!shared_) back(f, t0, t1);
+  }
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    if (shared_) back(f, t0, t1);
+  }
+
  private:
+  // The engine leaves out the steps of which no row is kept.
+  void back(const GradFrame<T>& f, int64_t t0, int64_t t1) const {
+    const T* rows = f.output_grads[index_];
+    if (!rows || !f.adjoint.base[src_.buffer]) return;
+    const int64_t kept = f.value.output_steps[index_];
+    const bool last_only = kept == 1;
+    for (int64_t t = t0; t < t1; ++t) {
+      for (int64_t b = 0; b < f.adjoint.batch; ++b) {
+        const T* from = rows + (b * kept + (last_only ? 0 : f.value.offset + t)) * count_;
+        T* to = src_.at(f.adjoint, t, b) + src_.offsets[0];
+        for_each_element(src_.shape, src_.strides, [&](int64_t e) { to[e] += *from++; });
+      }
+    }
+  }
+
   Access1 src_;
+  bool shared_;  // src is in a param buffer
   int64_t index_, count_;
   bool flat_;
 };

@@ -1,4 +1,5 @@
 // Sparse products: `sparse` (compressed rows) and `bsr` (compressed rows of dense blocks).
+#include "ops/adjoint.h"
 #include "ops/rows.h"
 #include "ops/util.h"
 
@@ -25,6 +26,40 @@ void check_structure(const OpRecord& op, int64_t rows, int64_t columns, int64_t 
               " were due");
 }
 
+// What both kinds have in common on the way back: A and X, each in a param buffer or not.
+template <class T, class Product>
+class SparseGrad {
+ public:
+  SparseGrad(const OpRecord& op, const Program& p)
+      : shared_a_(in_param(op.arg("A"), p)), shared_x_(in_param(op.arg("X"), p)) {}
+
+  // product.each(f): f(row, entry of A, column) as element offsets, for every entry.
+  void add(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, const Access1& A, const Access1& X,
+           const Access1& Y, const Product& product) const {
+    if (!f.adjoint.base[Y.buffer]) return;
+    const bool params = pass == Pass::params;
+    const bool a = f.adjoint.base[A.buffer] && shared_a_ == params, x = f.adjoint.base[X.buffer] && shared_x_ == params;
+    if (!a && !x) return;
+    for (int64_t t = t0; t < t1; t++)
+      for (int64_t b = 0; b < f.adjoint.batch; b++) {
+        const T* dY = Y.at(f.adjoint, t, b) + Y.offsets[0];
+        if (a) {
+          const T* X_now = X.at(f.value, t, b) + X.offsets[0];
+          T* dA = A.at(f.adjoint, t, b) + A.offsets[0];
+          product.each([&](int64_t row, int64_t entry, int64_t column) { dA[entry] += dY[row] * X_now[column]; });
+        }
+        if (x) {
+          const T* A_now = A.at(f.value, t, b) + A.offsets[0];
+          T* dX = X.at(f.adjoint, t, b) + X.offsets[0];
+          product.each([&](int64_t row, int64_t entry, int64_t column) { dX[column] += dY[row] * A_now[entry]; });
+        }
+      }
+  }
+
+ private:
+  bool shared_a_, shared_x_;
+};
+
 // ---------------------------------------------------------------- sparse
 
 void check_sparse(const OpRecord& op, const Program&) {
@@ -40,13 +75,14 @@ void check_sparse(const OpRecord& op, const Program&) {
 template <class T>
 class SparseOp : public Op<T> {
  public:
-  SparseOp(const OpRecord& op, const Program&)
+  SparseOp(const OpRecord& op, const Program& p)
       : A_(op.arg("A")),
         X_(op.arg("X")),
         Y_(op.arg("Y")),
         set_(set_attr(op)),
         column_(op.integers("indices")),
-        start_(op.integers("indptr")) {
+        start_(op.integers("indptr")),
+        grad_(op, p) {
     for (int64_t& c : column_) c *= stride_of(X_, 0);
   }
 
@@ -65,10 +101,27 @@ class SparseOp : public Op<T> {
       }
   }
 
+  bool passes_gradient() const override { return true; }
+  std::vector<std::string> grad_reads() const override { return {"A", "X"}; }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    grad_.add(f, t0, t1, Pass::values, A_, X_, Y_, *this);
+  }
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    grad_.add(f, t0, t1, Pass::params, A_, X_, Y_, *this);
+  }
+
+  template <class F>
+  void each(F&& f) const {
+    const int64_t step = stride_of(A_, 0), out = stride_of(Y_, 0), rows = static_cast<int64_t>(start_.size()) - 1;
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t k = start_[i]; k < start_[i + 1]; k++) f(i * out, k * step, column_[k]);
+  }
+
  private:
   Access1 A_, X_, Y_;
   bool set_;
   std::vector<int64_t> column_, start_;  // column_: element offsets
+  SparseGrad<T, SparseOp> grad_;
 };
 
 // ---------------------------------------------------------------- bsr
@@ -89,18 +142,38 @@ void check_bsr(const OpRecord& op, const Program&) {
 template <class T>
 class BsrOp : public Op<T> {
  public:
-  BsrOp(const OpRecord& op, const Program&)
+  BsrOp(const OpRecord& op, const Program& p)
       : A_(op.arg("A")),
         X_(op.arg("X")),
         Y_(op.arg("Y")),
         set_(set_attr(op)),
         column_(op.integers("indices")),
-        start_(op.integers("indptr")) {}
+        start_(op.integers("indptr")),
+        grad_(op, p) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     for (int64_t t = t0; t < t1; t++)
       for (int64_t b = 0; b < f.batch; b++)
         product(A_.at(f, t, b) + A_.offsets[0], X_.at(f, t, b) + X_.offsets[0], Y_.at(f, t, b) + Y_.offsets[0]);
+  }
+
+  bool passes_gradient() const override { return true; }
+  std::vector<std::string> grad_reads() const override { return {"A", "X"}; }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    grad_.add(f, t0, t1, Pass::values, A_, X_, Y_, *this);
+  }
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
+    grad_.add(f, t0, t1, Pass::params, A_, X_, Y_, *this);
+  }
+
+  template <class F>
+  void each(F&& f) const {
+    const int64_t height = A_.shape[1], width = A_.shape[2], rows = static_cast<int64_t>(start_.size()) - 1;
+    const int64_t in = stride_of(X_, 0), out = stride_of(Y_, 0);
+    for (int64_t i = 0; i < rows * height; i++)
+      for (int64_t k = start_[i / height]; k < start_[i / height + 1]; k++)
+        for (int64_t j = 0; j < width; j++)
+          f(i * out, k * A_.strides[0] + i % height * A_.strides[1] + j * A_.strides[2], (column_[k] * width + j) * in);
   }
 
  private:
@@ -121,6 +194,7 @@ class BsrOp : public Op<T> {
   Access1 A_, X_, Y_;
   bool set_;
   std::vector<int64_t> column_, start_;
+  SparseGrad<T, BsrOp> grad_;
 };
 
 const std::vector<std::string> attrs{"set", "indices", "indptr"};

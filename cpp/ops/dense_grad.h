@@ -1,0 +1,188 @@
+// The way back through `dense`: dX += A^T dY, dA += dY X^T, dbias += dY, summed over steps and items.
+#pragma once
+
+#include "kernels/dense_kernels.h"
+#include "ops/adjoint.h"
+
+namespace nengo_dl {
+
+template <class T>
+using DenseKernel = void (*)(const DenseArgs<T>&);
+
+template <class T, class F32, class F64>
+DenseKernel<T> pick(F32 f32, F64 f64) {
+  if constexpr (sizeof(T) == 4)
+    return f32;
+  else
+    return f64;
+}
+#define NDL_PICK_TYPED(T, name) pick<T>(NDL_PICK(name##32), NDL_PICK(name##64))
+
+// The kernel for these sizes and strides.
+template <class T>
+DenseKernel<T> dense_kernel(const DenseArgs<T>& d, bool has_bias) {
+  const bool lanes_along_m = d.a_i == 1 && d.y_i == 1 && (!has_bias || d.b_i == 1) && d.m >= 2;
+  return d.n == 1                   ? NDL_PICK_TYPED(T, dense_outer)
+         : d.a_j == 1 && d.x_j == 1 ? NDL_PICK_TYPED(T, dense_rows)
+         : lanes_along_m            ? NDL_PICK_TYPED(T, dense_cols)
+                                    : NDL_PICK_TYPED(T, dense_any);
+}
+
+// Rows that lie at one distance from each other: `count` of them from step t and item b on, along steps or items or
+// both. f(t, b, count, along_steps) for all of them; `together`: the rows of all operands go on at one distance from
+// the items of a step to those of the next.
+template <class F>
+void each_line(int64_t t0, int64_t t1, int64_t items, bool together, bool along_steps, F&& f) {
+  const int64_t steps = t1 - t0;
+  if (together || steps == 1)
+    f(t0, int64_t{0}, steps * items, false);
+  else if (items == 1 || along_steps)
+    for (int64_t b = 0; b < items; ++b) f(t0, b, steps, true);
+  else
+    for (int64_t t = t0; t < t1; ++t) f(t, int64_t{0}, items, false);
+}
+
+template <class T>
+class DenseGrad {
+ public:
+  // `forward`: sizes, strides and offsets of Y = A.X (+ bias)
+  DenseGrad(const OpRecord& op, const Program& p, const DenseArgs<T>& forward)
+      : d_(forward),
+        shared_a_(in_param(op.arg("A"), p)),
+        shared_x_(in_param(op.arg("X"), p)),
+        shared_bias_(op.find_arg("bias") && in_param(op.arg("bias"), p)),
+        distinct_x_(op.arg("X").shape[0] == 1 || op.arg("X").strides[0] != 0),
+        x_kernel_(kernel_of(transposed())) {
+    const Operand& a = op.arg("A");
+    row_major_ = d_.n > 1 && d_.a_j == 1;
+    distinct_a_ = (a.shape[0] == 1 || a.strides[0] != 0) && (a.shape[1] == 1 || a.strides[1] != 0);
+    a_kernel_ = kernel_of(outer(row_major_, 2));
+  }
+
+  // `pass` says whose adjoints are due: those in param buffers or the others.
+  void add(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, const Access1& a, const Access1& x,
+           const Access1& y, const Access1* bias) const {
+    if (!f.adjoint.base[y.buffer]) return;
+    const bool params = pass == Pass::params;
+    if (f.adjoint.base[x.buffer] && shared_x_ == params) add_x(f, t0, t1, a, x, y);
+    if (f.adjoint.base[a.buffer] && shared_a_ == params) add_a(f, t0, t1, a, x, y);
+    if (bias && f.adjoint.base[bias->buffer] && shared_bias_ == params) add_bias(f, t0, t1, *bias, y);
+  }
+
+ private:
+  static DenseKernel<T> kernel_of(const DenseArgs<T>& d) { return dense_kernel(d, false); }
+  // Rows of all steps and items at one distance; the same row for all is none.
+  static bool one_stride(const Frame<T>& f, const Access1& o) {
+    return f.row[o.buffer] != 0 && f.row[o.buffer] == f.batch * f.item[o.buffer];
+  }
+
+  DenseArgs<T> transposed() const {
+    DenseArgs<T> d = d_;
+    d.m = d_.n, d.n = d_.m, d.a_i = d_.a_j, d.a_j = d_.a_i;
+    d.x_at = d_.y_at, d.x_j = d_.y_i, d.y_at = d_.x_at, d.y_i = d_.x_j;
+    d.bias = nullptr, d.set = false;
+    return d;
+  }
+
+  // dA as a product over `count` rows: lanes along its contiguous dimension.
+  DenseArgs<T> outer(bool row_major, int64_t count) const {
+    DenseArgs<T> d = d_;
+    d.bias = nullptr, d.set = false, d.n = count, d.y_at = d_.a_at;
+    if (row_major) {
+      d.m = d_.n, d.rows = d_.m, d.a_at = d_.x_at, d.a_i = d_.x_j, d.x_at = d_.y_at, d.x_row = d_.y_i;
+      d.y_i = d_.a_j, d.y_row = d_.a_i;
+    } else {
+      d.m = d_.m, d.rows = d_.n, d.a_at = d_.y_at, d.a_i = d_.y_i, d.x_at = d_.x_at, d.x_row = d_.x_j;
+      d.y_i = d_.a_i, d.y_row = d_.a_j;
+    }
+    d.a_j = d.x_j = 2;  // rows are never neighbours: no kernel along them
+    return d;
+  }
+
+  void add_x(const GradFrame<T>& f, int64_t t0, int64_t t1, const Access1& a, const Access1& x,
+             const Access1& y) const {
+    const int64_t items = f.adjoint.batch;
+    const bool own_a = f.value.row[a.buffer] || f.value.item[a.buffer];
+    const bool apart = distinct_x_ && f.adjoint.item[x.buffer] && (f.adjoint.row[x.buffer] || t1 - t0 == 1);
+    const auto rows = [&](int64_t t, int64_t b, int64_t count, bool along_steps) {
+      DenseArgs<T> d = transposed();
+      d.a = a.at(f.value, t, b), d.x = y.at(f.adjoint, t, b), d.y = x.at(f.adjoint, t, b), d.rows = count;
+      d.x_row = along_steps ? f.adjoint.row[y.buffer] : f.adjoint.item[y.buffer];
+      d.y_row = along_steps ? f.adjoint.row[x.buffer] : f.adjoint.item[x.buffer];
+      if (distinct_x_)
+        x_kernel_(d);
+      else
+        one_element(d);
+    };
+    if (own_a || !apart) {
+      for (int64_t t = t1; t-- > t0;)
+        for (int64_t b = 0; b < items; ++b) rows(t, b, 1, false);
+      return;
+    }
+    each_line(t0, t1, items, one_stride(f.adjoint, x) && one_stride(f.adjoint, y), t1 - t0 > items, rows);
+  }
+
+  // All elements of X are one: what they get is added up.
+  static void one_element(const DenseArgs<T>& d) {
+    for (long k = 0; k < d.blocks; ++k)
+      for (long i = 0; i < d.m; ++i)
+        for (long j = 0; j < d.n; ++j)
+          d.y[d.y_at[k]] += d.a[d.a_at[k] + i * d.a_i + j * d.a_j] * d.x[d.x_at[k] + j * d.x_j];
+  }
+
+  void add_a(const GradFrame<T>& f, int64_t t0, int64_t t1, const Access1& a, const Access1& x,
+             const Access1& y) const {
+    const auto rows = [&](int64_t t, int64_t b, int64_t count, bool along_steps) {
+      const int64_t x_row = along_steps ? f.value.row[x.buffer] : f.value.item[x.buffer];
+      const int64_t y_row = along_steps ? f.adjoint.row[y.buffer] : f.adjoint.item[y.buffer];
+      T* da = a.at(f.adjoint, t, b);
+      const T* xs = x.at(f.value, t, b);
+      const T* dy = y.at(f.adjoint, t, b);
+      if (!distinct_a_) return one_weight(da, xs, x_row, dy, y_row, count);
+      DenseArgs<T> d = outer(row_major_, count);
+      d.a = row_major_ ? xs : dy, d.x = row_major_ ? dy : xs, d.y = da;
+      d.a_j = row_major_ ? x_row : y_row, d.x_j = row_major_ ? y_row : x_row;
+      (count == 1 ? NDL_PICK_TYPED(T, dense_outer) : a_kernel_)(d);
+    };
+    const int64_t items = f.adjoint.batch;
+    if (!shared_a_) {  // weights of each item, or even step
+      const bool each_step = f.adjoint.row[a.buffer] != 0;
+      for (int64_t b = 0; b < items; ++b)
+        for (int64_t t = each_step ? t1 - 1 : t0; t >= t0 && t < t1; --t) {
+          rows(t, b, each_step ? 1 : t1 - t0, true);
+          if (!each_step) break;
+        }
+      return;
+    }
+    each_line(t0, t1, items, one_stride(f.value, x) && one_stride(f.adjoint, y), t1 - t0 > items, rows);
+  }
+
+  // Elements of A that are one and the same: stride 0.
+  void one_weight(T* da, const T* x, int64_t x_row, const T* dy, int64_t y_row, int64_t count) const {
+    for (long k = 0; k < d_.blocks; ++k)
+      for (int64_t r = 0; r < count; ++r)
+        for (long i = 0; i < d_.m; ++i)
+          for (long j = 0; j < d_.n; ++j)
+            da[d_.a_at[k] + i * a_i_true() + j * a_j_true()] +=
+                dy[d_.y_at[k] + r * y_row + i * d_.y_i] * x[d_.x_at[k] + r * x_row + j * d_.x_j];
+  }
+  long a_i_true() const { return d_.m == 1 ? 0 : d_.a_i; }
+  long a_j_true() const { return d_.n == 1 ? 0 : d_.a_j; }
+
+  void add_bias(const GradFrame<T>& f, int64_t t0, int64_t t1, const Access1& bias, const Access1& y) const {
+    for (int64_t t = t0; t < t1; ++t)
+      for (int64_t b = 0; b < f.adjoint.batch; ++b) {
+        T* db = bias.at(f.adjoint, t, b);
+        const T* dy = y.at(f.adjoint, t, b);
+        const long step = d_.m == 1 ? 0 : bias.strides[0];
+        for (long k = 0; k < d_.blocks; ++k)
+          for (long i = 0; i < d_.m; ++i) db[d_.bias_at[k] + i * step] += dy[d_.y_at[k] + i * d_.y_i];
+      }
+  }
+
+  DenseArgs<T> d_;
+  bool shared_a_, shared_x_, shared_bias_, distinct_x_, distinct_a_ = true, row_major_ = true;
+  DenseKernel<T> x_kernel_, a_kernel_ = nullptr;
+};
+
+}  // namespace nengo_dl
