@@ -16,7 +16,7 @@ namespace nengo_dl {
 // What a run records for the gradient.
 struct TapeOptions {
   int64_t memory = -1;  // bytes that recorded values may take; -1: no limit; 0: only checkpoints, windows are run again
-  std::vector<char> wanted_params;  // per param: whether its gradient may be asked for
+  std::vector<char> wanted_params;  // per param: whether its gradient may be asked for; empty: all
 };
 
 template <class T>
@@ -34,7 +34,7 @@ struct RunArgs {
   int threads = 0;        // 0: as many as there are processors, if there is work for them
   double time_limit = 0;  // seconds; stop at the next window border after it; 0: none
   const std::atomic<bool>* cancel = nullptr;
-  char* tape = nullptr;  // where to record what the gradient needs: Compiled::tape_bytes() bytes, 64-byte aligned
+  char* tape = nullptr;  // where to record what the gradient needs: Compiled::tape_bytes() bytes, 16-byte aligned
   TapeOptions record;    // how, if there is a tape
 };
 
@@ -67,6 +67,8 @@ class NDL_API Compiled {
   RunResult run(const RunArgs<double>& args) const;  // safe to call from several threads at once
   // Size of the tape of a run; ProgramError if the program has no gradient (docs/PROGRAM.md, "Gradients").
   int64_t tape_bytes(int64_t batch, int64_t n_steps, const TapeOptions& options) const;
+  // ProgramError as above; std::invalid_argument if arguments are missing, the tape is not of this run, or there is no
+  // tape and the program has callbacks; std::runtime_error when cancelled (what is asked for then means nothing).
   void grad(const GradArgs<float>& args) const;
   void grad(const GradArgs<double>& args) const;
 

@@ -13,9 +13,18 @@ namespace {
 
 constexpr int64_t kAlign = 64;
 
+template <class T>
+void copy(const T* from, T* to, int64_t count) {
+  if (count) std::memcpy(to, from, count * sizeof(T));
+}
+
+bool is_in_place(BufferKind kind) { return kind == BufferKind::state || kind == BufferKind::learned; }
+
+}  // namespace
+
 // Zeroed, so that a program that reads what it never wrote reads zeros.
 template <class T>
-T* allocate(int64_t elements) {
+Memory<T> allocate(int64_t elements, bool zeroed) {
   const int64_t most = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE);
   if (elements > most / static_cast<int64_t>(sizeof(T)))
     throw std::runtime_error("the program's buffers need " + std::to_string(elements) + " elements of " +
@@ -23,16 +32,13 @@ T* allocate(int64_t elements) {
   const size_t bytes = (std::max<int64_t>(elements, 1) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
   void* p = std::aligned_alloc(kAlign, bytes);
   if (!p) throw std::bad_alloc();
-  std::memset(p, 0, bytes);
-  return static_cast<T*>(p);
+  if (zeroed) std::memset(p, 0, bytes);
+  return {static_cast<T*>(p), &std::free};
 }
-
-template <class T>
-void copy(const T* from, T* to, int64_t count) {
-  if (count) std::memcpy(to, from, count * sizeof(T));
-}
-
-}  // namespace
+template Memory<char> allocate<char>(int64_t, bool);
+template Memory<float> allocate<float>(int64_t, bool);
+template Memory<double> allocate<double>(int64_t, bool);
+template Memory<int32_t> allocate<int32_t>(int64_t, bool);
 
 Layout::Layout(const Program& program, int64_t batch, int64_t n_steps, int threads, bool has_callbacks, int64_t bytes) {
   constexpr int64_t kItems = 16, kSteps = 256, kMaxSteps = 4096, kCache = 512 * 1024;
@@ -49,18 +55,45 @@ Layout::Layout(const Program& program, int64_t batch, int64_t n_steps, int threa
                          : b.kind == BufferKind::window ? window
                          : b.kind == BufferKind::local  ? 1
                                                         : 0;
-    place.push_back(rows ? arena : -1);
-    int64_t size;  // 2^40 elements times rows times items may be more than int64 holds
-    if (__builtin_mul_overflow(rows, group, &size) || __builtin_mul_overflow(b.size, size, &size) ||
-        __builtin_add_overflow(arena, size, &arena) || arena > INT64_MAX - line)
-      throw std::runtime_error("the program's buffers are larger than memory can be ('" + b.name + "')");
-    arena = (arena + line - 1) / line * line;
+    place.push_back(rows ? add(b.name, rows, b.size, line) : -1);
   }
 }
 
+Layout::Layout(const Program& program, const TapeLayout& tape, bool has_tape)
+    : group(tape.geometry.group), window(tape.geometry.window) {
+  const int64_t line = kAlign / (program.float64 ? 8 : 4);
+  for (size_t i = 0; i < program.buffers.size(); ++i) {
+    const Buffer& b = program.buffers[i];
+    const int64_t rows = tape.needs.rows[i]              ? 0
+                         : b.kind == BufferKind::carried ? window + 1
+                         : b.kind == BufferKind::window  ? window
+                         : b.kind == BufferKind::local   ? 1
+                                                         : 0;
+    place.push_back(rows ? add(b.name, rows, b.size, line) : -1);
+  }
+  values = arena;
+  if (!has_tape || tape.first_kept > 0) arena += tape.largest_block();
+}
+
+int64_t Layout::add(const std::string& name, int64_t rows, int64_t per_row, int64_t line) {
+  const int64_t at = arena;
+  int64_t size;  // 2^40 elements times rows times items may be more than int64 holds
+  if (__builtin_mul_overflow(rows, group, &size) || __builtin_mul_overflow(per_row, size, &size) ||
+      __builtin_add_overflow(arena, size, &arena) || arena > INT64_MAX / 2 - line)
+    throw std::runtime_error("the program's buffers are larger than memory can be ('" + name + "')");
+  arena = (arena + line - 1) / line * line;
+  return at;
+}
+
 template <class T>
-Worker<T>::Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>& args, const Layout& layout)
-    : program_(program), plan_(plan), args_(args), layout_(layout), arena_(allocate<T>(layout.arena), &std::free) {
+Worker<T>::Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>& args, const Layout& layout,
+                  const Recording* recording)
+    : program_(program),
+      plan_(plan),
+      args_(args),
+      layout_(layout),
+      recording_(recording),
+      arena_(allocate<T>(layout.arena)) {
   const size_t buffers = program.buffers.size();
   base_.resize(buffers), row_.resize(buffers), item_.resize(buffers);
   inputs_.resize(args.inputs.size()), outputs_.resize(args.outputs.size());
@@ -101,16 +134,17 @@ void Worker<T>::place(int64_t group) {
         base_[i] = args_.state + first * program_.state_size + b.state_offset, item_[i] = program_.state_size;
         break;
       case BufferKind::local:
-        base_[i] = arena_.get() + layout_.place[i];
+        base_[i] = in_arena(layout_.place[i]);
         break;
       case BufferKind::carried:
       case BufferKind::window:
-        base_[i] = arena_.get() + layout_.place[i], row_[i] = batch * b.size;
+        base_[i] = in_arena(layout_.place[i]), row_[i] = batch * b.size;
         break;
     }
   }
   for (size_t i = 0; i < inputs_.size(); ++i)
     inputs_[i] = args_.inputs[i] + first * input_steps_[i] * program_.inputs[i].size;
+  if (recording_ && !recording_->write_outputs) return;
   for (size_t i = 0; i < outputs_.size(); ++i)
     outputs_[i] = args_.outputs[i] + first * output_steps_[i] * program_.outputs[i].size;
 }
@@ -126,12 +160,13 @@ void Worker<T>::load() {
 }
 
 template <class T>
-void Worker<T>::store() {
+void Worker<T>::store(int64_t row) {
   for (size_t i = 0; i < program_.buffers.size(); ++i) {
     const Buffer& b = program_.buffers[i];
     if (b.kind != BufferKind::carried) continue;
+    const T* from = base_[i] + row * row_[i];
     T* state = args_.state + frame_.first_item * program_.state_size + b.state_offset;
-    for (int64_t k = 0; k < frame_.batch; ++k) copy(base_[i] + k * b.size, state + k * program_.state_size, b.size);
+    for (int64_t k = 0; k < frame_.batch; ++k) copy(from + k * b.size, state + k * program_.state_size, b.size);
   }
 }
 
@@ -188,6 +223,7 @@ void Worker<T>::undo() {
 
 template <class T>
 int64_t Worker<T>::run(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error) {
+  if (recording_) return record(group, done, steps, error);
   place(group);
   load();
   int64_t complete = 0;
@@ -210,8 +246,106 @@ int64_t Worker<T>::run(int64_t group, int64_t done, int64_t steps, std::exceptio
     roll(k);
     complete += k;
   }
-  store();
+  store(0);
   return complete;
+}
+
+// ---------------------------------------------------------------- recorded runs
+
+template <class T>
+void Worker<T>::start_window(int64_t group, int64_t window) {
+  const TapeLayout& tape = recording_->layout;
+  const bool kept = recording_->tape && window >= tape.first_kept;
+  values_ =
+      kept ? reinterpret_cast<T*>(recording_->tape + tape.values_at(window, group)) : arena_.get() + layout_.values;
+  frame_.offset = window * layout_.window;
+  frame_.first_step = args_.first_step + frame_.offset;
+  const Block& block = tape.block(window, group);
+  for (size_t i = 0; i < base_.size(); ++i) {
+    const Buffer& b = program_.buffers[i];
+    if (block.place[i] < 0 || is_in_place(b.kind)) continue;
+    base_[i] = values_ + block.place[i], row_[i] = frame_.batch * b.size;
+  }
+  load();
+}
+
+template <class T>
+void Worker<T>::checkpoint(int64_t window) {
+  const TapeLayout& tape = recording_->layout;
+  char* at = recording_->tape + tape.checkpoint_at(window);
+  const Checkpoint& c = tape.checkpoint();
+  const int64_t first = frame_.first_item, n = frame_.batch;
+  copy(args_.state + first * program_.state_size, reinterpret_cast<T*>(at + c.state) + first * program_.state_size,
+       n * program_.state_size);
+  copy(frame_.istate, reinterpret_cast<int32_t*>(at + c.istate) + first * program_.istate_size,
+       n * program_.istate_size);
+  for (size_t p = 0; p < c.learned.size(); ++p) {
+    const int64_t size = program_.params[p].size;
+    if (c.learned[p] >= 0)
+      copy(args_.params[p] + first * size, reinterpret_cast<T*>(at + c.learned[p]) + first * size, n * size);
+  }
+}
+
+// Copies elements of buffers that change in place to row `row` of their recorded values.
+template <class T>
+void Worker<T>::save(const std::vector<Needs::Piece>& pieces, const Block& block, int64_t row) {
+  for (const Needs::Piece& p : pieces) {
+    const int64_t size = program_.buffers[p.buffer].size;
+    T* to = values_ + block.place[p.buffer] + row * frame_.batch * size + p.first;
+    for (int64_t k = 0; k < frame_.batch; ++k)
+      copy(base_[p.buffer] + k * item_[p.buffer] + p.first, to + k * size, p.count);
+  }
+}
+
+template <class T>
+void Worker<T>::run_and_save(const Block& block, int64_t steps) {
+  const Needs& needs = recording_->layout.needs;
+  for (const auto& pieces : needs.saved) save(pieces, block, 0);
+  for (int64_t row = 0; row <= steps; ++row) save(needs.rest, block, row);
+  for (size_t r = 0; r < plan_.stages.size(); ++r) {
+    const Stage<T>& stage = plan_.stages[r];
+    const int64_t pieces = stage.loop ? 1 : steps;
+    for (int64_t t = 0; t < steps; t += pieces) {
+      for (size_t i = 0; i < stage.ops.size(); ++i)
+        if (recording_->write_outputs || plan_.flow.stages[r][i].output < 0) stage.ops[i]->run(frame_, t, t + pieces);
+      save(needs.saved[r], block, t + 1);
+    }
+  }
+}
+
+// At every window border the state lies where `args` says, for the checkpoint.
+template <class T>
+int64_t Worker<T>::record(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error) {
+  const TapeLayout& tape = recording_->layout;
+  place(group);
+  int64_t complete = 0;
+  while (complete < steps) {
+    const int64_t window = (done + complete) / layout_.window, k = tape.steps(window);
+    if (window > 0 && window < tape.first_kept) checkpoint(window);
+    start_window(group, window);
+    if (plan_.has_callbacks) {
+      save_undo();
+      try {
+        run_and_save(tape.block(window, group), k);
+      } catch (...) {
+        *error = std::current_exception();
+        undo();
+        break;
+      }
+    } else {
+      run_and_save(tape.block(window, group), k);
+    }
+    store(k);
+    complete += k;
+  }
+  return complete;
+}
+
+template <class T>
+void Worker<T>::replay(int64_t group, int64_t window) {
+  place(group);
+  start_window(group, window);
+  run_and_save(recording_->layout.block(window, group), recording_->layout.steps(window));
 }
 
 template class Worker<float>;

@@ -1,0 +1,94 @@
+#include "engine/backward.h"
+
+namespace nengo_dl {
+namespace {
+
+bool in_place(BufferKind kind) { return kind == BufferKind::state || kind == BufferKind::learned; }
+
+// The elements that the op overwrites: all of the operand, or those in the list of a `copy`.
+std::vector<int64_t> overwritten(const OpRecord& op, const Operand& o) {
+  std::vector<int64_t> elements;
+  if (op.kind == "copy" && op.attrs.count("dst_index")) {
+    for (int64_t i : op.integers("dst_index")) elements.push_back(i * o.strides[0]);
+    return elements;
+  }
+  for_each_element(o.shape, o.strides, [&](int64_t e) { elements.push_back(e); });
+  return elements;
+}
+
+}  // namespace
+
+template <class T>
+BackPlan<T>::BackPlan(const Program& program, const Plan<T>& plan, const Activity& activity, const TapeLayout& tape,
+                      const GradArgs<T>& args)
+    : active(activity.active) {
+  for (size_t r = 0; r < plan.stages.size(); ++r) {
+    const Stage<T>& stage = plan.stages[r];
+    parts.push_back({stage.loop, {}});
+    for (size_t i = 0; i < stage.ops.size(); ++i) {
+      const FlowOp& flow_op = plan.flow.stages[r][i];
+      BackOp<T> op = make_op(program, plan.flow, activity, flow_op, stage.loop);
+      op.op = stage.ops[i].get();
+      op.only_last = flow_op.output >= 0 && args.run.keep_last[flow_op.output];
+      if (op.passes || op.params || !op.clearings.empty()) parts.back().ops.push_back(std::move(op));
+    }
+  }
+  const int64_t line = kTapeAlign / static_cast<int64_t>(sizeof(T));
+  for (size_t i = 0; i < program.buffers.size(); ++i) {
+    const Buffer& b = program.buffers[i];
+    const bool elsewhere = b.kind == BufferKind::param || (b.kind == BufferKind::learned && args.param_grads[b.param]);
+    place.push_back(active[i] && !elsewhere ? size : -1);
+    if (place.back() < 0) continue;
+    const int64_t rows = in_place(b.kind) ? 1 : tape.geometry.window + (b.kind == BufferKind::carried);
+    int64_t elements;
+    if (__builtin_mul_overflow(rows, tape.geometry.group, &elements) ||
+        __builtin_mul_overflow(elements, b.size, &elements) || __builtin_add_overflow(size, elements, &size) ||
+        size > INT64_MAX / 2)
+      throw std::runtime_error("the adjoints of this program are larger than memory can be ('" + b.name + "')");
+    size = (size + line - 1) / line * line;
+  }
+}
+
+// Whether the way back through a step changes the adjoint of a buffer in place other than by adding what its readers
+// contribute, or hands it on: then contributions must come at their step.
+template <class T>
+bool BackPlan<T>::adjoint_changes(const Program&, const Flow& flow, const Activity& activity, int64_t buffer) const {
+  for (const auto& stage : flow.stages)
+    for (const FlowOp& op : stage)
+      for (const FlowOperand& o : op.operands)
+        if (o.operand->buffer == buffer && o.written() &&
+            (o.overwrites || o.access == Access::update || activity.runs(op)))
+          return true;
+  return false;
+}
+
+template <class T>
+BackOp<T> BackPlan<T>::make_op(const Program& program, const Flow& flow, const Activity& activity, const FlowOp& op,
+                               bool loop) {
+  BackOp<T> back{};
+  back.passes = activity.runs(op);
+  bool writes_in_place = false, overwrites_in_place = false;
+  for (const FlowOperand& o : op.operands) {
+    const int64_t b = o.operand->buffer;
+    if (!activity.active[b]) continue;
+    const BufferKind kind = program.buffers[b].kind;
+    if (back.passes && o.read() && (kind == BufferKind::param || kind == BufferKind::learned)) {
+      back.params = true;
+      if (kind == BufferKind::learned && adjoint_changes(program, flow, activity, b)) back.params_at_once = true;
+    }
+    if (!o.written() || !o.in_place) continue;
+    writes_in_place = true;
+    const bool cleared = o.overwrites || (o.access == Access::update && !back.passes);
+    if (!cleared) continue;
+    overwrites_in_place = true;
+    back.clearings.push_back({Access1(*o.operand), overwritten(*op.record, *o.operand)});
+  }
+  back.params_at_once = back.params && (back.params_at_once || writes_in_place);
+  back.step_by_step = !loop && back.passes && (overwrites_in_place || back.params_at_once);
+  return back;
+}
+
+template struct BackPlan<float>;
+template struct BackPlan<double>;
+
+}  // namespace nengo_dl

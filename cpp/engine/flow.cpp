@@ -1,0 +1,190 @@
+#include "engine/flow.h"
+
+#include "engine/validate.h"
+
+namespace nengo_dl {
+
+void Intervals::add(const Operand& o) {
+  int64_t lowest, highest;
+  extent(o, &lowest, &highest);
+  for (int64_t offset : o.offsets) add(offset + lowest, offset + highest);
+}
+
+bool Intervals::overlaps(const Operand& o) const {
+  int64_t lowest, highest;
+  extent(o, &lowest, &highest);
+  for (int64_t offset : o.offsets)
+    if (overlaps(offset + lowest, offset + highest)) return true;
+  return false;
+}
+
+// ---------------------------------------------------------------- Flow
+
+Flow::Flow(const Program& program) : changed_in_sequence(program.buffers.size()) {
+  for (const Region& region : program.regions) {
+    stages.emplace_back();
+    changed_in_loop.emplace_back();
+    for (const OpRecord& record : region.ops) {
+      add_op(program, record, &stages.back());
+      for (const FlowOperand& o : stages.back().back().operands) {
+        if (!o.in_place || !o.written()) continue;
+        const int64_t b = o.operand->buffer;
+        (region.kind == RegionKind::loop ? changed_in_loop.back()[b] : changed_in_sequence[b]).add(*o.operand);
+      }
+    }
+  }
+  order_writers(program.buffers.size());
+}
+
+void Flow::add_op(const Program& program, const OpRecord& record, std::vector<FlowOp>* stage) {
+  const OpSpec& spec = find_op(record.kind);
+  FlowOp op{&record, -1, -1, false, {}};
+  if (record.kind == "input") op.input = record.integer("index");
+  if (record.kind == "output") op.output = record.integer("index");
+  for (const auto& [name, o] : record.args) {
+    const Access access = find_arg_spec(spec, name)->access;
+    const BufferKind kind = program.buffers[o.buffer].kind;
+    const bool set = access == Access::inc && record.integer("set", 0) == 1;
+    op.operands.push_back(
+        {&name, &o, access, kind == BufferKind::state || kind == BufferKind::learned, access == Access::write || set});
+  }
+  stage->push_back(std::move(op));
+}
+
+void Flow::order_writers(size_t buffers) {
+  std::vector<Intervals> seen(buffers);
+  auto visit = [&](FlowOp& op, bool FlowOperand::*flag) {
+    for (FlowOperand& o : op.operands)
+      if (o.in_place) o.*flag = seen[o.operand->buffer].overlaps(*o.operand);
+    for (FlowOperand& o : op.operands)
+      if (o.in_place && o.written()) seen[o.operand->buffer].add(*o.operand);
+  };
+  for (auto& stage : stages)
+    for (FlowOp& op : stage) visit(op, &FlowOperand::before);
+  seen.assign(buffers, {});
+  for (auto stage = stages.rbegin(); stage != stages.rend(); ++stage)
+    for (auto op = stage->rbegin(); op != stage->rend(); ++op) visit(*op, &FlowOperand::after);
+}
+
+OpRecord Flow::shifted(const FlowOp& op) {
+  OpRecord record = *op.record;
+  for (const FlowOperand& o : op.operands)
+    if (o.in_place && (o.before || o.written())) record.args.at(*o.name).shift = 1;
+  return record;
+}
+
+// ---------------------------------------------------------------- Activity
+
+bool Activity::writes_active(const FlowOp& op) const {
+  for (const FlowOperand& o : op.operands)
+    if (o.written() && active[o.operand->buffer]) return true;
+  return false;
+}
+
+bool Activity::runs(const FlowOp& op) const {
+  if (!op.passes) return false;
+  if (op.input >= 0) return input_wanted[op.input] && writes_active(op);
+  bool reads = false;
+  for (const FlowOperand& o : op.operands) reads = reads || (o.read() && active[o.operand->buffer]);
+  return reads && (op.output >= 0 ? output_given[op.output] : writes_active(op));
+}
+
+Activity find_activity(const Program& program, const Flow& flow, const Wishes& wishes) {
+  const size_t n = program.buffers.size();
+  std::vector<char> depends(n, 0), acts(n, 0);
+  for (size_t i = 0; i < n; ++i) {
+    const Buffer& b = program.buffers[i];
+    const bool in_state = b.kind == BufferKind::state || b.kind == BufferKind::carried;
+    depends[i] = in_state ? wishes.state_wanted : b.param >= 0 && wishes.params[b.param];
+    acts[i] = in_state ? wishes.state_given : b.kind == BufferKind::learned && wishes.learned[b.param];
+  }
+  bool changed = true;
+  auto mark = [&](std::vector<char>& marks, int64_t b) {
+    if (!marks[b]) marks[b] = 1, changed = true;
+  };
+  while (changed) {
+    changed = false;
+    for (const auto& stage : flow.stages)
+      for (const FlowOp& op : stage) {
+        if (!op.passes) continue;
+        bool from = op.input >= 0 && wishes.inputs[op.input], to = op.output >= 0 && wishes.outputs[op.output];
+        for (const FlowOperand& o : op.operands) {
+          from = from || (o.read() && depends[o.operand->buffer]);
+          to = to || (o.written() && acts[o.operand->buffer]);
+        }
+        for (const FlowOperand& o : op.operands) {
+          if (from && o.written()) mark(depends, o.operand->buffer);
+          if (to && o.read()) mark(acts, o.operand->buffer);
+        }
+      }
+  }
+  Activity activity{std::vector<char>(n), wishes.inputs, wishes.outputs};
+  for (size_t i = 0; i < n; ++i) activity.active[i] = depends[i] && acts[i];
+  return activity;
+}
+
+// ---------------------------------------------------------------- Needs
+
+Needs::Needs(const Program& program, const Flow& flow, const Activity& activity)
+    : rows(program.buffers.size(), 0), constant(program.buffers.size(), 0), saved(flow.stages.size()) {
+  for (const auto& stage : flow.stages)
+    for (const FlowOp& op : stage) {
+      if (!activity.runs(op)) continue;
+      for (const FlowOperand& o : op.operands)
+        if (o.needed) need(program, flow, op, o);
+    }
+  place_pieces(program, flow);
+}
+
+void Needs::need(const Program& program, const Flow& flow, const FlowOp& op, const FlowOperand& o) {
+  const int64_t b = o.operand->buffer;
+  if (!o.in_place) {
+    rows[b] = 1;
+    return;
+  }
+  const std::string what =
+      "the program has no gradient: it needs argument '" + *o.name + "' in buffer '" + program.buffers[b].name + "', ";
+  if (flow.changed_in_sequence[b].overlaps(*o.operand))
+    op.record->fail(what + "which changes in place in a sequence region; a carried buffer was due");
+  bool changes = false;
+  for (const auto& stage : flow.changed_in_loop) {
+    auto it = stage.find(b);
+    changes = changes || (it != stage.end() && it->second.overlaps(*o.operand));
+  }
+  if (!changes) {
+    constant[b] = 1;
+    return;
+  }
+  if (o.after && (o.before || o.written()))
+    op.record->fail(what + "which other ops change in place before and after this one in a step");
+  if (o.before && o.access == Access::update)
+    op.record->fail(what + "which another op changes in place before this one updates it");
+  rows[b] = 1;
+}
+
+void Needs::place_pieces(const Program& program, const Flow& flow) {
+  for (size_t b = 0; b < rows.size(); ++b) {
+    const BufferKind kind = program.buffers[b].kind;
+    if (!rows[b] || (kind != BufferKind::state && kind != BufferKind::learned)) continue;
+    Intervals changed;
+    for (size_t r = 0; r < flow.stages.size(); ++r) {
+      auto it = flow.changed_in_loop[r].find(b);
+      if (it == flow.changed_in_loop[r].end()) continue;
+      if (it->second.overlaps(changed))
+        throw ProgramError("the program has no gradient: two loop regions change the same elements of buffer '" +
+                           program.buffers[b].name + "', whose values it needs");
+      for (const auto& [first, last] : it->second.all()) {
+        changed.add(first, last);
+        saved[r].push_back({static_cast<int64_t>(b), first, last - first + 1});
+      }
+    }
+    int64_t next = 0;
+    for (const auto& [first, last] : changed.all()) {
+      if (first > next) rest.push_back({static_cast<int64_t>(b), next, first - next});
+      next = last + 1;
+    }
+    if (next < program.buffers[b].size) rest.push_back({static_cast<int64_t>(b), next, program.buffers[b].size - next});
+  }
+}
+
+}  // namespace nengo_dl

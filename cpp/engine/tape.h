@@ -1,0 +1,74 @@
+// The tape of a run: where recorded values and checkpoints lie. Depends on the program, the batch, the number of steps
+// and the options, never on threads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "engine/flow.h"
+
+namespace nengo_dl {
+
+constexpr int64_t kTapeAlign = 64;       // of its parts
+constexpr int64_t kTapeStartAlign = 16;  // of a tape: what malloc and NumPy give
+
+// Values of one window and one group of items, one behind the other.
+struct Block {
+  std::vector<int64_t> place;  // per buffer: first element; -1 if it has no rows
+  int64_t size = 0;            // elements
+};
+
+struct Checkpoint {  // where its parts begin, in bytes
+  int64_t state, istate;
+  std::vector<int64_t> learned;  // per param; -1 if nothing changes it
+};
+
+struct TapeHeader {
+  uint64_t magic, layout;
+  int64_t bytes, steps;  // steps that were recorded
+};
+
+// Steps and items that are run together when a gradient is wanted.
+struct Geometry {
+  int64_t group, groups, window, windows, accumulators;
+};
+
+class TapeLayout {
+ public:
+  // ProgramError: no gradient. std::runtime_error: larger than memory can be.
+  TapeLayout(const Program& program, const Flow& flow, const Activity& activity, int64_t batch, int64_t n_steps,
+             int64_t first_step, const TapeOptions& options, bool has_callbacks, uint64_t fingerprint);
+
+  Needs needs;
+  Geometry geometry;
+  int64_t bytes = 0;
+  int64_t first_kept = 0;  // windows from this one on keep their values
+  uint64_t layout = 0;     // what the header must say
+
+  int64_t steps(int64_t w) const { return w + 1 < geometry.windows ? geometry.window : last_steps_; }
+  int64_t items(int64_t g) const { return g + 1 < geometry.groups ? geometry.group : last_items_; }
+  const Block& block(int64_t w, int64_t g) const {
+    return blocks_[w + 1 == geometry.windows][g + 1 == geometry.groups];
+  }
+  int64_t largest_block() const { return std::max(blocks_[0][0].size, blocks_[1][0].size); }  // elements
+  int64_t values_at(int64_t w, int64_t g) const;  // bytes; w is a window that is kept
+  int64_t checkpoint_at(int64_t w) const { return checkpoints_ + (w - 1) * checkpoint_bytes_; }  // 0 < w < first_kept
+  const Checkpoint& checkpoint() const { return checkpoint_; }
+
+  void write_header(char* tape, int64_t steps) const;
+  void check(const char* tape, int64_t n_steps) const;  // std::invalid_argument
+
+ private:
+  void choose_geometry(const Program& program, const Activity& activity, int64_t batch, int64_t n_steps, bool whole);
+  void place_blocks(const Program& program);
+  void place_checkpoint(const Program& program, const Flow& flow, int64_t batch);
+  void place_windows(int64_t memory);
+  int64_t window_bytes(bool last) const;
+
+  int64_t element_, last_steps_ = 0, last_items_ = 0, checkpoints_ = 0, checkpoint_bytes_ = 0, values_ = 0;
+  Block blocks_[2][2];  // [last window][last group]
+  Checkpoint checkpoint_;
+};
+
+}  // namespace nengo_dl

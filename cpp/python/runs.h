@@ -1,0 +1,12 @@
+// Running and differentiating compiled programs from Python.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "engine/engine.h"
+
+namespace nengo_dl {
+
+void define_runs(pybind11::class_<Compiled>& compiled);
+
+}  // namespace nengo_dl
