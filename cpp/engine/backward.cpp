@@ -47,6 +47,7 @@ Backward<T>::Backward(const Program& program, const Plan<T>& plan, const BackPla
   frame_.adjoint = v;
   v.base = value_.data(), v.row = value_row_.data(), v.item = value_item_.data();
   frame_.adjoint.base = adjoint_.data(), frame_.adjoint.row = row_.data(), frame_.adjoint.item = item_.data();
+  frame_.n_steps = args.run.n_steps;
   frame_.input_grads = input_grads_.data(), frame_.output_grads = output_grads_.data();
 }
 

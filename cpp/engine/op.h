@@ -72,7 +72,8 @@ struct GradFrame {
   Frame<T> adjoint;  // derivatives of the loss by the same elements; base[b] is null if nobody wants them. A param's is
                      // the place to add to. state and learned buffers lie in place (row 0)
   T* const* input_grads;         // per model input: (batch, n_steps, size) of the group's first item; null: not wanted
-  const T* const* output_grads;  // per model output: likewise; null: zero
+  const T* const* output_grads;  // per model output: likewise (or only the last step's row); null: zero
+  int64_t n_steps;               // of the run. An `output` that keeps only the last step is called only for that step
 };
 
 // A compiled op: immutable, shared by threads and simulators.
@@ -83,7 +84,7 @@ class Op {
   // Runs steps t0 .. t1-1 of the window for all items of the frame.
   virtual void run(const Frame<T>& frame, int64_t t0, int64_t t1) const = 0;
 
-  // Whether derivatives pass from what it writes to what it reads. If not, only grad_params() may be called.
+  // Whether derivatives pass from what it writes to what it reads. If not, none of what follows is called.
   virtual bool passes_gradient() const { return false; }
   // Arguments whose values (before or after the step) grad() or grad_params() looks at; those in param buffers are
   // always there and need not be named.
