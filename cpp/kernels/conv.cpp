@@ -78,6 +78,53 @@ void conv_point(const ConvPoint<T>& c) {
   }
 }
 
+// ---- few output channels
+
+template <int N, class T>
+void dots(const ConvPoint<T>& c, long first) {
+  using V = typename VectorOf<T>::type;
+  constexpr long W = Lane<V>::width;
+  const int last = c.rank - 1;
+  V sum[N] = {};
+  bool empty = false;
+  for (int d = 0; d < c.rank; d++) empty = empty || c.taps[d] == 0;
+  if (!empty)
+    each_line(c, [&](long weight_at, long input_at) {
+      for (long k = 0; k < c.taps[last]; k++) {
+        const T* weight = c.weight + weight_at + k * c.weight_step[last] + first * c.weight_channel;
+        const T* input = c.input + input_at + k * c.input_step[last];
+        long i = 0;
+        for (; i + W <= c.in_channels; i += W) {
+          const V in = load<V>(input + i);
+          for (int v = 0; v < N; v++) sum[v] = fma(in, load<V>(weight + v * c.weight_channel + i), sum[v]);
+        }
+        const long rest = c.in_channels - i;
+        if (rest == 0) continue;
+        const V in = load_part(input + i, rest);
+        for (int v = 0; v < N; v++) sum[v] = fma(in, load_part(weight + v * c.weight_channel + i, rest), sum[v]);
+      }
+    });
+  for (int v = 0; v < N; v++) {
+    T* out = c.out + (first + v) * c.out_step;
+    T total = c.set ? T(0) : *out;
+    for (long i = 0; i < W; i++) total += sum[v][i];
+    *out = total;
+  }
+}
+
+template <class T>
+void conv_dots(const ConvPoint<T>& c) {
+  long first = 0;
+  for (; first + 4 <= c.out_channels; first += 4) dots<4>(c, first);
+  const long left = c.out_channels - first;
+  if (left == 3)
+    dots<3>(c, first);
+  else if (left == 2)
+    dots<2>(c, first);
+  else if (left == 1)
+    dots<1>(c, first);
+}
+
 // ---- gradient of the weights
 
 // Calls f(input offset, output offset) for the start of each line of positions along the last dimension.
@@ -163,6 +210,8 @@ void conv_sums(const ConvSums<T>& c) {
 
 void conv_point32(const ConvPoint<float>& point) { conv_point(point); }
 void conv_point64(const ConvPoint<double>& point) { conv_point(point); }
+void conv_dots32(const ConvPoint<float>& point) { conv_dots(point); }
+void conv_dots64(const ConvPoint<double>& point) { conv_dots(point); }
 void conv_sums32(const ConvSums<float>& sums) { conv_sums(sums); }
 void conv_sums64(const ConvSums<double>& sums) { conv_sums(sums); }
 

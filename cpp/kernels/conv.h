@@ -20,6 +20,9 @@ struct ConvPoint {
   bool set;
 };
 
+// conv_dots: the same for few output channels of many input channels, which lie side by side in `input` and `weight`;
+// `weight_channel` is then the distance of output channels, and the sums go over vectors of input channels.
+
 // The gradient of the weights of one tap of one group:
 // weight[c, o] += sum over items and positions of input[position, c] output[position, o]. Output channels lie side by
 // side in `weight` and `output` (adjoints).
@@ -35,6 +38,8 @@ struct ConvSums {
 
 NDL_DECLARE_KERNEL(void, conv_point32, (const ConvPoint<float>& point))
 NDL_DECLARE_KERNEL(void, conv_point64, (const ConvPoint<double>& point))
+NDL_DECLARE_KERNEL(void, conv_dots32, (const ConvPoint<float>& point))
+NDL_DECLARE_KERNEL(void, conv_dots64, (const ConvPoint<double>& point))
 NDL_DECLARE_KERNEL(void, conv_sums32, (const ConvSums<float>& sums))
 NDL_DECLARE_KERNEL(void, conv_sums64, (const ConvSums<double>& sums))
 

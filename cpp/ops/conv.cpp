@@ -69,7 +69,7 @@ class ConvolutionOp : public Op<T> {
         set_(set_attr(op)),
         shape_(op, kTransposed),
         forward_(shape_),
-        backward_(shape_.swapped()),
+        backward_(shape_),
         products_(shape_) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
@@ -94,18 +94,16 @@ class ConvolutionOp : public Op<T> {
   }
 
  private:
-  // The adjoint of a convolution is the transposed one, and the other way round, with the channels of W swapped.
   void grad_X(const GradFrame<T>& f, int64_t t0, int64_t t1) const {
     if (!f.adjoint.base[X_.buffer] || !f.adjoint.base[Y_.buffer]) return;
-    T* swapped = scratch<T>(shape_.weights());
-    const T* held = nullptr;
+    const T *held = nullptr, *prepared = nullptr;
     for (size_t k = 0; k < Y_.offsets.size(); k++)
       for (int64_t t = t1; t-- > t0;)
         for (int64_t b = 0; b < f.adjoint.batch; b++) {
           const T* W = W_.at(f.value, t, b) + W_.offsets[k];
-          if (W != held) shape_.swap_channels(W, swapped);
+          if (W != held) prepared = backward_.prepared(W);
           held = W;
-          backward_.run(swapped, Y_.at(f.adjoint, t, b) + Y_.offsets[k], X_.at(f.adjoint, t, b) + X_.offsets[k], false);
+          backward_.add(prepared, Y_.at(f.adjoint, t, b) + Y_.offsets[k], X_.at(f.adjoint, t, b) + X_.offsets[k]);
         }
   }
 
@@ -124,7 +122,8 @@ class ConvolutionOp : public Op<T> {
   bool constant_W_, constant_X_;  // in param buffers
   bool set_;
   ConvShape shape_;
-  Convolution<T> forward_, backward_;
+  Convolution<T> forward_;
+  ConvAdjoint<T> backward_;
   ConvProducts<T> products_;
 };
 

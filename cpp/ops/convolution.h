@@ -94,6 +94,17 @@ struct ConvShape {
           for (int64_t i = 0; i < in; i++) to[o * in_channels + g * in + i] = from[i * out_channels + g * out + o];
   }
 
+  // Outputs with their channels innermost; in memory that is lent until the thread next asks for some.
+  template <class T>
+  const T* outputs_channels_last(const T* from) const {
+    const int64_t positions = outputs();
+    if (channels_last) return from;
+    T* to = scratch<T>(out_channels * positions);
+    for (int64_t c = 0; c < out_channels; c++)
+      for (int64_t p = 0; p < positions; p++) to[p * out_channels + c] = from[c * positions + p];
+    return to;
+  }
+
  private:
   int64_t product(int64_t ConvDimension::*length) const {
     int64_t n = 1;
@@ -103,23 +114,28 @@ struct ConvShape {
 };
 
 // y (+)= W * x, output by output: along each dimension the taps that meet the input are an arithmetic series.
+// `Weights::swapped`: W lies as that of the swapped shape (tap, out / groups, in), and the channels of x are innermost.
 template <class T>
 class Convolution {
  public:
-  explicit Convolution(const ConvShape& shape)
+  enum class Weights { plain, swapped };
+
+  explicit Convolution(const ConvShape& shape, Weights weights = Weights::plain)
       : shape_(shape),
         positions_(shape.outputs()),
         position_step_(shape.channels_last ? shape.out_channels : 1),
-        weight_step_(shape.steps(&ConvDimension::kernel, shape.in_channels / shape.groups * shape.out_channels)),
-        input_step_(shape.steps(&ConvDimension::in, shape.channels_last ? shape.in_channels : 1)),
-        run_(kernel(T())) {
+        weight_step_(shape.steps(&ConvDimension::kernel, shape.in_channels / shape.groups * shape.out_channels)) {
+    const bool swapped = weights == Weights::swapped, innermost = swapped || shape.channels_last;
+    run_ = swapped ? dots_kernel(T()) : point_kernel(T());
+    input_step_ = shape.steps(&ConvDimension::in, innermost ? shape.in_channels : 1);
     ConvPoint<T>& p = point_;
     p.rank = static_cast<int>(shape.dims.size());
     p.in_channels = shape.in_channels / shape.groups;
     p.out_channels = shape.out_channels / shape.groups;
-    p.weight_channel = shape.out_channels;
-    p.input_channel = shape.channels_last ? 1 : shape.inputs();
+    p.weight_channel = swapped ? shape.in_channels : shape.out_channels;
+    p.input_channel = innermost ? 1 : shape.inputs();
     p.out_step = shape.channels_last ? 1 : positions_;
+    weight_group_ = swapped ? p.in_channels : p.out_channels;
     for (int d = 0; d < p.rank; d++) {
       p.weight_step[d] = weight_step_[d] * (shape.transposed ? shape.dims[d].stride : 1);
       p.input_step[d] = shape.transposed ? -input_step_[d] : input_step_[d];
@@ -141,7 +157,7 @@ class Convolution {
         input += taps.start * input_step_[d];
       }
       for (int64_t g = 0; g < shape_.groups; g++) {
-        p.weight = W + weight + g * p.out_channels;
+        p.weight = W + weight + g * weight_group_;
         p.input = X + input + g * p.in_channels * p.input_channel;
         p.out = Y + g * p.out_channels * p.out_step;
         run_(p);
@@ -151,14 +167,49 @@ class Convolution {
   }
 
  private:
-  static auto kernel(float) { return NDL_PICK(conv_point32); }
-  static auto kernel(double) { return NDL_PICK(conv_point64); }
+  static auto point_kernel(float) { return NDL_PICK(conv_point32); }
+  static auto point_kernel(double) { return NDL_PICK(conv_point64); }
+  static auto dots_kernel(float) { return NDL_PICK(conv_dots32); }
+  static auto dots_kernel(double) { return NDL_PICK(conv_dots64); }
 
   ConvShape shape_;
-  int64_t positions_, position_step_;
+  int64_t positions_, position_step_, weight_group_;
   std::vector<int64_t> weight_step_, input_step_;  // elements from tap to tap and from input position to position
   ConvPoint<T> point_{};
   void (*run_)(const ConvPoint<T>&);
+};
+
+// dx += the adjoint of the convolution of dy: the transposed one, or the other way round. Few input channels would
+// leave most lanes of a vector of them empty; then the sums go over vectors of output channels, and W can stay as it
+// is.
+template <class T>
+class ConvAdjoint {
+  using Weights = typename Convolution<T>::Weights;
+
+ public:
+  explicit ConvAdjoint(const ConvShape& shape)
+      : shape_(shape), few_(is_few(shape)), adjoint_(shape.swapped(), few_ ? Weights::swapped : Weights::plain) {}
+
+  // W as add() takes it; in memory that is lent until the thread next asks for some.
+  const T* prepared(const T* W) const {
+    if (few_) return W;
+    T* to = scratch<T>(shape_.weights());
+    shape_.swap_channels(W, to);
+    return to;
+  }
+  void add(const T* W, const T* dY, T* dX) const {
+    adjoint_.run(W, few_ ? shape_.outputs_channels_last(dY) : dY, dX, false);
+  }
+
+ private:
+  static bool is_few(const ConvShape& s) {
+    const int64_t in = s.in_channels / s.groups, out = s.out_channels / s.groups;
+    return in < 8 && out > 2 * in;
+  }
+
+  ConvShape shape_;
+  bool few_;
+  Convolution<T> adjoint_;
 };
 
 // dW += x dy, tap by tap: the positions that a tap joins are an arithmetic series in each dimension.
@@ -193,7 +244,7 @@ class ConvProducts {
   void add(const T* X, int64_t X_item, const T* dY, int64_t dY_item, int64_t items, T* dW) const {
     ConvSums<T> s = sums_;
     s.count[0] = items, s.input_step[0] = X_item, s.output_step[0] = dY_item;
-    if (!shape_.channels_last) dY = with_channels_last(dY);
+    dY = shape_.outputs_channels_last(dY);
     int64_t at[kMaxSpatial] = {};
     const int64_t tap_size = s.in_channels * shape_.out_channels;
     for (int64_t tap = shape_.taps(); tap-- > 0; dW += tap_size) {
@@ -219,14 +270,6 @@ class ConvProducts {
  private:
   static auto kernel(float) { return NDL_PICK(conv_sums32); }
   static auto kernel(double) { return NDL_PICK(conv_sums64); }
-
-  const T* with_channels_last(const T* dY) const {
-    const int64_t channels = shape_.out_channels, positions = shape_.outputs();
-    T* to = scratch<T>(channels * positions);
-    for (int64_t c = 0; c < channels; c++)
-      for (int64_t p = 0; p < positions; p++) to[p * channels + c] = dY[c * positions + p];
-    return to;
-  }
 
   ConvShape shape_;
   std::vector<int64_t> input_step_, output_step_;  // elements from position to position
