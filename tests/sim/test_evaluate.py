@@ -8,6 +8,8 @@ import tensorflow as tf
 from nengo.exceptions import SimulationError, SimulatorClosed, ValidationError
 from training_nets import leaky, linear, rows, snapshot, unchanged
 
+import nengo_dl
+
 X = rows(4)
 PRED = X.sum(-1, keepdims=True) * 0.5
 Y, Z = rows(4, 3, 1, 1), rows(4, 3, 1, 2)
@@ -169,9 +171,9 @@ def test_not_compiled(Sim):
     ],
 )
 @pytest.mark.parametrize("method", ["evaluate", "fit", "validation"])
-def test_bad_data_changes_nothing(sim, x, y, message, method):
+def test_bad_data_changes_nothing(shared, x, y, message, method):
     """What is wrong with data is found before anything runs."""
-    sim.compile("adam", loss="mse")
+    sim = shared
     before = snapshot(sim)
     with pytest.raises(ValidationError, match=message):
         if method == "validation":
@@ -179,6 +181,13 @@ def test_bad_data_changes_nothing(sim, x, y, message, method):
         else:
             getattr(sim, method)(x, y, verbose=0)
     assert unchanged(before, snapshot(sim))
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with nengo_dl.Simulator(linear(), minibatch_size=2, progress_bar=False) as sim:
+        sim.compile("adam", loss="mse")
+        yield sim
 
 
 def test_truncation(sim):
@@ -209,11 +218,8 @@ def test_state(Sim):
     on = sim.evaluate(y=zeros, n_steps=5, stateful=True, verbose=0)["loss"]
     assert on == pytest.approx(np.mean(due**2)) and sim.n_steps == 10
     with net:
-        nengo.Probe(net.x)
-    with net:
-        import nengo_dl
-
         nengo_dl.configure_settings(stateful=False)
+        nengo.Probe(net.x)
     sim = Sim(net)
     sim.compile(loss={net.py: "mse"})
     with pytest.warns(UserWarning, match="Ignoring stateful=True"):
