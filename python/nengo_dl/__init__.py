@@ -16,7 +16,16 @@ _LAZY = {
     "SoftLIFRate": "neurons",
     "SpikingLeakyReLU": "neurons",
 }
-_MODULES = ("config", "neurons", "simulator", "surrogates", "tensor_graph")
+_MODULES = (
+    "callbacks",
+    "config",
+    "dists",
+    "losses",
+    "neurons",
+    "simulator",
+    "surrogates",
+    "tensor_graph",
+)
 
 
 def __getattr__(name):

@@ -1,0 +1,96 @@
+"""Loss functions beside those of Keras."""
+
+import numbers
+
+import numpy as np
+from nengo.exceptions import ValidationError
+
+from .tf_ops import check_keras
+
+check_keras()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+
+def nan_mse(y_true, y_pred):
+    """Mean squared error where targets that are NaN count as met.
+
+    They stay in the denominator of the mean: the more targets are missing, the smaller the loss.
+
+    Parameters
+    ----------
+    y_true : tensor
+        Targets, NaN where anything will do.
+    y_pred : tensor
+        Values of the same shape.
+
+    Returns
+    -------
+    tensor
+        The mean over all elements, a scalar. (So a ``sample_weight`` of Keras scales all of it.)
+    """
+    y_pred = tf.convert_to_tensor(y_pred)
+    y_true = tf.cast(y_true, y_pred.dtype)
+    # not of the error: where an error of NaN is masked its gradient would still be NaN
+    y_true = tf.where(tf.math.is_nan(y_true), tf.stop_gradient(y_pred), y_true)
+    return tf.reduce_mean(tf.square(y_true - y_pred))
+
+
+class Regularize(keras.losses.Loss):
+    """The norm of a Probe's values in each step, averaged over steps and items.
+
+    Put a Probe on what is to be kept small, and give it this loss. Targets do not matter, but Keras
+    wants some: zeros of the right shape, for example.
+
+    Parameters
+    ----------
+    order : float or str
+        Order of the norm, as ``ord`` of ``tf.norm``: a positive number, ``np.inf``,
+        ``"euclidean"``.
+    axis : int, optional
+        Axis of the probed value over which the norm is taken, not counting the axes of items and
+        steps. By default over all its elements.
+    **kwargs
+        Further arguments of ``keras.losses.Loss``.
+    """
+
+    def __init__(self, order=2, axis=None, name="regularize", **kwargs):
+        super().__init__(name=name, **kwargs)
+        number = isinstance(order, numbers.Real) and not isinstance(order, bool)
+        if order != "euclidean" and not (number and order > 0):
+            raise ValidationError(
+                f"must be a positive number, np.inf or 'euclidean', got {order!r}",
+                attr="order",
+                obj=self,
+            )
+        if axis is not None and (isinstance(axis, bool) or not isinstance(axis, numbers.Integral)):
+            raise ValidationError(f"must be an integer or None, got {axis!r}", "axis", self)
+        self.order = order
+        self.axis = axis
+
+    def __repr__(self):
+        return f"Regularize(order={self.order!r}, axis={self.axis!r})"
+
+    def call(self, y_true, y_pred):
+        """Norms of each item and step, before the average."""
+        y_pred = tf.convert_to_tensor(y_pred)
+        if y_pred.shape.rank < 3:
+            raise ValueError(
+                f"{self}: values of shape (items, steps, size) due, came {tuple(y_pred.shape)}"
+            )
+        if self.axis is None:
+            shape = tf.shape(y_pred)
+            y_pred = tf.reshape(y_pred, (shape[0], shape[1], np.prod(y_pred.shape[2:])))
+            return tf.norm(y_pred, ord=self.order, axis=-1)
+        rank = y_pred.shape.rank - 2
+        if not -rank <= self.axis < rank:
+            raise ValueError(
+                f"{self}: the probed value has {rank} axes of its own, shape"
+                f" {tuple(y_pred.shape[2:])}; axis is out of range"
+            )
+        return tf.norm(y_pred, ord=self.order, axis=2 + self.axis % rank)
+
+    def get_config(self):
+        """Arguments of the constructor."""
+        return {**super().get_config(), "order": self.order, "axis": self.axis}

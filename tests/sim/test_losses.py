@@ -1,0 +1,162 @@
+"""Loss functions (SPEC M-04)."""
+
+import keras
+import nengo
+import numpy as np
+import pytest
+import tensorflow as tf
+from nengo.exceptions import ValidationError
+from training_nets import linear, rows
+
+from nengo_dl.losses import Regularize, nan_mse
+
+SHAPE = (3, 5, 4)
+
+
+def values(seed=0, shape=SHAPE):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def missing_targets():
+    target = values(1)
+    target[0, 1] = np.nan
+    target[1, :, 2] = np.nan
+    return target
+
+
+def test_nan_mse():
+    target, output = missing_targets(), values()
+    error = np.nan_to_num(target - output)
+    loss = nan_mse(target, output)
+    assert loss.shape == () and loss.dtype == tf.float64
+    np.testing.assert_allclose(loss, np.sum(error**2) / error.size, rtol=1e-14)
+    np.testing.assert_allclose(nan_mse(values(1), output), np.mean((values(1) - output) ** 2))
+
+
+def test_nan_mse_gradient():
+    target, output = missing_targets(), tf.Variable(values())
+    with tf.GradientTape() as tape:
+        loss = nan_mse(target, output)
+    gradient = tape.gradient(loss, output).numpy()
+    expected = 2 * np.nan_to_num(output.numpy() - target) / target.size
+    np.testing.assert_allclose(gradient, expected, rtol=1e-14)
+    assert np.all(gradient[np.isnan(target)] == 0)
+
+
+def test_all_targets_missing():
+    output = tf.Variable(values())
+    with tf.GradientTape() as tape:
+        loss = nan_mse(np.full(SHAPE, np.nan), output)
+    assert loss == 0
+    assert not np.any(tape.gradient(loss, output))
+
+
+def test_errors_in_the_output_show():
+    output = values()
+    output[0, 0, 0] = np.nan
+    assert np.isnan(nan_mse(values(1), output))
+
+
+def test_nan_mse_in_training(Sim):
+    """Only the steps that have targets move the weights."""
+    net = linear()
+    sim = Sim(net, minibatch_size=2)
+    x = rows(2)
+    y = np.full((2, 3, 1), np.nan)
+    y[:, 0] = 1.0
+    w = sim.data[net.w].weights.copy()
+    sim.compile(keras.optimizers.SGD(0.1), loss={net.py: nan_mse})
+    history = sim.fit(x, {net.py: y}, verbose=0).history
+    error = (x @ w.T - 1)[:, 0]
+    np.testing.assert_allclose(history["loss"], [np.sum(error**2) / 6])
+    gradient = 2 / 6 * error.T @ x[:, 0]
+    np.testing.assert_allclose(sim.data[net.w].weights, w - 0.1 * gradient, rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 0.5, np.inf, "euclidean"])
+@pytest.mark.parametrize("axis", [None, 0, 1, -1])
+def test_regularize(order, axis):
+    output = values(shape=(2, 3, 4, 5))
+    order_numpy = 2 if order == "euclidean" else order
+    flat = output.reshape(2, 3, 20) if axis is None else output
+    along = -1 if axis in (None, -1) else axis + 2
+    norms = np.linalg.norm(flat, order_numpy, axis=along)
+    with tf.device("/cpu:0"):
+        loss = Regularize(order, axis, dtype="float64")(np.zeros_like(output), output)
+    assert loss.shape == ()
+    np.testing.assert_allclose(loss, norms.mean(), rtol=1e-12)
+
+
+def test_regularize_weighs_items():
+    output, weight = values(), np.array([1.0, 0.0, 2.0])
+    loss = Regularize(dtype="float64")(np.zeros_like(output), output, weight[:, None])
+    expected = (np.linalg.norm(output, axis=-1) * weight[:, None]).sum() / 15
+    np.testing.assert_allclose(loss, expected, rtol=1e-12)
+
+
+def test_targets_do_not_matter():
+    output = values()
+    losses = [Regularize()(np.full(shape, 7.0), output) for shape in ((3, 5, 4), (3, 1, 1))]
+    assert losses[0] == losses[1]
+
+
+def test_regularize_in_training(Sim):
+    """Weights shrink that have no other aim."""
+    net = linear((4, 3))
+    sim = Sim(net, minibatch_size=2)
+    x = rows(8, size=4)
+    sim.compile(keras.optimizers.SGD(0.5), loss={net.py: "mse", net.pz: Regularize(order=1)})
+    y = {net.py: np.zeros((8, 3, 3)), net.pz: np.zeros((8, 3, 1))}
+    expected = np.abs(x @ sim.data[net.v].weights.T).sum(axis=-1).mean()
+    np.testing.assert_allclose(sim.evaluate(x, y, verbose=0)["pz_loss"], expected)
+    sim.fit(x, y, epochs=5, verbose=0)
+    assert sim.evaluate(x, y, verbose=0)["pz_loss"] < 0.6 * expected
+
+
+def test_regularize_spikes_of_an_ensemble(Sim):
+    with nengo.Network(seed=0) as net:
+        ensemble = nengo.Ensemble(20, 1, neuron_type=nengo.RectifiedLinear())
+        probe = nengo.Probe(ensemble.neurons)
+    sim = Sim(net)
+    sim.compile(loss={probe: Regularize()})
+    rates = sim.predict(n_steps=4)[probe]
+    found = sim.evaluate(n_steps=4, y={probe: np.zeros((1, 4, 1))}, verbose=0)["loss"]
+    np.testing.assert_allclose(found, np.linalg.norm(rates, axis=-1).mean(), rtol=1e-5)
+
+
+def test_config_round_trip():
+    loss = Regularize(order=1, axis=0, name="small", reduction="sum")
+    again = Regularize.from_config(loss.get_config())
+    assert (again.order, again.axis, again.name, again.reduction) == (1, 0, "small", "sum")
+    assert repr(again) == "Regularize(order=1, axis=0)"
+
+
+@pytest.mark.parametrize(
+    "kwargs, name",
+    [
+        ({"order": 0}, "order"),
+        ({"order": -np.inf}, "order"),
+        ({"order": np.nan}, "order"),
+        ({"order": "fro"}, "order"),
+        ({"order": None}, "order"),
+        ({"axis": 1.5}, "axis"),
+        ({"axis": (0, 1)}, "axis"),
+        ({"axis": True}, "axis"),
+    ],
+)
+def test_bad_arguments(kwargs, name):
+    with pytest.raises(ValidationError, match=rf"Regularize\.{name}: must be"):
+        Regularize(**kwargs)
+
+
+@pytest.mark.parametrize(
+    "axis, shape, message",
+    [
+        (1, SHAPE, "axis is out of range"),
+        (-2, SHAPE, "axis is out of range"),
+        (None, (3, 4), "due"),
+    ],
+)
+def test_values_of_another_shape(axis, shape, message):
+    with pytest.raises(ValueError, match=message):
+        Regularize(axis=axis)(np.zeros(shape), np.ones(shape))
