@@ -7,6 +7,7 @@ import nengo
 from nengo.exceptions import ConfigError, NetworkContextError, ValidationError
 from nengo.params import Parameter
 
+from . import surrogates
 from .plan.simplify import PASSES
 
 DTYPES = ("float32", "float64")
@@ -85,12 +86,27 @@ def _passes(name, value):
     return list(value)
 
 
+def _surrogate(name, value):
+    return surrogates.resolve(value)
+
+
+def _bytes(name, value):
+    if value is None:
+        return None
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 0:
+        return int(value)
+    raise ValidationError(
+        f"must be None or a whole number of bytes, not negative, got {value!r}", attr=name
+    )
+
+
 # setting -> (Nengo classes that carry it, check)
 _SETTINGS = {
     "trainable": (
         (nengo.Ensemble, nengo.Connection, nengo.ensemble.Neurons),
         _boolean_or_none,
     ),
+    "surrogate": ((nengo.Ensemble,), _surrogate),
     "planner": ((nengo.Network,), _function),
     "sorter": ((nengo.Network,), _function),
     "simplifications": ((nengo.Network,), _passes),
@@ -101,7 +117,9 @@ _SETTINGS = {
     "stateful": ((nengo.Network,), _boolean),
     "use_loop": ((nengo.Network,), _boolean),
     "learning_phase": ((nengo.Network,), _boolean_or_none),
+    "tape_memory": ((nengo.Network,), _bytes),
 }
+_OF_INNERMOST = ("trainable", "surrogate")
 
 # taken for the sake of scripts written for NengoDL; results never depended on them
 _WITHOUT_EFFECT = ("planner", "sorter")
@@ -111,15 +129,22 @@ def configure_settings(**kwargs):
     """Set options of the model that is being described.
 
     Call it inside a ``with nengo.Network():`` block. Settings belong to the outermost network,
-    except ``trainable``, which belongs to the innermost one. Each call changes only what it names.
-    A single object is excepted through the config system, for example
+    except ``trainable`` and ``surrogate``, which belong to the innermost one. Each call changes
+    only what it names. A single object is excepted through the config system, for example
     ``net.config[probe].keep_history = False`` or ``net.config[ens].trainable = True``.
 
     Parameters
     ----------
     trainable : bool or None
-        Whether the encoders, biases and weights of the innermost network may be trained.
-        Weights that may not are still in ``sim.keras_model.weights``.
+        Whether the encoders, biases and weights of the innermost network may be trained; an
+        inner network goes before an outer one. All may by default, except what a learning
+        rule changes. ``config[ens]`` is for encoders and biases, ``config[ens.neurons]`` for the
+        biases alone. What may not be trained is still in ``sim.keras_model.weights``, unless
+        it is a zero, one or identity that the planner could leave out.
+    surrogate : nengo_dl.surrogates.Surrogate, str or None
+        Train the spiking ensembles of the innermost network with their spikes, and take this for
+        the derivative of a spike (see `nengo_dl.surrogates`; a name means its default width). None
+        trains them by their rates, as NengoDL does.
     dtype : str
         ``"float32"`` (default) or ``"float64"``: precision of the build and of the simulation.
     keep_history : bool
@@ -127,13 +152,19 @@ def configure_settings(**kwargs):
     stateful : bool
         False: no run ever changes the simulator's state. Default True.
     inference_only : bool
-        True leaves out everything needed for training. Default False.
+        True leaves out everything needed for training: nothing is trainable, and constants
+        may be folded. Default False.
     use_loop : bool
         False fixes the number of steps of a run to ``unroll_simulation``. Default True.
     learning_phase : bool or None
         Pins the mode of every call to training (True) or inference (False). Default None.
     lif_smoothing : float or None
-        Smoothing of the rate curve by which LIF neurons are trained.
+        Smoothing of the rate curve by which LIF neurons are trained (``sigma`` of
+        `nengo_dl.SoftLIFRate`). None trains them by the curve as it is, which has no slope below
+        the threshold and an infinite one at it.
+    tape_memory : int or None
+        Most bytes of values that a minibatch in training records for its gradient; what has no
+        room is computed again, which takes longer. None is 1 GiB.
     planner, sorter : callable or None
         Accepted for the sake of existing scripts, with a warning. This backend orders and merges
         operators by its own passes, which `nengo_dl.Simulator.plan` shows; the functions are not
@@ -167,7 +198,7 @@ def configure_settings(**kwargs):
                 UserWarning,
                 stacklevel=2,
             )
-        network = nengo.Network.context[-1 if name == "trainable" else 0]
+        network = nengo.Network.context[-1 if name in _OF_INNERMOST else 0]
         for cls in _SETTINGS[name][0]:
             _set(network.config, cls, name, value)
 
@@ -203,11 +234,21 @@ def get_setting(model, name, default=None, obj=None):
     network = getattr(model, "toplevel", model)
     if network is None:
         return default
-    params = network.config.params  # `config[obj]` would make an entry for the object
-    candidates = nengo.Network.__mro__ if obj is None else (obj, *type(obj).__mro__)
-    configured = next((params[key] for key in candidates if key in params), None)
     try:
-        value = getattr(configured, name)
+        value = configured(network, name, obj)
     except (ConfigError, AttributeError):  # the setting was never configured
         return default
     return default if value is None else value
+
+
+def configured(network, name, obj=None):
+    """Read what the config of one network says of it, or of an object.
+
+    Raises
+    ------
+    ConfigError or AttributeError
+        If the setting was never configured in this network.
+    """
+    params = network.config.params  # `config[obj]` would make an entry for the object
+    candidates = nengo.Network.__mro__ if obj is None else (obj, *type(obj).__mro__)
+    return getattr(next((params[key] for key in candidates if key in params), None), name)

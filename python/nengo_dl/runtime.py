@@ -16,6 +16,7 @@ from .plan.program import to_bytes
 from .plan.training import training_program
 from .plan_state import PlanState, place_view, reseed
 from .tensor_graph import TensorGraph
+from .trainable import surrogates, trainable_signals
 
 TIME_LIMIT = 0.25  # seconds of a piece of a run
 PIECE_BYTES = 1 << 25  # inputs and outputs of a piece
@@ -118,6 +119,7 @@ class Runtime:
         self.nodes = InputNodes(model, dtype)
         self.names = names_of(self.nodes.nodes)
         signals = [model.sig[probe]["in"] for probe in model.probes]
+        chosen = trainable_signals(model)
         self.plan = make_plan(
             self.nodes.operators,
             dt=model.dt,
@@ -129,7 +131,8 @@ class Runtime:
                 (self.names[probe], signal)
                 for probe, signal in zip(model.probes, signals, strict=True)
             ],
-            trainable=None,
+            trainable=chosen.__contains__,
+            surrogate=surrogates(model),
             simplifications=get_setting(model, "simplifications"),
         )
         self.numbers = PlanState(self.plan, minibatch_size, model, self.interrupt)
@@ -151,6 +154,8 @@ class Runtime:
             output_names=[self.names[probe] for probe in model.probes],
             input_keys=self.nodes.nodes,
             callbacks=self.table,
+            learning_phase=get_setting(model, "learning_phase"),
+            tape_memory=get_setting(model, "tape_memory"),
         )
         program = self.plan.program
         row = sum(port.size for port in (*program.inputs, *program.outputs))
