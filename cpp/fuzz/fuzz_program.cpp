@@ -1,7 +1,9 @@
-// Fuzz target: reads a program from bytes and, if it is valid and small, runs it for a few steps.
+// Fuzz target: reads a program from bytes and, if it is valid and small, runs it for a few steps and goes back through
+// them, once on a tape and once without.
 // An input is a program followed by 16 bytes that the data of the run is made of.
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <stdexcept>
 #include <vector>
 
@@ -84,28 +86,80 @@ bool is_small(const Program& p) {
   return total <= kMaxElements;
 }
 
+bool calls_functions(const Program& p) {
+  for (const Region& r : p.regions)
+    for (const OpRecord& op : r.ops)
+      if (op.kind == "callback") return true;
+  return false;
+}
+
+// The data of a run, and what its gradient is made of.
+template <class T>
+struct Case {
+  Case(const Compiled& compiled, Source source) : compiled(compiled), source(source), host(source.control() & 4) {
+    const Program& p = compiled.program();
+    args.batch = kBatch, args.n_steps = kSteps, args.threads = source.control() & 8 ? 2 : 1;
+    args.first_step = source.control() & 16 ? INT64_MAX / 4 : 0;
+    args.callbacks = &host;
+    for (const Port& q : p.inputs) inputs.push_back(source.take<T>(q.size * kBatch * kSteps));
+    for (const Param& q : p.params) params.push_back(source.take<T>(q.size * (q.learned ? kBatch : 1)));
+    for (const Port& q : p.outputs) {
+      args.keep_last.push_back(source.control() & 32 ? 1 : 0);
+      outputs.emplace_back(q.size * kBatch * (args.keep_last.back() ? 1 : kSteps));
+    }
+    state = source.take<T>(p.state_size * kBatch);
+    istate = source.take<int32_t>(p.istate_size * kBatch);
+    for (auto& v : inputs) args.inputs.push_back(v.data());
+    for (auto& v : params) args.params.push_back(v.data());
+    for (auto& v : outputs) args.outputs.push_back(v.data());
+    args.state = state.data(), args.istate = istate.data();
+  }
+
+  void back(const RunArgs<T>& before, const char* tape) {
+    const Program& p = compiled.program();
+    GradArgs<T> grad;
+    std::vector<std::vector<T>> memory;
+    auto add = [&](int64_t size, int skip) -> T* {
+      if (source.control() % 7 == skip) return nullptr;
+      memory.push_back(source.take<T>(size));
+      return memory.back().data();
+    };
+    grad.run = before, grad.tape = tape;
+    for (size_t i = 0; i < outputs.size(); ++i) grad.output_grads.push_back(add(outputs[i].size(), 1));
+    for (size_t i = 0; i < params.size(); ++i)
+      grad.learned_grads.push_back(p.params[i].learned ? add(params[i].size(), 2) : nullptr);
+    grad.state_out_grad = add(state.size(), 3);
+    for (auto& v : inputs) grad.input_grads.push_back(add(v.size(), 4));
+    for (auto& v : params) grad.param_grads.push_back(add(v.size(), 5));
+    grad.state_grad = add(state.size(), 6);
+    compiled.grad(grad);
+  }
+
+  const Compiled& compiled;
+  Source source;
+  Host host;
+  std::vector<std::vector<T>> inputs, params, outputs;
+  std::vector<T> state;
+  std::vector<int32_t> istate;
+  RunArgs<T> args;
+};
+
 template <class T>
 void run(const Compiled& compiled, Source source) {
-  const Program& p = compiled.program();
-  std::vector<std::vector<T>> inputs, params, outputs;
-  RunArgs<T> args;
-  Host host(source.control() & 4);
-  args.batch = kBatch, args.n_steps = kSteps, args.threads = source.control() & 8 ? 2 : 1;
-  args.first_step = source.control() & 16 ? INT64_MAX / 4 : 0;
-  args.callbacks = &host;
-  for (const Port& q : p.inputs) inputs.push_back(source.take<T>(q.size * kBatch * kSteps));
-  for (const Param& q : p.params) params.push_back(source.take<T>(q.size * (q.learned ? kBatch : 1)));
-  for (const Port& q : p.outputs) {
-    args.keep_last.push_back(source.control() & 32 ? 1 : 0);
-    outputs.emplace_back(q.size * kBatch * (args.keep_last.back() ? 1 : kSteps));
-  }
-  std::vector<T> state = source.take<T>(p.state_size * kBatch);
-  std::vector<int32_t> istate = source.take<int32_t>(p.istate_size * kBatch);
-  for (auto& v : inputs) args.inputs.push_back(v.data());
-  for (auto& v : params) args.params.push_back(v.data());
-  for (auto& v : outputs) args.outputs.push_back(v.data());
-  args.state = state.data(), args.istate = istate.data();
-  compiled.run(args);
+  Case<T> plain(compiled, source);
+  compiled.run(plain.args);
+  Case<T> recorded(compiled, source);
+  const Case<T> before(compiled, source);
+  TapeOptions& options = recorded.args.record;
+  options.memory = source.control() & 64 ? 0 : source.control() & 128 ? 4096 : -1;
+  const int64_t bytes = compiled.tape_bytes(kBatch, kSteps, options);  // ProgramError: no gradient
+  std::unique_ptr<char[]> tape(new char[bytes]);
+  recorded.args.tape = tape.get();
+  const bool complete = compiled.run(recorded.args).steps == kSteps;
+  RunArgs<T> run = before.args;
+  run.record = options;
+  if (complete) recorded.back(run, tape.get());
+  if (!calls_functions(compiled.program())) recorded.back(run, nullptr);
 }
 
 }  // namespace

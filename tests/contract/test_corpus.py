@@ -1,4 +1,7 @@
-"""What the fuzzer once found interesting: programs that must be refused or run, never crash."""
+"""What the fuzzer once found interesting: programs that must be refused or run, never crash.
+
+What runs is differentiated, too, on a tape and without.
+"""
 
 from pathlib import Path
 
@@ -20,6 +23,28 @@ def silent(item, time, inputs, outputs):
 
 def small_numbers(rng, dtype, *shape):
     return rng.uniform(-2, 2, size=shape).astype(dtype)
+
+
+def differentiate(case, compiled):
+    """The gradient on a tape and, where no Python function is in the way, without one."""
+    program, common = case.program, {"first_step": 0, "n_steps": N_STEPS, "batch": BATCH}
+    common["keep_last"] = [False] * len(program.outputs)
+    before = case.inputs, case.params, case.state, case.istate
+    after = [[v.copy() for v in case.params], case.state.copy(), case.istate.copy()]
+    tape = np.zeros(compiled.tape_bytes(BATCH, N_STEPS), np.uint8)
+    calls = any(op.kind == "callback" for region in program.regions for op in region.ops)
+    table = _engine.add_callbacks(case.callbacks)
+    try:
+        compiled.run(case.inputs, *after, **common, callbacks=table, tape=tape)
+        outputs = [np.ones((BATCH, N_STEPS, p.size), program.dtype) for p in program.outputs]
+        given = {"output_grads": outputs, "state_out_grad": np.ones_like(case.state)}
+        for t in [tape] if calls else [tape, None]:
+            inputs, params, state = compiled.grad(*before, **common, **given, tape=t)
+            assert [v.shape for v in params] == [v.shape for v in case.params]
+            assert [v.shape for v in inputs] == [v.shape for v in case.inputs]
+            assert state.shape == case.state.shape
+    finally:
+        _engine.remove_callbacks(table)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -52,6 +77,10 @@ def test_corpus_file(file):
     except (IndexError, ValueError, RuntimeError):
         return  # a callback that is not there
     assert len(result.outputs) == len(program.outputs)
+    try:
+        differentiate(case, compiled)
+    except _engine.ProgramError as e:
+        assert "has no gradient" in str(e)
 
 
 def test_there_is_a_corpus():

@@ -55,23 +55,30 @@ def programs():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_no_allocation_per_step(counter, tmp_path, threads):
+@pytest.mark.parametrize("mode", ["run", "grad"])
+def test_no_allocation_per_step(counter, tmp_path, mode, threads):
     names, files = [], []
     for name, program in programs():
         names.append(name)
         files.append(tmp_path / f"{len(files)}.ndlp")
         files[-1].write_bytes(to_bytes(program))
     # runs of several windows both, so that a window takes no memory either
-    command = [counter, "3", str(threads), "600", "1800", *files]
+    command = [counter, mode, "3", str(threads), "600", "1800", *files]
     report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    counts = [tuple(map(int, line.split())) for line in report.splitlines()]
-    assert len(counts) == len(names)
-    assert min(short for _, short, _ in counts) > 0  # a run sets up its memory: the counter counts
+    lines = report.splitlines()
+    assert len(lines) == len(names)
+    # few have no gradient: those that change in place, in a sequence, what it needs
+    found = {name: tuple(map(int, line.split())) for name, line in zip(names, lines, strict=True)}
+    counts = {name: c for name, c in found.items() if c}
+    assert len(counts) > (len(names) - 1 if mode == "run" else len(names) // 2)
+    assert (
+        min(short for _, short, _ in counts.values()) > 0
+    )  # a run sets up its memory: the counter counts
     # which thread sets up its own memory, and when, is a matter of luck if there are several
     slack = 0 if threads == 1 else 20
     bad = [
         f"{name}: {short} then {long}"
-        for name, (_, short, long) in zip(names, counts, strict=True)
+        for name, (_, short, long) in counts.items()
         if abs(long - short) > slack
     ]
     assert not bad, "\n".join(bad)

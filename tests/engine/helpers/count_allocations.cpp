@@ -1,5 +1,6 @@
-// Counts calls of the allocator while programs run: prints, per file, the calls of a short and of a long run.
-//   count_allocations BATCH THREADS SHORT LONG FILE...
+// Counts calls of the allocator while programs run: prints, per file, the calls of a short and of a long run, or of
+// their gradients (nothing for a program that has none).
+//   count_allocations run|grad BATCH THREADS SHORT LONG FILE...
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -7,6 +8,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <string>
 
 #include "engine/engine.h"
 
@@ -42,8 +44,28 @@ std::vector<T> pattern(int64_t count) {  // small numbers that repeat after an o
   return values;
 }
 
+// The gradient by all there is; no values are kept, so every window is run again.
 template <class T>
-long count_calls(const Compiled& compiled, int64_t batch, int threads, int64_t n_steps) {
+long count_back(const Compiled& compiled, const RunArgs<T>& args) {
+  const Program& p = compiled.program();
+  std::vector<std::vector<T>> memory;
+  auto add = [&](int64_t size) { return memory.emplace_back(pattern<T>(size)).data(); };
+  GradArgs<T> grad;
+  grad.run = args, grad.run.record.memory = 0;
+  for (const Port& q : p.outputs) grad.output_grads.push_back(add(q.size * args.batch));
+  for (const Port& q : p.inputs) grad.input_grads.push_back(add(q.size * args.batch * args.n_steps));
+  for (const Param& q : p.params) {
+    grad.param_grads.push_back(add(q.size * (q.learned ? args.batch : 1)));
+    grad.learned_grads.push_back(nullptr);
+  }
+  grad.state_grad = add(p.state_size * args.batch);
+  const long before = calls;
+  compiled.grad(grad);
+  return calls - before;
+}
+
+template <class T>
+long count_calls(const Compiled& compiled, int64_t batch, int threads, int64_t n_steps, bool back) {
   const Program& p = compiled.program();
   std::vector<std::vector<T>> inputs, params, outputs;
   RunArgs<T> args;
@@ -58,6 +80,7 @@ long count_calls(const Compiled& compiled, int64_t batch, int threads, int64_t n
   for (auto& v : params) args.params.push_back(v.data());
   for (auto& v : outputs) args.outputs.push_back(v.data());
   args.state = state.data(), args.istate = istate.data();
+  if (back) return count_back(compiled, args);
   const long before = calls;
   compiled.run(args);
   return calls - before;
@@ -66,18 +89,22 @@ long count_calls(const Compiled& compiled, int64_t batch, int threads, int64_t n
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 6) return std::cerr << "usage: count_allocations BATCH THREADS SHORT LONG FILE...\n", 2;
-  const int64_t batch = std::atoll(argv[1]), steps[] = {std::atoll(argv[3]), std::atoll(argv[4])};
-  for (int i = 5; i < argc; ++i) {
+  if (argc < 7) return std::cerr << "usage: count_allocations run|grad BATCH THREADS SHORT LONG FILE...\n", 2;
+  const bool back = argv[1] == std::string("grad");
+  const int64_t batch = std::atoll(argv[2]), steps[] = {std::atoll(argv[4]), std::atoll(argv[5])};
+  for (int i = 6; i < argc; ++i) {
     std::ifstream file(argv[i], std::ios::binary);
     const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     const Compiled compiled(bytes);
     for (int64_t n : {steps[0], steps[0], steps[1]}) {  // the first run may set things up
       const bool wide = compiled.program().float64;
-      const int threads = std::atoi(argv[2]);
-      const long count =
-          wide ? count_calls<double>(compiled, batch, threads, n) : count_calls<float>(compiled, batch, threads, n);
-      std::cout << count << ' ';
+      const int threads = std::atoi(argv[3]);
+      try {
+        std::cout << (wide ? count_calls<double>(compiled, batch, threads, n, back)
+                           : count_calls<float>(compiled, batch, threads, n, back))
+                  << ' ';
+      } catch (const ProgramError&) {  // no gradient
+      }
     }
     std::cout << std::endl;
   }
