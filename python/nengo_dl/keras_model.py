@@ -27,7 +27,8 @@ class SimulatorModel(keras.Model):
             auto_steps=True,
             data={"train": None, "test": None},
             callbacks=None,
-            functions={},
+            functions={},  # of stacks of minibatches, by layout of the data
+            keras_functions={},  # Keras' own, by the number of minibatches
             checked=set(),
             traces=0,
         )
@@ -59,6 +60,7 @@ class SimulatorModel(keras.Model):
         self.own.targets = targets
         self.own.auto_steps = steps_per_execution is None
         self.own.functions.clear()
+        self.own.keras_functions.clear()
         self.own.checked.clear()
         if isinstance(self.optimizer, keras.optimizers.Optimizer) and not self.optimizer.built:
             # now, so that its state can be loaded before the first step
@@ -144,24 +146,41 @@ class SimulatorModel(keras.Model):
 
     def make_train_function(self, force=False):
         """Make what Keras calls for ``steps_per_execution`` minibatches of `fit`."""
-        if self.train_function is None or force:
-            super().make_train_function(force=True)
-            self.train_function = self._or_in_memory("train", self.train_function)
+        self.train_function = self._function("train", force)
         return self.train_function
 
     def make_test_function(self, force=False):
         """Make what Keras calls for ``steps_per_execution`` minibatches of `evaluate`."""
-        if self.test_function is None or force:
-            super().make_test_function(force=True)
-            self.test_function = self._or_in_memory("test", self.test_function)
+        self.test_function = self._function("test", force)
         return self.test_function
 
-    def _or_in_memory(self, kind, keras_function):
+    def _function(self, kind, force):
+        if force:
+            self.own.keras_functions.clear()
+
         def function(iterator):
             data = self.own.data[kind]
-            return keras_function(iterator) if data is None else self._run(kind, data, iterator)
+            if data is not None:
+                return self._run(kind, data, iterator)
+            return self._keras_function(kind)(iterator)
 
         return function
+
+    def _keras_function(self, kind):
+        """Keras' function for data that only it can take apart."""
+        # it keeps the number of minibatches with which it was traced
+        key = (kind, self.steps_per_execution)
+        if key not in self.own.keras_functions:
+            if kind == "train":
+                ours, self.train_function = self.train_function, None
+                super().make_train_function()
+                made, self.train_function = self.train_function, ours
+            else:
+                ours, self.test_function = self.test_function, None
+                super().make_test_function()
+                made, self.test_function = self.test_function, ours
+            self.own.keras_functions[key] = made
+        return self.own.keras_functions[key]
 
     def _run(self, kind, data, iterator):
         """Run the next ``steps_per_execution`` minibatches of data in memory."""
@@ -184,8 +203,9 @@ class SimulatorModel(keras.Model):
         stop, end, begin = hooks[kind]
 
         def progress(done, logs):
-            getattr(callbacks, end)(done - 1, logs)
-            getattr(callbacks, begin)(done)
+            if callbacks is not None:
+                getattr(callbacks, end)(done - 1, logs)
+                getattr(callbacks, begin)(done)
 
         return run_chunks(data, total, run, lambda: getattr(self, stop), progress)
 

@@ -98,6 +98,7 @@ def fit(sim, x, y, n_steps, stateful, kwargs):
         if test is None:
             arguments["validation_data"] = validation
     call = _Call(sim, model, kwargs, stateful)
+    call.opaque_validation = validation is not None and test is None
     if test is not None:
         check_losses(sim, model, test)
         arguments["validation_data"] = call.use("test", test)
@@ -317,6 +318,7 @@ class _Call:
     def __init__(self, sim, model, kwargs, stateful):
         self.sim, self.model, self.kwargs, self.stateful = sim, model, kwargs, stateful
         self.data = {"train": None, "test": None}
+        self.opaque_validation = False
 
     def use(self, kind, arrays, shuffle=False):
         """Take arrays for training or testing; returns what stands for them in Keras."""
@@ -331,52 +333,54 @@ class _Call:
         sim, model = self.sim, self.model
         own, layer = model.own, sim._runtime.layer
         before = own.data, own.callbacks, layer.stateful, model.steps_per_execution, own.auto_steps
-        data = self.data[kind]
         with sim._scope(), keras_errors(sim._runtime):
             try:
                 own.data, layer.stateful = self.data, self.stateful
-                if data is not None:
-                    callbacks = self._callbacks(kind, data)
-                    own.auto_steps &= not any(map(needs_each_batch, callbacks))
-                    if own.auto_steps:
-                        wanted = "steps_per_epoch" if kind == "train" else "steps"
-                        model.steps_per_execution = self.kwargs.get(wanted) or data.length
-                else:
-                    sim._runtime.feed.start(dict.fromkeys(sim._runtime.nodes.nodes), None)
-                    if own.auto_steps and not model.run_eagerly:
-                        model.steps_per_execution = self._steps_of_datasets()
+                sim._runtime.feed.start(dict.fromkeys(sim._runtime.nodes.nodes), None)
+                own.callbacks = None
+                if self.data[kind] is not None:
+                    self._add_callbacks(kind)
+                if own.auto_steps:
+                    model.steps_per_execution = self._steps_per_call(kind)
+                    own.auto_steps = model.steps_per_execution > 1
                 yield
             finally:
                 own.data, own.callbacks, layer.stateful, steps, own.auto_steps = before
                 model.steps_per_execution = steps
 
-    def _steps_of_datasets(self):
-        """Minibatches that Keras itself runs in a call; a call does not end within one."""
-        if any(map(needs_each_batch, keras.tree.flatten(self.kwargs.get("callbacks") or []))):
-            return 1
-        given = [self.kwargs.get(name) for name in ("steps_per_epoch", "steps", "validation_steps")]
-        return math.gcd(DATASET_STEPS, *(steps for steps in given if steps))
-
-    def _callbacks(self, kind, data):
-        """Make Keras' list of callbacks, and keep it for calls in the middle of an epoch."""
-        given = self.kwargs.get("callbacks")
+    def _steps_per_call(self, kind):
+        """Minibatches of which Keras knows nothing one by one."""
+        given = self.kwargs.get("callbacks") or []
         if isinstance(given, keras.callbacks.CallbackList):
-            made = given
-        else:
+            given = given.callbacks
+        if any(map(needs_each_batch, keras.tree.flatten(given))):
+            return 1
+        steps = [self.kwargs.get(name) for name in ("steps_per_epoch", "steps", "validation_steps")]
+        steps = [number for number in steps if number]
+        if self.data[kind] is None or self.opaque_validation:
+            self.model.own.callbacks = None
+            # a call ends where an epoch does
+            return 1 if self.model.run_eagerly else math.gcd(DATASET_STEPS, *steps)
+        return steps[0] if steps else self.data[kind].length
+
+    def _add_callbacks(self, kind):
+        """Make Keras' list of callbacks, and keep it for calls in the middle of an epoch."""
+        given, data = self.kwargs.get("callbacks"), self.data[kind]
+        if not isinstance(given, keras.callbacks.CallbackList):
+            training = kind == "train"
             verbose = self.kwargs.get("verbose", "auto")
             given = keras.tree.flatten(given) if given else []
-            steps = self.kwargs.get("steps_per_epoch" if kind == "train" else "steps")
-            made = keras.callbacks.CallbackList(
-                [*given, _EpochNumber(data)] if kind == "train" else given,
-                add_history=kind == "train",
+            steps = self.kwargs.get("steps_per_epoch" if training else "steps")
+            given = keras.callbacks.CallbackList(
+                [*given, _EpochNumber(data)] if training else given,
+                add_history=training,
                 add_progbar=verbose != 0,
                 verbose=verbose,
-                epochs=self.kwargs.get("epochs", 1) if kind == "train" else 1,
+                epochs=self.kwargs.get("epochs", 1) if training else 1,
                 steps=steps or data.length,
                 model=self.model,
             )
-        self.kwargs["callbacks"] = self.model.own.callbacks = made
-        return made.callbacks
+        self.kwargs["callbacks"] = self.model.own.callbacks = given
 
 
 def needs_each_batch(callback):
