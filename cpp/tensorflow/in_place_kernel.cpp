@@ -211,7 +211,8 @@ class InPlaceKernel : public OpKernel {
 
     TF_RETURN_IF_ERROR(written.lock());
     TF_RETURN_IF_ERROR(call.set_state_shapes(written[kWrittenState], written[kWrittenIstate]));
-    TF_RETURN_IF_ERROR(call.set_steps(written[kWrittenSteps], ctx->input(kNSteps), ctx->input(kTimeLimit)));
+    TF_RETURN_IF_ERROR(call.set_steps(written[kWrittenSteps], ctx->input(kNSteps)));
+    TF_RETURN_IF_ERROR(call.set_time_limit(ctx->input(kTimeLimit)));
     for (int i = 0; i < inputs.size(); ++i) TF_RETURN_IF_ERROR(call.add_input(i, inputs[i]));
     size_t learned = kWrittenLearned;
     for (size_t i = 0; i < p.params.size(); ++i) {

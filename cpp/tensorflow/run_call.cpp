@@ -43,14 +43,6 @@ Status RunCall<T>::expect_shape(const std::string& name, const Tensor& tensor, c
 }
 
 template <class T>
-template <class V>
-Status RunCall<T>::scalar(const char* name, const Tensor& tensor, V* value) const {
-  TF_RETURN_IF_ERROR(expect_shape(name, tensor, TensorShape({}), "a scalar"));
-  *value = tensor.scalar<V>()();
-  return absl::OkStatus();
-}
-
-template <class T>
 Status RunCall<T>::set_state_shapes(const Tensor& state, const Tensor& istate) {
   if (state.dims() != 2 || state.dim_size(0) < 1) {
     return invalid(absl::StrCat("input 'state' is due to have shape (minibatch, ", program_.state_size, "), came ",
@@ -62,14 +54,19 @@ Status RunCall<T>::set_state_shapes(const Tensor& state, const Tensor& istate) {
 }
 
 template <class T>
-Status RunCall<T>::set_steps(const Tensor& first_step, const Tensor& n_steps, const Tensor& time_limit) {
+Status RunCall<T>::set_steps(const Tensor& first_step, const Tensor& n_steps) {
   TF_RETURN_IF_ERROR(scalar("first_step", first_step, &args.first_step));
   TF_RETURN_IF_ERROR(scalar("n_steps", n_steps, &args.n_steps));
-  TF_RETURN_IF_ERROR(scalar("time_limit", time_limit, &args.time_limit));
   if (args.first_step < 0 || args.n_steps < 0 || args.first_step > std::numeric_limits<int64_t>::max() - args.n_steps) {
     return invalid(absl::StrCat("'first_step' and 'n_steps' are due to be 0 or more, came ", args.first_step, " and ",
                                 args.n_steps));
   }
+  return absl::OkStatus();
+}
+
+template <class T>
+Status RunCall<T>::set_time_limit(const Tensor& time_limit) {
+  TF_RETURN_IF_ERROR(scalar("time_limit", time_limit, &args.time_limit));
   if (!(args.time_limit >= 0)) {
     return invalid(absl::StrCat("'time_limit' is due to be 0 or more seconds, came ", args.time_limit));
   }
@@ -93,6 +90,16 @@ Status RunCall<T>::add_param(int i, const Tensor& tensor) {
                                   param.learned ? "minibatch, size" : "size"));
   // only learned parameters are written, and the ops replace those by memory of their own
   args.params.push_back(const_cast<T*>(tensor.flat<T>().data()));
+  return absl::OkStatus();
+}
+
+template <class T>
+Status RunCall<T>::add_inputs_and_params() {
+  tensorflow::OpInputList inputs, params;
+  TF_RETURN_IF_ERROR(ctx_->input_list("inputs", &inputs));
+  TF_RETURN_IF_ERROR(ctx_->input_list("params", &params));
+  for (int i = 0; i < inputs.size(); ++i) TF_RETURN_IF_ERROR(add_input(i, inputs[i]));
+  for (int i = 0; i < params.size(); ++i) TF_RETURN_IF_ERROR(add_param(i, params[i]));
   return absl::OkStatus();
 }
 
@@ -135,7 +142,20 @@ int RunCall<T>::thread_bound() const {
 }
 
 template <class T>
-Status RunCall<T>::run() {
+Status RunCall<T>::tape_bytes(const TapeOptions& record, int64_t* bytes) const {
+  try {
+    *bytes = compiled_.tape_bytes(args.batch, args.n_steps, record);
+  } catch (const ProgramError& e) {
+    return invalid(e.what());
+  } catch (const std::exception& e) {
+    return absl::InternalError(message(e.what()));
+  }
+  return absl::OkStatus();
+}
+
+// Calls the engine, with what it needs of TensorFlow in `args`.
+template <class T>
+Status RunCall<T>::guarded(const std::function<void()>& work, bool* cancelled) {
   std::shared_ptr<Callbacks> table;  // keeps the table alive while the engine runs
   TF_RETURN_IF_ERROR(find_table(&table));
   args.callbacks = table.get();
@@ -143,17 +163,40 @@ Status RunCall<T>::run() {
   args.threads = thread_bound();
   CancelFlag cancel(ctx_->cancellation_manager());
   args.cancel = cancel.flag();
+  const auto flag = [&cancel] { return cancel.flag()->load(); };
   try {
-    result = compiled_.run(args);
+    work();
+  } catch (const ProgramError& e) {
+    return invalid(e.what());
+  } catch (const std::invalid_argument& e) {
+    return invalid(e.what());
   } catch (const std::exception& e) {
-    return absl::InternalError(message(e.what()));
+    if (!flag()) return absl::InternalError(message(e.what()));
   } catch (...) {
     return absl::InternalError(message("the engine threw an exception that is no std::exception"));
   }
-  const bool cancelled = cancel.flag()->load();
+  *cancelled = flag();
   args.cancel = nullptr;
+  return absl::OkStatus();
+}
+
+template <class T>
+Status RunCall<T>::run() {
+  bool cancelled = false;
+  TF_RETURN_IF_ERROR(guarded([this] { result = compiled_.run(args); }, &cancelled));
   if (result.error || !cancelled) return absl::OkStatus();
   return absl::CancelledError(message(absl::StrCat("cancelled after ", result.steps, " of ", args.n_steps, " steps")));
+}
+
+template <class T>
+Status RunCall<T>::grad(GradArgs<T>* grad) {
+  bool cancelled = false;
+  const auto work = [this, grad] {
+    grad->run = args;
+    compiled_.grad(*grad);
+  };
+  TF_RETURN_IF_ERROR(guarded(work, &cancelled));
+  return cancelled ? absl::CancelledError(message("cancelled")) : absl::OkStatus();
 }
 
 template <class T>

@@ -1,10 +1,11 @@
-// One call of an op that runs a program: what NengoDL>Run and NengoDL>RunInPlace have in common.
+// One call of an op that runs a program: what NengoDL>Run, NengoDL>RunGrad and NengoDL>RunInPlace have in common.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -59,11 +60,15 @@ class RunCall {
   RunResult result;
 
   Status set_state_shapes(const Tensor& state, const Tensor& istate);  // sets the minibatch size
-  Status set_steps(const Tensor& first_step, const Tensor& n_steps, const Tensor& time_limit);
+  Status set_steps(const Tensor& first_step, const Tensor& n_steps);
+  Status set_time_limit(const Tensor& time_limit);
   Status add_input(int i, const Tensor& rows);
   Status add_param(int i, const Tensor& param);  // in the order of the program
+  Status add_inputs_and_params();                // of the op's lists `inputs` and `params`
   Status allocate_outputs();                     // the first outputs of the op
+  Status tape_bytes(const TapeOptions& record, int64_t* bytes) const;
   Status run();
+  Status grad(GradArgs<T>* grad);  // sets its `run`
   // Rows that nothing wrote; output `steps`, with the steps done before the run if asked for; output `error`.
   Status finish(int steps_at, bool with_first, const std::string& error);
 
@@ -71,11 +76,16 @@ class RunCall {
     return absl::StrCat(ctx_->op_kernel().type_string(), ": ", text);
   }
   Status invalid(const std::string& text) const { return absl::InvalidArgumentError(message(text)); }
-
- private:
   Status expect_shape(const std::string& name, const Tensor& tensor, const TensorShape& due, const char* meaning) const;
   template <class V>
-  Status scalar(const char* name, const Tensor& tensor, V* value) const;
+  Status scalar(const char* name, const Tensor& tensor, V* value) const {
+    TF_RETURN_IF_ERROR(expect_shape(name, tensor, TensorShape({}), "a scalar"));
+    *value = tensor.scalar<V>()();
+    return absl::OkStatus();
+  }
+
+ private:
+  Status guarded(const std::function<void()>& work, bool* cancelled);
   Status find_table(std::shared_ptr<Callbacks>* table) const;
   int thread_bound() const;
   void clear_rows_after(size_t output, int64_t size) const;

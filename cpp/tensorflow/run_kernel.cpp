@@ -1,101 +1,44 @@
 // NengoDL>Run on the CPU: checks shapes, hands memory to the engine, turns exceptions into Status.
-#include "absl/strings/str_join.h"
-#include "compiled_cache.h"
-#include "run_call.h"
+#include "run_attrs.h"
+#include "run_shapes.h"
 
 namespace nengo_dl {
 namespace {
 
 using absl::Status;
-using tensorflow::OpInputList;
 using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
-
-// Places of the op's inputs; the parameters follow the model's inputs.
-enum { kState, kIstate, kFirstStep, kNSteps, kTimeLimit, kInputs };
+using tensorflow::tstring;
 
 template <class T>
 class RunKernel : public OpKernel {
  public:
   explicit RunKernel(OpKernelConstruction* ctx) : OpKernel(ctx) {
-    std::string bytes;
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("program", &bytes));
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("keep_last", &options_.keep_last));
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("callbacks", &options_.callbacks));
+    OP_REQUIRES_OK(ctx, attrs_.read(ctx, std::is_same_v<T, double>));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("partial", &partial_));
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("threads", &options_.threads));
-    OP_REQUIRES(ctx, options_.threads >= 0,
-                absl::InvalidArgumentError(
-                    absl::StrCat("NengoDL>Run: 'threads' is due to be 0 or more, came ", options_.threads)));
-    OP_REQUIRES_OK(ctx, compile("NengoDL>Run", bytes, &compiled_));
-    OP_REQUIRES_OK(ctx, check_attrs(ctx));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("record", &record_));
   }
 
   void Compute(OpKernelContext* ctx) override {
-    RunCall<T> call(ctx, *compiled_, options_);
+    RunCall<T> call(ctx, *attrs_.compiled, attrs_.options);
     OP_REQUIRES_OK(ctx, call.set_state_shapes(ctx->input(kState), ctx->input(kIstate)));
-    OP_REQUIRES_OK(ctx, call.set_steps(ctx->input(kFirstStep), ctx->input(kNSteps), ctx->input(kTimeLimit)));
-    OP_REQUIRES_OK(ctx, read_inputs(ctx, &call));
+    OP_REQUIRES_OK(ctx, call.set_steps(ctx->input(kFirstStep), ctx->input(kNSteps)));
+    OP_REQUIRES_OK(ctx, call.set_time_limit(ctx->input(kFifth)));
+    OP_REQUIRES_OK(ctx, call.add_inputs_and_params());
     OP_REQUIRES_OK(ctx, call.allocate_outputs());
     OP_REQUIRES_OK(ctx, forward_state(ctx, &call));
+    const int steps_at = static_cast<int>(program().outputs.size() + attrs_.learned.size()) + 2;
+    OP_REQUIRES_OK(ctx, allocate_tape(ctx, steps_at + 2, &call));
     OP_REQUIRES_OK(ctx, call.run());
     const std::string error = call.result.error ? message_of(call.result.error) : "";
     OP_REQUIRES(ctx, partial_ || !call.result.error, absl::UnknownError(error));
-    OP_REQUIRES_OK(ctx, call.finish(static_cast<int>(program().outputs.size() + learned_.size()) + 2, false, error));
+    OP_REQUIRES_OK(ctx, call.finish(steps_at, false, error));
   }
 
  private:
-  const Program& program() const { return compiled_->program(); }
-
-  // The attributes that TensorFlow needs for shapes repeat what the program says.
-  Status check_attrs(OpKernelConstruction* ctx) {
-    const Program& p = program();
-    if (p.float64 != std::is_same_v<T, double>) {
-      return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: the program computes in ",
-                                                     p.float64 ? "float64" : "float32", ", but the op's T is ",
-                                                     std::is_same_v<T, double> ? "float64" : "float32"));
-    }
-    std::vector<int64_t> sizes, learned, due_sizes;
-    TF_RETURN_IF_ERROR(ctx->GetAttr("output_sizes", &sizes));
-    TF_RETURN_IF_ERROR(ctx->GetAttr("learned", &learned));
-    for (size_t i = 0; i < p.params.size(); ++i) {
-      if (p.params[i].learned) learned_.push_back(i);
-    }
-    for (const Port& port : p.outputs) due_sizes.push_back(port.size);
-    TF_RETURN_IF_ERROR(expect_list("output_sizes", sizes, due_sizes));
-    TF_RETURN_IF_ERROR(expect_list("learned", learned, learned_));
-    TF_RETURN_IF_ERROR(expect_count(ctx, "n_inputs", p.inputs.size()));
-    TF_RETURN_IF_ERROR(expect_count(ctx, "n_params", p.params.size()));
-    TF_RETURN_IF_ERROR(expect_count(ctx, "n_outputs", p.outputs.size()));
-    TF_RETURN_IF_ERROR(expect_count(ctx, "n_learned", learned_.size()));
-    if (options_.keep_last.size() == p.outputs.size()) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: 'keep_last' has ", options_.keep_last.size(),
-                                                   " entries, the program has ", p.outputs.size(), " outputs"));
-  }
-
-  static Status expect_list(const char* name, const std::vector<int64_t>& came, const std::vector<int64_t>& due) {
-    if (came == due) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: '", name, "' is [", absl::StrJoin(came, ", "),
-                                                   "], the program says [", absl::StrJoin(due, ", "), "]"));
-  }
-
-  static Status expect_count(OpKernelConstruction* ctx, const char* name, size_t due) {
-    int64_t came = 0;
-    TF_RETURN_IF_ERROR(ctx->GetAttr(name, &came));
-    if (came == static_cast<int64_t>(due)) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat("NengoDL>Run: '", name, "' is ", came, ", the program says ", due));
-  }
-
-  static Status read_inputs(OpKernelContext* ctx, RunCall<T>* call) {
-    OpInputList inputs, params;
-    TF_RETURN_IF_ERROR(ctx->input_list("inputs", &inputs));
-    TF_RETURN_IF_ERROR(ctx->input_list("params", &params));
-    for (int i = 0; i < inputs.size(); ++i) TF_RETURN_IF_ERROR(call->add_input(i, inputs[i]));
-    for (int i = 0; i < params.size(); ++i) TF_RETURN_IF_ERROR(call->add_param(i, params[i]));
-    return absl::OkStatus();
-  }
+  const Program& program() const { return attrs_.program(); }
 
   // An output that starts as a copy of an input; in place where nobody else looks at the input.
   template <class V>
@@ -112,7 +55,7 @@ class RunKernel : public OpKernel {
 
   Status forward_state(OpKernelContext* ctx, RunCall<T>* call) const {
     int out = static_cast<int>(program().outputs.size());
-    for (int64_t i : learned_) {
+    for (int64_t i : attrs_.learned) {
       const int from = static_cast<int>(kInputs + program().inputs.size() + i);
       TF_RETURN_IF_ERROR(forward(ctx, from, out++, &call->args.params[i]));
     }
@@ -120,10 +63,27 @@ class RunKernel : public OpKernel {
     return forward(ctx, kIstate, out++, &call->args.istate);
   }
 
-  std::shared_ptr<const Compiled> compiled_;
-  RunOptions options_;
-  std::vector<int64_t> learned_;
-  bool partial_ = false;
+  // The tape is a string, a view of memory that TensorFlow has allocated: for outputs of any numeric type that the loss
+  // does not depend on, a GradientTape makes zeros of their size.
+  Status allocate_tape(OpKernelContext* ctx, int at, RunCall<T>* call) const {
+    Tensor* out = nullptr;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(at, {}, &out));
+    if (!record_) return absl::OkStatus();
+    int64_t bytes = 0;
+    TF_RETURN_IF_ERROR(call->tape_bytes(attrs_.record, &bytes));
+    Tensor memory;
+    TF_RETURN_IF_ERROR(ctx->allocate_temp(tensorflow::DT_UINT8, {std::max<int64_t>(bytes, 1)}, &memory));
+    char* data = static_cast<char*>(memory.data());
+    auto* owner = new tstring::owner<Tensor>(std::move(memory));
+    out->scalar<tstring>()().assign_as_shared_view(data, std::max<int64_t>(bytes, 1), owner);
+    owner->Unref();
+    call->args.tape = data;
+    call->args.record = attrs_.record;
+    return absl::OkStatus();
+  }
+
+  RunAttrs attrs_;
+  bool partial_ = false, record_ = false;
 };
 
 REGISTER_KERNEL_BUILDER(Name("NengoDL>Run").Device(tensorflow::DEVICE_CPU).TypeConstraint<float>("T"),

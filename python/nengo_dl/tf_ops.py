@@ -100,7 +100,10 @@ def load():
 def _load_with_gradients(path):
     import tensorflow as tf
 
+    from nengo_dl import tf_gradients
+
     library = tf.load_op_library(path)
+    tf_gradients.register(library)
     return library
 
 
@@ -113,7 +116,7 @@ class RunResult(NamedTuple):
     istate: object  # (batch, istate_size)
     steps: object  # () int64: steps that were done; outputs are zero after them
     error: object  # () string: what a callback that failed said, or empty
-    tape: object = None  # () string: what the gradient needs, or empty
+    tape: object  # () string: what the gradient needs, or empty
 
 
 class RunOp:
@@ -149,6 +152,7 @@ class RunOp:
             "learned": learned,
             "callbacks": callbacks,
             "threads": threads,
+            "memory": memory,
         }
         self._op = load().nengo_dl_run
 
@@ -202,6 +206,8 @@ class RunOp:
                 n_steps=n_steps,
                 time_limit=time_limit,
                 partial=partial,
+                record=record,
+                wanted=list(range(len(params))) if wanted is None else list(wanted),
                 **self._attrs,
             )
         )

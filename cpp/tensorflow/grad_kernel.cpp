@@ -1,0 +1,166 @@
+// NengoDL>RunGrad and NengoDL>NoGradient on the CPU.
+#include "run_attrs.h"
+#include "run_shapes.h"
+
+namespace nengo_dl {
+namespace {
+
+using absl::Status;
+using tensorflow::OpInputList;
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::tstring;
+
+constexpr size_t kAlignment = 64;
+
+template <class T>
+class GradKernel : public OpKernel {
+ public:
+  explicit GradKernel(OpKernelConstruction* ctx) : OpKernel(ctx) {
+    OP_REQUIRES_OK(ctx, attrs_.read(ctx, std::is_same_v<T, double>));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("want_inputs", &want_inputs_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("want_params", &want_params_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("want_state", &want_state_));
+    OP_REQUIRES_OK(ctx, check_places(type_string(), "want_inputs", want_inputs_, program().inputs.size()));
+    OP_REQUIRES_OK(ctx, check_places(type_string(), "want_params", want_params_, program().params.size()));
+  }
+
+  void Compute(OpKernelContext* ctx) override {
+    RunCall<T> call(ctx, *attrs_.compiled, attrs_.options);
+    OP_REQUIRES_OK(ctx, call.set_state_shapes(ctx->input(kState), ctx->input(kIstate)));
+    OP_REQUIRES_OK(ctx, call.set_steps(ctx->input(kFirstStep), ctx->input(kNSteps)));
+    OP_REQUIRES_OK(ctx, check_steps(ctx, call));
+    OP_REQUIRES_OK(ctx, call.add_inputs_and_params());
+    GradArgs<T> grad;
+    OP_REQUIRES_OK(ctx, read_tape(ctx, call, &grad));
+    OP_REQUIRES_OK(ctx, read_gradients(ctx, call, &grad));
+    OP_REQUIRES_OK(ctx, allocate_gradients(ctx, &grad));
+    // the engine only reads them: it works on copies
+    call.args.state = const_cast<T*>(ctx->input(kState).template flat<T>().data());
+    call.args.istate = const_cast<int32_t*>(ctx->input(kIstate).template flat<int32_t>().data());
+    call.args.record = attrs_.record;
+    OP_REQUIRES_OK(ctx, call.grad(&grad));
+  }
+
+ private:
+  const Program& program() const { return attrs_.program(); }
+  int tape_place() const { return static_cast<int>(kInputs + program().inputs.size() + program().params.size()); }
+
+  static Status check_steps(OpKernelContext* ctx, const RunCall<T>& call) {
+    int64_t done = 0;
+    TF_RETURN_IF_ERROR(call.scalar("steps", ctx->input(kFifth), &done));
+    if (done == call.args.n_steps) return absl::OkStatus();
+    return call.invalid(absl::StrCat("a run that stopped early has no gradient: ", call.args.n_steps,
+                                     " steps were due, ", done, " were done"));
+  }
+
+  Status read_tape(OpKernelContext* ctx, const RunCall<T>& call, GradArgs<T>* grad) const {
+    const Tensor& input = ctx->input(tape_place());
+    if (!tensorflow::TensorShapeUtils::IsScalar(input.shape())) {
+      return call.invalid(
+          absl::StrCat("input 'tape' is due to have shape [] (a scalar), came ", input.shape().DebugString()));
+    }
+    const tstring& tape = input.scalar<tstring>()();
+    if (tape.empty()) return absl::OkStatus();
+    for (int64_t i : want_params_) {
+      if (attrs_.record.wanted_params[i]) continue;
+      return call.invalid(
+          absl::StrCat("'want_params' is due to name some of those in 'wanted', for which the tape was"
+                       " recorded; it names ",
+                       i, " (", program().params[i].name, ")"));
+    }
+    int64_t due = 0;
+    TF_RETURN_IF_ERROR(call.tape_bytes(attrs_.record, &due));
+    if (static_cast<int64_t>(tape.size()) != std::max<int64_t>(due, 1) ||
+        reinterpret_cast<uintptr_t>(tape.data()) % kAlignment != 0) {
+      return call.invalid(absl::StrCat("input 'tape' is due to be what this run recorded, ", due, " bytes, came ",
+                                       tape.size(), " bytes; a tape can't be copied or saved"));
+    }
+    grad->tape = tape.data();
+    return absl::OkStatus();
+  }
+
+  Status read_gradients(OpKernelContext* ctx, const RunCall<T>& call, GradArgs<T>* grad) const {
+    const Program& p = program();
+    OpInputList outputs, learned;
+    TF_RETURN_IF_ERROR(ctx->input_list("output_grads", &outputs));
+    TF_RETURN_IF_ERROR(ctx->input_list("learned_grads", &learned));
+    const int64_t batch = call.args.batch;
+    for (size_t i = 0; i < p.outputs.size(); ++i) {
+      const int64_t rows = attrs_.options.keep_last[i] ? 1 : call.args.n_steps;
+      TF_RETURN_IF_ERROR(call.expect_shape(numbered("output_grads", i, p.outputs[i].name), outputs[i],
+                                           {batch, rows, p.outputs[i].size}, "minibatch, steps, size"));
+      grad->output_grads.push_back(unless_zero(outputs[i]));
+    }
+    grad->learned_grads.assign(p.params.size(), nullptr);
+    for (size_t i = 0; i < attrs_.learned.size(); ++i) {
+      const Param& param = p.params[attrs_.learned[i]];
+      TF_RETURN_IF_ERROR(call.expect_shape(numbered("learned_grads", i, param.name), learned[i], {batch, param.size},
+                                           "minibatch, size"));
+      grad->learned_grads[attrs_.learned[i]] = unless_zero(learned[i]);
+    }
+    const Tensor& state = ctx->input(ctx->num_inputs() - 1);
+    TF_RETURN_IF_ERROR(call.expect_shape("state_out_grad", state, {batch, p.state_size}, "minibatch, state_size"));
+    grad->state_out_grad = unless_zero(state);
+    return absl::OkStatus();
+  }
+
+  // A GradientTape gives zeros for what the loss does not depend on; the engine computes nothing for a null pointer.
+  static const T* unless_zero(const Tensor& tensor) {
+    const T* values = tensor.flat<T>().data();
+    const int64_t n = tensor.NumElements();
+    const bool zero = std::all_of(values, values + n, [](T value) { return value == T(0); });
+    return zero ? nullptr : values;
+  }
+
+  Status allocate_gradients(OpKernelContext* ctx, GradArgs<T>* grad) const {
+    const size_t inputs = program().inputs.size();
+    int out = 0;
+    grad->input_grads.assign(inputs, nullptr);
+    grad->param_grads.assign(program().params.size(), nullptr);
+    for (int64_t i : want_inputs_) {
+      TF_RETURN_IF_ERROR(allocate(ctx, out++, ctx->input(kInputs + i), &grad->input_grads[i]));
+    }
+    for (int64_t i : want_params_) {
+      TF_RETURN_IF_ERROR(allocate(ctx, out++, ctx->input(kInputs + inputs + i), &grad->param_grads[i]));
+    }
+    if (!want_state_) return absl::OkStatus();
+    return allocate(ctx, out, ctx->input(kState), &grad->state_grad);
+  }
+
+  static Status allocate(OpKernelContext* ctx, int out, const Tensor& like, T** data) {
+    Tensor* tensor = nullptr;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(out, like.shape(), &tensor));
+    *data = tensor->flat<T>().data();
+    return absl::OkStatus();
+  }
+
+  RunAttrs attrs_;
+  std::vector<int64_t> want_inputs_, want_params_;
+  bool want_state_ = false;
+};
+
+REGISTER_KERNEL_BUILDER(Name("NengoDL>RunGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<float>("T"),
+                        GradKernel<float>);
+REGISTER_KERNEL_BUILDER(Name("NengoDL>RunGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<double>("T"),
+                        GradKernel<double>);
+
+class NoGradientKernel : public OpKernel {
+ public:
+  explicit NoGradientKernel(OpKernelConstruction* ctx) : OpKernel(ctx) {
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("message", &message_));
+  }
+
+  void Compute(OpKernelContext* ctx) override { ctx->CtxFailure(absl::UnimplementedError(message_)); }
+
+ private:
+  std::string message_;
+};
+
+REGISTER_KERNEL_BUILDER(Name("NengoDL>NoGradient").Device(tensorflow::DEVICE_CPU), NoGradientKernel);
+
+}  // namespace
+}  // namespace nengo_dl
