@@ -426,11 +426,3 @@ def test_two_models_side_by_side():
             result["y"],
             filter_reference(u, np.full((2, 2), 0.5), np.zeros((2, 2)), gain)[0],
         )
-
-
-def test_no_gradient_yet():
-    layer = TensorGraph(filter_plan(), minibatch_size=2)
-    with tf.GradientTape() as tape:
-        y = layer([rows(2, 3), counts(2, 3)])[0]
-    with pytest.raises(LookupError, match="NengoDL>Run"):
-        tape.gradient(y, layer.trainable_weights[0].value)
