@@ -67,7 +67,7 @@ class SoftLIFRate(LIFRate):
             # far below threshold z vanishes, but log(z) is the straight line x + log(sigma)
             log = np.where(
                 x < FAR,
-                np.log1p(z) - x - math.log(self.sigma),
+                np.log1p(z) - np.minimum(x, FAR) - math.log(self.sigma),
                 np.log1p(1 / np.maximum(z, _tiny(z))),
             )
             output[...] = self.amplitude / (self.tau_ref + self.tau_rc * log)
