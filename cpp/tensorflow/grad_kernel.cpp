@@ -26,6 +26,9 @@ class GradKernel : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->GetAttr("want_state", &want_state_));
     OP_REQUIRES_OK(ctx, check_places(type_string(), "want_inputs", want_inputs_, program().inputs.size()));
     OP_REQUIRES_OK(ctx, check_places(type_string(), "want_params", want_params_, program().params.size()));
+    OP_REQUIRES_OK(ctx, expect_count(ctx, "n_input_grads", want_inputs_.size()));
+    OP_REQUIRES_OK(ctx, expect_count(ctx, "n_param_grads", want_params_.size()));
+    OP_REQUIRES_OK(ctx, expect_count(ctx, "n_state_grads", want_state_ ? 1 : 0));
   }
 
   void Compute(OpKernelContext* ctx) override {
@@ -48,6 +51,14 @@ class GradKernel : public OpKernel {
  private:
   const Program& program() const { return attrs_.program(); }
   int tape_place() const { return static_cast<int>(kInputs + program().inputs.size() + program().params.size()); }
+
+  static Status expect_count(OpKernelConstruction* ctx, const char* name, size_t due) {
+    int64_t came = 0;
+    TF_RETURN_IF_ERROR(ctx->GetAttr(name, &came));
+    if (came == static_cast<int64_t>(due)) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        "NengoDL>RunGrad: '", name, "' is due to be the number of gradients wanted, ", due, ", came ", came));
+  }
 
   static Status check_steps(OpKernelContext* ctx, const RunCall<T>& call) {
     int64_t done = 0;

@@ -45,7 +45,7 @@ def _run_gradient(library, op, grads):
     # known to a GradientTape, but not where a graph is differentiated
     skip = getattr(op, "skip_input_indices", None)
     if skip is None:
-        want_inputs, want_params, want_state = range(n_inputs), wanted, True
+        want_inputs, want_params, want_state = list(range(n_inputs)), wanted, True
     else:
         want_inputs = [i for i in range(n_inputs) if INPUTS + i not in skip]
         want_params = [i for i in range(n_params) if params_at + i not in skip]
