@@ -1,5 +1,138 @@
 """The methods of a simulator that save, load and hand out parameters."""
 
+import warnings
+
+from . import frozen, gradient_check, saved_params
+
 
 class ParameterMethods:
     """Saving, loading, freezing and checking of parameters."""
+
+    def save_params(self, path, include_state=False, include_non_trainable=None):
+        """Save parameters to ``path`` + ``".npz"``.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            Name of the file, to which ``".npz"`` is always added.
+        include_state : bool
+            Also save the state: what lives from step to step, random generators and the
+            number of steps.
+        include_non_trainable : bool, optional
+            Old name of ``include_state``.
+
+        Notes
+        -----
+        The arrays ``arr_0``, ``arr_1``.. are the values of ``sim.keras_model.weights`` in their
+        order, then ``state``, ``istate`` and ``n_steps`` of ``sim.tensor_graph.saved_state``.
+        What Python functions and the processes of input Nodes keep is not saved.
+        """
+        self._check_open("save_params")
+        saved_params.save(path, self, _with_state(include_state, include_non_trainable))
+
+    def load_params(self, path, include_state=False, include_non_trainable=None):
+        """Load parameters that `save_params` has saved from the same model.
+
+        Nothing changes if the file does not fit. A simulator with another ``minibatch_size`` can
+        load parameters, unless learning rules gave each item its own, but not the state.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            Name of the file without ``".npz"``.
+        include_state : bool
+            Whether the file has the state, too. The simulator goes on from the step at
+            which it was saved.
+        include_non_trainable : bool, optional
+            Old name of ``include_state``.
+        """
+        self._check_open("load_params")
+        saved_params.load(path, self, _with_state(include_state, include_non_trainable))
+
+    def get_nengo_params(self, nengo_objs, as_dict=False):
+        """Return present parameters as arguments of Nengo's objects.
+
+        ``nengo.Ensemble(n, d, **params)`` and ``nengo.Connection(a, b, **params)`` then have them.
+
+        Parameters
+        ----------
+        nengo_objs : Ensemble, Neurons, Connection or list of them
+            The objects; for Neurons those of their Ensemble are returned.
+        as_dict : bool
+            Return a dict from labels instead of a list.
+
+        Returns
+        -------
+        dict or list of dict
+            Arguments of the object, or of each object.
+        """
+        self._check_open("get_nengo_params")
+        single = not isinstance(nengo_objs, (list, tuple))
+        objs = [nengo_objs] if single else list(nengo_objs)
+        params = [frozen.params_of(self, obj) for obj in objs]
+        if as_dict:
+            result = {}
+            for obj, values in zip(objs, params, strict=True):
+                label = getattr(obj, "ensemble", obj).label
+                if label in result:
+                    raise ValueError(
+                        f"two of the objects have the label {label!r}, by which the result would"
+                        " be sorted; give them other labels or use as_dict=False"
+                    )
+                result[label] = values
+            return result
+        return params[0] if single else params
+
+    def freeze_params(self, objs):
+        """Write present parameters into the network, so that `nengo.Simulator` runs it as trained.
+
+        Nothing changes if one of the objects can't have its parameters.
+
+        Parameters
+        ----------
+        objs : Network, Ensemble, Connection or list of them
+            Objects of the network that this simulator was made of. Of a Network,
+            Ensembles in Direct mode stay as they are.
+        """
+        self._check_open("freeze_params")
+        frozen.freeze(self, objs)
+
+    def check_gradients(self, inputs=None, outputs=None, atol=1e-5, rtol=1e-3):
+        """Compare the gradients of training with differences of outputs.
+
+        The derivatives of all probed values by all values of input Nodes are computed in both
+        ways, in training mode, from the beginning of the simulation. Afterwards the simulator is
+        reset, but for its parameters and probed data.
+
+        Parameters
+        ----------
+        inputs : list of array, optional
+            Values ``(minibatch_size, n_steps, size)`` for each input Node, in their order. The
+            default is zero in ``2 * unroll_simulation`` steps.
+        outputs : list of nengo.Probe, optional
+            Probes to check, by default all.
+        atol, rtol : float
+            A gradient may differ by ``atol + rtol * |difference quotient|``.
+
+        Returns
+        -------
+        dict
+            Probe -> ``{"analytic": [..], "numeric": [..]}``: for each input Node a
+            matrix with a row for each probed value and a column for each value of the Node.
+
+        Raises
+        ------
+        SimulationError
+            If they differ, or if there is no training mode.
+        """
+        self._check_open("check_gradients")
+        return gradient_check.check(self, inputs, outputs, atol, rtol)
+
+
+def _with_state(include_state, include_non_trainable):
+    if include_non_trainable is None:
+        return include_state
+    warnings.warn(
+        "include_non_trainable is deprecated, use include_state", DeprecationWarning, stacklevel=3
+    )
+    return include_non_trainable

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from nengo.exceptions import ValidationError
 
+from nengo_dl.config import configure_settings
 from nengo_dl.data import History
 
 
@@ -162,6 +163,7 @@ def test_get_params(Sim):
 def test_what_was_optimised_away(Sim, minibatch_size):
     """S-77, T-11: parameters that the program does not have give what was built."""
     with nengo.Network(seed=0) as net:
+        configure_settings(trainable=None)
         unseen, silent = nengo.Ensemble(20, 2), nengo.Ensemble(20, 2)
         out = nengo.Node(size_in=2)
         into = nengo.Connection(nengo.Node([1, 0]), unseen)
@@ -169,6 +171,7 @@ def test_what_was_optimised_away(Sim, minibatch_size):
         zero = nengo.Connection(nengo.Node([1, 2]), out, transform=np.zeros((2, 2)))
         nengo.Probe(silent.neurons)  # needs its bias, but no encoders
         nengo.Probe(out)
+    net.config[identity].trainable = net.config[zero].trainable = False
     sim = Sim(net, minibatch_size=minibatch_size)
     sig = sim.model.sig
     gone = [sig[unseen]["encoders"], sig[unseen.neurons]["bias"], sig[silent]["encoders"],

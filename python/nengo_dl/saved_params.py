@@ -1,0 +1,75 @@
+"""Files of parameters and state."""
+
+import zipfile
+
+import numpy as np
+from nengo.exceptions import SimulationError
+
+STATE = ("state", "istate", "n_steps")  # in the order in which they follow the parameters
+
+
+def save(path, sim, include_state):
+    """Write the arrays of a simulator; see `nengo_dl.Simulator.save_params`."""
+    np.savez_compressed(f"{path}.npz", *_present(sim, include_state).values())
+
+
+def load(path, sim, include_state):
+    """Read arrays and take them over, once all of them fit."""
+    file = f"{path}.npz"
+    found = _read(file)
+    due = _present(sim, include_state)
+    if len(found) != len(due):
+        hint = "a file with state needs include_state=True, one without it include_state=False"
+        raise SimulationError(
+            f"Number of saved parameters in {file} ({len(found)}) is not what this simulator has"
+            f" ({len(due)}: {', '.join(due)}); {hint}"
+        )
+    for (name, now), value in zip(due.items(), found, strict=True):
+        _check(file, name, now, value)
+    values = dict(zip(due, found, strict=True))
+    for weight, name in zip(sim.keras_model.weights, due, strict=False):
+        weight.assign(values[name])
+    if include_state:
+        sim._runtime.layer.set_state(**{name: values[name] for name in STATE})
+
+
+def _present(sim, include_state):
+    """Present values by name, in the order of the file."""
+    weights = sim.keras_model.weights
+    values = {weight.path: weight.value.numpy() for weight in weights}
+    if len(values) != len(weights):
+        raise SimulationError("two weights of the Keras model have the same path; rename a layer")
+    if include_state:
+        state = sim._runtime.layer.get_state()
+        values.update((name, np.asarray(state[name])) for name in STATE)
+    return values
+
+
+def _read(file):
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            names = [f"arr_{i}" for i in range(len(archive.files))]
+            if set(names) != set(archive.files):
+                raise SimulationError(
+                    f"{file} has arrays {', '.join(archive.files)}; due are arr_0, arr_1 and so"
+                    " on, as save_params writes them"
+                )
+            return [archive[name] for name in names]
+    except (ValueError, EOFError, zipfile.BadZipFile) as e:
+        raise SimulationError(f"{file} is no file that save_params wrote: {e}") from e
+
+
+def _check(file, name, now, value):
+    if value.shape != now.shape:
+        hint = ""
+        if value.ndim == now.ndim == 2 and value.shape[1] == now.shape[1]:
+            hint = "; it has a row per item of the minibatch, whose size must be the same"
+        raise SimulationError(
+            f"{name}: shape {now.shape} due, {value.shape} is in {file}{hint}. The model must be"
+            " the same as the one that was saved"
+        )
+    integers = now.dtype.kind in "iu"
+    if value.dtype.kind not in ("iu" if integers else "fiu"):
+        raise SimulationError(f"{name}: type {now.dtype} due, {value.dtype} is in {file}")
+    if name == "n_steps" and value < 0:
+        raise SimulationError(f"n_steps: a number of steps due, {value} is in {file}")
