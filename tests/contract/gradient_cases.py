@@ -1,0 +1,78 @@
+"""Cases whose gradients the tests look at: the contract's cases, away from kinks."""
+
+from dataclasses import replace
+
+import numpy as np
+from contract_cases import LAYOUTS, CaseBuilder
+from contract_chains import Chain
+from contract_kinds import make_neurons_of, make_subject, uniform
+
+from nengo_dl.plan.program import Op
+
+
+def apart(low, bend, high, gap):
+    """Values between low and high that keep their distance from a bend."""
+
+    def draw(rng, shape):
+        below = rng.uniform(low, bend - gap, size=shape)
+        return np.where(rng.random_sample(shape) < 0.3, below, rng.uniform(bend + gap, high, shape))
+
+    return draw
+
+
+# rate types with a kink: their J, which the contract's cases put on it now and then
+SMOOTH = {
+    "RectifiedLinear": apart(-2, 0, 6, 0.1),
+    "LeakyReLU": apart(-2, 0, 6, 0.1),
+    "LIFRate": apart(-1, 1, 6, 0.2),
+    "AdaptiveLIFRate": uniform(3, 8),
+}
+
+
+def gradient_case(make, seed, dtype="float64", batch=None, layout=None):
+    """A random case of a subject; the seed decides on what is not given."""
+    rng = np.random.RandomState(seed)
+    layout = layout or LAYOUTS[seed % 4]
+    batch = batch or [1, 3][(seed // 2 + seed // 4) % 2]
+    builder = CaseBuilder(rng, dtype, layout, batch, n_steps=7)
+    builder.add(make(rng))
+    window = [0, 3, 1, 4][(seed // 4 + seed) % 4]
+    return builder.build(window, first_step=[0, 1000][seed % 3 % 2])
+
+
+def kind_case(kind, seed, **kwargs):
+    """A case of an op kind; its neurons are of a rate type."""
+    if kind == "neurons":
+        return type_case(["Sigmoid", "LIFRate", "Tanh"][seed % 3], seed, **kwargs)
+    return gradient_case(lambda rng: make_subject(kind, rng), seed, **kwargs)
+
+
+def type_case(name, seed, **kwargs):
+    """A case of a neuron type without surrogate."""
+
+    def make(rng):
+        subject = make_neurons_of(name, rng)
+        subject.args["J"].draw = SMOOTH.get(name, subject.args["J"].draw)
+        for key in ("surrogate", "width"):
+            subject.attrs.pop(key, None)
+        return subject
+
+    return gradient_case(make, seed, **kwargs)
+
+
+def without_surrogates(case):
+    """The same case without surrogate gradients."""
+
+    def plain(op):
+        attrs = {k: v for k, v in op.attrs.items() if k not in ("surrogate", "width")}
+        return Op(op.kind, op.name, op.blocks, op.args, attrs)
+
+    regions = [replace(r, ops=tuple(map(plain, r.ops))) for r in case.program.regions]
+    return replace(case, program=replace(case.program, regions=tuple(regions)))
+
+
+def chain_case(seed, dtype="float64", batch=None, n_steps=12):
+    """A chain of ops, as a loop with feedback or as a sequence."""
+    rng = np.random.RandomState(seed)
+    chain = Chain(rng, dtype, batch or [1, 3][seed // 2 % 2], n_steps, loop=bool(seed % 2))
+    return without_surrogates(chain.build())
