@@ -66,6 +66,10 @@ class DenseOp : public Op<T> {
 
   void rows(const Frame<T>& f, int64_t t, int64_t b, int64_t count, bool along_steps) const {
     auto stride = [&](const Access1& o) { return along_steps ? f.row[o.buffer] : f.item[o.buffer]; };
+    if (!d_.set && count > 1 && stride(y_) == 0) {  // rows that are added up in one place, one after the other
+      for (int64_t i = 0; i < count; ++i) along_steps ? rows(f, t + i, b, 1, true) : rows(f, t, b + i, 1, false);
+      return;
+    }
     DenseArgs<T> d = d_;
     d.a = a_.at(f, t, b), d.x = x_.at(f, t, b), d.y = y_.at(f, t, b);
     d.bias = has_bias_ ? bias_.at(f, t, b) : nullptr;

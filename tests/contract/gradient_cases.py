@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-from contract_cases import LAYOUTS, CaseBuilder
+from contract_cases import LAYOUTS, Case, CaseBuilder
 from contract_chains import Chain
 from contract_kinds import make_neurons_of, make_subject, uniform
 
-from nengo_dl.plan.program import Op
+from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region
 
 
 def apart(low, bend, high, gap):
@@ -76,3 +76,66 @@ def chain_case(seed, dtype="float64", batch=None, n_steps=12):
     rng = np.random.RandomState(seed)
     chain = Chain(rng, dtype, batch or [1, 3][seed // 2 % 2], n_steps, loop=bool(seed % 2))
     return without_surrogates(chain.build())
+
+
+def learning_case(rule, seed, m=3, n=5, n_steps=20):
+    """A loop in which a rule (pes or oja) changes the weights that an error comes back through."""
+    rng = np.random.RandomState(seed)
+    batch = [1, 3][seed % 2]
+    buffers = (
+        Buffer("learned", "weights", m * n, param=0),
+        Buffer("window", "x", n),
+        Buffer("carried", "activity", n, state_offset=0),
+        Buffer("local", "y", m),
+        Buffer("local", "error", m),
+        Buffer("state" if seed % 3 else "carried", "delta", m * n, state_offset=n),
+    )
+    late = int(buffers[5].kind == "carried")
+
+    def vector(buffer, size, shift=0):
+        return Operand(buffer, shift, (size,), (1,), (0,))
+
+    def matrix(buffer, shift=0):
+        return Operand(buffer, shift, (m, n), (n, 1), (0,))
+
+    weights, pre, y, error = matrix(0), vector(2, n, 1), vector(3, m), vector(4, m)
+    learn = {"pre_filtered": pre, "delta": matrix(5, late)}
+    if rule == "pes":
+        learn["error"], attrs = error, {"alpha": -0.05}
+    else:
+        learn |= {"post_filtered": y, "weights": weights}
+        attrs = {"alpha": 0.05, "beta": 0.5}
+    steps = [
+        ("input", {"dst": vector(1, n)}, {"index": 0}),
+        ("lowpass", {"x": vector(1, n), "y": pre}, {"a": 0.7, "b": 0.3}),
+        ("dense", {"A": weights, "X": pre, "Y": y}, {"set": 1}),
+        ("input", {"dst": error}, {"index": 1}),
+        ("copy", {"src": y, "dst": error}, {"set": 0}),
+        ("output", {"src": y}, {"index": 0}),
+        ("output", {"src": error}, {"index": 1}),
+        # the delta of the step before, unless the order is turned
+        ("copy", {"src": matrix(5), "dst": weights}, {"set": 0}),
+        (rule, learn, attrs),
+    ]
+    if seed % 3 == 1:
+        steps[-2:] = steps[:-3:-1]
+    ops = tuple(Op(kind, kind, 1, args, attrs) for kind, args, attrs in steps)
+    state_size = n + m * n
+    ports = (Port("u", n), Port("target", m)), (Port("y", m), Port("error", m))
+    program = Program(
+        "float64",
+        0.001,
+        [0, 1, 6][seed % 3],
+        state_size,
+        0,
+        buffers,
+        (Param("weights", m * n, 1),),
+        *ports,
+        (Region("loop", ops),),
+    )
+    inputs = [rng.normal(size=(batch, n_steps, port.size)) for port in ports[0]]
+    params = [rng.normal(size=(batch, m * n))]
+    state = rng.normal(size=(batch, state_size))
+    return Case(
+        program, inputs, params, state, np.zeros((batch, 0), np.int32), 0, n_steps, batch, []
+    )

@@ -135,9 +135,8 @@ def moved(case, name, direction, step):
     return replace(case, **{f"{kind}s" if kind == "input" else "params": values})
 
 
-def derivative(case, compiled, loss, name, direction):
+def derivative(case, compiled, loss, middle, name, direction):
     """Central differences with one step of Richardson's; None where the loss has a kink."""
-    middle = run_engine(case, compiled=compiled)
     for step in STEPS:
         central = []
         for h in (step, step / 2):
@@ -213,6 +212,7 @@ def compare(case, loss, gradients, rng, count=4):
     worst = Worst()
     frozen = freeze(case)
     compiled = compile_case(frozen)
+    middle = run_engine(frozen, compiled=compiled)
     masks, unread = indices(case), overwritten(case)
     found = dict(gradients.arrays())
     for name, values in sources(case):
@@ -228,7 +228,7 @@ def compare(case, loss, gradients, rng, count=4):
         scale = np.abs(gradient).max(initial=0)
         for direction in directions(rng, values, allowed, count):
             worst.tried += 1
-            due = derivative(frozen, compiled, loss, name, direction)
+            due = derivative(frozen, compiled, loss, middle, name, direction)
             if due is None:
                 continue
             worst.smooth += 1

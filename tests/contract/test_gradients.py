@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from contract_engine import _engine, compile_case, run_engine
 from contract_kinds import make_subject, nengo_class
-from gradient_cases import chain_case, gradient_case, kind_case, type_case
-from gradient_check import Loss, compare, engine_gradients, sources
-from gradient_freeze import EXACT, NONE, freeze, passes, written
+from gradient_cases import chain_case, gradient_case, kind_case, learning_case, type_case
+from gradient_check import Loss, compare, engine_gradients, overwritten, sources
+from gradient_freeze import EXACT, NONE, freeze, passes
+
+from nengo_dl.reference.memory import places
 
 KINDS = sorted(_engine.op_specs())
 TYPES = sorted(_engine.neuron_types())
@@ -45,7 +47,7 @@ def check(cases, count=4):
         worst = compare(case, loss, gradients, np.random.RandomState(seed), count)
         assert worst.error < LIMIT, f"seed {seed}, {worst.where}: {worst.error:.1e}"
         tried, smooth = tried + worst.tried, smooth + worst.smooth
-    assert had >= 0.6 * due
+    assert had >= 0.4 * due
     assert smooth >= 0.6 * tried
 
 
@@ -66,21 +68,27 @@ def test_gradient_of_chains():
     check((seed, chain_case(seed)) for seed in range(12))
 
 
+@pytest.mark.parametrize("rule", ["pes", "oja"])
+def test_gradient_beside_learning(rule):
+    """The weights are numbers that the rule has changed, whatever it made its changes from."""
+    check((seed, learning_case(rule, seed)) for seed in range(6))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_of_kind_in_all_layouts(kind, isa):
-    check(((seed, kind_case(kind, seed)) for seed in range(8, 56)), count=8)
+    check(((seed, kind_case(kind, seed)) for seed in range(8, 32)), count=8)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TYPES)
 def test_gradient_of_neuron_type_in_all_layouts(name, isa):
-    check(((seed, type_case(name, seed)) for seed in range(8, 40)), count=8)
+    check(((seed, type_case(name, seed)) for seed in range(8, 24)), count=8)
 
 
 @pytest.mark.slow
 def test_gradient_of_many_chains(isa):
-    check(((seed, chain_case(seed)) for seed in range(12, 100)), count=8)
+    check(((seed, chain_case(seed)) for seed in range(12, 40)), count=8)
 
 
 # ---------------------------------------------------------------- ways to make the same gradient
@@ -125,11 +133,11 @@ def test_tape_and_memory_do_not_change_gradients():
 
 def test_less_memory_makes_a_smaller_tape():
     case = chain_case(1, n_steps=2000)
-    case = replace(case, program=replace(case.program, window=0))
-    compiled = compile_case(case)
-    sizes = [compiled.tape_bytes(case.batch, case.n_steps, memory) for memory in (0, 10**5, -1)]
-    assert sizes[0] < sizes[1] < sizes[2]
-    assert sizes[1] - sizes[0] < 1.01 * 10**5
+    compiled = compile_case(replace(case, program=replace(case.program, window=10)))
+    least, most = (compiled.tape_bytes(case.batch, case.n_steps, memory) for memory in (0, -1))
+    half = compiled.tape_bytes(case.batch, case.n_steps, most // 2)
+    assert least < half < most
+    assert half - least <= most // 2
 
 
 def test_threads_do_not_change_gradients():
@@ -266,40 +274,38 @@ def test_every_kind_is_exact_or_passes_nothing():
     assert {*EXACT, *NONE, "neurons"} == set(KINDS)
 
 
-def upstream(case, kind):
-    """Per read argument of the op under test: names of the arrays that it gets its values from."""
-    program = case.program
-    (op,) = [op for op in program.ops() if op.kind == kind and op.name == kind]
-    changed = {id(operand) for operand, adds in written(op) if not adds}
+def gradients_by_argument(case, gradients):
+    """Per argument of the op under test: gradients of what its elements are given from outside."""
+    program, unread = case.program, overwritten(case)
+    op = case_op(program)
     for name, operand in op.args.items():
-        buffer = program.buffers[operand.buffer]
-        updates = operand.shift and id(operand) in changed
-        if id(operand) in changed and not updates and buffer.kind not in ("state", "learned"):
-            continue
-        fills = [
-            f"input {other.attrs['index']}"
-            for other in program.ops()
-            if other.kind == "input" and other.args["dst"].buffer == operand.buffer
-        ]
+        at, buffer = np.ravel(places(operand)), program.buffers[operand.buffer]
+        for other in program.ops():
+            if other.kind == "input" and other.args["dst"].buffer == operand.buffer:
+                source = f"input {other.attrs['index']}"
+                yield name, gradients[source][..., at][..., ~unread[source][at]]
         if buffer.param >= 0:
-            fills.append(f"parameter {buffer.param}")
+            yield name, gradients[f"parameter {buffer.param}"][..., at]
         if buffer.state_offset >= 0:
-            fills.append("state")
-        yield name, fills
+            yield name, gradients["state"][..., buffer.state_offset + at]
+
+
+def case_op(program):
+    """The op under test: the one that is neither an input nor an output."""
+    (op,) = [op for op in program.ops() if op.kind not in ("input", "output")]
+    return op
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EXACT if kind not in ("input", "output")])
 @pytest.mark.parametrize("layout", ["sequence", "loop"])
 def test_exact_kinds_pass_gradients_by_every_argument(kind, layout):
-    spec = {name for name, access, *_ in _engine.op_specs()[kind]["args"] if access != "write"}
     moved = set()
     for seed in range(24):
         case = kind_case(kind, seed, layout=layout)
         for _, same, compiled, grads in with_gradient([(seed, case)]):
             found = dict(engine_gradients(same, grads, compiled=compiled).arrays())
-            for name, fills in upstream(same, kind):
-                if any(np.any(found[fill] != 0) for fill in fills):
-                    moved.add(name)
+            moved |= {name for name, g in gradients_by_argument(same, found) if np.any(g != 0)}
+    spec = {name for name, access, *_ in _engine.op_specs()[kind]["args"] if access != "write"}
     assert moved == spec - {"Xi"}
 
 
@@ -319,11 +325,9 @@ def test_what_passes_nothing_is_frozen():
 
 
 def test_surrogates_are_held_against_tensorflow():
-    text = (Path(__file__).parent / "test_surrogates.py").read_text()
-    spiking = [name for name in TYPES if nengo_class(name).spiking]
-    assert len(spiking) >= 8
-    for name in spiking:
-        assert name in text, f"{name} has no surrogate case"
+    from test_surrogates import CURRENTS  # here, as it needs TensorFlow
+
+    assert set(CURRENTS) >= {name for name in TYPES if nengo_class(name).spiking}
 
 
 def test_every_source_is_asked_for():
