@@ -57,6 +57,19 @@ def test_kind_equals_twin(kind, isa):
         assert_close(run_engine(case), run_twin(case), f"{kind} seed {seed}")
 
 
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if "set" in _engine.op_specs()[kind]["attrs"]]
+)
+def test_sums_in_place_equal_twin(kind, isa):
+    """In state, what a sequence adds in one step is there in the next."""
+    for seed in range(40):
+        rng = np.random.RandomState(seed)
+        builder = CaseBuilder(rng, "float64", "sequence", 1 + seed % 3, n_steps=9)
+        builder.add(make_subject(kind, rng))
+        case = builder.build(window=[0, 4][seed % 2])
+        assert_close(run_engine(case), run_twin(case), f"{kind} seed {seed}")
+
+
 @pytest.mark.parametrize("name", TYPES)
 def test_neuron_type_equals_twin(name, isa):
     for seed in SEEDS:
