@@ -112,7 +112,8 @@ def make_sparse(op, program):
     shape = tuple(int(np.prod(op.args[name].shape)) for name in ("Y", "X"))
 
     def step(io, k):
-        A = matrix((io.read("A", k), indices, indptr), shape=shape)
+        A = io.vector("A", k) if op.kind == "sparse" else io.read("A", k)
+        A = matrix((A, indices, indptr), shape=shape)
         io.inc("Y", k, A @ io.vector("X", k))
 
     return step
