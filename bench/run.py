@@ -24,11 +24,13 @@ WARM_UP = 2  # calls before the first that counts
 
 
 class Worker:
-    """A process that holds one simulator and times it on request."""
+    """A process that holds one simulator and times it on request.
 
-    def __init__(self, python, simulator, network, steps, unroll=1):
-        command = [python, "-W", "ignore", str(BENCH / "worker.py"), simulator, network]
-        command += ["--steps", str(steps), "--unroll", str(unroll)]
+    ``script`` is a file of this folder that answers as worker.py does.
+    """
+
+    def __init__(self, python, script, *args):
+        command = [python, "-W", "ignore", str(BENCH / script), *map(str, args)]
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             command,
@@ -76,7 +78,9 @@ def measure(network, args):
     for _ in range(args.rounds):
         workers = {}
         for name, (python, simulator, unroll, calls) in contestants(args).items():
-            worker = Worker(python, simulator, network, args.steps, unroll)
+            worker = Worker(
+                python, "worker.py", simulator, network, "--steps", args.steps, "--unroll", unroll
+            )
             workers[name] = (worker, calls)
             started[name] = worker.started
             first.setdefault(name, []).append(worker.started["first_run_seconds"])
