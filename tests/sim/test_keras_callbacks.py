@@ -154,7 +154,7 @@ def test_csv(sim, tmp_path):
     path = tmp_path / "log.csv"
     fit(sim, keras.callbacks.CSVLogger(str(path)))
     lines = path.read_text().splitlines()
-    assert lines[0].split(",") == ["epoch", "loss", "py_loss", "py_mae"] and len(lines) == 4
+    assert lines[0].split(",")[:4] == ["epoch", "loss", "py_loss", "py_mae"] and len(lines) == 4
 
 
 def test_nan_ends_training(sim):
