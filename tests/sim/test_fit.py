@@ -290,9 +290,10 @@ def test_training_mode(Sim):
         p = nengo.Probe(ens.neurons)
         net.py = p
     sim = make(Sim, net, size=1, rate=0.0)
-    rates = nengo.RectifiedLinear().rates(
-        np.full(1, 0.5) @ np.array(sim.data[ens].encoders).T, sim.data[ens].gain, sim.data[ens].bias
-    )
+    built = sim.data[ens]
+    # one row of points: an axis of its own keeps neurons apart
+    seen = 0.5 * np.array(built.encoders).T
+    rates = nengo.RectifiedLinear().rates(seen, built.gain, built.bias)
     zeros = np.zeros((1, 4, 20))
     history = sim.fit(
         y=zeros, n_steps=4, validation_data=(None, zeros), stateful=True, verbose=0
