@@ -22,9 +22,10 @@ TOLERANCE = 1e-6
 
 def train(name, steps):
     """Losses of a network before each of its training steps, and how far its weights came."""
-    import nengo_dl
     import tensorflow as tf
     from training_networks import NETWORKS
+
+    import nengo_dl
 
     net = NETWORKS[name]()
     with net:

@@ -74,7 +74,8 @@ def report(network, seconds, started):
     """Print one network's table; return its part of the result."""
     rows = []
     print(
-        f"\n{network}\n  {'per training step':<32}{'median':>11}{'min':>11}{'spread':>8}{'ratio':>9}"
+        f"\n{network}\n  {'per training step':<32}{'median':>11}{'min':>11}"
+        f"{'spread':>8}{'ratio':>9}"
     )
     for (name, call), values in seconds.items():
         row = {"simulator": name, "call": call, **summarise(values)}

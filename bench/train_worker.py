@@ -62,9 +62,10 @@ def main():
         answers.flush()
 
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    import nengo_dl
     import tensorflow as tf
     from training_networks import NETWORKS
+
+    import nengo_dl
 
     net = NETWORKS[args.network]()
     x, y = targets_and_inputs(net, args.minibatches)
