@@ -139,8 +139,9 @@ def configure_settings(**kwargs):
         Whether the encoders, biases and weights of the innermost network may be trained; an
         inner network goes before an outer one. All may by default, except what a learning
         rule changes. ``config[ens]`` is for encoders and biases, ``config[ens.neurons]``, if it
-        says something (this function sets it, too), for the biases alone. What may not be trained is still in ``sim.keras_model.weights``, unless
-        it is a zero, one or identity that the planner could leave out.
+        says something (this function sets it, too), for the biases alone. What may not be trained
+        is still in ``sim.keras_model.weights``, unless it is a zero, one or identity that the
+        planner could leave out.
     surrogate : nengo_dl.surrogates.Surrogate, str or None
         Train the spiking ensembles of the innermost network with their spikes, and take this for
         the derivative of a spike (see `nengo_dl.surrogates`; a name means its default width). None

@@ -10,7 +10,7 @@ import pytest
 from planned import build, plan, run_twin
 
 from nengo_dl.plan.program import Op, from_bytes, to_bytes
-from nengo_dl.plan.training import is_hold, training_program
+from nengo_dl.plan.training import blocked_by_callbacks, is_hold, training_program
 
 
 def neurons(program):
@@ -233,3 +233,125 @@ def test_shown():
     program = with_surrogate(made.program)
     text = str(replace(made, program=program, training=training_program(program)))
     assert "surrogate superspike (width 0.5)" in text
+
+
+# ---------------------------------------------------------------- what a gradient reaches
+
+
+def blocked(net, *labels, surrogate=False):
+    """``{object label: names in the way}`` of weights that the labelled probes can't train."""
+    model = build(net)
+    made = plan(model, trainable=lambda signal: True, merge=False)
+    program = with_surrogate(made.program) if surrogate else made.program
+    wanted = [i for i, probe in enumerate(model.probes) if probe.label in labels]
+    found = blocked_by_callbacks(training_program(program), wanted)
+    result = {}
+    for conn in net.all_connections:
+        place = made.place(model.sig[conn]["weights"])
+        if place.index in found:
+            result[conn.label] = found[place.index]
+    return result
+
+
+def chain(middle):
+    """Connections on both sides of something, and one that leads elsewhere."""
+    with nengo.Network(seed=0) as net:
+        u = nengo.Node([0.5])
+        middle = middle()
+        nengo.Connection(u, middle, transform=2, label="before")
+        out, other = nengo.Node(size_in=1), nengo.Node(size_in=1)
+        nengo.Connection(middle, out, transform=[[3]], synapse=0.01, label="after")
+        nengo.Connection(u, other, transform=4, label="aside")
+        nengo.Probe(out, label="out")
+        nengo.Probe(other, label="other")
+    return net
+
+
+def python():
+    return nengo.Node(lambda t, x: x + 1, size_in=1, label="python")
+
+
+def izhikevich():
+    return nengo.Ensemble(9, 1, neuron_type=nengo.Izhikevich(), label="izhikevich")
+
+
+def test_python_in_the_way():
+    found = blocked(chain(python), "out")
+    assert set(found) == {"before", "aside"} and found["aside"] == ()
+    assert len(found["before"]) == 1 and "python" in found["before"][0]
+    assert blocked(chain(python), "other") == {"before": (), "after": ()}
+    assert set(blocked(chain(python), "out", "other")) == {"before"}
+
+
+def test_merged_parameters():
+    """Parameters of which one part is blocked and another is not."""
+    with nengo.Network(seed=0) as net:
+        u, out = nengo.Node([0.5]), nengo.Node(size_in=2)
+        for i, middle in enumerate((python(), nengo.Node(size_in=1), nengo.Node(size_in=1))):
+            nengo.Connection(u, middle, transform=2, synapse=None)
+            nengo.Connection(middle, out[i % 2], synapse=0.1)
+        nengo.Probe(out)
+    made = plan(build(net), trainable=lambda signal: True)
+    (size,) = [param.size for param in made.program.params if param.size > 1]
+    assert size == 3
+    (names,) = blocked_by_callbacks(training_program(made.program), [0]).values()
+    assert len(names) == 1 and "python" in names[0]
+
+
+RATED = [nengo.LIF(), nengo.AdaptiveLIFRate(), nengo.PoissonSpiking(nengo.Tanh())]
+
+
+@pytest.mark.parametrize("neuron_type", RATED)
+def test_rates_are_not_in_the_way(neuron_type):
+    net = chain(lambda: nengo.Ensemble(9, 1, neuron_type=neuron_type))
+    assert blocked(net, "out") == {"aside": ()}
+
+
+def test_spikes_in_the_way():
+    """A type without rate form is an obstacle, unless it has a surrogate."""
+    (name,) = blocked(chain(izhikevich), "out")["before"]
+    assert "izhikevich" in name
+    assert blocked(chain(izhikevich), "out", surrogate=True) == {"aside": ()}
+
+
+def test_around_an_obstacle():
+    """A second way without obstacle is enough, also by way of later steps."""
+    with nengo.Network(seed=0) as net:
+        middle, loop, out = python(), nengo.Node(size_in=1), nengo.Node(size_in=1)
+        nengo.Connection(nengo.Node([1.0]), loop, transform=2, label="first")
+        nengo.Connection(loop, middle, transform=3, label="to python")
+        nengo.Connection(middle, out, transform=4, label="from python")
+        nengo.Probe(out, label="out")
+    assert set(blocked(net, "out")) == {"first", "to python"}
+    with net:
+        back = nengo.Node(size_in=1)
+        nengo.Connection(back, out, transform=6, synapse=0.1, label="about")
+        nengo.Connection(loop, back, transform=5, synapse=0.1, label="round")
+        nengo.Connection(back, loop, transform=7, synapse=0.1, label="back")
+    assert set(blocked(net, "out")) == {"to python"}
+
+
+def test_learning_rule_in_the_way():
+    """What only feeds a learning rule is not trained."""
+    with nengo.Network(seed=0) as net:
+        u = nengo.Node([0.5])
+        a = nengo.Ensemble(9, 1)
+        out = nengo.Node(size_in=1)
+        nengo.Connection(u, a, transform=2, label="into")
+        rule = nengo.Connection(a, out, learning_rule_type=nengo.PES(), label="learned")
+        nengo.Connection(u, rule.learning_rule, transform=3, label="error")
+        nengo.Probe(out, label="out")
+    found = blocked(net, "out")
+    assert set(found) == {"error"} and len(found["error"]) == 1
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_without_outputs_all_is_out_of_reach(name):
+    made = plan(build(networks.make(name)))
+    form = training_program(made.program)
+    assert blocked_by_callbacks(form, []) == {i: () for i in range(len(form.params))}
+    everything = blocked_by_callbacks(form, range(len(form.outputs)))
+    # with fewer outputs, no fewer parameters lead nowhere
+    for i in range(len(form.outputs)):
+        one = blocked_by_callbacks(form, [i])
+        assert all(one[k] == () for k, names in everything.items() if not names)

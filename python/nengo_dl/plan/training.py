@@ -4,8 +4,11 @@ Buffers, parameters, inputs, outputs and the layout of the state are those of th
 runs the model; only neurons and the kind of the buffers they keep their state in differ.
 """
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from .program import Op
 from .verify import access_of, verify_program
@@ -37,6 +40,9 @@ RATE_FORMS = {
 }
 # Spiking types without a rate form: no gradient without a surrogate.
 SPIKING_ONLY = ("Izhikevich",)
+# Other kinds through which derivatives pass.
+_SMOOTH = {"output", "copy", "elementwise", "dense", "sparse", "bsr", "conv", "conv_transpose",
+           "lowpass", "filter", "triangle"}  # fmt: skip
 _HOLD = "held in training: "
 _NOT_STATES = ("J", "out")
 
@@ -155,7 +161,7 @@ def _with_rows(program):
             continue
         if all(_keeps_gradient(op) and arg not in _NOT_STATES for op, arg, _ in found):
             # no two neurons write the same element, so that the number tells whether all are
-            named = sum(op.blocks * _size(operand) for op, _, operand in found)
+            named = sum(op.blocks * math.prod(operand.shape) for op, _, operand in found)
             if named == program.buffers[index].size:
                 changed.add(index)
     regions = tuple(
@@ -173,8 +179,113 @@ def _keeps_gradient(op):
     return "surrogate" in op.attrs or not spiking
 
 
-def _size(operand):
-    size = 1
-    for n in operand.shape:
-        size *= n
-    return size
+def blocked_by_callbacks(program, outputs):
+    """Find the parameters that no gradient of some outputs reaches.
+
+    Parameters
+    ----------
+    program : nengo_dl.plan.program.Program
+        The training form of a program.
+    outputs : iterable of int
+        Numbers of the outputs that a loss is computed from.
+
+    Returns
+    -------
+    dict
+        Number of a parameter -> names of the ops that stand between (a part of) it and the outputs
+        and have no derivative: Python functions, learning rules, spiking neurons without
+        surrogate. Empty if nothing at all leads from the parameter to these outputs. Parameters
+        that a gradient reaches, as far as they have an influence, are not in it.
+    """
+    wanted = set(outputs)
+    ends = [op for op in program.ops() if op.kind == "output" and op.attrs["index"] in wanted]
+    ops = [op for op in program.ops() if op.kind != "output"]
+    by_gradient, _ = _backward(program, [op for op in ops if _passes(op)], ends)
+    by_any, on_the_way = _backward(program, ops, ends)
+    cut = {i: by_any[i] & ~by_gradient[i] for i in by_any}
+    blocked = {i: [] for i in by_any if cut[i].any() or not by_gradient[i].any()}
+    for op in on_the_way if any(part.any() for part in cut.values()) else ():
+        if not _passes(op):
+            behind, _ = _backward(program, ops, [op])
+            for i, names in blocked.items():
+                if (cut[i] & behind[i]).any():
+                    names.append(op.name)
+    return {i: tuple(dict.fromkeys(names)) for i, names in blocked.items()}
+
+
+def _passes(op):
+    return op.kind in _SMOOTH or _keeps_gradient(op)
+
+
+def _backward(program, ops, ends):
+    """Masks of the parameters that ``ends`` depend on by way of ``ops``; and the ops on the way."""
+    marked = [np.zeros(buffer.size, dtype=bool) for buffer in program.buffers]
+    uses, found = [_Uses(op, program) for op in reversed(ops)], {}
+    for end in ends:
+        _Uses(end, program).mark(marked, slice(None))
+    seen = [0] * len(uses)
+    while True:  # again for what comes back by way of the next step
+        before = list(seen)
+        for i, use in enumerate(uses):
+            hit = use.reached(marked)
+            seen[i] = int(hit.sum())
+            if seen[i] > before[i]:
+                found[id(use.op)] = use.op
+                use.mark(marked, hit)
+        if seen == before:
+            buffers = zip(program.buffers, marked, strict=True)
+            return {b.param: mask for b, mask in buffers if b.param >= 0}, list(found.values())
+
+
+class _Uses:
+    """Elements that the blocks of an op read and write."""
+
+    def __init__(self, op, program):
+        self.op, self.spans, self.reads, self.writes = op, [], [], []
+        for arg, operand in op.args.items():
+            access = access_of(op, arg)
+            if program.buffers[operand.buffer].kind == "param":  # too large to list elements
+                self.spans.append((operand.buffer, _spans(op, arg, operand)))
+                continue
+            places = (operand.buffer, _places(op, arg, operand))
+            if access in ("read", "update"):
+                self.reads.append(places)
+            if access != "read":
+                self.writes.append(places)
+
+    def reached(self, marked):
+        """Which blocks write what is marked."""
+        hit = np.zeros(self.op.blocks, dtype=bool)
+        for buffer, places in self.writes:
+            hit |= marked[buffer][places].any(axis=1)
+        return hit
+
+    def mark(self, marked, blocks):
+        """Mark what some blocks read."""
+        for buffer, places in self.reads:
+            marked[buffer][places[blocks].ravel()] = True
+        for buffer, spans in self.spans:
+            for low, high in spans[blocks]:
+                marked[buffer][low:high] = True
+
+
+def _spans(op, arg, operand):
+    """First element and last+1 of each block of an operand."""
+    if f"{arg}_index" in op.attrs:
+        places = _places(op, arg, operand)
+        return np.stack([places.min(axis=1), places.max(axis=1) + 1], axis=1)
+    far = [(n - 1) * stride for n, stride in zip(operand.shape, operand.strides, strict=True)]
+    ends = [sum(min(f, 0) for f in far), sum(max(f, 0) for f in far) + 1]
+    return np.asarray(operand.offsets, dtype=np.int64)[:, None] + np.array(ends)
+
+
+def _places(op, arg, operand):
+    """Elements of an operand, ``(blocks, elements)``."""
+    places = np.zeros((), dtype=np.int64)
+    for n, stride in zip(operand.shape, operand.strides, strict=True):
+        places = places[..., None] + np.arange(n, dtype=np.int64) * stride
+    places = places.ravel()
+    index = op.attrs.get(f"{arg}_index")
+    if index is not None:
+        places = places[np.asarray(index, dtype=np.int64)]
+    return places + np.asarray(operand.offsets, dtype=np.int64)[:, None]
