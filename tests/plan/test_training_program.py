@@ -197,6 +197,17 @@ def test_rows_for_surrogates():
             assert np.array_equal(ours, theirs)
 
 
+def test_rows_for_the_index_of_a_triangle():
+    """Its gradient reads where in the ring each step wrote."""
+    with nengo.Network() as net:
+        u = nengo.Node([1.0])
+        nengo.Probe(u, synapse=nengo.Triangle(0.005))
+    program = training_program(plan(build(net)).program)
+    (op,) = [op for op in program.ops() if op.kind == "triangle"]
+    assert program.buffers[op.args["Xi"].buffer].kind == "carried"
+    assert program.buffers[op.args["X"].buffer].kind == "state"
+
+
 def test_rows_only_where_legal():
     """A state that another op changes in place stays where it is."""
     with nengo.Network(seed=0) as net:

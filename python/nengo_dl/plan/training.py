@@ -150,7 +150,7 @@ def _with_kind(program, indices, kind):
 
 
 def _with_rows(program):
-    """Give the states of neurons with a gradient a row per step, where only neurons touch them."""
+    """Give states that gradients read a row per step, where only their ops touch them."""
     uses = defaultdict(list)
     for op in program.ops():
         for arg, operand in op.args.items():
@@ -159,8 +159,8 @@ def _with_rows(program):
     for index, found in uses.items():
         if program.buffers[index].kind != "state":
             continue
-        if all(_keeps_gradient(op) and arg not in _NOT_STATES for op, arg, _ in found):
-            # no two neurons write the same element, so that the number tells whether all are
+        if all(_gradient_reads(op, arg) for op, arg, _ in found):
+            # no two ops write the same element, so that the number tells whether all are
             named = sum(op.blocks * math.prod(operand.shape) for op, _, operand in found)
             if named == program.buffers[index].size:
                 changed.add(index)
@@ -169,6 +169,13 @@ def _with_rows(program):
         for region in program.regions
     )
     return _with_kind(replace(program, regions=regions), changed, "carried")
+
+
+def _gradient_reads(op, arg):
+    """Whether derivatives need a state: that of neurons, or where a Triangle's ring begins."""
+    if op.kind == "triangle":
+        return arg == "Xi"
+    return _keeps_gradient(op) and arg not in _NOT_STATES
 
 
 def _keeps_gradient(op):
