@@ -29,6 +29,11 @@ NDL_DECLARE_KERNEL(void, dense_outer64, (const DenseArgs<double>& args))
 NDL_DECLARE_KERNEL(void, dense_any32, (const DenseArgs<float>& args))  // any strides
 NDL_DECLARE_KERNEL(void, dense_any64, (const DenseArgs<double>& args))
 
+// a_j == x_j == y_i == 1, m >= 2, n at most 64, no bias: for many rows, where lanes along n would be idle.
+constexpr long kTurnedBytes = 32768;
+NDL_DECLARE_KERNEL(void, dense_turned32, (const DenseArgs<float>& args))
+NDL_DECLARE_KERNEL(void, dense_turned64, (const DenseArgs<double>& args))
+
 // y (+)= x and y (+)= a*x, element by element with strides; rounded as NumPy does (no fused multiply-add).
 NDL_DECLARE_KERNEL(void, vec_copy32, (const float* x, long xs, float* y, long ys, long n, bool set))
 NDL_DECLARE_KERNEL(void, vec_copy64, (const double* x, long xs, double* y, long ys, long n, bool set))
@@ -36,5 +41,7 @@ NDL_DECLARE_KERNEL(void, vec_mul32,
                    (const float* a, long as, const float* x, long xs, float* y, long ys, long n, bool set))
 NDL_DECLARE_KERNEL(void, vec_mul64,
                    (const double* a, long as, const double* x, long xs, double* y, long ys, long n, bool set))
+NDL_DECLARE_KERNEL(float, vec_dot32, (const float* a, long as, const float* x, long xs, long n))  // the sum of a*x
+NDL_DECLARE_KERNEL(double, vec_dot64, (const double* a, long as, const double* x, long xs, long n))
 
 }  // namespace nengo_dl

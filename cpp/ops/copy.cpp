@@ -9,6 +9,8 @@
 namespace nengo_dl {
 namespace {
 
+constexpr int64_t kEnough = 8;  // elements side by side for which a sum over rows goes row by row
+
 // ---------------------------------------------------------------- fill
 
 template <class T>
@@ -21,9 +23,9 @@ class FillOp : public Op<T> {
         nest_(make_nest({&op.arg("dst")})) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
-    const Access1* const ops[1] = {&dst_};
+    const Rows<T> rows[1] = {{f, dst_, t0}};
     if (same_)
-      return each_run(f, t0, t1, nest_, ops,
+      return each_run(rows, t1 - t0, f.batch, nest_,
                       [value = static_cast<T>(values_[0])](T* const* p, const int64_t* s, int64_t n) {
                         if (s[0] == 1)
                           std::fill_n(p[0], n, value);
@@ -63,15 +65,14 @@ class CopyOp : public Op<T> {
         lists_(has_lists(op)),
         shared_(in_param(op.arg("src"), p)) {
     if constexpr (sizeof(T) == 4)
-      kernel_ = NDL_PICK(vec_copy32);
+      kernel_ = NDL_PICK(vec_copy32), dot_ = NDL_PICK(vec_dot32);
     else
-      kernel_ = NDL_PICK(vec_copy64);
+      kernel_ = NDL_PICK(vec_copy64), dot_ = NDL_PICK(vec_dot64);
     if (!lists_) {
       Operand src = op.arg("src"), dst = op.arg("dst");
       if (src.shape.empty()) src.shape = {1}, src.strides = {0};
       if (dst.shape.empty()) dst.shape = {1}, dst.strides = {0};
       nest_ = make_nest({&src, &dst});
-      back_ = make_nest({&dst, &src});
       return;
     }
     from_ = element_offsets(op, "src_index", op.arg("src"));
@@ -80,8 +81,8 @@ class CopyOp : public Op<T> {
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     if (!lists_) {
-      const Access1* const ops[2] = {&src_, &dst_};
-      return each_run(f, t0, t1, nest_, ops,
+      const Rows<T> rows[2] = {{f, src_, t0}, {f, dst_, t0}};
+      return each_run(rows, t1 - t0, f.batch, nest_,
                       [this](T* const* p, const int64_t* s, int64_t n) { kernel_(p[0], s[0], p[1], s[1], n, set_); });
     }
     for (int64_t t = t0; t < t1; ++t)
@@ -102,9 +103,14 @@ class CopyOp : public Op<T> {
   void back(const Frame<T>& f, int64_t t0, int64_t t1) const {
     if (!f.base[src_.buffer] || !f.base[dst_.buffer]) return;
     if (!lists_) {
-      const Access1* const ops[2] = {&dst_, &src_};
-      return each_run(f, t0, t1, back_, ops,
-                      [this](T* const* p, const int64_t* s, int64_t n) { kernel_(p[0], s[0], p[1], s[1], n, false); });
+      const Rows<T> rows[2] = {{f, src_, t0}, {f, dst_, t0}};
+      const auto add = [this](T* const* p, const int64_t* s, int64_t n) {
+        if (s[0] == 0)
+          *p[0] += dot_(&kOne, 0, p[1], s[1], n);
+        else
+          kernel_(p[1], s[1], p[0], s[0], n, false);
+      };
+      return each_run(rows, t1 - t0, f.batch, nest_, add, kEnough);
     }
     for (int64_t t = t0; t < t1; ++t)
       for (int64_t b = 0; b < f.batch; ++b)
@@ -134,9 +140,11 @@ class CopyOp : public Op<T> {
 
   Access1 src_, dst_;
   bool set_, lists_, shared_;  // shared_: src is in a param buffer
-  Nest nest_, back_;
+  static constexpr T kOne = 1;
+  Nest nest_;
   std::vector<int64_t> from_, to_;
   void (*kernel_)(const T*, long, T*, long, long, bool) = nullptr;
+  T (*dot_)(const T*, long, const T*, long, long) = nullptr;
 };
 
 void check_list(const OpRecord& op, const char* key, int64_t size) {
@@ -190,14 +198,14 @@ class ElementwiseOp : public Op<T> {
       if (o.shape.empty()) o.shape = {1}, o.strides = {0};
     nest_ = make_nest({&all[0], &all[1], &all[2]});
     if constexpr (sizeof(T) == 4)
-      kernel_ = NDL_PICK(vec_mul32);
+      kernel_ = NDL_PICK(vec_mul32), dot_ = NDL_PICK(vec_dot32);
     else
-      kernel_ = NDL_PICK(vec_mul64);
+      kernel_ = NDL_PICK(vec_mul64), dot_ = NDL_PICK(vec_dot64);
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
-    const Access1* const ops[3] = {&a_, &x_, &y_};
-    each_run(f, t0, t1, nest_, ops, [this](T* const* p, const int64_t* s, int64_t n) {
+    const Rows<T> rows[3] = {{f, a_, t0}, {f, x_, t0}, {f, y_, t0}};
+    each_run(rows, t1 - t0, f.batch, nest_, [this](T* const* p, const int64_t* s, int64_t n) {
       if (s[1] == 0 && s[0] != 0)
         kernel_(p[1], s[1], p[0], s[0], p[2], s[2], n, set_);  // the scalar goes first
       else
@@ -214,30 +222,30 @@ class ElementwiseOp : public Op<T> {
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
     if (!f.adjoint.base[y_.buffer]) return;
     const bool params = pass == Pass::params;
-    if (f.adjoint.base[a_.buffer] && shared_a_ == params) add(f, t0, t1, 0, 1);
-    if (f.adjoint.base[x_.buffer] && shared_x_ == params) add(f, t0, t1, 1, 0);
+    if (f.adjoint.base[a_.buffer] && shared_a_ == params) add<0>(f, t0, t1);
+    if (f.adjoint.base[x_.buffer] && shared_x_ == params) add<1>(f, t0, t1);
   }
 
-  // Factor `to` gets the other one times the adjoint of Y.
-  void add(const GradFrame<T>& f, int64_t t0, int64_t t1, int to, int other) const {
-    const Access1& target = to == 0 ? a_ : x_;
-    const Access1& factor = other == 0 ? a_ : x_;
-    const int64_t inner = nest_.inner(), ys = nest_.strides[2].back(), ts = nest_.strides[to].back(),
-                  fs = nest_.strides[other].back();
-    for (int64_t t = t0; t < t1; ++t)
-      for (int64_t b = 0; b < f.adjoint.batch; ++b) {
-        T* d = target.at(f.adjoint, t, b);
-        const T* dy = y_.at(f.adjoint, t, b);
-        const T* with = factor.at(f.value, t, b);
-        nest_.each(
-            [&](const int64_t* at) { kernel_(dy + at[2], ys, with + at[other], fs, d + at[to], ts, inner, false); });
-      }
+  // A (0) or X (1) gets the other one times the adjoint of Y.
+  template <int To>
+  void add(const GradFrame<T>& g, int64_t t0, int64_t t1) const {
+    constexpr int kOther = 1 - To;
+    const Frame<T>&f = g.adjoint, &v = g.value;
+    const Rows<T> rows[3] = {{To == 0 ? f : v, a_, t0}, {To == 1 ? f : v, x_, t0}, {f, y_, t0}};
+    const auto product = [this](T* const* p, const int64_t* s, int64_t n) {
+      if (s[To] == 0)
+        *p[To] += dot_(p[kOther], s[kOther], p[2], s[2], n);
+      else
+        kernel_(p[kOther], s[kOther], p[2], s[2], p[To], s[To], n, false);
+    };
+    each_run(rows, t1 - t0, f.batch, nest_, product, kEnough);
   }
 
   Access1 a_, x_, y_;
   bool set_, shared_a_, shared_x_;  // shared: in a param buffer
   Nest nest_;
   void (*kernel_)(const T*, long, const T*, long, T*, long, long, bool) = nullptr;
+  T (*dot_)(const T*, long, const T*, long, long) = nullptr;
 };
 
 void check_elementwise(const OpRecord& op, const Program&) {

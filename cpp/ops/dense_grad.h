@@ -1,6 +1,11 @@
 // The way back through `dense`: dX += A^T dY, dA += dY X^T, dbias += dY, summed over steps and items.
 #pragma once
 
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+#include <vector>
+
 #include "kernels/dense_kernels.h"
 #include "ops/adjoint.h"
 
@@ -51,12 +56,17 @@ class DenseGrad {
         shared_a_(in_param(op.arg("A"), p)),
         shared_x_(in_param(op.arg("X"), p)),
         shared_bias_(op.find_arg("bias") && in_param(op.arg("bias"), p)),
-        distinct_x_(op.arg("X").shape[0] == 1 || op.arg("X").strides[0] != 0),
-        x_kernel_(kernel_of(transposed())) {
-    const Operand& a = op.arg("A");
-    row_major_ = d_.n > 1 && d_.a_j == 1;
-    distinct_a_ = (a.shape[0] == 1 || a.strides[0] != 0) && (a.shape[1] == 1 || a.strides[1] != 0);
-    a_kernel_ = kernel_of(outer(row_major_, 2));
+        distinct_x_(apart(op.arg("X"))),
+        distinct_a_(apart(op.arg("A"))),
+        row_major_(d_.n > 1 && d_.a_j == 1),
+        x_kernel_(kernel_of(transposed())),
+        a_kernel_(kernel_of(outer(row_major_, 2))) {
+    const bool rows = d_.m > 1 && d_.n >= 8 && d_.a_i == 1 && d_.y_i == 1 && d_.x_j == 1;
+    few_y_ = rows && d_.m <= 24, some_y_ = rows && d_.m <= 64;
+    if constexpr (sizeof(T) == 4)
+      sum_rows_ = NDL_PICK(vec_copy32);
+    else
+      sum_rows_ = NDL_PICK(vec_copy64);
   }
 
   // `pass` says whose adjoints are due: those in param buffers or the others.
@@ -70,6 +80,20 @@ class DenseGrad {
   }
 
  private:
+  // No two elements of a block are one: each stride steps over all that lies inside of it.
+  static bool apart(const Operand& o) {
+    std::vector<std::pair<int64_t, int64_t>> dims;
+    for (size_t i = 0; i < o.shape.size(); ++i)
+      if (o.shape[i] > 1) dims.emplace_back(std::abs(o.strides[i]), o.shape[i]);
+    std::sort(dims.begin(), dims.end());
+    int64_t reach = 0;
+    for (const auto& [stride, size] : dims) {
+      if (stride <= reach) return false;
+      reach += stride * (size - 1);
+    }
+    return true;
+  }
+
   static DenseKernel<T> kernel_of(const DenseArgs<T>& d) { return dense_kernel(d, false); }
   // Rows of all steps and items at one distance; the same row for all is none.
   static bool one_stride(const Frame<T>& f, const Access1& o) {
@@ -80,14 +104,20 @@ class DenseGrad {
     DenseArgs<T> d = d_;
     d.m = d_.n, d.n = d_.m, d.a_i = d_.a_j, d.a_j = d_.a_i;
     d.x_at = d_.y_at, d.x_j = d_.y_i, d.y_at = d_.x_at, d.y_i = d_.x_j;
-    d.bias = nullptr, d.set = false;
+    d.bias = nullptr, d.b_i = 1, d.set = false;
     return d;
+  }
+
+  // For many rows and a sum over few elements of Y that lie side by side in A: where turning A pays was measured.
+  DenseKernel<T> kernel_of_x(int64_t rows) const {
+    const bool turn = (few_y_ && rows >= 8) || (some_y_ && rows >= 32);
+    return turn ? NDL_PICK_TYPED(T, dense_turned) : x_kernel_;
   }
 
   // dA as a product over `count` rows: lanes along its contiguous dimension.
   DenseArgs<T> outer(bool row_major, int64_t count) const {
     DenseArgs<T> d = d_;
-    d.bias = nullptr, d.set = false, d.n = count, d.y_at = d_.a_at;
+    d.bias = nullptr, d.b_i = 1, d.set = false, d.n = count, d.y_at = d_.a_at;
     if (row_major) {
       d.m = d_.n, d.rows = d_.m, d.a_at = d_.x_at, d.a_i = d_.x_j, d.x_at = d_.y_at, d.x_row = d_.y_i;
       d.y_i = d_.a_j, d.y_row = d_.a_i;
@@ -110,9 +140,9 @@ class DenseGrad {
       d.x_row = along_steps ? f.adjoint.row[y.buffer] : f.adjoint.item[y.buffer];
       d.y_row = along_steps ? f.adjoint.row[x.buffer] : f.adjoint.item[x.buffer];
       if (distinct_x_)
-        x_kernel_(d);
+        kernel_of_x(count)(d);
       else
-        one_element(d);
+        overlapping(d);
     };
     if (own_a || !apart) {
       for (int64_t t = t1; t-- > t0;)
@@ -122,12 +152,12 @@ class DenseGrad {
     each_line(t0, t1, items, one_stride(f.adjoint, x) && one_stride(f.adjoint, y), t1 - t0 > items, rows);
   }
 
-  // All elements of X are one: what they get is added up.
-  static void one_element(const DenseArgs<T>& d) {
+  // Elements of X that are one and the same (stride 0): what they get is added up.
+  static void overlapping(const DenseArgs<T>& d) {
     for (long k = 0; k < d.blocks; ++k)
       for (long i = 0; i < d.m; ++i)
         for (long j = 0; j < d.n; ++j)
-          d.y[d.y_at[k]] += d.a[d.a_at[k] + i * d.a_i + j * d.a_j] * d.x[d.x_at[k] + j * d.x_j];
+          d.y[d.y_at[k] + i * d.y_i] += d.a[d.a_at[k] + i * d.a_i + j * d.a_j] * d.x[d.x_at[k] + j * d.x_j];
   }
 
   void add_a(const GradFrame<T>& f, int64_t t0, int64_t t1, const Access1& a, const Access1& x,
@@ -138,7 +168,7 @@ class DenseGrad {
       T* da = a.at(f.adjoint, t, b);
       const T* xs = x.at(f.value, t, b);
       const T* dy = y.at(f.adjoint, t, b);
-      if (!distinct_a_) return one_weight(da, xs, x_row, dy, y_row, count);
+      if (!distinct_a_) return overlapping_weights(da, xs, x_row, dy, y_row, count);
       DenseArgs<T> d = outer(row_major_, count);
       d.a = row_major_ ? xs : dy, d.x = row_major_ ? dy : xs, d.y = da;
       d.a_j = row_major_ ? x_row : y_row, d.x_j = row_major_ ? y_row : x_row;
@@ -157,8 +187,8 @@ class DenseGrad {
     each_line(t0, t1, items, one_stride(f.value, x) && one_stride(f.adjoint, y), t1 - t0 > items, rows);
   }
 
-  // Elements of A that are one and the same: stride 0.
-  void one_weight(T* da, const T* x, int64_t x_row, const T* dy, int64_t y_row, int64_t count) const {
+  // Elements of A that are one and the same.
+  void overlapping_weights(T* da, const T* x, int64_t x_row, const T* dy, int64_t y_row, int64_t count) const {
     for (long k = 0; k < d_.blocks; ++k)
       for (int64_t r = 0; r < count; ++r)
         for (long i = 0; i < d_.m; ++i)
@@ -174,15 +204,16 @@ class DenseGrad {
       for (int64_t b = 0; b < f.adjoint.batch; ++b) {
         T* db = bias.at(f.adjoint, t, b);
         const T* dy = y.at(f.adjoint, t, b);
-        const long step = d_.m == 1 ? 0 : bias.strides[0];
-        for (long k = 0; k < d_.blocks; ++k)
-          for (long i = 0; i < d_.m; ++i) db[d_.bias_at[k] + i * step] += dy[d_.y_at[k] + i * d_.y_i];
+        const long step = d_.m == 1 ? 1 : bias.strides[0];
+        for (long k = 0; k < d_.blocks; ++k) sum_rows_(dy + d_.y_at[k], d_.y_i, db + d_.bias_at[k], step, d_.m, false);
       }
   }
 
   DenseArgs<T> d_;
-  bool shared_a_, shared_x_, shared_bias_, distinct_x_, distinct_a_ = true, row_major_ = true;
-  DenseKernel<T> x_kernel_, a_kernel_ = nullptr;
+  bool shared_a_, shared_x_, shared_bias_, distinct_x_, distinct_a_, row_major_;
+  bool few_y_, some_y_;  // sums of dX are short
+  DenseKernel<T> x_kernel_, a_kernel_;
+  void (*sum_rows_)(const T*, long, T*, long, long, bool);
 };
 
 }  // namespace nengo_dl

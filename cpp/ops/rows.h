@@ -27,26 +27,36 @@ bool join(RunDim<N>& outer, RunDim<N>& inner) {
   return true;
 }
 
-// kernel(T* const* pointers, const int64_t* strides, int64_t n) for runs that together are every element of every row.
+// An operand's elements at one step of the first item, and how far its rows and items are apart.
+template <class T>
+struct Rows {
+  T* base;
+  int64_t row, item;
+
+  Rows(const Frame<T>& f, const Access1& o, int64_t t)
+      : base(o.at(f, t, 0)), row(f.row[o.buffer]), item(f.item[o.buffer]) {}
+};
+
+// kernel(T* const* pointers, const int64_t* strides, int64_t n) for runs that together are every element of `steps`
+// steps of `batch` items. Runs of `enough` elements are not exchanged for longer ones along items or steps.
 template <class T, int N, class F>
-void each_run(const Frame<T>& f, int64_t t0, int64_t t1, const Nest& nest, const Access1* const (&ops)[N], F&& kernel) {
-  RunDim<N> time{t1 - t0, {}}, item{f.batch, {}}, inner{nest.inner(), {}};
-  T* base[N];
+void each_run(const Rows<T> (&rows)[N], int64_t steps, int64_t batch, const Nest& nest, F&& kernel,
+              int64_t enough = INT64_MAX) {
+  RunDim<N> time{steps, {}}, item{batch, {}}, inner{nest.inner(), {}};
   for (int o = 0; o < N; ++o) {
-    time.stride[o] = f.row[ops[o]->buffer], item.stride[o] = f.item[ops[o]->buffer];
+    time.stride[o] = rows[o].row, item.stride[o] = rows[o].item;
     inner.stride[o] = nest.strides[o].back();
-    base[o] = ops[o]->at(f, t0, 0);
   }
   if (nest.shape.size() == 1 && nest.blocks == 1) {
     if (join(item, inner)) join(time, inner);
-    if (item.n > inner.n) std::swap(item, inner);
-    if (time.n > inner.n) std::swap(time, inner);
+    if (item.n > inner.n && inner.n < enough) std::swap(item, inner);
+    if (time.n > inner.n && inner.n < enough) std::swap(time, inner);
   }
   for (int64_t t = 0; t < time.n; ++t)
     for (int64_t b = 0; b < item.n; ++b)
       nest.each([&](const int64_t* at) {
         T* p[N];
-        for (int o = 0; o < N; ++o) p[o] = base[o] + t * time.stride[o] + b * item.stride[o] + at[o];
+        for (int o = 0; o < N; ++o) p[o] = rows[o].base + t * time.stride[o] + b * item.stride[o] + at[o];
         kernel(p, inner.stride, inner.n);
       });
 }

@@ -1,0 +1,66 @@
+// Products and sums that only gradients need.
+#include "kernels/dense_kernels.h"
+#include "kernels/dense_simd.h"
+
+namespace nengo_dl {
+namespace NDL_ISA {
+namespace {
+
+// Copies `width` lines of n elements so that line o becomes column o.
+template <class T>
+NDL_INLINE void turn(const T* __restrict a, long a_i, T* __restrict to, long width, long n) {
+  constexpr long kPiece = 8;  // lines at once: what is written together lies together
+  long o = 0;
+  for (; o + kPiece <= width; o += kPiece)
+    for (long j = 0; j < n; ++j)
+      for (long p = 0; p < kPiece; ++p) to[j * width + o + p] = a[(o + p) * a_i + j];
+  for (; o < width; ++o)
+    for (long j = 0; j < n; ++j) to[j * width + o] = a[o * a_i + j];
+}
+
+// Lanes along few inputs would be mostly idle: turns the matrix, a piece at a time, for lanes along the outputs.
+template <class T>
+NDL_INLINE void turned(const DenseArgs<T>& all, void (*columns)(const DenseArgs<T>&)) {
+  alignas(64) T matrix[kTurnedBytes / sizeof(T)];
+  const long zero = 0, fit = static_cast<long>(kTurnedBytes / sizeof(T)) / all.n;
+  DenseArgs<T> d = all;
+  d.a = matrix, d.a_at = d.x_at = d.y_at = &zero, d.blocks = 1, d.a_i = 1;
+  for (long k = 0; k < all.blocks; ++k)
+    for (long i = 0; i < all.m; i += d.m) {
+      const long left = all.m - i;
+      d.m = d.a_j = left <= fit ? left : left == fit + 1 ? fit - 1 : fit;  // never leaves a single output
+      turn(all.a + all.a_at[k] + i * all.a_i, all.a_i, matrix, d.m, all.n);
+      d.x = all.x + all.x_at[k], d.y = all.y + all.y_at[k] + i;
+      columns(d);
+    }
+}
+
+template <class T>
+NDL_INLINE T dot(const T* a, long as, const T* x, long xs, long n) {
+  constexpr int kChains = 8;
+  T sum[kChains] = {};
+  long i = 0;
+  for (; i + kChains <= n; i += kChains)
+    for (int c = 0; c < kChains; ++c) sum[c] += a[(i + c) * as] * x[(i + c) * xs];
+  for (; i < n; ++i) sum[0] += a[i * as] * x[i * xs];
+  for (int w = kChains / 2; w > 0; w /= 2)
+    for (int c = 0; c < w; ++c) sum[c] += sum[c + w];
+  return sum[0];
+}
+
+template <class T>
+NDL_INLINE T any_dot(const T* a, long as, const T* x, long xs, long n) {
+  if (as == 1 && xs == 1) return dot<T>(a, 1, x, 1, n);
+  if (as == 0 && xs == 1) return dot<T>(a, 0, x, 1, n);
+  return dot<T>(a, as, x, xs, n);
+}
+
+}  // namespace
+
+void dense_turned32(const DenseArgs<float>& d) { turned(d, &dense_cols32); }
+void dense_turned64(const DenseArgs<double>& d) { turned(d, &dense_cols64); }
+float vec_dot32(const float* a, long as, const float* x, long xs, long n) { return any_dot(a, as, x, xs, n); }
+double vec_dot64(const double* a, long as, const double* x, long xs, long n) { return any_dot(a, as, x, xs, n); }
+
+}  // namespace NDL_ISA
+}  // namespace nengo_dl
