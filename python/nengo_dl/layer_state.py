@@ -155,7 +155,7 @@ class LayerState(keras.layers.Layer):
     def save_own_variables(self, store):
         """Keras' hook: write the parameters into ``store``, in their order in the program."""
         for i, weight in enumerate(self.base_params):
-            store[str(i)] = weight
+            store[str(i)] = weight._value.numpy()
 
     def load_own_variables(self, store):
         """Keras' hook: set the parameters from ``store``, all of them or, on an error, none."""
