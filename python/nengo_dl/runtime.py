@@ -16,7 +16,7 @@ from .plan.program import to_bytes
 from .plan.training import training_program
 from .plan_state import PlanState, place_view, reseed
 from .tensor_graph import TensorGraph
-from .trainable import surrogates, trainable_signals
+from .trainable import surrogates, trainable_signals, weight_names
 
 TIME_LIMIT = 0.25  # seconds of a piece of a run
 PIECE_BYTES = 1 << 25  # inputs and outputs of a piece
@@ -133,6 +133,7 @@ class Runtime:
             ],
             trainable=chosen.__contains__,
             surrogate=surrogates(model),
+            names=weight_names(model),
             simplifications=get_setting(model, "simplifications"),
         )
         self.numbers = PlanState(self.plan, minibatch_size, model, self.interrupt)

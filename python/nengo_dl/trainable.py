@@ -2,6 +2,7 @@
 
 import warnings
 
+import nengo
 from nengo.ensemble import Neurons
 from nengo.exceptions import ConfigError
 
@@ -146,3 +147,21 @@ def surrogates(model):
         if found is not None and "out" in model.sig[ens.neurons]:
             by_output[model.sig[ens.neurons]["out"]] = found
     return lambda op: by_output.get(op.output)
+
+
+def weight_names(model):
+    """Names of the weights of connections: Nengo calls them after their transforms.
+
+    Parameters
+    ----------
+    model : nengo.builder.Model
+        The built model.
+
+    Returns
+    -------
+    dict
+        Signal -> name.
+    """
+    connections = [obj for obj in model.params if isinstance(obj, nengo.Connection)]
+    weights = ((conn, model.sig[conn].get("weights")) for conn in connections)
+    return {signal: f"{conn}.weights" for conn, signal in weights if signal is not None}

@@ -50,13 +50,14 @@ def lowers(*classes):
 class Context:
     """What lowering functions need: variables of signals, the step size, new ops."""
 
-    def __init__(self, dt, time, trainable, constant, surrogate=None):
+    def __init__(self, dt, time, trainable, constant, surrogate=None, names=None):
         self.dt = dt
         self.time = time
         self.callbacks = []
         self._vars = {}
         self._trainable = trainable
         self._surrogate = surrogate
+        self._names = {} if names is None else names
         self._constant = set(constant)
         self._writers = {}
         self.op = None
@@ -81,7 +82,8 @@ class Context:
             trainable = base not in self._constant and bool(
                 self._trainable is not None and self._trainable(base)
             )
-            self._vars[base] = Var(base.name, initial.size, initial, base, trainable)
+            name = self._names.get(base, base.name)
+            self._vars[base] = Var(name, initial.size, initial, base, trainable)
         return self._vars[base]
 
     def vars(self):

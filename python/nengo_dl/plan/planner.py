@@ -144,6 +144,7 @@ def make_plan(
     trainable=None,
     constant=(),
     surrogate=None,
+    names=None,
     simplifications=None,
     merge=True,
     fuse=True,
@@ -170,6 +171,8 @@ def make_plan(
     surrogate : callable
         ``surrogate(op)`` is what stands for the derivative of the spikes of a
         `nengo.builder.neurons.SimNeurons`, a `nengo_dl.surrogates.Surrogate` or None.
+    names : dict
+        Names for people of signals whose own says too little; parameters are called by them.
     simplifications : list of callable
         Passes over the planner's ops, `.simplify.default_simplifications` if None.
     merge, fuse : bool
@@ -184,7 +187,7 @@ def make_plan(
     """
     operators = list(operators)
     check = verify_ops if verify else lambda ops: None
-    ctx = Context(dt, time, trainable, constant, surrogate)
+    ctx = Context(dt, time, trainable, constant, surrogate, names)
     ops = lower(operators, ctx, inputs) + port_ops(ctx, inputs, outputs)
     count = len(ops)
     verify_ops(ops)
