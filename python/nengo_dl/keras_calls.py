@@ -171,14 +171,15 @@ def call_keras(sim, runtime, method, x, n_steps, stateful, kwargs):
         kwargs.setdefault("verbose", 0)
         if n_steps is not None:
             kwargs["batch_size"] = sim.minibatch_size
-    layer = runtime.layer
-    before = layer.stateful
-    layer.stateful = stateful
+    layer, model = runtime.layer, sim.keras_model
+    before = layer.stateful, model.steps_per_execution
     try:
+        # a callback of fit may call this, which has its own number of steps
+        layer.stateful, model.steps_per_execution = stateful, model.own.given_steps
         with sim._scope(), keras_errors(runtime):
-            outputs = getattr(sim.keras_model, method)(x, **kwargs)
+            outputs = getattr(model, method)(x, **kwargs)
     finally:
-        layer.stateful = before  # a callback of fit may call this
+        layer.stateful, model.steps_per_execution = before
     return {probe: outputs[name] for name, probe in runtime.names.probes.items()}
 
 

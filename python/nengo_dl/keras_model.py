@@ -25,6 +25,7 @@ class SimulatorModel(keras.Model):
             names=names,
             targets=None,
             auto_steps=True,
+            given_steps=1,  # steps_per_execution of compile
             data={"train": None, "test": None},
             callbacks=None,
             functions={},  # of stacks of minibatches, by layout of the data
@@ -59,6 +60,7 @@ class SimulatorModel(keras.Model):
         super().compile(optimizer, steps_per_execution=steps_per_execution or 1, **kwargs)
         self.own.targets = targets
         self.own.auto_steps = steps_per_execution is None
+        self.own.given_steps = steps_per_execution or 1
         self.own.functions.clear()
         self.own.keras_functions.clear()
         self.own.checked.clear()

@@ -1,6 +1,7 @@
 """Calls of `compile`, `fit` and `evaluate`: data in, Keras called, results by name."""
 
 import math
+import warnings
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from .data_forms import (
 )
 from .keras_calls import as_tuples, clean_arguments, keras_errors
 from .minibatches import Minibatches
+from .plan.training import blocked_by_callbacks
 
 DATASET_STEPS = 8  # minibatches of a dataset or generator in one call
 _BATCH_HOOKS = (
@@ -78,6 +80,8 @@ def fit(sim, x, y, n_steps, stateful, kwargs):
     split = kwargs.pop("validation_split", 0.0) if validation is None else 0.0
     if is_opaque(x):
         _no_steps(x, n_steps)
+        if not isinstance(x, keras.utils.PyDataset):
+            kwargs.setdefault("shuffle", False)  # Keras can't, and would say so
         data, arguments = None, {"x": as_tuples(x), "y": y, "validation_split": split}
     else:
         data = training_arrays(
@@ -108,6 +112,7 @@ def fit(sim, x, y, n_steps, stateful, kwargs):
         shuffle = kwargs.pop("shuffle", True)
         arguments["x"] = call.use("train", data, shuffle)
         kwargs["shuffle"] = False
+    _warn_blocked(sim, model)
     with call.ready("train"):
         history = model.fit(**arguments, **kwargs)
     history.history = in_order(model, history.history)
@@ -296,6 +301,25 @@ def check_losses(sim, model, data):
         except (ValueError, tf.errors.InvalidArgumentError) as e:
             raise ValidationError(f"{message}: {e}", attr="targets") from e
         model.own.checked.add(key)
+
+
+def _warn_blocked(sim, model):
+    """Warn of trainable parameters that reach the losses only by ways without a gradient."""
+    plan, losses = sim.plan, model.own.targets.losses
+    if plan.training is None or "gradients" in model.own.checked:
+        return
+    model.own.checked.add("gradients")
+    outputs = [i for i, name in enumerate(sim._runtime.layer.output_names) if name in losses]
+    found = blocked_by_callbacks(plan.training, outputs)
+    for index, between in found.items():
+        if between and plan.trainable[index]:
+            warnings.warn(
+                f"No gradient reaches (all of) the trainable parameter"
+                f" {plan.program.params[index].name!r}: between it and the losses are"
+                f" {', '.join(between)}, which pass none on. What is not reached is not trained",
+                UserWarning,
+                stacklevel=4,
+            )
 
 
 # ---------------------------------------------------------------- calling Keras

@@ -304,6 +304,24 @@ def test_training_mode(Sim):
     assert history["val_loss"][0] == pytest.approx(np.mean(spikes.data[p] ** 2), rel=1e-4)
 
 
+@pytest.mark.parametrize("phase", [True, False])
+def test_learning_phase(Sim, phase):
+    """S-46, C-11: the setting pins the mode of fit, evaluate and predict."""
+    with nengo.Network(seed=0) as net:
+        nengo_dl.configure_settings(learning_phase=phase)
+        x = nengo.Node([0.5])
+        ens = nengo.Ensemble(20, 1, neuron_type=nengo.SpikingRectifiedLinear())
+        nengo.Connection(x, ens, synapse=None)
+        net.py = nengo.Probe(ens.neurons)
+    sim = make(Sim, net, size=1, rate=0.0)
+    values = sim.predict(n_steps=4)[net.py]
+    assert np.allclose(values[0, 0], values[0, 1:]) == phase
+    due = pytest.approx(np.mean(values**2), rel=1e-5)
+    zeros = np.zeros((1, 4, 20))
+    assert sim.evaluate(y=zeros, n_steps=4, verbose=0)["loss"] == due
+    assert sim.fit(y=zeros, n_steps=4, verbose=0).history["loss"] == [due]
+
+
 def test_inference_only(Sim):
     """S-44."""
     sim = make(Sim, linear(inference_only=True))
@@ -406,3 +424,26 @@ def test_the_network_is_not_changed(Sim):
     assert np.all(sim.net.w.transform.init == 0.5)
     sim.reset()
     assert np.all(weights(sim, sim.net.w) == 0.5)
+
+
+def test_parameters_without_gradient(Sim):
+    """A warning names what stands between a parameter and the losses; once per compile."""
+    with nengo.Network(seed=0) as net:
+        x = nengo.Node([1.0], label="x")
+        before = nengo.Node(size_in=1)
+        squared = nengo.Node(lambda t, x: x**2, size_in=1, label="squared")
+        net.w = nengo.Connection(x, before, transform=[[0.5]], synapse=None)
+        net.v = nengo.Connection(before, squared, transform=[[2.0]], synapse=None)
+        net.py = nengo.Probe(squared)
+        net.other = nengo.Probe(before)
+    y = np.ones((1, 2, 1))
+    sim = make(Sim, net, size=1)
+    with pytest.warns(UserWarning, match="No gradient reaches.*squared"):
+        sim.fit(y={net.py: y}, n_steps=2, verbose=0)
+    assert np.all(weights(sim, net.w) == 0.5)
+    sim.compile(keras.optimizers.SGD(RATE), loss={net.other: "mse"})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="No gradient")
+        sim.fit(y={net.other: y}, n_steps=2, verbose=0)
+        sim.fit(y={net.other: y}, n_steps=2, verbose=0)
+    assert np.all(weights(sim, net.w) > 0.5)

@@ -184,10 +184,12 @@ def test_calls_from_callbacks(sim):
     class Use(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             found.append(sim.evaluate(X, {"py": Y}, verbose=0)["loss"])
-            sim.predict(X)
+            error = sim.predict(X)[sim.net.py] - Y
+            assert np.mean(error**2) == pytest.approx(found[-1])
             sim.predict_on_batch(X[:2], stateful=True)
             sim.run_steps(2, progress_bar=False)
 
+    sim.predict(X)
     history = fit(sim, Use(), validation_data=(X, {"py": Y})).history
     assert found == pytest.approx(history["val_loss"])
     assert sim.tensor_graph.stateful and sim.n_steps == 15
