@@ -108,6 +108,7 @@ def fit(sim, x, y, n_steps, stateful, kwargs):
         arguments["validation_data"] = call.use("test", test)
     if data is not None:
         check_losses(sim, model, data)
+        _no_nan(model, data)
         sim._warn_one_step(data.n_steps, stateful)
         shuffle = kwargs.pop("shuffle", True)
         arguments["x"] = call.use("train", data, shuffle)
@@ -301,6 +302,21 @@ def check_losses(sim, model, data):
         except (ValueError, tf.errors.InvalidArgumentError) as e:
             raise ValidationError(f"{message}: {e}", attr="targets") from e
         model.own.checked.add(key)
+
+
+def _no_nan(model, data):
+    """Refuse targets that would make parameters NaN for good."""
+    for name, loss in model.own.targets.losses.items():
+        target = data.y.get(name)
+        if target is None or not loss.elementwise or target.dtype.kind != "f":
+            continue
+        if np.isnan(target).any():
+            raise ValidationError(
+                f"targets for {name!r} have {np.count_nonzero(np.isnan(target))} NaN, which its loss"
+                f" {loss} can't take and which would make all parameters NaN; leave these items"
+                " out, or use nengo_dl.losses.nan_mse, which skips them",
+                "targets",
+            )
 
 
 def _warn_blocked(sim, model):
