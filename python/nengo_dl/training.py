@@ -310,10 +310,10 @@ def _no_nan(model, data):
         target = data.y.get(name)
         if target is None or not loss.elementwise or target.dtype.kind != "f":
             continue
-        if np.isnan(target).any():
+        count = np.count_nonzero(np.isnan(target))
+        if count:
             raise ValidationError(
-                f"targets for {name!r} have {np.count_nonzero(np.isnan(target))} NaN, which its loss"
-                f" {loss} can't take and which would make all parameters NaN; leave these items"
+                f"targets for {name!r} have {count} NaN, which its loss {loss} can't take and which would make all parameters NaN; leave these items"
                 " out, or use nengo_dl.losses.nan_mse, which skips them",
                 "targets",
             )

@@ -1,4 +1,4 @@
-"""Targets that are NaN: refused where they would spoil parameters, taken where they mean something."""
+"""NaN targets: refused where they would spoil parameters, taken where they mean something."""
 
 import numpy as np
 import pytest
