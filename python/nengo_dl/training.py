@@ -313,8 +313,9 @@ def _no_nan(model, data):
         count = np.count_nonzero(np.isnan(target))
         if count:
             raise ValidationError(
-                f"targets for {name!r} have {count} NaN, which its loss {loss} can't take and which would make all parameters NaN; leave these items"
-                " out, or use nengo_dl.losses.nan_mse, which skips them",
+                f"targets for {name!r} have {count} NaN, which its loss {loss} can't take and which"
+                " would make all parameters NaN; leave these items out, or use"
+                " nengo_dl.losses.nan_mse, which skips them",
                 "targets",
             )
 
