@@ -3,8 +3,10 @@
 import nengo
 import numpy as np
 import tensorflow as tf
+from handmade import filter_plan
 
 import nengo_dl
+from nengo_dl.tensor_graph import TensorGraph
 
 NETWORKS = {}
 N_STEPS = 12  # several of them after the longest delay
@@ -232,3 +234,37 @@ def close(name, came, ends, step, rtol):
     due = (ends[0] - ends[1]) / (2 * step)
     noise = 1e-15 * max(map(abs, ends)) / step  # what rounding makes of the difference
     assert abs(came - due) <= rtol * abs(due) + 20 * noise, (name, came, due)
+
+
+def same(came, due, **tolerance):
+    """Compare structures of tensors up to rounding."""
+    tf.nest.map_structure(
+        lambda a, b: np.testing.assert_allclose(
+            a, b, **{"rtol": 1e-11, "atol": 1e-11, **tolerance}
+        ),
+        came,
+        due,
+    )
+
+
+# ---------------------------------------------------------------- a program that TensorFlow can run
+
+
+def filter_in_tensorflow(u, y, total, gain):
+    """What `handmade.filter_program` computes: outputs, learned parameter and state."""
+    ys, totals = [], []
+    for t in range(u.shape[1]):
+        y = 0.9 * y + gain * u[:, t]
+        total = total + u[:, t]
+        ys.append(y)
+        totals.append(total)
+    return tf.stack(ys, 1), tf.stack(totals, 1), total, y
+
+
+def filter_layer(minibatch_size=3, **kwargs):
+    """Make a layer of `handmade.filter_plan`, whose training form is the same."""
+    plan = filter_plan("float64")
+    plan.training = plan.program
+    layer = TensorGraph(plan, minibatch_size, **kwargs)
+    layer.stateful = False
+    return layer

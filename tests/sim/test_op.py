@@ -273,3 +273,34 @@ def test_time_limit():
     rows = result.outputs[0].numpy()[0, :, 0]
     np.testing.assert_allclose(rows[:steps][[0, -1]], [0.001, steps * 0.001], rtol=1e-6)
     assert not rows[steps:].any()
+
+
+# ---------------------------------------------------------------- recording
+
+
+def test_recording_changes_nothing_else():
+    run, arguments = filter_arguments()
+    plain, recorded = run(**arguments), run(**arguments, record=True)
+    assert plain.tape.numpy() == b"" and len(recorded.tape.numpy()) > 0
+    for came, due in zip(recorded[:-1], plain[:-1], strict=True):
+        tf.nest.map_structure(np.testing.assert_array_equal, came, due)
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_recording_a_short_run(steps):
+    run, arguments = filter_arguments(steps=steps)
+    assert run(**arguments, record=True).tape.shape == ()
+
+
+@pytest.mark.parametrize("wanted", [[1, 0], [0, 0], [2], [-1]])
+def test_wanted_parameters_are_checked(wanted):
+    run, arguments = filter_arguments()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="'wanted' is due to have ascending"):
+        run(**arguments, record=True, wanted=wanted)
+
+
+def test_memory_is_checked():
+    _, arguments = filter_arguments()
+    run = tf_ops.RunOp(filter_plan().program, [False, False], memory=-2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="'memory'.*bytes.*came -2"):
+        run(**arguments)
