@@ -92,7 +92,7 @@ def test_weight_that_is_watched_though_not_trainable():
     same(tape.gradient(loss, variable), due)
 
 
-def test_two_runs_on_one_tape(layer_of):
+def test_two_runs_on_one_tape():
     """The loss of two runs is the sum, and a run's inputs may be another's outputs."""
     layer = filter_layer()
     u = inputs_of(layer, 5)[0]
@@ -176,7 +176,7 @@ def op_arguments(layer, steps=5):
     }
 
 
-def test_partial_run_has_no_gradient(Sim):
+def test_partial_run_has_no_gradient():
     def fail_late(item, time, ins, outs):
         if time > 0.0025:
             raise KeyError("the third step")
@@ -199,7 +199,7 @@ def test_partial_run_has_no_gradient(Sim):
         _engine.remove_callbacks(table)
 
 
-def test_callbacks_pass_nothing_but_the_rest_has_its_gradient(Sim):
+def test_callbacks_pass_nothing_but_the_rest_has_its_gradient():
     """Recorded, a program with Python functions has a gradient; it is not run again without."""
     calls = []
 
