@@ -65,12 +65,12 @@ def test_nan_mse_in_training(Sim):
     y = np.full((2, 3, 1), np.nan)
     y[:, 0] = 1.0
     w = sim.data[net.w].weights.copy()
-    sim.compile(keras.optimizers.SGD(0.1), loss={net.py: nan_mse})
+    sim.compile(keras.optimizers.SGD(0.125), loss={net.py: nan_mse})
     history = sim.fit(x, {net.py: y}, verbose=0).history
     error = (x @ w.T - 1)[:, 0]
     np.testing.assert_allclose(history["loss"], [np.sum(error**2) / 6])
     gradient = 2 / 6 * error.T @ x[:, 0]
-    np.testing.assert_allclose(sim.data[net.w].weights, w - 0.1 * gradient, rtol=1e-12)
+    np.testing.assert_allclose(sim.data[net.w].weights, w - 0.125 * gradient, rtol=1e-12)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 0.5, np.inf, "euclidean"])
