@@ -49,10 +49,14 @@ class Worker:
             raise SystemExit(f"{' '.join(self.process.args)} failed:\n{self.errors.read()[-4000:]}")
         return json.loads(line)
 
-    def time(self, call):
+    def ask(self, call):
+        """Have it do something; returns all that it answers."""
         self.process.stdin.write(call + "\n")
         self.process.stdin.flush()
-        return self.read()["seconds"]
+        return self.read()
+
+    def time(self, call):
+        return self.ask(call)["seconds"]
 
     def close(self):
         self.process.communicate()
