@@ -27,6 +27,7 @@ def check(sim, inputs, outputs, atol, rtol):
     rows = _rows(sim, inputs)
     wanted = [sim.model.probes.index(probe) for probe in probes]
     learned = [(i, runtime.layer.get_param(i)) for i in runtime.layer.learned]
+    stateful = runtime.layer.stateful
     sim.reset(include_trainable=False, include_probes=False)
     try:
         numeric = _numeric(sim, form, rows, wanted)
@@ -36,6 +37,7 @@ def check(sim, inputs, outputs, atol, rtol):
     finally:
         for index, value in learned:
             runtime.layer.set_param(index, value)
+        runtime.layer.stateful = stateful
         sim.reset(include_trainable=False, include_probes=False)
     result = {}
     for probe, ours, theirs in zip(probes, analytic, numeric, strict=True):
@@ -56,6 +58,8 @@ def _rows(sim, inputs):
             attr="inputs",
         )
     rows = [np.asarray(values, dtype=np.float64) for values in inputs]
+    if any(values.ndim == 3 and not values.shape[1] for values in rows):
+        raise ValidationError("has no steps, at least 1 is due", attr="inputs")
     for node, values in zip(nodes, rows, strict=True):
         shape = (sim.minibatch_size, len(rows[0][0]) if rows[0].ndim else 0, node.size_out)
         if values.shape != shape:

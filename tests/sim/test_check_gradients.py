@@ -62,6 +62,8 @@ def test_arguments(Sim):
         sim.check_gradients(inputs=rows(1, 3)[:1])
     with pytest.raises(ValidationError, match=r"\(2, 3, 2\), due is \(1, 3, 2\)"):
         sim.check_gradients(inputs=rows(2, 3))
+    with pytest.raises(ValidationError, match="no steps"):
+        sim.check_gradients(inputs=rows(1, 0))
     with pytest.raises(ValidationError, match="no Probe"):
         sim.check_gradients(outputs=[net.u])
 
@@ -86,6 +88,7 @@ def test_what_it_leaves(Sim):
     weights = [weight.value.numpy() for weight in sim.keras_model.weights]
     sim.check_gradients(outputs=[net.q])
     assert sim.n_steps == 0 and len(sim.data[net.p]) == 5
+    assert sim.tensor_graph.stateful
     for key, value in sim.tensor_graph.get_state().items():
         np.testing.assert_array_equal(value, initial[key])
     for before, after in zip(weights, sim.keras_model.weights, strict=True):

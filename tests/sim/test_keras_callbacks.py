@@ -73,6 +73,26 @@ def test_results_do_not_depend_on_callbacks(Sim):
     assert np.array_equal(*results)
 
 
+def test_list_of_the_caller(Sim):
+    """Epochs have orders of their own with a CallbackList, too, which stays as it was."""
+    results = []
+    for as_list in (False, True):
+        keras.utils.set_random_seed(0)
+        net = linear()
+        sim = Sim(net, minibatch_size=2)
+        sim.compile("sgd", loss={net.py: "mse"})
+        callbacks, counter = [], Counter()
+        if as_list:
+            callbacks = keras.callbacks.CallbackList([counter], add_history=True)
+            callbacks.set_model(sim.keras_model)
+        for _ in range(2):
+            sim.fit(X, {"py": Y}, callbacks=callbacks, epochs=3, verbose=0)
+        results.append(weights(sim, net.w))
+    assert [type(c).__name__ for c in callbacks.callbacks] == ["Counter", "History"]
+    assert len([call for call in counter.calls if call[0] == "end"]) == 24
+    assert np.array_equal(*results)
+
+
 @pytest.mark.parametrize("verbose", [1, 2])
 def test_progress(sim, capsys, verbose):
     """What Keras prints."""
@@ -158,11 +178,11 @@ def test_csv(sim, tmp_path):
 
 
 def test_nan_ends_training(sim):
-    """TerminateOnNaN sees the minibatch with the target that is no number."""
-    y = Y.copy()
-    y[2] = np.nan
+    """TerminateOnNaN sees the minibatch with the input that is no number."""
+    x = X.copy()
+    x[2] = np.nan
     stop = keras.callbacks.TerminateOnNaN()
-    sim.fit(X, {"py": y}, callbacks=[stop], shuffle=False, verbose=0, epochs=2)
+    sim.fit(x, {"py": Y}, callbacks=[stop], shuffle=False, verbose=0, epochs=2)
     assert int(sim.keras_model.optimizer.iterations) == 2
 
 
