@@ -22,12 +22,13 @@ template <class T>
 BackPlan<T>::BackPlan(const Program& program, const Plan<T>& plan, const Activity& activity, const TapeLayout& tape,
                       const GradArgs<T>& args)
     : active(activity.active) {
+  const std::vector<char> changing = changing_adjoints(plan.flow, activity);
   for (size_t r = 0; r < plan.stages.size(); ++r) {
     const Stage<T>& stage = plan.stages[r];
     parts.push_back({stage.loop, {}});
     for (size_t i = 0; i < stage.ops.size(); ++i) {
       const FlowOp& flow_op = plan.flow.stages[r][i];
-      BackOp<T> op = make_op(program, plan.flow, activity, flow_op, stage.loop);
+      BackOp<T> op = make_op(program, changing, activity, flow_op, stage.loop);
       op.op = stage.ops[i].get();
       op.only_last = flow_op.output >= 0 && args.run.keep_last[flow_op.output];
       if (op.passes || op.params || !op.clearings.empty()) parts.back().ops.push_back(std::move(op));
@@ -49,22 +50,22 @@ BackPlan<T>::BackPlan(const Program& program, const Plan<T>& plan, const Activit
   }
 }
 
-// Whether the way back through a step changes the adjoint of a buffer in place other than by adding what its readers
+// Per buffer: whether the way back through a step changes its adjoint in place other than by adding what its readers
 // contribute, or hands it on: then contributions must come at their step.
 template <class T>
-bool BackPlan<T>::adjoint_changes(const Program&, const Flow& flow, const Activity& activity, int64_t buffer) const {
+std::vector<char> BackPlan<T>::changing_adjoints(const Flow& flow, const Activity& activity) {
+  std::vector<char> changing(activity.active.size(), 0);
   for (const auto& stage : flow.stages)
     for (const FlowOp& op : stage)
       for (const FlowOperand& o : op.operands)
-        if (o.operand->buffer == buffer && o.written() &&
-            (o.overwrites || o.access == Access::update || activity.runs(op)))
-          return true;
-  return false;
+        if (o.written() && (o.overwrites || o.access == Access::update || activity.runs(op)))
+          changing[o.operand->buffer] = 1;
+  return changing;
 }
 
 template <class T>
-BackOp<T> BackPlan<T>::make_op(const Program& program, const Flow& flow, const Activity& activity, const FlowOp& op,
-                               bool loop) {
+BackOp<T> BackPlan<T>::make_op(const Program& program, const std::vector<char>& changing, const Activity& activity,
+                               const FlowOp& op, bool loop) {
   BackOp<T> back{};
   back.passes = activity.runs(op);
   bool writes_in_place = false, overwrites_in_place = false;
@@ -74,7 +75,7 @@ BackOp<T> BackPlan<T>::make_op(const Program& program, const Flow& flow, const A
     const BufferKind kind = program.buffers[b].kind;
     if (back.passes && o.read() && (kind == BufferKind::param || kind == BufferKind::learned)) {
       back.params = true;
-      if (kind == BufferKind::learned && adjoint_changes(program, flow, activity, b)) back.params_at_once = true;
+      if (kind == BufferKind::learned && changing[b]) back.params_at_once = true;
     }
     if (!o.written() || !o.in_place) continue;
     writes_in_place = true;

@@ -43,8 +43,9 @@ struct BackPlan {
   int64_t size = 0;            // elements of that memory
 
  private:
-  BackOp<T> make_op(const Program& program, const Flow& flow, const Activity& activity, const FlowOp& op, bool loop);
-  bool adjoint_changes(const Program& program, const Flow& flow, const Activity& activity, int64_t buffer) const;
+  static std::vector<char> changing_adjoints(const Flow& flow, const Activity& activity);
+  BackOp<T> make_op(const Program& program, const std::vector<char>& changing, const Activity& activity,
+                    const FlowOp& op, bool loop);
 };
 
 // One thread's memory and frames.
@@ -67,7 +68,6 @@ class Backward {
   void sequence(const std::vector<BackOp<T>>& ops, int64_t steps, bool last_window);
   void loop(const std::vector<BackOp<T>>& ops, int64_t steps, bool last_window);
   void clear(const BackOp<T>& op);
-  T* state_grad_of(int64_t buffer, int64_t item) const;
 
   const Program& program_;
   const BackPlan<T>& back_;

@@ -1,8 +1,39 @@
 #include "engine/flow.h"
 
+#include "engine/op_util.h"
 #include "engine/validate.h"
 
 namespace nengo_dl {
+namespace {
+
+constexpr int64_t kElementBudget = int64_t{1} << 24;  // of a program, for what intervals can't tell
+
+// Of all blocks, in ascending order; false if there are too many to list.
+bool list_elements(Operand o, int64_t* budget, std::vector<int64_t>* elements) {
+  for (size_t i = 0; i < o.shape.size(); ++i)
+    if (o.strides[i] == 0) o.shape[i] = 1;
+  int64_t count;
+  if (__builtin_mul_overflow(o.count(), static_cast<int64_t>(o.offsets.size()), &count) || count > *budget)
+    return false;
+  *budget -= count;
+  for (int64_t offset : o.offsets)
+    for_each_element(o.shape, o.strides, [&](int64_t e) { elements->push_back(offset + e); });
+  std::sort(elements->begin(), elements->end());
+  return true;
+}
+
+bool share_elements(const Operand& a, const Operand& b, int64_t* budget) {
+  Intervals of_a;
+  of_a.add(a);
+  if (!of_a.overlaps(b)) return false;
+  std::vector<int64_t> ours, theirs;
+  if (!list_elements(a, budget, &ours) || !list_elements(b, budget, &theirs)) return true;
+  for (size_t i = 0, k = 0; i < ours.size() && k < theirs.size(); ours[i] < theirs[k] ? ++i : ++k)
+    if (ours[i] == theirs[k]) return true;
+  return false;
+}
+
+}  // namespace
 
 void Intervals::add(const Operand& o) {
   int64_t lowest, highest;
@@ -34,6 +65,7 @@ Flow::Flow(const Program& program) : changed_in_sequence(program.buffers.size())
     }
   }
   order_writers(program.buffers.size());
+  find_own();
 }
 
 void Flow::add_op(const Program& program, const OpRecord& record, std::vector<FlowOp>* stage) {
@@ -64,6 +96,19 @@ void Flow::order_writers(size_t buffers) {
   seen.assign(buffers, {});
   for (auto stage = stages.rbegin(); stage != stages.rend(); ++stage)
     for (auto op = stage->rbegin(); op != stage->rend(); ++op) visit(*op, &FlowOperand::after);
+}
+
+void Flow::find_own() {
+  int64_t budget = kElementBudget;
+  for (auto& stage : stages)
+    for (FlowOp& op : stage)
+      for (const FlowOperand& w : op.operands)
+        for (size_t i = 0; i < op.operands.size(); ++i) {
+          const FlowOperand& o = op.operands[i];
+          if (w.in_place && (w.overwrites || w.access == Access::update) && o.access == Access::read &&
+              o.operand->buffer == w.operand->buffer && share_elements(*w.operand, *o.operand, &budget))
+            op.own = static_cast<int>(i);
+        }
 }
 
 OpRecord Flow::shifted(const FlowOp& op) {
@@ -98,25 +143,35 @@ Activity find_activity(const Program& program, const Flow& flow, const Wishes& w
     depends[i] = in_state ? wishes.state_wanted : b.param >= 0 && wishes.params[b.param];
     acts[i] = in_state ? wishes.state_given : b.kind == BufferKind::learned && wishes.learned[b.param];
   }
+  // each in the direction in which it spreads, again for what comes round by way of the next step
   bool changed = true;
   auto mark = [&](std::vector<char>& marks, int64_t b) {
     if (!marks[b]) marks[b] = 1, changed = true;
   };
+  auto visit_depends = [&](const FlowOp& op) {
+    bool from = op.input >= 0 && wishes.inputs[op.input];
+    for (const FlowOperand& o : op.operands) from = from || (o.read() && depends[o.operand->buffer]);
+    for (const FlowOperand& o : op.operands)
+      if (from && o.written()) mark(depends, o.operand->buffer);
+  };
+  auto visit_acts = [&](const FlowOp& op) {
+    bool to = op.output >= 0 && wishes.outputs[op.output];
+    for (const FlowOperand& o : op.operands) to = to || (o.written() && acts[o.operand->buffer]);
+    for (const FlowOperand& o : op.operands)
+      if (to && o.read()) mark(acts, o.operand->buffer);
+  };
   while (changed) {
     changed = false;
     for (const auto& stage : flow.stages)
-      for (const FlowOp& op : stage) {
-        if (!op.passes) continue;
-        bool from = op.input >= 0 && wishes.inputs[op.input], to = op.output >= 0 && wishes.outputs[op.output];
-        for (const FlowOperand& o : op.operands) {
-          from = from || (o.read() && depends[o.operand->buffer]);
-          to = to || (o.written() && acts[o.operand->buffer]);
-        }
-        for (const FlowOperand& o : op.operands) {
-          if (from && o.written()) mark(depends, o.operand->buffer);
-          if (to && o.read()) mark(acts, o.operand->buffer);
-        }
-      }
+      for (const FlowOp& op : stage)
+        if (op.passes) visit_depends(op);
+  }
+  changed = true;
+  while (changed) {
+    changed = false;
+    for (auto stage = flow.stages.rbegin(); stage != flow.stages.rend(); ++stage)
+      for (auto op = stage->rbegin(); op != stage->rend(); ++op)
+        if (op->passes) visit_acts(*op);
   }
   Activity activity{std::vector<char>(n), wishes.inputs, wishes.outputs};
   for (size_t i = 0; i < n; ++i) activity.active[i] = depends[i] && acts[i];
@@ -130,10 +185,19 @@ Needs::Needs(const Program& program, const Flow& flow, const Activity& activity)
   for (const auto& stage : flow.stages)
     for (const FlowOp& op : stage) {
       if (!activity.runs(op)) continue;
+      if (op.own >= 0) refuse_own(program, activity, op, op.operands[op.own]);
       for (const FlowOperand& o : op.operands)
         if (o.needed) need(program, flow, op, o);
     }
   place_pieces(program, flow);
+}
+
+// An adjoint in place can't be that of an element both before and behind the op.
+void Needs::refuse_own(const Program& program, const Activity& activity, const FlowOp& op, const FlowOperand& o) {
+  const int64_t b = o.operand->buffer;
+  if (activity.active[b])
+    op.record->fail("the program has no gradient: it overwrites elements of buffer '" + program.buffers[b].name +
+                    "' in place that its argument '" + *o.name + "' reads");
 }
 
 void Needs::need(const Program& program, const Flow& flow, const FlowOp& op, const FlowOperand& o) {

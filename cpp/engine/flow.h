@@ -28,6 +28,7 @@ struct FlowOp {
   int64_t input = -1, output = -1;  // the port of an `input` or `output` op
   bool passes = false;              // Op::passes_gradient()
   std::vector<FlowOperand> operands;
+  int own = -1;  // an operand that reads elements which the op overwrites in place
 };
 
 // What is true for all runs of a program.
@@ -43,6 +44,7 @@ struct Flow {
 
  private:
   void add_op(const Program& program, const OpRecord& record, std::vector<FlowOp>* stage);
+  void find_own();
   void order_writers(size_t buffers);
 };
 
@@ -72,6 +74,7 @@ struct Needs {
   std::vector<Piece> rest;                // of the buffers with `saved` pieces: what no loop changes
 
  private:
+  void refuse_own(const Program& program, const Activity& activity, const FlowOp& op, const FlowOperand& o);
   void need(const Program& program, const Flow& flow, const FlowOp& op, const FlowOperand& o);
   void place_pieces(const Program& program, const Flow& flow);
 };

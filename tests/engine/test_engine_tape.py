@@ -1,5 +1,7 @@
 """Tapes: sizes, what is refused, callbacks, random numbers, programs without a gradient."""
 
+import time
+
 import numpy as np
 import pytest
 from gradient_models import (
@@ -66,6 +68,25 @@ def test_a_tape_too_large_to_count():
 
 
 # ---------------------------------------------------------------- what is refused
+
+
+def test_a_long_chain_is_looked_through_once():
+    def seconds(length):
+        m = Maker()
+        buffers = [m.buffer("window", 1) for _ in range(length)]
+        pairs = zip(buffers, buffers[1:], strict=False)
+        copies = [op("copy", {"src": view(a, (1,)), "dst": view(b, (1,))}, set=1) for a, b in pairs]
+        m.region("sequence", m.input(buffers[0], 1), *copies, m.output(view(buffers[-1], (1,))))
+        compiled = _engine.Compiled(to_bytes(m.program()))
+        times = []
+        for _ in range(9):
+            start = time.perf_counter()
+            compiled.tape_bytes(1, 10)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    # 8 times as long as it is linear, 64 times if every op were visited once per op
+    assert seconds(4000) < 30 * seconds(500)
 
 
 def test_tape_of_wrong_size_or_kind():
@@ -264,6 +285,50 @@ def test_values_between_two_changes_of_a_step_are_not_recorded():
     setup.run()
     with pytest.raises(_engine.ProgramError, match="before and after this one"):
         setup.grad()
+
+
+def in_place(kind, args, **attrs):
+    """A loop whose op works on ``s``, elements 0 and 2 or 1 and 3 of a state."""
+    m = Maker(window=2)
+    u, s, out = m.buffer("window", 2), m.buffer("state", 4), m.buffer("window", 4)
+    w = m.buffer("param", 2, "w", np.array([0.5, -0.7]))
+    views = {
+        "even": view(s, (2,), (2,)), "odd": view(s, (2,), (2,), [1]), "w": view(w, (2,)),
+    }  # fmt: skip
+    args = {name: views[where] for name, where in args.items()}
+    m.region(
+        "loop",
+        m.input(u, 2),
+        op(kind, args, **attrs),
+        op("copy", {"src": view(u, (2,)), "dst": views["even"]}, set=0),
+        op("copy", {"src": view(s, (4,)), "dst": view(out, (4,))}, set=1),
+        m.output(view(out, (4,))),
+    )
+    return Setup(m, n_steps=5)
+
+
+@pytest.mark.parametrize(
+    "kind, args, attrs, place",
+    [
+        ("elementwise", {"A": "w", "Y": "odd"}, {"set": 1}, "X"),
+        ("copy", {"dst": "odd"}, {"set": 1}, "src"),
+        ("lowpass", {"y": "odd"}, {"a": 0.5, "b": 0.3}, "x"),
+    ],
+)
+def test_no_op_overwrites_what_it_reads(kind, args, attrs, place):
+    # the adjoint in place can't be that of both; between the elements there is room for others
+    good = in_place(kind, {**args, place: "even"}, **attrs)
+    assert_close(good.grad(), good.numeric())
+    bad = in_place(kind, {**args, place: "odd"}, **attrs)
+    bad.run()
+    for ask in (bad.grad, lambda: tape_of(bad)):
+        with pytest.raises(_engine.ProgramError, match=f"(?s){kind}.*overwrites.*'{place}' reads"):
+            ask()
+
+
+def test_a_product_added_in_place_to_itself():
+    setup = in_place("elementwise", {"A": "w", "X": "odd", "Y": "odd"}, set=0)
+    assert_close(setup.grad(), setup.numeric())
 
 
 # ---------------------------------------------------------------- the rest
