@@ -42,6 +42,12 @@ def test_there_are_sources():
     assert len(cpp_sources()) > 20 and len(python_sources()) > 20
 
 
+def test_no_two_test_files_have_one_name():
+    # pytest imports them all as top-level modules and would stop before the first test
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
+
+
 @pytest.mark.parametrize("path", cpp_sources(), ids=relative)
 def test_only_the_doors_include_their_library(path):
     folder = path.relative_to(ROOT / "cpp").parts[0]
