@@ -185,10 +185,12 @@ class LayerState(keras.layers.Layer):
 
 
 def unique_names(names):
-    """Names that Keras accepts: no ``/``, none empty, none twice."""
+    """Names that Keras and TensorFlow's scopes accept: no ``/``, none empty, none twice."""
     seen, result = set(), []
     for name in names:
-        base = re.sub(r"/", ".", name) or "unnamed"
+        base = re.sub(r"[ :]", "_", name.replace("/", "."))
+        # optimizers name their variables after weights, some of them in a scope of TensorFlow
+        base = re.sub(r"[^A-Za-z0-9_.\-]", "", base) or "unnamed"
         unique, count = base, 1
         while unique in seen:
             unique, count = f"{base}_{count}", count + 1

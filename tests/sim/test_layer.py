@@ -82,12 +82,14 @@ def test_bad_arguments(kwargs, message):
 
 
 def test_unique_names():
-    assert unique_names(["a/b", "a.b", "", "x", "x"]) == [
+    assert unique_names(["a/b", "a.b", "", "x", "x", "<Node 'n: 1'>.bias", "<>"]) == [
         "a.b",
         "a.b_1",
         "unnamed",
         "x",
         "x_1",
+        "Node_n__1.bias",
+        "unnamed_1",
     ]
 
 

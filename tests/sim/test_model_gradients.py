@@ -228,3 +228,25 @@ def test_keras_fit_follows_the_gradient(layer_of, recwarn):
         step = 0 if grad is None else rate * grad
         np.testing.assert_allclose(weight.numpy(), value - step, rtol=1e-6, atol=1e-9)
     assert [str(w.message) for w in recwarn if "TensorGraph" in str(w.message)] == []
+
+
+def test_optimizer_made_inside_a_function(Sim):
+    """A larger model's optimizer names its variables after ours, in a scope of TensorFlow."""
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node([0.5], label="a node")
+        ens = nengo.Ensemble(5, 1, label="an: 'ensemble'", neuron_type=nengo.RectifiedLinear())
+        nengo.Connection(node, ens, synapse=None)
+        probe = nengo.Probe(ens, synapse=None)
+    sim = Sim(net, minibatch_size=2)
+    rows, n_steps = (
+        keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in sim.keras_model.inputs
+    )
+    outputs = sim.keras_model([keras.layers.Dense(1)(rows), n_steps])
+    model = keras.Model([rows, n_steps], outputs[sim.get_name(probe)])
+    model.compile("adam", loss="mse")
+    before = [weight.numpy() for weight in model.trainable_weights]
+    data = [np.ones((2, 4, 1)), np.full((2, 1), 4, np.int32)]
+    model.fit(data, np.zeros((2, 4, 1)), batch_size=2, verbose=0)
+    assert len(before) == 2 + len(sim.keras_model.trainable_weights)
+    for weight, value in zip(model.trainable_weights, before, strict=True):
+        assert np.any(weight.numpy() != value), weight.path
