@@ -21,8 +21,6 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 from nengo.utils.functions import function_name
 
-from .plan.lower import NotNative, lowers
-
 # seconds of calling Python functions after which a piece of a run is long enough
 GENERATION_LIMIT = 0.2
 
@@ -45,7 +43,9 @@ class SourceFunction(Operator):
         Whether the present run has data for the node; then the function is not called.
     """
 
+    # what the planner asks an operator that it does not know
     overwrites = True
+    not_native = "it calls a Python function, in turn with other functions of the model"
 
     def __init__(self, op, data):
         super().__init__(tag=op.tag)
@@ -75,12 +75,6 @@ class SourceFunction(Operator):
                 output[...] = data
 
         return step
-
-
-@lowers(SourceFunction)
-def lower_source(op, ctx):
-    """Python functions stay in Python."""
-    raise NotNative("it calls a Python function, in turn with other functions of the model")
 
 
 class InputNodes:

@@ -5,8 +5,10 @@ Where `contract_cases` tries every layout of one op, here the layouts are plain 
 
 import numpy as np
 from contract_cases import Case
-from contract_kinds import FROM_RATES, NEURONS, STOCHASTIC, per_block, uniform
+from contract_draws import per_block, uniform
+from contract_neurons import draws_of
 
+from nengo_dl.plan.kinds import NEURONS
 from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region
 
 
@@ -69,23 +71,20 @@ class Chain:
         return self.vector(buffer, n, shift=int(self.rng.randint(2))), n
 
     def neurons(self, x, n):
-        name = str(self.rng.choice([name for name in NEURONS if name not in STOCHASTIC]))
-        _, states, parameters = NEURONS[name]
+        entry = NEURONS[self.rng.choice([n for n, e in NEURONS.items() if not e.draws])]
+        parameters, states = (draws_of(entry.name, k) for k in (entry.parameters, entry.states))
         current = self.vector(self.buffer(n), n)
         self.add("elementwise", {"A": self.param(n), "X": x, "Y": current}, {"set": 1})
         attrs = {k: per_block(self.rng, self.blocks, draw) for k, draw in parameters.items()}
-        if name in FROM_RATES:
-            attrs["negative"] = 1
+        attrs.update(dict.fromkeys(entry.flags, 1))
         args = {"J": current, "out": self.vector(self.buffer(n), n)}
         for state, draw in states.items():
             carried = bool(self.rng.randint(2))
             number = self.buffer(n, carried, plain_state=True, draw=draw)
             args[state] = self.vector(number, n, shift=int(carried))
-        # spikes are of the order of 1/dt
-        attrs["amplitude"] = 0.01
-        if name in ("Izhikevich", "Sigmoid", "Tanh"):
-            del attrs["amplitude"]
-        self.add("neurons", args, {"type": name, **attrs})
+        if "amplitude" in attrs:  # spikes are of the order of 1/dt
+            attrs["amplitude"] = 0.01
+        self.add("neurons", args, {"type": entry.name, **attrs})
         return args["out"], n
 
     def add_feedback(self, x, n):

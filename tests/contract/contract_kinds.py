@@ -4,11 +4,12 @@
 the contract test, and so do arguments and attributes that no maker ever uses.
 """
 
-import nengo
 import numpy as np
 from contract_cases import Arg, Subject, normal
+from contract_draws import any_shape, flag, length, n_blocks, per_block, uniform, zero_or
+from contract_neurons import make_neurons_of
 
-from nengo_dl import neurons
+from nengo_dl.plan.kinds import NEURONS
 
 MAKERS = {}
 
@@ -26,42 +27,6 @@ def make_subject(kind, rng):
     if kind not in MAKERS:
         raise KeyError(f"op kind {kind!r} has no maker in {__file__}: write one")
     return MAKERS[kind](rng)
-
-
-# ---------------------------------------------------------------- random facts
-
-
-def uniform(low, high):
-    return lambda rng, shape: rng.uniform(low, high, size=shape)
-
-
-def zero_or(chance, draw):
-    """Values that are often exactly zero, as spikes are."""
-    return lambda rng, shape: draw(rng, shape) * (rng.random_sample(shape) < chance)
-
-
-def length(rng):
-    """Mostly short vectors, sometimes longer than any vector register."""
-    return int(rng.randint(1, 10) if rng.random_sample() < 0.75 else rng.randint(10, 75))
-
-
-def n_blocks(rng):
-    return int(rng.randint(1, 5)) if rng.random_sample() < 0.7 else 1
-
-
-def flag(rng):
-    return int(rng.randint(2))
-
-
-def per_block(rng, blocks, draw):
-    """A float attribute: one value for all blocks, or one for each."""
-    if rng.random_sample() < 0.5:
-        return float(draw(rng, ()))
-    return np.asarray(draw(rng, (blocks,)), dtype=float)
-
-
-def any_shape(rng, max_rank=4):
-    return tuple(rng.randint(1, 5, size=rng.randint(max_rank + 1)).tolist())
 
 
 # ---------------------------------------------------------------- basic ops
@@ -338,94 +303,6 @@ def make_rls(rng):
 
 
 # ---------------------------------------------------------------- neurons
-
-CURRENT = zero_or(0.9, uniform(-1, 6))
-RATE = uniform(0, 400)
-SIGNED_RATE = uniform(-400, 400)
-VOLTAGE = uniform(0, 1)
-
-# per type: how to draw J, states, parameters; and whether it draws random numbers
-NEURONS = {
-    "RectifiedLinear": (CURRENT, {}, {"amplitude": uniform(0.1, 2)}),
-    "SpikingRectifiedLinear": (RATE, {"voltage": VOLTAGE}, {"amplitude": uniform(0.1, 2)}),
-    "LeakyReLU": (
-        CURRENT,
-        {},
-        {"negative_slope": uniform(0, 1), "amplitude": uniform(0.1, 2)},
-    ),
-    "SpikingLeakyReLU": (
-        SIGNED_RATE,
-        {"voltage": uniform(-1, 1)},
-        {"negative_slope": uniform(0, 1), "amplitude": uniform(0.1, 2)},
-    ),
-    "Sigmoid": (normal, {}, {"tau_ref": uniform(0.001, 0.003)}),
-    "Tanh": (normal, {}, {"tau_ref": uniform(0.001, 0.003)}),
-    "LIFRate": (
-        CURRENT,
-        {},
-        {"tau_rc": uniform(0.01, 0.03), "tau_ref": uniform(0, 0.003), "amplitude": uniform(0.1, 2)},
-    ),
-    "Izhikevich": (
-        uniform(-40, 30),
-        {"voltage": uniform(-70, 29), "recovery": uniform(-15, 5)},
-        {
-            "tau_recovery": uniform(0.01, 0.1),
-            "coupling": uniform(0.1, 0.3),
-            "reset_voltage": uniform(-70, -50),
-            "reset_recovery": uniform(2, 8),
-        },
-    ),
-    "RegularSpiking": (SIGNED_RATE, {"voltage": VOLTAGE}, {"amplitude": uniform(0.1, 2)}),
-    "StochasticSpiking": (RATE, {}, {"amplitude": uniform(0.1, 2)}),
-    "PoissonSpiking": (uniform(0, 3000), {}, {"amplitude": uniform(0.1, 2)}),
-}
-_rate, _adapt = NEURONS["LIFRate"], {"tau_n": uniform(0.05, 0.2), "inc_n": uniform(0, 0.1)}
-_lif_states = {"voltage": VOLTAGE, "refractory_time": zero_or(0.5, uniform(0, 0.004))}
-_lif = {**_rate[2], "min_voltage": zero_or(0.5, uniform(-1, 0))}
-NEURONS["SoftLIFRate"] = (uniform(-8, 6), {}, {"sigma": uniform(0.05, 1.5), **_rate[2]})
-NEURONS["AdaptiveLIFRate"] = (CURRENT, {"adaptation": uniform(0, 1)}, {**_rate[2], **_adapt})
-NEURONS["LIF"] = (uniform(-1, 15), _lif_states, _lif)
-NEURONS["AdaptiveLIF"] = (
-    uniform(-1, 15),
-    {**_lif_states, "adaptation": uniform(0, 1)},
-    {**_lif, **_adapt},
-)
-STOCHASTIC = ("StochasticSpiking", "PoissonSpiking")
-FROM_RATES = (*STOCHASTIC, "RegularSpiking")
-
-
-def nengo_class(name):
-    """The class of a neuron type, of NengoDL or of Nengo."""
-    return getattr(neurons, name, None) or getattr(nengo.neurons, name)
-
-
-def make_neurons_of(name, rng):
-    """A random op of a neuron type."""
-    if name not in NEURONS:
-        raise KeyError(f"neuron type {name!r} is not listed in {__file__}: add it")
-    draw, states, parameters = NEURONS[name]
-    n, blocks = length(rng), n_blocks(rng)
-    attrs = {"type": name}
-    attrs |= {key: per_block(rng, blocks, values) for key, values in parameters.items()}
-    if "min_voltage" in attrs and rng.random_sample() < 0.2:
-        attrs["min_voltage"] = -np.inf
-    if name in FROM_RATES:
-        attrs["negative"] = flag(rng)
-        if attrs["negative"] and name != "RegularSpiking":
-            draw = SIGNED_RATE
-    if nengo_class(name).spiking and flag(rng):
-        attrs["surrogate"] = str(rng.choice(["superspike", "arctan", "triangle"]))
-        attrs["width"] = per_block(rng, blocks, uniform(0.1, 2))
-        if flag(rng):
-            attrs["surrogate"] = "straight_through"
-    generators = 0
-    if name in STOCHASTIC:
-        generators = blocks = 1
-        for key in {"amplitude", "width"} & set(attrs):
-            attrs[key] = float(np.ravel(attrs[key])[0])
-    args = {"J": Arg("read", (n,), draw), "out": Arg("write", (n,))}
-    args |= {key: Arg("update", (n,), values) for key, values in states.items()}
-    return Subject("neurons", args, attrs, blocks, generators)
 
 
 @maker("neurons")

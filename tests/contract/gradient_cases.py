@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 from contract_cases import LAYOUTS, Case, CaseBuilder
 from contract_chains import Chain
-from contract_kinds import make_neurons_of, make_subject, uniform
+from contract_draws import uniform
+from contract_kinds import make_subject
+from contract_neurons import make_neurons_of
 
 from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region
 

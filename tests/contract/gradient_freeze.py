@@ -8,32 +8,26 @@ outputs are what the gradient of the original program has to be.
 from dataclasses import replace
 
 import numpy as np
-from contract_engine import _engine, run_engine
-from contract_kinds import nengo_class
+from contract_engine import run_engine
 
+from nengo_dl.plan.kinds import KINDS, NEURONS
 from nengo_dl.plan.program import Buffer, Op, Operand, Port, Region
-
-# docs/PROGRAM.md, "Gradients"
-EXACT = (
-    "input output copy elementwise dense sparse bsr conv conv_transpose lowpass filter triangle"
-).split()
-NONE = "time fill noise table pes rls bcm oja voja callback".split()
 
 
 def passes(op):
-    """Whether the document says that derivatives pass through an op."""
-    if op.kind == "neurons":
-        return "surrogate" in op.attrs or not nengo_class(op.attrs["type"]).spiking
-    return op.kind in EXACT
+    """Whether derivatives pass through an op."""
+    gradient = KINDS[op.kind].gradient
+    if gradient == "type":
+        return "surrogate" in op.attrs or not NEURONS[op.attrs["type"]].spikes
+    return gradient == "exact"
 
 
 def written(op):
-    """The written operands of an op: name, operand, and whether it is added to."""
-    access = {name.rstrip("*"): access for name, access, *_ in _engine.op_specs()[op.kind]["args"]}
+    """The written operands of an op, each with whether it is added to."""
     for name, operand in op.args.items():
-        how = access[name] if name in access else access[name.rstrip("0123456789")]
-        if how != "read":
-            yield operand, how == "inc" and not op.attrs["set"]
+        access = op.access(name)
+        if access != "read":
+            yield operand, access == "inc"
 
 
 class _Recording:

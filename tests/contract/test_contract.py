@@ -14,7 +14,8 @@ from contract_engine import (
     compile_case,
     run_engine,
 )
-from contract_kinds import FROM_RATES, NEURONS, make_neurons_of, make_subject
+from contract_kinds import make_subject
+from contract_neurons import make_neurons_of
 
 SEEDS = range(24)
 KINDS = sorted(_engine.op_specs())
@@ -197,12 +198,3 @@ def test_every_argument_and_attribute_is_tried(kind):
     spec = _engine.op_specs()[kind]
     assert {(kind, name.rstrip("*")) for name, *_ in spec["args"]} <= args
     assert {(kind, name) for name in spec["attrs"]} <= attrs
-
-
-def test_every_neuron_type_parameter_is_tried():
-    for name in TYPES:
-        spec = _engine.neuron_types()[name]
-        states, parameters = NEURONS[name][1:]
-        assert set(spec["states"]) == set(states), name
-        own = {"negative"} if name in FROM_RATES else set()
-        assert set(spec["parameters"]) == set(parameters) | own, name

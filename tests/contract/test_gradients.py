@@ -11,14 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from contract_engine import _engine, compile_case, run_engine
-from contract_kinds import make_subject, nengo_class
+from contract_kinds import make_subject
 from gradient_cases import chain_case, gradient_case, kind_case, learning_case, type_case
 from gradient_check import Loss, compare, engine_gradients, overwritten, sources
-from gradient_freeze import EXACT, NONE, freeze, passes
+from gradient_freeze import freeze, passes
 
+from nengo_dl.plan import kinds
 from nengo_dl.reference.memory import places
 
 KINDS = sorted(_engine.op_specs())
+EXACT, NONE = (
+    [kind.name for kind in kinds.KINDS.values() if kind.gradient == gradient]
+    for gradient in ("exact", "none")
+)
 TYPES = sorted(_engine.neuron_types())
 DOCUMENT = Path(__file__).parents[2] / "docs" / "PROGRAM.md"
 NO_GRADIENT = "in place in a sequence region"
@@ -271,7 +276,6 @@ def test_every_kind_is_exact_or_passes_nothing():
     assert documented(0) == set(EXACT)
     assert documented(1) == {"neurons"}
     assert documented(2) == set(NONE)
-    assert {*EXACT, *NONE, "neurons"} == set(KINDS)
 
 
 def gradients_by_argument(case, gradients):
@@ -305,7 +309,7 @@ def test_exact_kinds_pass_gradients_by_every_argument(kind, layout):
         for _, same, compiled, grads in with_gradient([(seed, case)]):
             found = dict(engine_gradients(same, grads, compiled=compiled).arrays())
             moved |= {name for name, g in gradients_by_argument(same, found) if np.any(g != 0)}
-    spec = {name for name, access, *_ in _engine.op_specs()[kind]["args"] if access != "write"}
+    spec = {arg.name for arg in kinds.KINDS[kind].args if arg.access != "write"}
     assert moved == spec - {"Xi"}
 
 
@@ -327,7 +331,7 @@ def test_what_passes_nothing_is_frozen():
 def test_surrogates_are_held_against_tensorflow():
     from test_surrogates import CURRENTS  # here, as it needs TensorFlow
 
-    assert set(CURRENTS) >= {name for name in TYPES if nengo_class(name).spiking}
+    assert set(CURRENTS) >= {name for name in TYPES if kinds.NEURONS[name].spikes}
 
 
 def test_every_source_is_asked_for():

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from contract_engine import _engine
-from contract_kinds import nengo_class
 from surrogate_programs import LAYOUTS, Population
 from test_surrogates import assert_close, parameters_of, seed_of
 
+from nengo_dl.plan.kinds import NEURONS
 from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region, to_bytes
 
-RATES = sorted(n for n in _engine.neuron_types() if not nengo_class(n).spiking)
+RATES = sorted(name for name, entry in NEURONS.items() if not entry.spikes)
 BATCH, TIME, INPUTS, N, BLOCKS = 2, 6, 2, 19, 2
 
 

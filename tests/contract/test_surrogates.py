@@ -7,13 +7,13 @@ import zlib
 import numpy as np
 import pytest
 from contract_engine import _engine
-from contract_kinds import nengo_class
 from surrogate_programs import LAYOUTS, Population
 from surrogate_reference import STEPS, gradients
 
+from nengo_dl.plan.kinds import NEURONS
+
 SURROGATES = ("superspike", "arctan", "triangle", "straight_through")
 BATCH, TIME, INPUTS, N, BLOCKS = 2, 24, 3, 11, 2
-RANDOM = ("StochasticSpiking", "PoissonSpiking")
 
 # currents without input, how strongly inputs change them, and initial values
 CURRENTS = {
@@ -60,7 +60,7 @@ def parameters_of(name, rng, blocks):
 def make(name, kind, blocks=BLOCKS, dtype="float64", **kwargs):
     """A population of a spiking type; inputs and derivatives of a loss for it."""
     rng = seed_of(name, kind)
-    blocks = 1 if name in RANDOM else blocks
+    blocks = 1 if NEURONS[name].draws else blocks
     n = N * blocks
     (low, high), spread = CURRENTS[name]
     spec = _engine.neuron_types()[name]
@@ -114,7 +114,7 @@ CASES = list(itertools.product(STEPS, SURROGATES))
 
 
 def test_every_spiking_type_is_here():
-    spiking = {n for n in _engine.neuron_types() if nengo_class(n).spiking}
+    spiking = {name for name, entry in NEURONS.items() if entry.spikes}
     assert spiking == set(STEPS) == set(CURRENTS)
 
 
@@ -127,7 +127,7 @@ def test_surrogates_equal_tensorflow(name, kind, isa):
         subject, *args = make(name, kind, layout=layout, gap=gap, window=window)
         got_out, got_states = subject.run(args[0])
         assert (got_out != 0).mean() > 0.03 and (got_out == 0).mean() > 0.03
-        if name not in RANDOM:
+        if not NEURONS[name].draws:
             np.testing.assert_allclose(got_out, out, rtol=1e-9)
             for s, value in states.items():
                 np.testing.assert_allclose(got_states[s], value, rtol=1e-6, atol=1e-9)

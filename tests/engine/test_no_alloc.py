@@ -13,9 +13,11 @@ sys.path.insert(0, str(ROOT / "tests" / "contract"))
 
 from contract_cases import LAYOUTS, CaseBuilder  # noqa: E402
 from contract_chains import Chain  # noqa: E402
-from contract_kinds import NEURONS, make_neurons_of, make_subject  # noqa: E402
+from contract_kinds import make_subject  # noqa: E402
+from contract_neurons import make_neurons_of  # noqa: E402
 
 from nengo_dl import _engine  # noqa: E402
+from nengo_dl.plan.kinds import NEURONS  # noqa: E402
 from nengo_dl.plan.program import to_bytes  # noqa: E402
 
 LIBRARY = Path(_engine.__file__).parent / "libnengo_engine.so"

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from planned import build, plan, run_twin
 
-from nengo_dl.plan.program import Op, from_bytes, to_bytes
-from nengo_dl.plan.training import blocked_by_callbacks, is_hold, training_program
+from nengo_dl.plan import kinds, show, training
+from nengo_dl.plan.program import Op, ProgramError, from_bytes, to_bytes
+from nengo_dl.plan.training import blocked_by_callbacks, training_program
 
 
 def neurons(program):
@@ -165,7 +166,8 @@ def test_state_at_rest_beside_others():
     ]
     assert homes[0] is homes[1], "both voltages are meant to lie in one buffer"
     assert homes[0].kind == "carried"
-    assert [op.kind for op in form.ops() if is_hold(op)] == ["lowpass"]
+    (held,) = [op for op in form.ops() if op.name.startswith("held in training")]
+    assert (held.kind, held.attrs) == ("lowpass", {"a": (1.0,), "b": (0.0,)})
     state = np.linspace(0.1, 0.9, made.initial_state.size)
     made = replace(made, initial_state=state, program=form)
     lif, izhikevich = run_twin(made, model, 9)
@@ -323,6 +325,77 @@ def test_spikes_in_the_way():
     (name,) = blocked(chain(izhikevich), "out")["before"]
     assert "izhikevich" in name
     assert blocked(chain(izhikevich), "out", surrogate=True) == {"aside": ()}
+
+
+def plant(monkeypatch, entry):
+    """Add a neuron type to the table."""
+    table = kinds.neuron_table(*kinds.NEURONS.values(), entry)
+    for module in (kinds, training, show):
+        monkeypatch.setattr(module, "NEURONS", table)
+
+
+def renamed(program, name):
+    """The program with its neurons of another type."""
+
+    def change(op):
+        attrs = {**op.attrs, "type": name} if op.kind == "neurons" else op.attrs
+        return replace(op, attrs=attrs)
+
+    regions = tuple(replace(r, ops=tuple(map(change, r.ops))) for r in program.regions)
+    return replace(program, regions=regions)
+
+
+def test_a_new_spiking_type_is_no_rate_type(monkeypatch):
+    """Its entry says that it spikes: without rate form and surrogate it is in the way."""
+    plant(monkeypatch, replace(kinds.NEURONS["Izhikevich"], name="Planted"))
+    made = plan(build(chain(izhikevich)), trainable=lambda signal: True)
+    program = renamed(made.program, "Planted")
+    form = training_program(program)
+    assert [op.attrs["type"] for op in neurons(form)] == ["Planted"]
+    found = blocked_by_callbacks(form, [0])
+    assert any("izhikevich" in name for names in found.values() for name in names)
+    # nobody reads its states on the way back
+    assert form.buffers == program.buffers
+    text = str(replace(made, program=program, training=form))
+    assert "Planted (9 neurons): spikes, without gradient" in text
+    assert not any(blocked_by_callbacks(with_surrogate(form), [0]).values())
+
+
+def test_a_new_spiking_type_is_trained_as_its_entry_says(monkeypatch):
+    entry = kinds.NEURONS["Izhikevich"]
+    constants = (("tau_ref", 0.002),)
+    entry = replace(entry, name="Planted", rate_form="Sigmoid", rate_constants=constants)
+    plant(monkeypatch, entry)
+    made = plan(build(chain(izhikevich)), trainable=lambda signal: True)
+    form = training_program(renamed(made.program, "Planted"))
+    (op,) = neurons(form)
+    assert op.attrs == {"type": "Sigmoid", "tau_ref": (0.002,)}
+    assert set(op.args) == {"J", "out"}
+    assert not any(blocked_by_callbacks(form, [0]).values())
+
+
+def test_rate_forms_are_checked():
+    planted = replace(kinds.NEURONS["LIF"], name="Planted")
+    for wrong in (
+        replace(planted, rate_form="LIF"),
+        replace(planted, spikes=False),
+        replace(planted, rate_form="Sigmoids"),
+        replace(planted, name="LIF"),
+        replace(planted, rate_form="SoftLIFRate"),  # nobody says what sigma is
+    ):
+        with pytest.raises(ValueError, match="LIF"):
+            kinds.neuron_table(*kinds.NEURONS.values(), wrong)
+
+
+def test_unknown_types_and_arguments_are_refused():
+    program = plan(build(chain(izhikevich))).program
+    with pytest.raises(ValueError, match="unknown neuron type 'Planted', known are .*Izhikevich"):
+        training_program(renamed(program, "Planted"))
+    op = next(program.ops())
+    with pytest.raises(ProgramError, match="unknown op kind 'none', known are .*dense"):
+        replace(op, kind="none").access("X")
+    with pytest.raises(ProgramError, match="'dense' has no argument 'B', it has A, X, Y, bias"):
+        replace(op, kind="dense").access("B")
 
 
 def test_around_an_obstacle():

@@ -6,7 +6,7 @@ from nengo.builder.probe import SimProbe
 from nengo.exceptions import BuildError
 
 from ..plan.ir import Ref, broadcast
-from ..plan.lower import NotNative, lowers
+from ..plan.lowering import NotNative, lowers
 
 
 @lowers(TimeUpdate)

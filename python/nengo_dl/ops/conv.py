@@ -2,7 +2,7 @@
 
 from nengo.builder.transforms import ConvInc, ConvTransposeInc
 
-from ..plan.lower import NotNative, lowers
+from ..plan.lowering import NotNative, lowers
 
 
 @lowers(ConvInc)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from nengo.builder.operator import BsrDotInc, DotInc, SparseDotInc
 
-from ..plan.lower import NotNative, csr, lowers
+from ..plan.lowering import NotNative, csr, lowers
 from .basic import elementwise
 
 

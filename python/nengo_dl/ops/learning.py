@@ -3,7 +3,7 @@
 from nengo.builder.learning_rules import SimBCM, SimOja, SimPES, SimRLS, SimVoja
 
 from ..plan.ir import broadcast, whole
-from ..plan.lower import NotNative, lowers
+from ..plan.lowering import NotNative, lowers
 
 
 def _sources(op, ctx, pre, post):

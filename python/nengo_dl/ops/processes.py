@@ -7,7 +7,7 @@ from nengo import dists, processes, synapses
 from nengo.builder.processes import SimProcess
 
 from ..plan.ir import whole
-from ..plan.lower import NotNative, lowers
+from ..plan.lowering import NotNative, lowers
 
 _ACCESS = {"set": "write", "inc": "inc", "update": "update"}
 

@@ -4,7 +4,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from .ir import NO_OLD_VALUE, READS
+from .ir import READS
+from .kinds import KINDS
 
 # Updated signals up to this size keep one row per step of a window, so that their readers
 # need not run in the same loop. Above it (weight matrices) the rows would not fit in cache.
@@ -53,8 +54,8 @@ def _classify(var, uses, ops):
         by[ref.access].append((i, arg, ref))
     written = {a for a in ("write", "advance", "inc", "update") if by[a]}
     in_place = "tied" if len({i for i, _, _ in uses}) > 1 else "state"
-    # Python increments what it is given, so the value must lie still
-    if any(ops[i].kind == "callback" for i, _, _ in by["inc"]):
+    # what an op changes by itself (Python does) lies still, though to the model it is an increment
+    if any(KINDS[ops[i].kind].arg(arg).access == "update" for i, arg, _ in by["inc"]):
         return in_place
     if written == {"inc"}:
         return "learned"
@@ -65,7 +66,7 @@ def _classify(var, uses, ops):
     (access,) = written
     changers = {i for i, _, _ in by[access]}
     readers = {i for a in ("read", "final") for i, _, _ in by[a]}
-    old_needed = any((ops[i].kind, arg) not in NO_OLD_VALUE for i, arg, _ in by[access])
+    old_needed = any(KINDS[ops[i].kind].arg(arg).old_value for i, arg, _ in by[access])
     if not readers:
         return in_place
     if access == "update" and changers & readers:

@@ -6,6 +6,7 @@ import numpy as np
 
 from .classes import accesses, classify, is_tied
 from .graph import Graph, layers
+from .kinds import KINDS
 from .simplify import alias_copies, set_first, substitute
 
 
@@ -189,7 +190,7 @@ def store_by_columns(ops):
             r.shape == shape
             and r.strides == plain
             and r.access in ("read", "final")
-            and ((ops[i].kind, arg) == ("dense", "A") or ops[i].kind == "output")
+            and ((ops[i].kind, arg) == ("dense", "A") or KINDS[ops[i].kind].edge == "output")
             for i, arg, r in uses
         )
         if fits:

@@ -12,6 +12,7 @@ from nengo.exceptions import BuildError
 
 from .classes import accesses, is_tied
 from .ir import PHASE
+from .kinds import KINDS
 
 
 def overlapping(first, second):
@@ -145,7 +146,7 @@ def layers(graph):
                 if d == c:
                     continue
                 # an output has no successors: it may as well run inside its writer's loop
-                free = ops[j].kind == "output" and not loop[d]
+                free = KINDS[ops[j].kind].edge == "output" and not loop[d]
                 if loop[d]:
                     step = 2 if loop[c] or layer[c] % 2 else 1
                 else:

@@ -8,6 +8,8 @@ from math import prod
 
 import numpy as np
 
+from .program import grid
+
 # What an argument does, in the order in which it happens within a step.
 #   write    every element is overwritten; readers of the same step see the new value
 #   advance  the same, but computed from the value of the step before (membrane voltage)
@@ -18,31 +20,6 @@ import numpy as np
 ACCESSES = ("write", "advance", "inc", "read", "update", "final")
 PHASE = {"write": 0, "advance": 0, "inc": 1, "read": 2, "update": 3, "final": 4}
 READS = ("read", "final")
-
-# Arguments that an op updates without looking at the old value.
-NO_OLD_VALUE = {
-    ("filter", "y"),
-    ("triangle", "y"),
-    ("pes", "delta"),
-    ("rls", "delta"),
-    ("bcm", "delta"),
-    ("oja", "delta"),
-    ("voja", "delta"),
-}
-# Kinds whose one target may be set (attribute ``set``) or incremented.
-SETTABLE = {
-    "copy": "dst",
-    "elementwise": "Y",
-    "dense": "Y",
-    "sparse": "Y",
-    "bsr": "Y",
-    "conv": "Y",
-    "conv_transpose": "Y",
-    "noise": "dst",
-    "table": "dst",
-}
-# Ops with these kinds are never merged with others.
-SINGLE = {"time", "input", "output", "sparse", "bsr", "noise", "table", "callback"}
 
 
 class lazy:
@@ -117,10 +94,7 @@ class Ref:
     @lazy
     def elements(self):
         """All elements of the variable that the view names, in C order."""
-        total = np.array(self.offset, dtype=np.int64)
-        for n, s in zip(self.shape, self.strides, strict=True):
-            total = total[..., None] + np.arange(n, dtype=np.int64) * s
-        total = total.ravel()
+        total = grid(self.shape, self.strides) + self.offset
         return total if self.index is None else total[np.asarray(self.index, dtype=np.int64)]
 
     @lazy
@@ -185,7 +159,6 @@ class IrOp:
     args: dict
     attrs: dict = field(default_factory=dict)
     source: object = None  # the Nengo operator it comes from
-    rank: int = 0  # position of that operator in the model
 
     def refs(self, *accesses):
         """Iterate over ``(argument name, Ref)``, of the given accesses if any."""

@@ -4,12 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .ir import SETTABLE
+from .kinds import KINDS
 from .program import RNG_WORDS, Buffer, Op, Operand, Param, Region
-from .schedule import moves, starred
-
-# operands of these ops are laid out first, so that their blocks follow each other evenly
-_PRIORITY = ("neurons", "dense", "lowpass", "filter", "triangle")
+from .schedule import moves
 
 
 @dataclass(frozen=True)
@@ -94,9 +91,11 @@ def _unite(ops, groups):
 
 
 def _placing_order(ops, groups):
-    """All variables, those of the most important operands first, in block order."""
-    rank = {kind: i for i, kind in enumerate(_PRIORITY)}
-    ordered = sorted(groups, key=lambda g: (rank.get(ops[g[0]].kind, len(rank)), -len(g)))
+    """All variables, those of the most important operands first.
+
+    They are in block order, so that the blocks of an operand follow each other evenly.
+    """
+    ordered = sorted(groups, key=lambda g: (KINDS[ops[g[0]].kind].placing, -len(g)))
     seen = {}
     for group in ordered:
         for arg in ops[group[0]].args:
@@ -116,6 +115,7 @@ def emit(ops, regions, kinds, layout):
 
 def _emit_op(group, kinds, layout, rngs):
     first = group[0]
+    kind = KINDS[first.kind]
     args, attrs = {}, {}
     for arg, ref in first.args.items():
         refs = [op.args[arg] for op in group]
@@ -125,12 +125,12 @@ def _emit_op(group, kinds, layout, rngs):
         if ref.index is not None:
             attrs[f"{arg}_index"] = ref.index
     for key, value in first.attrs.items():
-        if key in starred(first):
+        if key in kind.per_block:
             all_values = tuple(op.attrs[key] for op in group)
             value = all_values if len(set(all_values)) > 1 else all_values[:1]
         attrs[key] = value
-    if first.kind in SETTABLE:
-        attrs["set"] = int(first.args[SETTABLE[first.kind]].access != "inc")
+    if kind.settable:
+        attrs["set"] = int(first.args[kind.settable].access != "inc")
     if "rng" in attrs:
         attrs["rng"] = RNG_WORDS * len(rngs)
         rngs.append((attrs["rng"], first.source))

@@ -1,18 +1,13 @@
-"""Lowering: from Nengo's operators to the planner's own, one function per operator class.
+"""Lowering: from Nengo's operators to the planner's own, or to calls of Python."""
 
-The functions live with their families in ``nengo_dl.ops``; they are found by exact type.
-Whatever has none runs as a Python callback.
-"""
+from dataclasses import dataclass
 
-from dataclasses import dataclass, replace
+from nengo.builder.operator import SimPyFunc
+from nengo.builder.processes import SimProcess
 
-import numpy as np
-
-from .ir import IrOp, Ref, Var, whole
-
-
-class NotNative(Exception):
-    """An operator that no native op covers; the message says why."""
+from .. import ops  # noqa: F401 (registers the lowering functions)
+from .ir import IrOp
+from .lowering import LOWERINGS, NotNative, describe
 
 
 @dataclass(frozen=True)
@@ -31,124 +26,6 @@ class CallbackSpec:
     reason: str  # why it is not native
 
 
-LOWERINGS = {}
-
-
-def lowers(*classes):
-    """Register a function ``(op, ctx) -> [IrOp]`` for exact operator classes."""
-
-    def register(function):
-        for cls in classes:
-            if cls in LOWERINGS:
-                raise ValueError(f"{cls.__name__} is lowered twice")
-            LOWERINGS[cls] = function
-        return function
-
-    return register
-
-
-class Context:
-    """What lowering functions need: variables of signals, the step size, new ops."""
-
-    def __init__(self, dt, time, trainable, constant, surrogate=None, names=None):
-        self.dt = dt
-        self.time = time
-        self.callbacks = []
-        self._vars = {}
-        self._trainable = trainable
-        self._surrogate = surrogate
-        self._names = {} if names is None else names
-        self._constant = set(constant)
-        self._writers = {}
-        self.op = None
-        self.rank = 0
-
-    def count_uses(self, operators):
-        """Remember how many operators write each base signal."""
-        for op in operators:
-            for sig in {s.base for s in op.sets + op.incs + op.updates}:
-                self._writers[sig] = self._writers.get(sig, 0) + 1
-
-    def written_once(self, signal):
-        """Whether a single operator writes to this signal's memory."""
-        return self._writers.get(signal.base, 0) == 1
-
-    def var(self, signal):
-        """The variable that holds a signal (that of its base for a view)."""
-        base = signal.base
-        if base not in self._vars:
-            initial = csr(base)[0] if base.sparse else np.asarray(base.initial_value).ravel()
-            initial = initial.astype(np.float64) if initial.dtype.kind != "f" else initial
-            trainable = base not in self._constant and bool(
-                self._trainable is not None and self._trainable(base)
-            )
-            name = self._names.get(base, base.name)
-            self._vars[base] = Var(name, initial.size, initial, base, trainable)
-        return self._vars[base]
-
-    def vars(self):
-        """All variables of signals made so far."""
-        return dict(self._vars)
-
-    def ref(self, signal, access="read"):
-        """Reference to a signal or view."""
-        var = self.var(signal)
-        if signal.sparse:
-            return whole(var, access=access)
-        if signal.base is signal and signal.initial_value.flags.c_contiguous:
-            return whole(var, signal.shape, access)
-        if any(s % signal.itemsize for s in signal.strides) or signal.offset % signal.itemsize:
-            raise NotNative("it has a view that does not start at whole elements")
-        return Ref(var, int(signal.elemoffset), signal.shape, signal.elemstrides, access)
-
-    def vector(self, signal, access="read"):
-        """Reference to a signal as a vector (its elements in C order)."""
-        ref = self.ref(signal, access).as_vector()
-        if ref is None:
-            raise NotNative(f"{signal.name} is not evenly spaced in memory")
-        return ref
-
-    def temporary(self, name, size):
-        """A new variable that is set in every step."""
-        return Var(name, size, np.zeros(size))
-
-    def parameter(self, name, value, per_item=False):
-        """A new variable that is never written."""
-        value = np.asarray(value, dtype=np.float64).ravel()
-        return Var(name, value.size, value, per_item=per_item)
-
-    def surrogate(self, op):
-        """The surrogate (`nengo_dl.surrogates`) of a neuron operator, or None."""
-        return None if self._surrogate is None else self._surrogate(op)
-
-    def make(self, kind, args, attrs=None, name=None):
-        """A new op for the operator being lowered."""
-        attrs = {} if attrs is None else attrs
-        return IrOp(kind, name or describe(self.op), args, attrs, self.op, self.rank)
-
-
-def describe(op):
-    """Name of an operator for people: its tag, or the signal it writes."""
-    signals = [*op.sets, *op.incs, *op.updates, *op.reads]
-    return str(op.tag or (signals[0].name if signals else type(op).__name__))
-
-
-def csr(signal):
-    """Data, column indices and row pointers of a sparse signal, with rows in order."""
-    matrix = signal.initial_value
-    if hasattr(matrix, "tocsr"):
-        matrix = matrix.tocsr()
-        return (
-            np.asarray(matrix.data),
-            np.asarray(matrix.indices),
-            np.asarray(matrix.indptr),
-        )
-    rows, cols = np.asarray(matrix.indices).T
-    order = np.argsort(rows, kind="stable")
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=matrix.shape[0]))])
-    return np.asarray(matrix.data)[order], cols[order], indptr
-
-
 def lower(operators, ctx, inputs=()):
     """Lower all operators.
 
@@ -160,19 +37,18 @@ def lower(operators, ctx, inputs=()):
     inputs : list of (str, Signal)
         Signals that the outside sets: operators that set them are dropped.
     """
-    from .. import ops  # noqa: F401 (registers the lowering functions)
-
     fed = {signal.base for _, signal in inputs}
     kept = [op for op in operators if not (op.sets and all(s.base in fed for s in op.sets))]
     ctx.count_uses(kept)
     result = []
-    for rank, op in enumerate(kept):
+    for op in kept:
         if not hasattr(op, "make_step"):
             continue
-        ctx.op, ctx.rank = op, rank
+        ctx.op = op
         try:
             if type(op) not in LOWERINGS:
-                raise NotNative(f"there is no native form of {type(op).__name__}")
+                reason = f"there is no native form of {type(op).__name__}"
+                raise NotNative(getattr(op, "not_native", reason))
             result.extend(LOWERINGS[type(op)](op, ctx))
         except NotNative as e:
             result.append(callback(op, ctx, str(e)))
@@ -181,9 +57,6 @@ def lower(operators, ctx, inputs=()):
 
 def callback(op, ctx, reason):
     """The universal fallback: run the operator's own step function in Python."""
-    from nengo.builder.operator import SimPyFunc
-    from nengo.builder.processes import SimProcess
-
     # these assign the whole output; others may look at what it held before
     sets = tuple(s for s in op.sets if not s.sparse)
     overwrites = type(op) in (SimPyFunc, SimProcess) or getattr(op, "overwrites", False)
@@ -238,14 +111,7 @@ def port_ops(ctx, inputs, outputs):
     """The ops at the program's edges."""
     result = []
     for i, (name, signal) in enumerate(inputs):
-        result.append(
-            IrOp(
-                "input",
-                name,
-                {"dst": replace(ctx.vector(signal, "write"))},
-                {"index": i},
-            )
-        )
+        result.append(IrOp("input", name, {"dst": ctx.vector(signal, "write")}, {"index": i}))
     for i, (name, signal) in enumerate(outputs):
         result.append(IrOp("output", name, {"src": ctx.ref(signal, "final")}, {"index": i}))
     return result

@@ -10,8 +10,10 @@ from . import fuse as fusing
 from . import show
 from .classes import accesses, classify
 from .graph import Graph, check_acyclic, components, layers
+from .kinds import KINDS
 from .layout import emit, lay_out
-from .lower import CallbackSpec, Context, lower, port_ops
+from .lower import CallbackSpec, lower, port_ops
+from .lowering import Context
 from .program import RNG_WORDS, Port, Program
 from .schedule import schedule
 from .simplify import default_simplifications, simplify
@@ -234,8 +236,7 @@ def _plan(program, ops, layout, rngs, ctx, notes):
     )
     tables = []
     for op in ops:
-        if op.kind == "table" and op.args["table"].var.per_item:
-            ref = op.args["table"]
+        for ref in (r for _, r in op.refs() if r.var.per_item):
             index, at = layout.place[ref.var]
             param = program.buffers[index].param
             place = Place("learned", param, at + ref.offset, ref.shape, ref.strides)
@@ -269,7 +270,7 @@ def _callback_order(operators, ctx):
     order = {op: i for i, op in enumerate(toposort(operator_dependency_graph(operators)))}
 
     def chain(ops):
-        found = [i for i, op in enumerate(ops) if op.kind == "callback"]
+        found = [i for i, op in enumerate(ops) if KINDS[op.kind].edge == "python"]
         return sorted(found, key=lambda i: order[ops[i].source])
 
     return chain

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from .kinds import INC, KINDS, WRITE
+
 MAGIC = b"NDLP"
 VERSION = 1
 BUFFER_KINDS = ("param", "learned", "state", "carried", "window", "local")
@@ -69,6 +71,17 @@ class Op:
     args: dict
     attrs: dict = field(default_factory=dict)
 
+    def access(self, arg: str) -> str:
+        """Return what it does with an argument: ``read``, ``write``, ``inc`` or ``update``."""
+        try:
+            kind = KINDS[self.kind]
+            access = kind.arg(arg).access
+        except ValueError as e:
+            raise ProgramError(f"op {self.name!r}: {e}") from None
+        if arg == kind.settable:
+            return WRITE if self.attrs["set"] else INC
+        return access
+
 
 @dataclass(frozen=True)
 class Region:
@@ -97,6 +110,42 @@ class Program:
         """Iterate over all ops in running order."""
         for region in self.regions:
             yield from region.ops
+
+
+def grid(shape: tuple, strides: tuple) -> np.ndarray:
+    """Distances of the elements of a strided view from its first, flat, in C order."""
+    places = np.zeros((), dtype=np.int64)
+    for n, stride in zip(shape, strides, strict=True):
+        places = places[..., None] + np.arange(n, dtype=np.int64) * stride
+    return places.ravel()
+
+
+def elements(op: Op, arg: str) -> np.ndarray:
+    """Elements of a buffer that an argument of an op names, ``(blocks, elements)``."""
+    operand = op.args[arg]
+    places = grid(operand.shape, operand.strides)
+    index = op.attrs.get(f"{arg}_index")
+    if index is not None:
+        places = places[np.asarray(index, dtype=np.int64)]
+    return places + np.asarray(operand.offsets, dtype=np.int64)[:, None]
+
+
+def spans(op: Op, arg: str) -> np.ndarray:
+    """First and last+1 element of each block of an argument, ``(blocks, 2)``.
+
+    Without listing the elements between: weights are large.
+    """
+    operand = op.args[arg]
+    index = op.attrs.get(f"{arg}_index")
+    if index is not None:
+        far = [i * operand.strides[0] for i in (min(index), max(index))] if len(index) else [0]
+        ends = min(far), max(far) + 1
+    elif 0 in operand.shape:
+        ends = 0, 0
+    else:
+        far = [(n - 1) * s for n, s in zip(operand.shape, operand.strides, strict=True)]
+        ends = sum(min(f, 0) for f in far), sum(max(f, 0) for f in far) + 1
+    return np.asarray(operand.offsets, dtype=np.int64)[:, None] + np.array(ends)
 
 
 # ---------------------------------------------------------------- bytes

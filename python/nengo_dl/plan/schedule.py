@@ -4,29 +4,12 @@ from collections import defaultdict
 
 import numpy as np
 
-from .ir import SINGLE
-
-# float attributes that may differ from block to block
-STARRED = {
-    "fill": {"value"},
-    "lowpass": {"a", "b"},
-    "pes": {"alpha"},
-    "bcm": {"alpha"},
-    "oja": {"alpha", "beta"},
-    "voja": {"alpha"},
-}
-
-
-def starred(op):
-    """Names of the attributes of an op that may differ from block to block."""
-    if op.kind == "neurons":
-        return {k for k, v in op.attrs.items() if isinstance(v, float)}
-    return STARRED.get(op.kind, set())
+from .kinds import KINDS
 
 
 def signature(op, kinds):
     """What two ops must have in common to become blocks of one op."""
-    loose = starred(op)
+    loose = KINDS[op.kind].per_block
     attrs = tuple(sorted((k, None if k in loose else v) for k, v in op.attrs.items()))
     args = tuple(
         (
@@ -82,7 +65,7 @@ def schedule(members, graph, kinds, in_loop, merge=True):
     signs, remaining = {}, defaultdict(int)
     for i in members:
         op = graph.ops[i]
-        single = not merge or op.kind in SINGLE or "rng" in op.attrs
+        single = not merge or not KINDS[op.kind].merges or "rng" in op.attrs
         signs[i] = i if single else signature(op, kinds)
         remaining[signs[i]] += 1
     ready = defaultdict(list)

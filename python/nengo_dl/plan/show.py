@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from .training import SPIKING_ONLY, is_hold
+from .kinds import KINDS, NEURONS
 
 
 def text(plan):
@@ -37,10 +37,7 @@ def _training(plan):
     if plan.training is None:
         return []
     counts, widths = defaultdict(int), {}
-    forms = zip(plan.program.ops(), _originals(plan.training), strict=True)
-    for before, after in forms:
-        if before.kind != "neurons":
-            continue
+    for before, after in zip(_neurons(plan.program), _neurons(plan.training), strict=True):
         names = before.attrs["type"], after.attrs["type"], after.attrs.get("surrogate")
         counts[names] += after.blocks * int(np.prod(after.args["J"].shape))
         widths.setdefault(names, set()).update(np.atleast_1d(after.attrs.get("width", ())).tolist())
@@ -50,7 +47,7 @@ def _training(plan):
         if surrogate is not None:
             width = ", ".join(f"{w:g}" for w in sorted(widths[names]))
             how = f"spikes, with surrogate {surrogate}" + (f" (width {width})" if width else "")
-        elif kind in SPIKING_ONLY:
+        elif NEURONS[kind].spikes and not NEURONS[kind].rate_form:
             how = "spikes, without gradient (it has no rate form; set a surrogate)"
         elif kind != form:
             how = f"as {form}"
@@ -60,9 +57,9 @@ def _training(plan):
     return ["In training:", *lines] if lines else []
 
 
-def _originals(program):
-    """Ops of a training form that stand for one of the program, in its order."""
-    return (op for op in program.ops() if not is_hold(op))
+def _neurons(program):
+    """Ops that a training form may hold in another form, in the order of both."""
+    return (op for op in program.ops() if KINDS[op.kind].gradient == "type")
 
 
 def _op(op, program):

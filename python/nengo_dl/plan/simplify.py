@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from .classes import accesses
-from .ir import SETTABLE, Var, is_const, values, written_vars
+from .ir import Var, is_const, values, written_vars
+from .kinds import KINDS
 
 # an identity matrix or a zero is looked for in arrays up to this size
 _LOOK_LIMIT = 1 << 22
@@ -32,10 +33,10 @@ def remove_zero_incs(ops):
         return value is not None and not np.any(value)
 
     def keep(op):
-        sources = {"copy": ["src"], "elementwise": ["A", "X"], "dense": ["A", "X"]}.get(op.kind)
-        if sources is None or next(op.refs("inc"), None) is None:
+        factors = KINDS[op.kind].factors
+        if not factors or next(op.refs("inc"), None) is None:
             return True
-        return not any(is_zero(op.args[name]) for name in sources)
+        return not any(is_zero(op.args[arg.name]) for arg in factors)
 
     return [op for op in ops if keep(op)]
 
@@ -47,18 +48,28 @@ def remove_identity_muls(ops):
 
 
 def _as_copy(op, written):
-    if op.kind == "elementwise":
-        for factor, other in (("A", "X"), ("X", "A")):
-            value = _constant(op.args[factor], written)
-            if value is not None and np.all(value == 1):
-                return replace(op, kind="copy", args={"src": op.args[other], "dst": op.args["Y"]})
-    elif op.kind == "dense" and "bias" not in op.args:
-        a = op.args["A"]
-        square = a.shape[0] == a.shape[1]
-        value = _constant(a, written) if square else None
-        if value is not None and np.array_equal(value, np.eye(len(value))):
-            return replace(op, kind="copy", args={"src": op.args["X"], "dst": op.args["Y"]})
+    kind = KINDS[op.kind]
+    if len(op.args) != len(kind.factors) + 1:  # a bias would be lost
+        return None
+    for arg in kind.factors:
+        if _NEUTRAL[arg.factor](op.args[arg.name], written):
+            (other,) = (op.args[a.name] for a in kind.factors if a is not arg)
+            return replace(op, kind="copy", args={"src": other, "dst": op.args[kind.settable]})
     return None
+
+
+def _is_ones(ref, written):
+    value = _constant(ref, written)
+    return value is not None and bool(np.all(value == 1))
+
+
+def _is_identity(ref, written):
+    value = _constant(ref, written) if ref.shape[0] == ref.shape[1] else None
+    return value is not None and np.array_equal(value, np.eye(len(value)))
+
+
+# per way in which an argument is a factor: whether its values leave just the other factor
+_NEUTRAL = {"zero": lambda ref, written: False, "ones": _is_ones, "identity": _is_identity}
 
 
 def remove_unmodified_resets(ops):
@@ -144,7 +155,7 @@ def remove_dead_code(ops):
         for _, ref in op.refs("write", "advance", "inc", "update"):
             writers[ref.var].append(i)
             written[ref.var].add(ref.access)
-    live = {i for i, op in enumerate(ops) if op.kind in ("output", "callback")}
+    live = {i for i, op in enumerate(ops) if KINDS[op.kind].visible}
     live |= {i for var, how in written.items() if how == {"inc"} for i in writers[var]}
     work, seen = list(live), set()
     while work:
@@ -184,7 +195,7 @@ def set_first(ops, order):
     result = []
     for i, op in enumerate(ops):
         if i in setters:
-            arg = SETTABLE[op.kind]
+            arg = KINDS[op.kind].settable
             op = op.with_args(**{arg: replace(op.args[arg], access="write")})
         if i not in dropped:
             result.append(op)
@@ -192,7 +203,7 @@ def set_first(ops, order):
 
 
 def _settable(op, ref):
-    if ref.access != "inc" or op.args.get(SETTABLE.get(op.kind)) is not ref:
+    if ref.access != "inc" or op.args.get(KINDS[op.kind].settable) is not ref:
         return False
     # an element that is named twice gets both increments
     return ref.index is None or len(set(ref.index)) == len(ref.index)

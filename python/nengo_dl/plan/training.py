@@ -6,45 +6,13 @@ runs the model; only neurons and the kind of the buffers they keep their state i
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from .program import Op
-from .verify import access_of, verify_program
-
-_RATE = ("tau_rc", "tau_ref", "amplitude")
-
-
-@dataclass(frozen=True)
-class RateForm:
-    """How a spiking type is trained: another type, with what it keeps of attributes and states."""
-
-    type: str
-    attrs: tuple
-    states: tuple = ()
-    extra: tuple = ()  # (attribute, value) pairs
-
-
-# The base type's rate is the input of the last three: what they put out in the mean is the rate
-# times the amplitude, below zero too.
-_IDENTITY = RateForm("LeakyReLU", ("amplitude",), extra=(("negative_slope", 1.0),))
-RATE_FORMS = {
-    "SpikingRectifiedLinear": RateForm("RectifiedLinear", ("amplitude",)),
-    "SpikingLeakyReLU": RateForm("LeakyReLU", ("negative_slope", "amplitude")),
-    "LIF": RateForm("LIFRate", _RATE),
-    "AdaptiveLIF": RateForm("AdaptiveLIFRate", (*_RATE, "tau_n", "inc_n"), ("adaptation",)),
-    "RegularSpiking": _IDENTITY,
-    "StochasticSpiking": _IDENTITY,
-    "PoissonSpiking": _IDENTITY,
-}
-# Spiking types without a rate form: no gradient without a surrogate.
-SPIKING_ONLY = ("Izhikevich",)
-# Other kinds through which derivatives pass.
-_SMOOTH = {"output", "copy", "elementwise", "dense", "sparse", "bsr", "conv", "conv_transpose",
-           "lowpass", "filter", "triangle"}  # fmt: skip
-_HOLD = "held in training: "
-_NOT_STATES = ("J", "out")
+from .kinds import KINDS, NEURONS, READ, UPDATE
+from .program import Op, elements, spans
+from .verify import verify_program
 
 
 def training_program(program, lif_smoothing=None):
@@ -63,13 +31,9 @@ def training_program(program, lif_smoothing=None):
     nengo_dl.plan.program.Program
         The same parameters, inputs, outputs and layout of the state.
     """
-    forms = dict(RATE_FORMS)
-    if lif_smoothing is not None:
-        sigma = (("sigma", float(lif_smoothing)),)
-        forms["LIF"] = RateForm("SoftLIFRate", _RATE, extra=sigma)
     regions, left = [], defaultdict(list)
     for region in program.regions:
-        ops = tuple(_swapped(op, forms, left) for op in region.ops)
+        ops = tuple(_swapped(op, lif_smoothing, left) for op in region.ops)
         regions.append(replace(region, ops=ops))
     made = _at_rest(replace(program, regions=tuple(regions)), left)
     made = _with_rows(made)
@@ -77,19 +41,25 @@ def training_program(program, lif_smoothing=None):
     return made
 
 
-def _swapped(op, forms, left):
+def _swapped(op, smoothing, left):
     """The op in the training form; states that it no longer has are added to ``left``."""
-    form = forms.get(op.attrs.get("type")) if op.kind == "neurons" else None
-    if form is None or "surrogate" in op.attrs:
+    if KINDS[op.kind].gradient != "type" or "surrogate" in op.attrs:
         return op
-    attrs = {name: _floats(op.attrs[name]) for name in form.attrs}
-    attrs.update((name, (value,)) for name, value in form.extra)
-    kept = (*_NOT_STATES, *form.states)
-    args = {name: operand for name, operand in op.args.items() if name in kept}
-    new = replace(op, args=args, attrs={"type": form.type, **attrs})
-    for name, operand in op.args.items():
-        if name not in kept:
-            left[operand.buffer].append((new, name, operand))
+    entry = NEURONS[op.attrs["type"]]
+    smooth = entry.smooth_form if smoothing is not None else ""
+    if not (name := smooth or entry.rate_form):
+        return op
+    form, constants = NEURONS[name], dict(entry.rate_constants)
+    attrs = {"type": name}
+    for key in form.parameters:
+        # what the type does not have, and is no constant, is the smoothing
+        attrs[key] = _floats(op.attrs.get(key, constants.get(key, smoothing)))
+    gone = set(entry.states) - set(form.states)
+    args = {arg: operand for arg, operand in op.args.items() if arg not in gone}
+    new = replace(op, args=args, attrs=attrs)
+    for arg, operand in op.args.items():
+        if arg in gone:
+            left[operand.buffer].append((new, arg, operand))
     return new
 
 
@@ -103,7 +73,7 @@ def _at_rest(program, left):
         operand.buffer
         for op in program.ops()
         for arg, operand in op.args.items()
-        if access_of(op, arg) != "read"
+        if op.access(arg) != READ
     }
     carried = {i for i in left if program.buffers[i].kind == "carried"}
     holds = {}
@@ -122,12 +92,8 @@ def _at_rest(program, left):
 def _hold(op, name, operand):
     """An op that hands a state on as it is, from row to row: ``1 * y + 0 * x``."""
     args = {"x": op.args["J"], "y": operand}
-    return Op("lowpass", f"{_HOLD}{op.name}, {name}", op.blocks, args, {"a": (1.0,), "b": (0.0,)})
-
-
-def is_hold(op):
-    """Whether an op is there only to hand a state on in training."""
-    return op.kind == "lowpass" and op.name.startswith(_HOLD)
+    text = f"held in training: {op.name}, {name}"
+    return Op("lowpass", text, op.blocks, args, {"a": (1.0,), "b": (0.0,)})
 
 
 def _shifted(op, buffers, shift):
@@ -173,17 +139,9 @@ def _with_rows(program):
 
 def _gradient_reads(op, arg):
     """Whether derivatives need a state: that of neurons, or where a Triangle's ring begins."""
-    if op.kind == "triangle":
-        return arg == "Xi"
-    return _keeps_gradient(op) and arg not in _NOT_STATES
-
-
-def _keeps_gradient(op):
-    """Whether derivatives pass through these neurons in the training form."""
-    if op.kind != "neurons":
-        return False
-    spiking = op.attrs["type"] in RATE_FORMS or op.attrs["type"] in SPIKING_ONLY
-    return "surrogate" in op.attrs or not spiking
+    kind = KINDS[op.kind]
+    read = kind.gradient == "type" or arg in kind.reads
+    return read and op.access(arg) == UPDATE and _passes(op)
 
 
 def blocked_by_callbacks(program, outputs):
@@ -205,8 +163,9 @@ def blocked_by_callbacks(program, outputs):
         that a gradient reaches, as far as they have an influence, are not in it.
     """
     wanted = set(outputs)
-    ends = [op for op in program.ops() if op.kind == "output" and op.attrs["index"] in wanted]
-    ops = [op for op in program.ops() if op.kind != "output"]
+    outputs = [op for op in program.ops() if KINDS[op.kind].edge == "output"]
+    ends = [op for op in outputs if op.attrs["index"] in wanted]
+    ops = [op for op in program.ops() if KINDS[op.kind].edge != "output"]
     by_gradient, _ = _backward(program, [op for op in ops if _passes(op)], ends)
     by_any, on_the_way = _backward(program, ops, ends)
     cut = {i: by_any[i] & ~by_gradient[i] for i in by_any}
@@ -221,7 +180,11 @@ def blocked_by_callbacks(program, outputs):
 
 
 def _passes(op):
-    return op.kind in _SMOOTH or _keeps_gradient(op)
+    """Whether derivatives pass through an op of a training form."""
+    gradient = KINDS[op.kind].gradient
+    if gradient == "type":
+        return "surrogate" in op.attrs or not NEURONS[op.attrs["type"]].spikes
+    return gradient == "exact"
 
 
 def _backward(program, ops, ends):
@@ -250,14 +213,14 @@ class _Uses:
     def __init__(self, op, program):
         self.op, self.spans, self.reads, self.writes = op, [], [], []
         for arg, operand in op.args.items():
-            access = access_of(op, arg)
+            access = op.access(arg)
             if program.buffers[operand.buffer].kind == "param":  # too large to list elements
-                self.spans.append((operand.buffer, _spans(op, arg, operand)))
+                self.spans.append((operand.buffer, spans(op, arg)))
                 continue
-            places = (operand.buffer, _places(op, arg, operand))
-            if access in ("read", "update"):
+            places = (operand.buffer, elements(op, arg))
+            if access in (READ, UPDATE):
                 self.reads.append(places)
-            if access != "read":
+            if access != READ:
                 self.writes.append(places)
 
     def reached(self, marked):
@@ -271,28 +234,6 @@ class _Uses:
         """Mark what some blocks read."""
         for buffer, places in self.reads:
             marked[buffer][places[blocks].ravel()] = True
-        for buffer, spans in self.spans:
-            for low, high in spans[blocks]:
+        for buffer, reach in self.spans:
+            for low, high in reach[blocks]:
                 marked[buffer][low:high] = True
-
-
-def _spans(op, arg, operand):
-    """First element and last+1 of each block of an operand."""
-    if f"{arg}_index" in op.attrs:
-        places = _places(op, arg, operand)
-        return np.stack([places.min(axis=1), places.max(axis=1) + 1], axis=1)
-    far = [(n - 1) * stride for n, stride in zip(operand.shape, operand.strides, strict=True)]
-    ends = [sum(min(f, 0) for f in far), sum(max(f, 0) for f in far) + 1]
-    return np.asarray(operand.offsets, dtype=np.int64)[:, None] + np.array(ends)
-
-
-def _places(op, arg, operand):
-    """Elements of an operand, ``(blocks, elements)``."""
-    places = np.zeros((), dtype=np.int64)
-    for n, stride in zip(operand.shape, operand.strides, strict=True):
-        places = places[..., None] + np.arange(n, dtype=np.int64) * stride
-    places = places.ravel()
-    index = op.attrs.get(f"{arg}_index")
-    if index is not None:
-        places = places[np.asarray(index, dtype=np.int64)]
-    return places + np.asarray(operand.offsets, dtype=np.int64)[:, None]

@@ -7,34 +7,8 @@ from nengo.exceptions import BuildError
 
 from .classes import accesses, covers
 from .graph import overlapping
-from .ir import SETTABLE
-from .program import RNG_WORDS, ProgramError
-
-# arguments that ops write, by kind; `SETTABLE` targets and updates of neurons come on top
-_WRITES = {
-    "time": {"time": "write", "step": "write"},
-    "input": {"dst": "write"},
-    "fill": {"dst": "write"},
-    "lowpass": {"y": "update"},
-    "filter": {"y": "write", "X": "update"},
-    "triangle": {"y": "write", "Y": "update", "X": "update", "Xi": "update"},
-    "pes": {"delta": "update"},
-    "rls": {"delta": "update", "inv_gamma": "update"},
-    "bcm": {"delta": "update"},
-    "oja": {"delta": "update"},
-    "voja": {"delta": "update"},
-}
-
-
-def access_of(op, arg):
-    """Access of a program op's argument: ``read``, ``write``, ``inc`` or ``update``."""
-    if SETTABLE.get(op.kind) == arg:
-        return "write" if op.attrs["set"] else "inc"
-    if op.kind == "neurons":
-        return {"J": "read", "out": "write"}.get(arg, "update")
-    if op.kind == "callback":
-        return {"out": "write", "sta": "update"}.get(arg[:3], "read")
-    return _WRITES.get(op.kind, {}).get(arg, "read")
+from .kinds import INC, READ, UPDATE, WRITE
+from .program import RNG_WORDS, ProgramError, elements, spans
 
 
 def verify_ops(ops):
@@ -76,7 +50,6 @@ def verify_program(program):
 class _Checker:
     def __init__(self, program):
         self.program = program
-        self.spans = {}
 
     def run(self):
         self._buffers()
@@ -85,7 +58,7 @@ class _Checker:
             for p, op in enumerate(region.ops):
                 self._op(op)
                 for arg, operand in op.args.items():
-                    where[operand.buffer].append((r, p, op, arg, operand, access_of(op, arg)))
+                    where[operand.buffer].append((r, p, op, arg, operand, op.access(arg)))
         for index, uses in where.items():
             self._order(self.program.buffers[index], uses)
 
@@ -107,62 +80,35 @@ class _Checker:
     def _op(self, op):
         for arg, operand in op.args.items():
             buffer = self.program.buffers[operand.buffer]
-            access = access_of(op, arg)
+            access = op.access(arg)
             if len(operand.offsets) != op.blocks or len(operand.shape) != len(operand.strides):
                 self._fail(op, arg, "its operand is malformed")
             if operand.shift and buffer.kind != "carried":
                 self._fail(op, arg, f"shift in a {buffer.kind} buffer")
-            if access != "read":
+            if access != READ:
                 if buffer.kind == "param":
                     self._fail(op, arg, "a parameter is written")
                 if buffer.kind == "carried" and not operand.shift:
                     self._fail(op, arg, "the old row of a carried buffer is written")
-                if access == "update" and buffer.kind in ("window", "local"):
+                if access == UPDATE and buffer.kind in ("window", "local"):
                     self._fail(op, arg, "no old value in a window")
-            low, high = self._span(op, arg, operand)
-            if low < 0 or high >= buffer.size:
+            reach = spans(op, arg)
+            if reach.min() < 0 or reach.max() > buffer.size:
                 self._fail(op, arg, f"elements outside of {buffer.name}")
-            if access != "read":
-                self._no_overlap(op, arg, operand)
-        for name in ("rng",):
-            if name in op.attrs and op.attrs[name] + RNG_WORDS > self.program.istate_size:
-                self._fail(op, name, "random generator outside of the integer state")
+            if access != READ:
+                self._no_overlap(op, arg)
+        if "rng" in op.attrs and op.attrs["rng"] + RNG_WORDS > self.program.istate_size:
+            self._fail(op, "rng", "random generator outside of the integer state")
 
     @staticmethod
     def _fail(op, arg, why):
         raise ProgramError(f"{op.kind} {op.name}, {arg}: {why}")
 
-    @staticmethod
-    def _span(op, arg, operand):
-        """First and last element of an operand, without listing them all: weights are large."""
-        index = op.attrs.get(f"{arg}_index")
-        if index is not None:
-            ends = [i * operand.strides[0] for i in (min(index), max(index))] if index else [0]
-        elif 0 in operand.shape:
-            ends = [0]
-        else:
-            far = [(n - 1) * s for n, s in zip(operand.shape, operand.strides, strict=True)]
-            ends = [sum(min(f, 0) for f in far), sum(max(f, 0) for f in far)]
-        return min(ends) + min(operand.offsets), max(ends) + max(operand.offsets)
-
-    def _elements(self, op, arg, operand):
-        base = np.zeros((), dtype=np.int64)
-        for n, s in zip(operand.shape, operand.strides, strict=True):
-            base = base[..., None] + np.arange(n, dtype=np.int64) * s
-        base = base.ravel()
-        index = op.attrs.get(f"{arg}_index")
-        if index is not None:
-            base = base[np.asarray(index, dtype=np.int64)]
-        for offset in operand.offsets:
-            yield base + offset
-
-    def _no_overlap(self, op, arg, operand):
-        repeats = op.attrs.get(f"{arg}_index") is not None and access_of(op, arg) == "inc"
-        parts = list(self._elements(op, arg, operand))
-        if repeats:
-            parts = [np.unique(p) for p in parts]
-        joined = np.concatenate(parts)
-        if len(np.unique(joined)) != joined.size:
+    def _no_overlap(self, op, arg):
+        named = elements(op, arg)
+        if f"{arg}_index" in op.attrs and op.access(arg) == INC:  # may repeat within a block
+            named = np.concatenate([np.unique(block) for block in named])
+        if len(np.unique(named)) != named.size:
             self._fail(op, arg, "its blocks overlap in what they write")
 
     def _order(self, buffer, uses):
@@ -173,8 +119,8 @@ class _Checker:
             len({u[0] for u in uses}) > 1 or self.program.regions[uses[0][0]].kind != "loop"
         ):
             raise ProgramError(f"local buffer {buffer.name} is used outside of one loop")
-        writes = [u for u in uses if u[5] != "read"]
-        reads = [u for u in uses if u[5] == "read"]
+        writes = [u for u in uses if u[5] != READ]
+        reads = [u for u in uses if u[5] == READ]
         if kind == "carried":
             self._carried(buffer, writes, reads)
         elif kind in ("window", "local"):
@@ -191,18 +137,17 @@ class _Checker:
         owner = np.full(buffer.size, -1)
         changed = np.zeros(buffer.size, dtype=bool)
         for write_pass in (True, False):
-            for r, p, op, arg, operand, access in uses:
-                if (access != "read") != write_pass:
+            for r, p, op, arg, _, access in uses:
+                if (access != READ) != write_pass:
                     continue
-                for elements in self._elements(op, arg, operand):
-                    me = r * (1 << 32) + p
-                    if not write_pass:
-                        elements = elements[changed[elements]]
-                    if np.any((owner[elements] != -1) & (owner[elements] != me)):
-                        self._maybe_tied(buffer, op, arg, r, owner[elements])
-                    if write_pass:
-                        owner[elements] = me
-                        changed[elements] = True
+                me, named = r * (1 << 32) + p, elements(op, arg)
+                if not write_pass:
+                    named = named[changed[named]]
+                if np.any((owner[named] != -1) & (owner[named] != me)):
+                    self._maybe_tied(buffer, op, arg, r, owner[named].ravel())
+                if write_pass:
+                    owner[named] = me
+                    changed[named] = True
 
     def _maybe_tied(self, buffer, op, arg, region, owners):
         same = all(o == -1 or int(o) >> 32 == region for o in owners)
@@ -216,40 +161,32 @@ class _Checker:
     def _fresh(self, buffer, uses):
         """Values set anew in every step: written before incremented before read."""
         state = np.zeros(buffer.size, dtype=np.int8)  # 0 nothing, 1 written, 2 read
-        for _, _, op, arg, operand, access in sorted(
-            uses, key=lambda u: (u[0], u[1], u[5] != "read")
-        ):
-            for elements in self._elements(op, arg, operand):
-                if access == "write" and state[elements].any():
-                    self._fail(op, arg, f"{buffer.name} is written twice in a step")
-                if access == "inc" and (state[elements] != 1).any():
-                    self._fail(
-                        op,
-                        arg,
-                        f"{buffer.name} is incremented before it is set, or too late",
-                    )
-                if access == "read" and not state[elements].all():
-                    self._fail(op, arg, f"{buffer.name} is read before it is written")
-            for elements in self._elements(op, arg, operand):
-                state[elements] = 2 if access == "read" else 1
+        for _, _, op, arg, _, access in sorted(uses, key=lambda u: (u[0], u[1], u[5] != READ)):
+            named = elements(op, arg)
+            if access == WRITE and state[named].any():
+                self._fail(op, arg, f"{buffer.name} is written twice in a step")
+            if access == INC and (state[named] != 1).any():
+                self._fail(op, arg, f"{buffer.name} is incremented before it is set, or too late")
+            if access == READ and not state[named].all():
+                self._fail(op, arg, f"{buffer.name} is read before it is written")
+            state[named] = 2 if access == READ else 1
 
     def _carried(self, buffer, writes, reads):
         written = np.zeros(buffer.size, dtype=bool)
         writer = np.zeros(buffer.size, dtype=np.int64)
-        for r, p, op, arg, operand, access in writes:
-            for elements in self._elements(op, arg, operand):
-                if access != "inc" and written[elements].any():
-                    self._fail(op, arg, f"{buffer.name} is written twice in a step")
-                written[elements] = True
-                writer[elements] = r * (1 << 32) + p
+        for r, p, op, arg, _, access in writes:
+            named = elements(op, arg)
+            if access != INC and written[named].any():
+                self._fail(op, arg, f"{buffer.name} is written twice in a step")
+            written[named] = True
+            writer[named] = r * (1 << 32) + p
         if not written.all():
             raise ProgramError(f"carried buffer {buffer.name} is not written in every step")
         for r, p, op, arg, operand, _ in reads:
-            in_loop = self.program.regions[r].kind == "loop"
-            for elements in self._elements(op, arg, operand):
-                first = writer[elements]
-                late = (first >> 32) > r if not operand.shift else first >= r * (1 << 32) + p
-                if not operand.shift and not in_loop:
-                    late = first >= r * (1 << 32) + p
-                if np.any(late):
-                    self._fail(op, arg, f"{buffer.name} is read before its window is written")
+            first = writer[elements(op, arg)]
+            if operand.shift or self.program.regions[r].kind != "loop":
+                late = first >= r * (1 << 32) + p
+            else:
+                late = (first >> 32) > r
+            if np.any(late):
+                self._fail(op, arg, f"{buffer.name} is read before its window is written")

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..plan.program import grid
+
 
 def places(operand):
     """Where the elements of an operand lie in a row of its buffer.
@@ -10,11 +12,9 @@ def places(operand):
     -------
     index : (blocks, *shape) int64 array
     """
-    index = np.asarray(operand.offsets, dtype=np.int64)
-    for dim, (length, stride) in enumerate(zip(operand.shape, operand.strides, strict=True)):
-        steps = np.arange(length, dtype=np.int64) * stride
-        index = index[..., None] + steps.reshape((1,) * (dim + 1) + (length,))
-    return index
+    offsets = np.asarray(operand.offsets, dtype=np.int64)
+    index = offsets[:, None] + grid(operand.shape, operand.strides)
+    return index.reshape(len(offsets), *operand.shape)
 
 
 class Memory:

@@ -1,16 +1,13 @@
 """Neurons: types of Nengo and NengoDL, made from the op's attributes, do the step."""
 
-import inspect
-
 import nengo
 import numpy as np
 
-from .. import neurons
+from ..neurons import neuron_class
+from ..plan.kinds import NEURONS
 from ..plan.program import RNG_WORDS
 from ..plan.rng import pack_rng, unpack_rng
 from .registry import per_block, register
-
-NOT_PARAMETERS = ("type", "rng", "negative", "surrogate", "width")
 
 
 def neuron_type(name, negative=False, **parameters):
@@ -19,7 +16,7 @@ def neuron_type(name, negative=False, **parameters):
     For the types that make spikes of rates, ``negative`` says whether the base type (which the
     program runs as an op of its own) can have negative rates.
     """
-    cls = getattr(neurons, name, None) or getattr(nengo.neurons, name)
+    cls = neuron_class(name)
     if issubclass(cls, nengo.neurons.RatesToSpikesNeuronType):
         return cls(nengo.Tanh() if negative else nengo.RectifiedLinear(), **parameters)
     return cls(**parameters)
@@ -27,24 +24,23 @@ def neuron_type(name, negative=False, **parameters):
 
 @register("neurons")
 def make_neurons(op, program):
-    attrs = op.attrs
-    columns = {name: per_block(op, name) for name in attrs if name not in NOT_PARAMETERS}
+    attrs, entry = op.attrs, NEURONS[op.attrs["type"]]
+    columns = {name: per_block(op, name) for name in entry.parameters}
     types = [
         neuron_type(
-            attrs["type"],
+            entry.name,
             negative=bool(attrs.get("negative", 0)),
             **{name: values[k] for name, values in columns.items()},
         )
         for k in range(op.blocks)
     ]
-    stochastic = "rng" in inspect.signature(types[0].step).parameters
-    offsets = np.atleast_1d(attrs["rng"]) if stochastic else None
+    offsets = np.atleast_1d(attrs["rng"]) if entry.draws else None
 
     def step(io, k):
         J = io.vector("J", k)
         out = np.zeros_like(J)
-        states = {name: io.old(name, k).ravel() for name in op.args if name not in ("J", "out")}
-        if stochastic:
+        states = {name: io.old(name, k).ravel() for name in entry.states}
+        if entry.draws:
             words = io.istate[offsets[k] : offsets[k] + RNG_WORDS]
             rng = unpack_rng(words)
             types[k].step(program.dt, J, out, rng=rng, **states)

@@ -1,0 +1,129 @@
+"""What the lowering functions in ``nengo_dl.ops`` are made of, one function per operator class.
+
+They are found by exact type. Whatever has none runs as a Python callback.
+"""
+
+import numpy as np
+
+from .ir import IrOp, Ref, Var, whole
+
+
+class NotNative(Exception):
+    """An operator that no native op covers; the message says why."""
+
+
+LOWERINGS = {}
+
+
+def lowers(*classes):
+    """Register a function ``(op, ctx) -> [IrOp]`` for exact operator classes."""
+
+    def register(function):
+        for cls in classes:
+            if cls in LOWERINGS:
+                raise ValueError(f"{cls.__name__} is lowered twice")
+            LOWERINGS[cls] = function
+        return function
+
+    return register
+
+
+class Context:
+    """What lowering functions need: variables of signals, the step size, new ops."""
+
+    def __init__(self, dt, time, trainable, constant, surrogate=None, names=None):
+        self.dt = dt
+        self.time = time
+        self.callbacks = []
+        self._vars = {}
+        self._trainable = trainable
+        self._surrogate = surrogate
+        self._names = {} if names is None else names
+        self._constant = set(constant)
+        self._writers = {}
+        self.op = None
+
+    def count_uses(self, operators):
+        """Remember how many operators write each base signal."""
+        for op in operators:
+            for sig in {s.base for s in op.sets + op.incs + op.updates}:
+                self._writers[sig] = self._writers.get(sig, 0) + 1
+
+    def written_once(self, signal):
+        """Whether a single operator writes to this signal's memory."""
+        return self._writers.get(signal.base, 0) == 1
+
+    def var(self, signal):
+        """The variable that holds a signal (that of its base for a view)."""
+        base = signal.base
+        if base not in self._vars:
+            initial = csr(base)[0] if base.sparse else np.asarray(base.initial_value).ravel()
+            initial = initial.astype(np.float64) if initial.dtype.kind != "f" else initial
+            trainable = base not in self._constant and bool(
+                self._trainable is not None and self._trainable(base)
+            )
+            name = self._names.get(base, base.name)
+            self._vars[base] = Var(name, initial.size, initial, base, trainable)
+        return self._vars[base]
+
+    def vars(self):
+        """All variables of signals made so far."""
+        return dict(self._vars)
+
+    def ref(self, signal, access="read"):
+        """Reference to a signal or view."""
+        var = self.var(signal)
+        if signal.sparse:
+            return whole(var, access=access)
+        if signal.base is signal and signal.initial_value.flags.c_contiguous:
+            return whole(var, signal.shape, access)
+        if any(s % signal.itemsize for s in signal.strides) or signal.offset % signal.itemsize:
+            raise NotNative("it has a view that does not start at whole elements")
+        return Ref(var, int(signal.elemoffset), signal.shape, signal.elemstrides, access)
+
+    def vector(self, signal, access="read"):
+        """Reference to a signal as a vector (its elements in C order)."""
+        ref = self.ref(signal, access).as_vector()
+        if ref is None:
+            raise NotNative(f"{signal.name} is not evenly spaced in memory")
+        return ref
+
+    def temporary(self, name, size):
+        """A new variable that is set in every step."""
+        return Var(name, size, np.zeros(size))
+
+    def parameter(self, name, value, per_item=False):
+        """A new variable that is never written."""
+        value = np.asarray(value, dtype=np.float64).ravel()
+        return Var(name, value.size, value, per_item=per_item)
+
+    def surrogate(self, op):
+        """The surrogate (`nengo_dl.surrogates`) of a neuron operator, or None."""
+        return None if self._surrogate is None else self._surrogate(op)
+
+    def make(self, kind, args, attrs=None, name=None):
+        """A new op for the operator being lowered."""
+        attrs = {} if attrs is None else attrs
+        return IrOp(kind, name or describe(self.op), args, attrs, self.op)
+
+
+def describe(op):
+    """Name of an operator for people: its tag, or the signal it writes."""
+    signals = [*op.sets, *op.incs, *op.updates, *op.reads]
+    return str(op.tag or (signals[0].name if signals else type(op).__name__))
+
+
+def csr(signal):
+    """Data, column indices and row pointers of a sparse signal, with rows in order."""
+    matrix = signal.initial_value
+    if hasattr(matrix, "tocsr"):
+        matrix = matrix.tocsr()
+        return (
+            np.asarray(matrix.data),
+            np.asarray(matrix.indices),
+            np.asarray(matrix.indptr),
+        )
+    rows, cols = np.asarray(matrix.indices).T
+    order = np.argsort(rows, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=matrix.shape[0]))])
+    return np.asarray(matrix.data)[order], cols[order], indptr
