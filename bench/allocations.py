@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from networks import NETWORKS
+from networks import IN_PYTHON, NETWORKS
 
 BENCH = Path(__file__).resolve().parent
 COUNTER = "NENGO_DL_BENCH_COUNTER"  # set in the child: the preloaded library
@@ -57,6 +57,8 @@ def child(library):
     print(f"{'':<26}{'allocations':>22}{'Python calls':>22}")
     print(f"{'steps':<26}" + f"{SHORT:>11}{SHORT + MORE:>11}" * 2)
     for name, make in NETWORKS.items():
+        if name in IN_PYTHON:
+            continue
         net, _ = make()
         with nengo_dl.Simulator(net, progress_bar=False) as sim:
             runs = [cost(lambda n=n: sim.run_steps(n), counter) for n in (SHORT, SHORT + MORE)]

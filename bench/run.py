@@ -7,60 +7,15 @@ repetition, so that a slower minute of the machine hits them alike. See bench/RE
 """
 
 import argparse
-import datetime
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from networks import NETWORKS
+from protocol import Worker
+from results import machine, summarise, write
 
-BENCH = Path(__file__).resolve().parent
 WARM_UP = 2  # calls before the first that counts
-
-
-class Worker:
-    """A process that holds one simulator and times it on request.
-
-    ``script`` is a file of this folder that answers as worker.py does.
-    """
-
-    def __init__(self, python, script, *args):
-        command = [python, "-W", "ignore", str(BENCH / script), *map(str, args)]
-        self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-        )
-        self.started = self.read()
-
-    def read(self):
-        line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            self.errors.seek(0)
-            raise SystemExit(f"{' '.join(self.process.args)} failed:\n{self.errors.read()[-4000:]}")
-        return json.loads(line)
-
-    def ask(self, call):
-        """Have it do something; returns all that it answers."""
-        self.process.stdin.write(call + "\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def time(self, call):
-        return self.ask(call)["seconds"]
-
-    def close(self):
-        self.process.communicate()
-        self.errors.close()
 
 
 def contestants(args):
@@ -102,25 +57,13 @@ def measure(network, args):
 
 def check_outputs(network, started):
     """A simulator that computes something else has no time worth comparing."""
-    means = {name: start["output_mean"] for name, start in started.items()}
-    expected = means["nengo"]
-    for name, mean in means.items():
-        if not abs(mean - expected) <= 0.15 * abs(expected):
+    expected = started["nengo"]["output"]
+    for name, start in started.items():
+        if not abs(start["output"] - expected) <= 0.15 * expected:
             raise SystemExit(
-                f"{network}: the mean output of {name} is {mean:.4g}, that of nengo {expected:.4g}"
+                f"{network}: expected a root mean square of the output of {expected:.4g} as in"
+                f" nengo, got {start['output']:.4g} from {name}"
             )
-
-
-def summarise(values):
-    middle = statistics.median(values)
-    quartiles = statistics.quantiles(values, n=4) if len(values) > 1 else [middle] * 3
-    return {
-        "median": middle,
-        "min": min(values),
-        "max": max(values),
-        "spread": (quartiles[2] - quartiles[0]) / middle,
-        "all": values,
-    }
 
 
 def report(network, seconds, first, started):
@@ -162,32 +105,6 @@ def table(networks):
     return "\n".join(lines)
 
 
-def cpu_name():
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-def git(*args):
-    done = subprocess.run(["git", "-C", str(BENCH), *args], capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def machine():
-    return {
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "system": platform.platform(),
-        "commit": git("rev-parse", "HEAD"),
-        "uncommitted": bool(git("status", "--porcelain", "--", "..")),
-    }
-
-
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--original", help="Python of a venv with NengoDL 3.6")
@@ -220,9 +137,7 @@ def main():
         result["networks"][network] = report(network, seconds, first, started)
         result["versions"] = {name: start["versions"] for name, start in started.items()}
     print("\n" + table(result["networks"]))
-    if args.output:
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
-        print(f"\nall values: {args.output}")
+    write(result, args.output)
 
 
 if __name__ == "__main__":

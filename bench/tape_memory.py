@@ -7,12 +7,11 @@ they are timed in turn. Losses and weights after the same steps must be equal wh
 """
 
 import argparse
-import json
-import os
 import statistics
 import sys
-import time
 from pathlib import Path
+
+from protocol import Channel, Worker, timed
 
 MB = 1 << 20
 EVERYTHING = 1 << 50  # bytes: more than any recording
@@ -43,15 +42,8 @@ def network(limit, n_neurons):
 
 
 def work(args):
-    """Train on request; see `run.Worker`."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def answer(**values):
-        answers.write(json.dumps(values) + "\n")
-        answers.flush()
-
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    """Train on request."""
+    channel = Channel()
     import keras
     import numpy as np
 
@@ -66,20 +58,20 @@ def work(args):
         sim.compile(keras.optimizers.SGD(1e-6), loss={net.p: "mse"})
         # All that is allocated once and has nothing to do with the length: TensorFlow, the graph.
         sim.fit(x[:, :10], y[:, :10], verbose=0, shuffle=False)
-        base, losses = peak_bytes(), []
-        answer(base=base)
-        for _ in sys.stdin:
-            start = time.perf_counter()
-            losses += sim.fit(x, y, verbose=0, shuffle=False).history["loss"]
-            seconds = time.perf_counter() - start
+        channel.answer(base=peak_bytes())
+        losses = []
+
+        def fit():
+            seconds, history = timed(lambda: sim.fit(x, y, verbose=0, shuffle=False).history)
+            losses.extend(history["loss"])
             weights = sum(float(np.abs(w).sum(dtype=float)) for w in sim.keras_model.get_weights())
-            answer(seconds=seconds, peak=peak_bytes(), losses=losses, weights=weights)
+            return {**seconds, "peak": peak_bytes(), "losses": losses, "weights": weights}
+
+        channel.serve({"fit": fit})
 
 
 def measure(args):
     """What the worker of each limit said, in the order of its repetitions."""
-    from run import Worker
-
     limits = {"everything": EVERYTHING, **{f"{mb} MB": mb * MB for mb in args.limits}}
     sizes = ("--steps", args.steps, "--neurons", args.neurons, "--batch", args.batch)
     workers = {
@@ -129,8 +121,10 @@ def main():
             f"{name:<18}{base[name] / MB:>7.0f} MB{rows[-1]['peak'] / MB:>7.0f} MB"
             f"{more / MB:>7.0f} MB{statistics.median(seconds):>8.3f} s{ratio:>7.2f}x"
         )
-        found, due = ([*a[-1]["losses"], a[-1]["weights"]] for a in (rows, answers["everything"]))
-        same = all(abs(a - b) <= 1e-9 * abs(b) for a, b in zip(found, due, strict=True))
+        got, expected = (
+            [*a[-1]["losses"], a[-1]["weights"]] for a in (rows, answers["everything"])
+        )
+        same = all(abs(a - b) <= 1e-9 * abs(b) for a, b in zip(got, expected, strict=True))
         # Beside the recording: data, outputs and their gradients, threads' own memory.
         bounded = limits[name] == EVERYTHING or more <= limits[name] + args.slack * MB
         if not same or not bounded or ratio > 1.5:

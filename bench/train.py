@@ -7,12 +7,12 @@ are measured in turn within every repetition. See bench/README.md.
 """
 
 import argparse
-import json
 import statistics
 import sys
 from pathlib import Path
 
-from run import Worker, machine, summarise
+from protocol import Worker
+from results import machine, summarise, write
 
 # Values of the original's unroll_simulation to choose from; each divides the number of steps.
 NETWORKS = {"mlp-784-256-10": (1, 5, 20), "recurrent-200": (1, 5, 25), "lmu": (1, 5, 25)}
@@ -44,16 +44,18 @@ def start(network, args):
 def measure(network, args):
     """Seconds of every call in the order of the repetitions, and what workers said at first."""
     seconds, started = {}, {}
+    repeat = {"fit": 1, "step": args.minibatches}
     for _ in range(args.rounds):
         workers = start(network, args)
         for name, worker in workers.items():
             started[name] = worker.started
             for call in CALLS * WARM_UP:
-                worker.time(call)
+                worker.time(call, repeat=repeat[call])
         for _ in range(args.repetitions):
             for name, worker in workers.items():
                 for call in CALLS:
-                    seconds.setdefault((name, call), []).append(worker.time(call))
+                    took = worker.time(call, repeat=repeat[call])
+                    seconds.setdefault((name, call), []).append(took)
         for worker in workers.values():
             worker.close()
     return seconds, started
@@ -65,8 +67,8 @@ def check_losses(network, started):
     for name, start_values in started.items():
         if not abs(start_values["loss"] - expected) <= 1e-3 * abs(expected):
             raise SystemExit(
-                f"{network}: the loss of {name} is {start_values['loss']:.6g}, that of nengo_dl"
-                f" {expected:.6g}"
+                f"{network}: expected the loss {expected:.6g} of nengo_dl, got"
+                f" {start_values['loss']:.6g} from {name}"
             )
 
 
@@ -148,9 +150,7 @@ def main():
         result["networks"][network] = report(network, seconds, started)
         result["versions"] = {name: values["versions"] for name, values in started.items()}
     print("\n" + table(result["networks"]))
-    if args.output:
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
-        print(f"\nall values: {args.output}")
+    write(result, args.output)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,19 @@
 """Times the training of one network in one simulator, in a process of its own, on request.
 
-``train.py`` starts it under the Python that has the simulator (for the original: another venv) and
-talks to it in lines: it reads ``fit`` or ``step`` from stdin and answers with one line of JSON,
-seconds per training step. The first line it writes tells versions, the time of the first ``fit``
-and its loss.
+``train.py`` and ``compare.py`` start it under the Python that has the simulator (for the original:
+another venv). It is asked for ``fit`` or ``step`` and answers with seconds per training step; what
+it says at first are versions, the time of the first ``fit`` and its loss. See protocol.py.
 
 Only what NengoDL 3.6 on Keras 2 and this package on Keras 3 share is used here.
 """
 
 import argparse
+import functools
+import hashlib
 import importlib
-import json
-import os
 import sys
-import time
 
-
-def timed(function, *args):
-    start = time.perf_counter()
-    result = function(*args)
-    return time.perf_counter() - start, result
+from protocol import Channel, limit_threads, timed
 
 
 def targets_and_inputs(net, minibatches):
@@ -46,27 +40,35 @@ def train_step(sim, net, x, y):
     return lambda: call().numpy()
 
 
-def main():
+def digest(sim):
+    """Stands for the bits of all weights and of what the optimizer holds, its gradients' means."""
+    hashed = hashlib.sha256()
+    for variable in (*sim.keras_model.weights, *sim.keras_model.optimizer.variables):
+        hashed.update(variable.numpy().tobytes())
+    return hashed.hexdigest()
+
+
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("network")
     parser.add_argument("--unroll", type=int, default=1)
-    parser.add_argument("--minibatches", type=int, required=True)
-    args = parser.parse_args()
+    parser.add_argument("--minibatches", type=int, required=True, help="of a call of fit")
+    parser.add_argument("--optimizer", default="SGD", help="name in Keras (%(default)s)")
+    parser.add_argument("--threads", type=int, help="within an operation; TensorFlow's default")
+    return parser.parse_args()
 
-    # What libraries print must not get between the answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def answer(**values):
-        answers.write(json.dumps(values) + "\n")
-        answers.flush()
-
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+def main():
+    args = parse_arguments()
+    channel = Channel()
+    if args.threads:
+        limit_threads(args.threads)
     import tensorflow as tf
     from training_networks import NETWORKS
 
     import nengo_dl
 
+    tf.keras.utils.set_random_seed(0)  # of the order of the items
     net = NETWORKS[args.network]()
     x, y = targets_and_inputs(net, args.minibatches)
     sim = nengo_dl.Simulator(
@@ -74,16 +76,18 @@ def main():
     )
     with sim:
         # so slow that the network stays the same, which matters to nobody's time
-        sim.compile(tf.keras.optimizers.SGD(1e-9), loss={net.p: "mse"})
+        optimizer = getattr(tf.keras.optimizers, args.optimizer)(1e-9)
+        sim.compile(optimizer, loss={net.p: "mse"})
 
         def fit():
             return sim.fit({net.inp: x}, {net.p: y}, verbose=0).history["loss"][0]
 
-        seconds, loss = timed(fit)
-        answer(
-            first_fit_seconds=seconds,
+        first, loss = timed(fit)
+        channel.answer(
+            first_fit_seconds=first["seconds"],
             loss=float(loss),
             python=sys.version.split()[0],
+            package=nengo_dl.__file__,
             versions={
                 name: importlib.import_module(name).__version__
                 for name in ("nengo_dl", "nengo", "numpy", "tensorflow", "keras")
@@ -91,14 +95,18 @@ def main():
         )
         step = train_step(sim, net, x, y)
 
-        def steps():
-            for _ in range(args.minibatches):
-                step()
+        def call(function, minibatches, repeat=1, warm_up=0):
+            """Time a call, per minibatch."""
+            values, _ = timed(function, repeat, warm_up)
+            return {name: value / minibatches for name, value in values.items()}
 
-        calls = {"fit": fit, "step": steps}
-        for line in sys.stdin:
-            call = calls[line.strip()]
-            answer(seconds=timed(call)[0] / args.minibatches)
+        channel.serve(
+            {
+                "fit": functools.partial(call, fit, args.minibatches),
+                "step": functools.partial(call, step, 1),
+                "digest": lambda: {"digest": digest(sim)},
+            }
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ Each function makes a network with the attributes ``inp`` (input node), ``p`` (p
 and ``batch``. Everything random is drawn here, so that it is the same under any version of Nengo.
 """
 
+import functools
+
 import nengo
 import numpy as np
 
@@ -85,26 +87,93 @@ def recurrent(n_neurons=200, n_steps=100, batch=32):
     return net
 
 
-def mlp(sizes=(784, 256, 10), n_steps=20, batch=100):
-    """Layers of LIF neurons with dense weights between their neurons."""
+def population(size, neuron_type):
+    """Neurons with a bias of 1 that take currents."""
+    return nengo.Ensemble(
+        size,
+        1,
+        gain=np.ones(size),
+        bias=np.ones(size),
+        encoders=np.ones((size, 1)),
+        neuron_type=neuron_type,
+    ).neurons
+
+
+def uniform(rng, n_out, n_in):
+    """Weights that keep the variance of what they pass on (Glorot and Bengio, 2010)."""
+    limit = np.sqrt(6 / (n_out + n_in))
+    return rng.uniform(-limit, limit, size=(n_out, n_in))
+
+
+def mlp(sizes=(784, 256, 10), n_steps=20, batch=100, neuron_type=None, synapse=0.005, loop=False):
+    """Layers of neurons, by default LIF, with dense weights between them.
+
+    With ``loop``, the layers but the last one have weights among their neurons, too.
+    """
     rng = np.random.RandomState(3)
     with nengo.Network(seed=0) as net:
         net.inp = layer = nengo.Node(np.zeros(sizes[0]))
         for index, size in enumerate(sizes[1:]):
-            neurons = nengo.Ensemble(
-                size,
-                1,
-                gain=np.ones(size),
-                bias=np.ones(size),
-                encoders=np.ones((size, 1)),
-                neuron_type=nengo.LIF(amplitude=0.01),
-            ).neurons
-            limit = np.sqrt(6 / (neurons.size_in + layer.size_out))
-            weights = rng.uniform(-limit, limit, size=(size, layer.size_out))
-            synapse = None if index == 0 else 0.005
-            nengo.Connection(layer, neurons, transform=weights, synapse=synapse)
+            neurons = population(size, neuron_type or nengo.LIF(amplitude=0.01))
+            weights = uniform(rng, size, layer.size_out)
+            nengo.Connection(
+                layer, neurons, transform=weights, synapse=None if index == 0 else synapse
+            )
+            if loop and index < len(sizes) - 2:
+                weights = 0.5 * uniform(rng, size, size)
+                nengo.Connection(neurons, neurons, transform=weights, synapse=synapse)
             layer = neurons
-        net.p = nengo.Probe(layer, synapse=0.005)
+        net.p = nengo.Probe(layer, synapse=synapse)
+    net.n_steps, net.batch = n_steps, batch
+    return net
+
+
+def with_surrogate(net, surrogate="SuperSpike"):
+    """Train a network by its spikes, which the original can not."""
+    import nengo_dl
+
+    with net:
+        nengo_dl.configure_settings(surrogate=surrogate)
+    return net
+
+
+def convolutional(n_steps=10, batch=20):
+    """Two convolutions with stride 2 of a picture of 28 x 28, and a dense layer."""
+    rng = np.random.RandomState(5)
+    with nengo.Network(seed=0) as net:
+        net.inp = layer = nengo.Node(np.zeros(28 * 28))
+        shape = (28, 28, 1)
+        for filters in (16, 32):
+            kernel = uniform(rng, filters, 9 * shape[-1]).T.reshape(3, 3, shape[-1], filters)
+            transform = nengo.Convolution(filters, shape, strides=(2, 2), init=kernel)
+            shape = transform.output_shape.shape
+            neurons = population(transform.size_out, nengo.RectifiedLinear())
+            nengo.Connection(layer, neurons, transform=transform, synapse=None)
+            layer = neurons
+        out = nengo.Node(size_in=10)
+        weights = uniform(rng, 10, layer.size_out)
+        nengo.Connection(layer, out, transform=weights, synapse=0.005)
+        net.p = nengo.Probe(out)
+    net.n_steps, net.batch = n_steps, batch
+    return net
+
+
+def adaptive(n_neurons=200, n_steps=100, batch=32):
+    """A recurrent ensemble that is trained while PES changes what another one passes on."""
+    rng = np.random.RandomState(6)
+    with nengo.Network(seed=0) as net:
+        net.inp = nengo.Node(np.zeros(2))
+        first = ensemble(rng, n_neurons, 2, nengo.AdaptiveLIFRate())
+        second = ensemble(rng, n_neurons, 2, nengo.LIFRate())
+        nengo.Connection(net.inp, first, synapse=0.05)
+        decode(rng, first, first, 2, 0.05, scale=0.02)
+        learned = decode(rng, first, second, 2, 0.01)
+        learned.learning_rule_type = nengo.PES(1e-4)
+        error = nengo.Node(size_in=2)
+        decode(rng, second, error, 2, 0.01)
+        nengo.Connection(net.inp, error, transform=-np.eye(2), synapse=None)
+        nengo.Connection(error, learned.learning_rule)
+        net.p = output(rng, second, 2)
     net.n_steps, net.batch = n_steps, batch
     return net
 
@@ -131,11 +200,7 @@ def lmu(order=256, units=212, theta=1.0, n_steps=100, batch=64):
     itself; the hidden units that of the input, themselves and the memory of the same step.
     """
     rng = np.random.RandomState(4)
-
-    def weights(n_out, n_in):
-        limit = np.sqrt(6 / (n_out + n_in))
-        return rng.uniform(-limit, limit, size=(n_out, n_in))
-
+    weights = functools.partial(uniform, rng)
     import nengo_dl
 
     a, b = legendre(order, theta)
@@ -180,4 +245,9 @@ NETWORKS = {
     "mlp-784-256-10": mlp,
     "recurrent-200": recurrent,
     "lmu": lmu,
+    "rate-mlp": lambda: mlp(n_steps=1, neuron_type=nengo.RectifiedLinear(), synapse=None),
+    "surrogate-784-256-10": lambda: with_surrogate(mlp(n_steps=25)),
+    "surrogate-recurrent": lambda: with_surrogate(mlp(n_steps=25, loop=True)),
+    "convolutional": convolutional,
+    "adaptive": adaptive,
 }

@@ -1,18 +1,19 @@
 """Times one simulator on one network, in a process of its own, on request.
 
-``run.py`` starts it under the Python that has the simulator (for the original: another venv) and
-talks to it in lines: it reads ``run_steps`` or ``graph`` from stdin and answers with one line of
-JSON. The first line it writes tells versions, import time and the time of the first run.
+``run.py`` and ``compare.py`` start it under the Python that has the simulator (for the original:
+another venv). It is asked for ``run_steps`` or ``graph``; what it says at first are versions,
+import time, and time and output of the first run. See protocol.py.
 
 Only what Nengo 3.2 and 4.1, NengoDL 3.6 and this package share is used here.
 """
 
 import argparse
+import functools
+import hashlib
 import importlib
-import json
-import os
 import sys
-import time
+
+from protocol import Channel, limit_threads, timed
 
 
 def load_nengo(_):
@@ -50,17 +51,11 @@ def compile_graph(sim, n_steps):
     return lambda: [output.numpy() for output in tf.nest.flatten(call())]
 
 
-def timed(function, *args):
-    start = time.perf_counter()
-    result = function(*args)
-    return time.perf_counter() - start, result
-
-
 def first_run(simulator, net, probe, n_steps, options):
-    """Build, run once and read the probe: the simulator, and the probe's last value."""
+    """Build, run once and read the probe: the simulator, and the probe's values."""
     sim = simulator(net, progress_bar=False, **options)
     sim.run_steps(n_steps, progress_bar=False)
-    return sim, sim.data[probe][..., -1, :]
+    return sim, sim.data[probe]
 
 
 def main():
@@ -69,39 +64,45 @@ def main():
     parser.add_argument("network")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--unroll", type=int, default=1)
+    parser.add_argument("--threads", type=int, help="within an operation; TensorFlow's default")
+    parser.add_argument("--decoder-cache", help="folder of decoders that were solved before")
     args = parser.parse_args()
 
-    # What libraries print must not get between the answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def answer(**values):
-        answers.write(json.dumps(values) + "\n")
-        answers.flush()
-
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    seconds_import, (simulator, options, packages) = timed(LOADERS[args.simulator], args.unroll)
+    channel = Channel()
+    loading, (simulator, options, packages) = timed(lambda: LOADERS[args.simulator](args.unroll))
+    if args.threads:
+        limit_threads(args.threads)
 
     import nengo
+    import numpy as np
     from networks import NETWORKS
 
-    nengo.rc["decoder_cache"]["enabled"] = "False"  # else only the first process solves decoders
+    # Without a cache of its own: only the first process would solve decoders.
+    nengo.rc["decoder_cache"]["enabled"] = str(args.decoder_cache is not None)
+    if args.decoder_cache is not None:
+        nengo.rc["decoder_cache"]["path"] = args.decoder_cache
     net, probe = NETWORKS[args.network]()
-    seconds_first, (sim, output) = timed(first_run, simulator, net, probe, args.steps, options)
-    answer(
-        import_seconds=seconds_import,
-        first_run_seconds=seconds_first,
-        output_mean=float(output.mean()),
+    first, (sim, output) = timed(lambda: first_run(simulator, net, probe, args.steps, options))
+    channel.answer(
+        import_seconds=loading["seconds"],
+        first_run_seconds=first["seconds"],
+        output=float(np.sqrt(np.mean(np.square(output)))),
+        digest=hashlib.sha256(np.ascontiguousarray(output).tobytes()).hexdigest(),
         python=sys.version.split()[0],
+        package=importlib.import_module(packages[0]).__file__,
         versions={name: importlib.import_module(name).__version__ for name in packages},
     )
-    calls = {"run_steps": lambda: sim.run_steps(args.steps, progress_bar=False)}
-    for line in sys.stdin:
-        name = line.strip()
-        if name not in calls:
-            calls[name] = compile_graph(sim, args.steps)
-        calls[name]()  # the other simulators ran since the last call: caches are theirs
-        answer(seconds=timed(calls[name])[0])
+    functions = {"run_steps": lambda: sim.run_steps(args.steps, progress_bar=False)}
+
+    def call(name, repeat=1, warm_up=1):
+        """Time a call, after one that does not count: caches are those of the other simulators."""
+        if name not in functions:
+            functions[name] = compile_graph(sim, args.steps)
+        seconds, _ = timed(functions[name], repeat, warm_up)
+        sim.clear_probes()
+        return seconds
+
+    channel.serve({name: functools.partial(call, name) for name in ("run_steps", "graph")})
     sim.close()
 
 

@@ -1,0 +1,247 @@
+"""Compares two builds of nengo_dl, or one build with different numbers of threads.
+
+    python bench/compare.py --old /path/to/old/python --output result.json
+    python bench/compare.py --threads 1 2 --only integrators-128x100 convolution-128x100
+
+Each network runs in a process of each side; the sides are measured in turn, pair by pair. See
+bench/README.md.
+"""
+
+import argparse
+import dataclasses
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import networks
+import training_networks
+from protocol import Worker
+from results import commit, machine, summarise, write
+
+HERE = Path(__file__).resolve().parents[1] / "python"
+DECODERS = Path(tempfile.gettempdir()) / "nengo-dl-bench-decoders"
+MINIBATCHES = 10  # of a call of fit
+# Calls that are timed: all training networks by their bare step, one also by fit.
+TRAINED = {
+    "mlp-784-256-10": ("step", "fit"),
+    "recurrent-200": ("step",),
+    "lmu": ("step",),
+    "rate-mlp": ("step",),
+    "surrogate-784-256-10": ("step",),
+    "surrogate-recurrent": ("step",),
+    "convolutional": ("step",),
+    "adaptive": ("step",),
+}
+CALLS = {
+    "simulation": dict.fromkeys(networks.NETWORKS, ("run_steps",)),
+    "training": TRAINED,
+}
+assert set(TRAINED) <= set(training_networks.NETWORKS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One of the two that are compared."""
+
+    name: str
+    package: Path  # folder that nengo_dl is imported from
+    threads: int
+
+    def start(self, kind, network, args):
+        """A worker that holds a network."""
+        if kind == "simulation":
+            script = ("worker.py", "nengo_dl", network)
+            options = ("--steps", args.steps, "--decoder-cache", DECODERS)
+        else:
+            script = ("train_worker.py", network)
+            options = ("--minibatches", MINIBATCHES, "--optimizer", "Adam")
+        return Worker(
+            sys.executable, *script, *options, "--threads", self.threads, package=self.package
+        )
+
+    def check(self, worker):
+        """The package must be this side's, and not one that is installed."""
+        got = Path(worker.started["package"]).resolve().parents[1]
+        if got != self.package:
+            raise SystemExit(f"{self.name}: expected nengo_dl from {self.package}, got {got}")
+
+
+def compare(kind, network, sides, args):
+    """Seconds of every call and side, in the order of the pairs, and what workers said at first."""
+    values = {call: {side: [] for side in sides} for call in CALLS[kind][network]}
+    for _ in range(args.rounds):
+        workers = {side: side.start(kind, network, args) for side in sides}
+        for side, worker in workers.items():
+            side.check(worker)
+        started = {side: worker.started for side, worker in workers.items()}
+        if kind == "training":
+            for side, worker in workers.items():
+                started[side]["digest"] = worker.ask("digest")["digest"]
+        for call, of_sides in values.items():
+            repeat = repetitions(call, workers.values(), args.seconds)
+            for pair in range(args.pairs):
+                # A B B A: what drifts, drifts for both
+                for side in reversed(sides) if pair % 2 else sides:
+                    answer = workers[side].ask(call, repeat=repeat, warm_up=1)
+                    of_sides[side].append(answer)
+        for worker in workers.values():
+            worker.close()
+    check_outputs(network, started)
+    return values, started
+
+
+def repetitions(call, workers, seconds):
+    """How many calls take about so many seconds, the same on both sides."""
+    slowest = max(worker.time(call, warm_up=2) for worker in workers)
+    return max(1, round(seconds / slowest))
+
+
+def check_outputs(network, started):
+    """A build that computes something else has no time worth comparing."""
+    first, second = (answer.get("output", answer.get("loss")) for answer in started.values())
+    if not abs(first - second) <= 0.15 * abs(first):
+        raise SystemExit(
+            f"{network}: expected results like those of the first side, {first:.6g}, got"
+            f" {second:.6g} from the second"
+        )
+
+
+def figures(of_sides):
+    """What is reported of a call: second over first side, by the clock and of processors."""
+    result = {}
+    for clock in ("seconds", "cpu_seconds"):
+        first, second = ([a[clock] for a in answers] for answers in of_sides.values())
+        ratios = [b / a for a, b in zip(first, second, strict=True)]
+        result[clock] = {
+            "first": summarise(first),
+            "second": summarise(second),
+            "ratio": summarise(ratios),
+            "ratio_of_minima": min(second) / min(first),
+        }
+    return result
+
+
+def row(name, result, same):
+    """One line of the table."""
+    clock, cpu = result["seconds"], result["cpu_seconds"]
+    return (
+        f"{name:<28}{clock['first']['min'] * 1e3:>9.3f}{clock['second']['min'] * 1e3:>9.3f}"
+        f"{clock['ratio']['median']:>9.3f}{clock['ratio']['spread']:>7.0%}"
+        f"{clock['ratio_of_minima']:>9.3f}"
+        f"{cpu['ratio']['median']:>9.3f}{cpu['ratio']['spread']:>7.0%}"
+        f"{cpu['ratio_of_minima']:>9.3f}{'equal' if same else 'differ':>8}"
+    )
+
+
+HEAD = (
+    f"{'':<28}{'first':>9}{'second':>9}{'ratio':>9}{'spread':>7}{'of min':>9}"
+    f"{'CPU':>9}{'spread':>7}{'of min':>9}{'bits':>8}"
+)
+
+
+def summary(rows):
+    """Geometric means of the ratios, and the worst of them."""
+    lines = {}
+    for clock in ("seconds", "cpu_seconds"):
+        for what, value in (
+            ("ratio", lambda r: r["ratio"]["median"]),
+            ("ratio of minima", lambda r: r["ratio_of_minima"]),
+        ):
+            ratios = {name: value(result[clock]) for name, result in rows.items()}
+            worst = max(ratios, key=ratios.get)
+            lines[f"{clock}, {what}"] = {
+                "geometric_mean": statistics.geometric_mean(ratios.values()),
+                "worst": [worst, ratios[worst]],
+            }
+    return lines
+
+
+def run(kind, sides, args):
+    """Compare all networks of a kind; returns its part of the result."""
+    rows, equal, versions = {}, {}, {}
+    print(f"\n{kind}\n{HEAD}")
+    for network in CALLS[kind]:
+        if args.only and network not in args.only:
+            continue
+        values, started = compare(kind, network, sides, args)
+        first, second = started.values()
+        equal[network] = first["digest"] == second["digest"]
+        versions |= {side.name: answer["versions"] for side, answer in started.items()}
+        for call, of_sides in values.items():
+            name = network if call in ("run_steps", "step") else f"{network}, {call}"
+            rows[name] = figures(of_sides)
+            print(row(name, rows[name], equal[network]), flush=True)
+    if not rows:
+        return None
+    means = summary(rows)
+    for name, mean in means.items():
+        worst, ratio = mean["worst"]
+        print(f"{name}: geometric mean {mean['geometric_mean']:.3f}, most {ratio:.3f} ({worst})")
+    return {"rows": rows, "equal": equal, "summary": means, "versions": versions}
+
+
+def parse_arguments():
+    names = [name for calls in CALLS.values() for name in calls]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--old", type=Path, help="folder with nengo_dl and its built libraries")
+    parser.add_argument("--new", type=Path, default=HERE, help="another one (%(default)s)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        nargs="+",
+        default=[1],
+        help="one number for both sides, or two with which the new build is compared with itself"
+        " (%(default)s)",
+    )
+    parser.add_argument("--kind", choices=sorted(CALLS), help="both by default")
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NETWORK", help="some networks")
+    parser.add_argument("--pairs", type=int, default=60, help="per process (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=1, help="fresh processes (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=0.02, help="of a measurement (%(default)s)"
+    )
+    parser.add_argument("--steps", type=int, default=1000, help="steps per run (%(default)s)")
+    parser.add_argument("--output", type=Path, help="JSON file for all measured values")
+    args = parser.parse_args()
+    if len(args.threads) != (1 if args.old else 2):
+        parser.error(
+            "expected --old and one number of threads, or two numbers of threads without --old"
+        )
+    return args
+
+
+def main():
+    args = parse_arguments()
+    if args.old:
+        sides = (
+            Side("old", args.old.resolve(), *args.threads),
+            Side("new", args.new.resolve(), *args.threads),
+        )
+    else:
+        sides = tuple(Side(f"{n} threads", args.new.resolve(), n) for n in args.threads)
+    result = {
+        "machine": machine(),
+        "sides": [
+            {"name": s.name, "threads": s.threads, "package": str(s.package), **commit(s.package)}
+            for s in sides
+        ],
+    }
+    for side in result["sides"]:
+        print(f"{side['name']}: {side['commit']}, {side['threads']} thread(s)")
+    print(
+        f"{result['machine']['cpu']}, {result['machine']['cores']} cores, load"
+        f" {result['machine']['load']:.1f}; ms per {args.steps} steps or per training step,"
+        " the least; ratio: second over first, median of the pairs"
+    )
+    for kind in CALLS:
+        if args.kind in (None, kind):
+            result[kind] = run(kind, sides, args)
+    write(result, args.output)
+    equal = [e for kind in CALLS for e in ((result.get(kind) or {}).get("equal") or {}).values()]
+    if not args.old and not all(equal):
+        raise SystemExit("the numbers of threads give different results")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The benchmark that compares two builds: it measures what it says it does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ("--only", "integrator-100", "rate-mlp", "--pairs", "3", "--seconds", "0.001")
+
+
+def compare(*args):
+    command = [sys.executable, str(ROOT / "bench" / "compare.py"), *SMALL, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_one_build_equals_itself(tmp_path):
+    output = tmp_path / "result.json"
+    here = ROOT / "python"
+    done = compare("--old", here, "--new", here, "--output", output)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(output.read_text())
+    for kind, network in (("simulation", "integrator-100"), ("training", "rate-mlp")):
+        assert result[kind]["equal"] == {network: True}
+        row = result[kind]["rows"][network]
+        for clock in ("seconds", "cpu_seconds"):
+            first, second = (row[clock][side]["all"] for side in ("first", "second"))
+            assert len(first) == len(second) == 3 and min(first + second) > 0
+            ratios = [b / a for a, b in zip(first, second, strict=True)]
+            assert row[clock]["ratio"]["all"] == ratios
+            assert row[clock]["ratio"]["median"] == sorted(ratios)[1]
+
+
+def test_a_package_of_another_place_is_refused(tmp_path):
+    (tmp_path / "nengo_dl").symlink_to(ROOT / "python" / "nengo_dl")
+    done = compare("--old", tmp_path)
+    assert done.returncode != 0
+    assert f"expected nengo_dl from {tmp_path}, got {ROOT / 'python'}" in done.stderr
