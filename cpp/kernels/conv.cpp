@@ -1,6 +1,6 @@
 #include "kernels/conv.h"
 
-#include "kernels/simd.h"
+#include "math/simd.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
@@ -164,7 +164,7 @@ void sums_tile(const ConvSums<T>& c, long first_in, long first, long rest) {
       const T* tail = output + (N - 1) * W;
       out[N - 1] = rest == W ? load<V>(tail) : load_part(tail, rest);
       for (int i = 0; i < I; i++) {
-        const V in = splat(input[i * c.input_channel]);
+        const V in = splat<V>(input[i * c.input_channel]);
         for (int v = 0; v < N; v++) sum[i][v] = fma(in, out[v], sum[i][v]);
       }
     }

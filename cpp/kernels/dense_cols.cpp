@@ -1,7 +1,7 @@
 // Products whose matrix lies column by column: lanes run along the outputs, each output is one chain
 // over the inputs that begins with what is added to (y or the bias).
 #include "kernels/dense_kernels.h"
-#include "kernels/dense_simd.h"
+#include "math/simd.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
@@ -39,23 +39,23 @@ void tile(const DenseArgs<T>& d, const Strip<T>& s) {
   V acc[RR][MV] = {};
   if (from)
     for (int r = 0; r < RR; ++r)
-      for (int v = 0; v < MV; ++v) acc[r][v] = load<T, L>(from + r * from_row + (v == MV - 1 ? last : v * L));
+      for (int v = 0; v < MV; ++v) acc[r][v] = load<V>(from + r * from_row + (v == MV - 1 ? last : v * L));
   const T* a = s.a;
   const T* x = d.x + d.x_at[s.block] + s.r0 * x_row + s.j0 * x_j;
   for (long j = s.j0; j < s.j1; ++j, a += a_column, x += x_j) {
     V column[MV];
-    for (int v = 0; v < MV; ++v) column[v] = load<T, L>(a + (v == MV - 1 ? a_last : v * L));
+    for (int v = 0; v < MV; ++v) column[v] = load<V>(a + (v == MV - 1 ? a_last : v * L));
     for (int r = 0; r < RR; ++r) {
-      const V xj = broadcast<T, L>(x[r * x_row]);
-      for (int v = 0; v < MV; ++v) acc[r][v] += column[v] * xj;
+      const V xj = splat<V>(x[r * x_row]);
+      for (int v = 0; v < MV; ++v) acc[r][v] = fma(column[v], xj, acc[r][v]);
     }
   }
   for (int r = 0; r < RR; ++r)
-    for (int v = 0; v < MV; ++v) store<T, L>(y + r * d.y_row + (v == MV - 1 ? last : v * L), acc[r][v]);
+    for (int v = 0; v < MV; ++v) store<V>(y + r * d.y_row + (v == MV - 1 ? last : v * L), acc[r][v]);
 }
 
 template <class T, int L, int RR, int MV>
-NDL_INLINE void dispatch(const DenseArgs<T>& d, const Strip<T>& s, long vectors) {
+NDL_HD void dispatch(const DenseArgs<T>& d, const Strip<T>& s, long vectors) {
   if (vectors == MV) return tile<T, L, MV, RR>(d, s);
   if constexpr (MV > 1) dispatch<T, L, RR, MV - 1>(d, s, vectors);
 }
@@ -63,10 +63,11 @@ NDL_INLINE void dispatch(const DenseArgs<T>& d, const Strip<T>& s, long vectors)
 // Copies columns j0 .. j1-1 of a strip so that its vectors lie one behind the other.
 template <class T, int L>
 void pack(Strip<T>* s, long vectors, T* panel) {
+  using V = Vec<T, L>;
   for (long j = s->j0; j < s->j1; ++j)
     for (long v = 0; v < vectors; ++v)
-      store<T, L>(panel + ((j - s->j0) * vectors + v) * L,
-                  load<T, L>(s->a + (j - s->j0) * s->a_column + (v == vectors - 1 ? s->a_last : v * L)));
+      store<V>(panel + ((j - s->j0) * vectors + v) * L,
+               load<V>(s->a + (j - s->j0) * s->a_column + (v == vectors - 1 ? s->a_last : v * L)));
   s->a = panel, s->a_column = vectors * L, s->a_last = (vectors - 1) * L;
 }
 
@@ -94,7 +95,7 @@ bool pays_packing(const DenseArgs<T>& d, long many) {
 template <class T>
 long inputs_at_once(const DenseArgs<T>& d, bool packed) {
   constexpr long kLarge = 262144;
-  if (packed) return kPanelBytes / (kWideRows * NDL_VECTOR_BYTES);
+  if (packed) return kPanelBytes / (kWideRows * NDL_SIMD_BYTES);
   // a large matrix is read a few whole columns at a time, as it lies in memory
   if (d.m * d.n * static_cast<long>(sizeof(T)) <= kLarge) return d.n;
   return d.rows == 1 ? 8 : 128;

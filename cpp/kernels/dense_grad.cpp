@@ -1,6 +1,6 @@
 // Products and sums that only gradients need.
 #include "kernels/dense_kernels.h"
-#include "kernels/dense_simd.h"
+#include "kernels/dot.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
@@ -8,7 +8,7 @@ namespace {
 
 // Copies `width` lines of n elements so that line o becomes column o.
 template <class T>
-NDL_INLINE void turn(const T* __restrict a, long a_i, T* __restrict to, long width, long n) {
+NDL_HD void turn(const T* __restrict a, long a_i, T* __restrict to, long width, long n) {
   constexpr long kPiece = 8;  // lines at once: what is written together lies together
   long o = 0;
   for (; o + kPiece <= width; o += kPiece)
@@ -20,7 +20,7 @@ NDL_INLINE void turn(const T* __restrict a, long a_i, T* __restrict to, long wid
 
 // Lanes along few inputs would be mostly idle: turns the matrix, a piece at a time, for lanes along the outputs.
 template <class T>
-NDL_INLINE void turned(const DenseArgs<T>& all, void (*columns)(const DenseArgs<T>&)) {
+NDL_HD void turned(const DenseArgs<T>& all, void (*columns)(const DenseArgs<T>&)) {
   alignas(64) T matrix[kTurnedBytes / sizeof(T)];
   const long zero = 0, fit = static_cast<long>(kTurnedBytes / sizeof(T)) / all.n;
   DenseArgs<T> d = all;
@@ -36,23 +36,16 @@ NDL_INLINE void turned(const DenseArgs<T>& all, void (*columns)(const DenseArgs<
 }
 
 template <class T>
-NDL_INLINE T dot(const T* a, long as, const T* x, long xs, long n) {
-  constexpr int kChains = 8;
+NDL_HD T any_dot(const T* a, long as, const T* x, long xs, long n) {
+  if (as == 1 && xs == 1) return dot(SideBySide<T>{a}, SideBySide<T>{x}, n);
+  if (as == 0 && xs == 1) return dot(Repeated<T>{*a}, SideBySide<T>{x}, n);
+  constexpr int kChains = 4;
   T sum[kChains] = {};
   long i = 0;
   for (; i + kChains <= n; i += kChains)
-    for (int c = 0; c < kChains; ++c) sum[c] += a[(i + c) * as] * x[(i + c) * xs];
-  for (; i < n; ++i) sum[0] += a[i * as] * x[i * xs];
-  for (int w = kChains / 2; w > 0; w /= 2)
-    for (int c = 0; c < w; ++c) sum[c] += sum[c + w];
-  return sum[0];
-}
-
-template <class T>
-NDL_INLINE T any_dot(const T* a, long as, const T* x, long xs, long n) {
-  if (as == 1 && xs == 1) return dot<T>(a, 1, x, 1, n);
-  if (as == 0 && xs == 1) return dot<T>(a, 0, x, 1, n);
-  return dot<T>(a, as, x, xs, n);
+    for (int c = 0; c < kChains; ++c) sum[c] = fma(a[(i + c) * as], x[(i + c) * xs], sum[c]);
+  for (; i < n; ++i) sum[0] = fma(a[i * as], x[i * xs], sum[0]);
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 }  // namespace

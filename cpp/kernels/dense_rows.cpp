@@ -6,26 +6,6 @@ namespace nengo_dl {
 namespace NDL_ISA {
 namespace {
 
-template <class T>
-NDL_INLINE Vec<T, kLanes<T>> load_some(const T* p, long count) {  // the lanes behind count are 0
-#if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4)
-    return (Vec<T, kLanes<T>>)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
-  else
-    return (Vec<T, kLanes<T>>)_mm512_maskz_loadu_pd((__mmask8)((1u << count) - 1), p);
-#elif defined(__AVX2__)
-  static const int kOn[16] = {-1, -1, -1, -1, -1, -1, -1, -1};  // then 0
-  if constexpr (sizeof(T) == 4)
-    return (Vec<T, kLanes<T>>)_mm256_maskload_ps(p, _mm256_loadu_si256((const __m256i*)(kOn + 8 - count)));
-  else
-    return (Vec<T, kLanes<T>>)_mm256_maskload_pd(p, _mm256_loadu_si256((const __m256i*)(kOn + 8 - 2 * count)));
-#else
-  Vec<T, kLanes<T>> v = {};
-  for (long i = 0; i < count; ++i) v[i] = p[i];
-  return v;
-#endif
-}
-
 // Registers: accumulators MO*RR*S, the smaller of MO and RR, one more; these keep them within 32 (AVX-512) or 16.
 #if defined(__AVX512F__)
 constexpr int kOutputs = 4, kRows = 4, kTile = 16;
@@ -42,26 +22,26 @@ struct Tile {
   static constexpr int L = kLanes<T>;
   using V = Vec<T, L>;
 
-  static NDL_INLINE void add(const V (&row)[MO], const V (&x)[RR], V* acc) {
+  static NDL_HD void add(const V (&row)[MO], const V (&x)[RR], V* acc) {
     for (int r = 0; r < RR; ++r)
-      for (int o = 0; o < MO; ++o) acc[r * MO + o] += row[o] * x[r];
+      for (int o = 0; o < MO; ++o) acc[r * MO + o] = fma(row[o], x[r], acc[r * MO + o]);
   }
 
-  static NDL_INLINE void step(const T* a, long a_i, const T* x, long x_row, V* acc) {
+  static NDL_HD void step(const T* a, long a_i, const T* x, long x_row, V* acc) {
     V row[MO], xj[RR];
-    for (int r = 0; r < RR; ++r) xj[r] = load<T, L>(x + r * x_row);
-    for (int o = 0; o < MO; ++o) row[o] = load<T, L>(a + o * a_i);
+    for (int r = 0; r < RR; ++r) xj[r] = load<V>(x + r * x_row);
+    for (int o = 0; o < MO; ++o) row[o] = load<V>(a + o * a_i);
     add(row, xj, acc);
   }
 
-  static NDL_INLINE void last_step(const T* a, long a_i, const T* x, long x_row, long n, V* acc) {
+  static NDL_HD void last_step(const T* a, long a_i, const T* x, long x_row, long n, V* acc) {
     V row[MO], xj[RR];
-    for (int r = 0; r < RR; ++r) xj[r] = load_some<T>(x + r * x_row, n);
-    for (int o = 0; o < MO; ++o) row[o] = load_some<T>(a + o * a_i, n);
+    for (int r = 0; r < RR; ++r) xj[r] = load_part(x + r * x_row, n);
+    for (int o = 0; o < MO; ++o) row[o] = load_part(a + o * a_i, n);
     add(row, xj, acc);
   }
 
-  static NDL_INLINE void run(const DenseArgs<T>& d, long k, long i0, long r0) {
+  static NDL_HD void run(const DenseArgs<T>& d, long k, long i0, long r0) {
     const T* a = d.a + d.a_at[k] + i0 * d.a_i;
     const T* x = d.x + d.x_at[k] + r0 * d.x_row;
     const long a_i = d.a_i, x_row = d.x_row, n = d.n;
@@ -78,18 +58,19 @@ struct Tile {
     finish(d, k, i0, r0, acc[0]);
   }
 
-  static NDL_INLINE void finish(const DenseArgs<T>& d, long k, long i0, long r0, V* acc) {
+  static NDL_HD void finish(const DenseArgs<T>& d, long k, long i0, long r0, V* acc) {
     constexpr int power = RR * MO & -(RR * MO), some = power < L ? power : L;  // vectors that are summed together
     alignas(64) T sum[RR * MO + L - some];
-    for (int q = 0; q < RR * MO; q += some) store<T, L>(sum + q, sums<T, L, some>(acc + q));
+    for (int q = 0; q < RR * MO; q += some) store<V>(sum + q, sums<T, L, some>(acc + q));
     T* y = d.y + d.y_at[k] + r0 * d.y_row + i0 * d.y_i;
     const T* add = !d.set ? y : d.bias ? d.bias + d.bias_at[k] + r0 * d.bias_row + i0 * d.b_i : nullptr;
     const long add_row = d.set ? d.bias_row : d.y_row, add_i = d.set ? d.b_i : d.y_i;
     if constexpr (MO > 1 && MO <= L)
       if (d.y_i == 1 && (!add || add_i == 1)) {
+        using Outputs = Vec<T, MO>;
         for (int r = 0; r < RR; ++r) {
-          const Vec<T, MO> v = load<T, MO>(sum + r * MO);
-          store<T, MO>(y + r * d.y_row, add ? load<T, MO>(add + r * add_row) + v : v);
+          const Outputs v = load<Outputs>(sum + r * MO);
+          store<Outputs>(y + r * d.y_row, add ? load<Outputs>(add + r * add_row) + v : v);
         }
         return;
       }
@@ -106,7 +87,7 @@ __attribute__((noinline)) void outputs(const DenseArgs<T>& d, long k, long i0, l
 
 // Outputs i0 .. i1-1 of one block for RR rows.
 template <class T, int RR, int MO>
-NDL_INLINE void some_rows(const DenseArgs<T>& d, long k, long i0, long i1, long r0) {
+NDL_HD void some_rows(const DenseArgs<T>& d, long k, long i0, long i1, long r0) {
   const long i2 = i0 + (i1 - i0) / MO * MO;
   if (i2 > i0) outputs<T, MO, RR, 1>(d, k, i0, i2, r0);
   if constexpr (MO > 1)
@@ -137,7 +118,7 @@ void many_outputs(const DenseArgs<T>& d, long k) {
 }
 
 template <class T, int N>
-NDL_INLINE void turn(const T* __restrict a, long a_i, T* __restrict to, long width) {
+NDL_HD void turn(const T* __restrict a, long a_i, T* __restrict to, long width) {
   if (a_i == N)  // with a stride that it knows the compiler takes vectors apart
     for (long o = 0; o < width; ++o)
       for (int j = 0; j < N; ++j) to[j * width + o] = a[o * N + j];
@@ -184,7 +165,7 @@ void blocks(const DenseArgs<T>& d, void (*columns)(const DenseArgs<T>&)) {
 }
 
 template <class T>
-NDL_INLINE void any(const DenseArgs<T>& d) {
+NDL_HD void any(const DenseArgs<T>& d) {
   for (long k = 0; k < d.blocks; ++k)
     for (long r = 0; r < d.rows; ++r)
       for (long i = 0; i < d.m; ++i) {
@@ -192,7 +173,7 @@ NDL_INLINE void any(const DenseArgs<T>& d) {
         const T* x = d.x + d.x_at[k] + r * d.x_row;
         T* y = d.y + d.y_at[k] + r * d.y_row + i * d.y_i;
         T sum = 0;
-        for (long j = 0; j < d.n; ++j) sum += a[j * d.a_j] * x[j * d.x_j];
+        for (long j = 0; j < d.n; ++j) sum += a[j * d.a_j] * x[j * d.x_j];  // not fused: the products needn't wait
         if (!d.set)
           *y += sum;
         else

@@ -1,7 +1,7 @@
 // Sums over the lanes of vectors, many vectors at once. Included by kernel sources only.
 #pragma once
 
-#include "kernels/dense_simd.h"
+#include "math/simd.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
@@ -28,9 +28,8 @@ constexpr int fold_source(int p, int w, bool upper) {
 }
 
 template <class T, int L, int W, int... P>
-NDL_INLINE Vec<T, L> fold(Vec<T, L> u, Vec<T, L> v, Indices<P...>) {
-  return __builtin_shufflevector(u, v, fold_source<T, L>(P, W, false)...) +
-         __builtin_shufflevector(u, v, fold_source<T, L>(P, W, true)...);
+NDL_HD Vec<T, L> fold(Vec<T, L> u, Vec<T, L> v, Indices<P...>) {
+  return shuffle<fold_source<T, L>(P, W, false)...>(u, v) + shuffle<fold_source<T, L>(P, W, true)...>(u, v);
 }
 
 // The vector whose sum arrives in lane p once all are folded.
@@ -52,7 +51,7 @@ constexpr int sum_lane(int vector, int count) {
 }
 
 template <class T, int L, int Count, int W>
-NDL_INLINE Vec<T, L> fold_all(Vec<T, L>* v) {
+NDL_HD Vec<T, L> fold_all(Vec<T, L>* v) {
   constexpr int half = Count > 1 ? Count / 2 : 1, other = Count > 1 ? half : 0;  // a last one is folded with itself
   for (int i = 0; i < half; ++i) v[i] = fold<T, L, W>(v[i], v[other + i], typename MakeIndices<L>::type());
   if constexpr (W == 2)
@@ -62,14 +61,14 @@ NDL_INLINE Vec<T, L> fold_all(Vec<T, L>* v) {
 }
 
 template <class T, int L, int Count, int... P>
-NDL_INLINE Vec<T, L> in_order(Vec<T, L> v, Indices<P...>) {
-  return __builtin_shufflevector(v, v, sum_lane<T, L>(P % Count, Count)...);
+NDL_HD Vec<T, L> in_order(Vec<T, L> v, Indices<P...>) {
+  return shuffle<sum_lane<T, L>(P % Count, Count)...>(v, v);
 }
 
 // Lane i of the result is the sum of the lanes of v[i], always in the same tree: halves are added until one is left.
 // Count is a power of two and at most L; v is used up.
 template <class T, int L, int Count>
-NDL_INLINE Vec<T, L> sums(Vec<T, L>* v) {
+NDL_HD Vec<T, L> sums(Vec<T, L>* v) {
   return in_order<T, L, Count>(fold_all<T, L, Count, L>(v), typename MakeIndices<L>::type());
 }
 

@@ -1,4 +1,4 @@
-// Element-by-element kernels. Compiled with -ffp-contract=off: a product is rounded before it is added, as in NumPy.
+// Element-by-element kernels. A product is rounded before it is added, as in NumPy.
 #include "kernels/dense_kernels.h"
 
 namespace nengo_dl {

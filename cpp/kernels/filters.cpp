@@ -1,6 +1,6 @@
 #include "kernels/filters.h"
 
-#include "kernels/simd.h"
+#include "math/simd.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {

@@ -1,6 +1,6 @@
 #include "kernels/learning.h"
 
-#include "kernels/simd.h"
+#include "kernels/dot.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
@@ -47,23 +47,6 @@ struct Voja {
   }
 };
 
-// Four sums side by side, so that their additions don't wait for one another.
-template <class T>
-NDL_HD T dot(const T* x, const T* y, long n) {
-  using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
-  V sum[4] = {};
-  long j = 0;
-  for (; j + 4 * W <= n; j += 4 * W)
-    for (int k = 0; k < 4; k++) sum[k] = fma(load<V>(x + j + k * W), load<V>(y + j + k * W), sum[k]);
-  for (; j + W <= n; j += W) sum[0] = fma(load<V>(x + j), load<V>(y + j), sum[0]);
-  if (j < n) sum[1] = fma(load_part(x + j, n - j), load_part(y + j, n - j), sum[1]);
-  const V all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  T total = 0;
-  for (int i = 0; i < W; i++) total += all[i];
-  return total;
-}
-
 template <class T>
 NDL_HD void minus_row(T* now, const T* old, T s, const T* x, long n) {
   using V = typename VectorOf<T>::type;
@@ -81,8 +64,8 @@ void oja_row32(const LearningRow<float>& r) { map_row(r, Oja<float>{r.s, r.q, r.
 void oja_row64(const LearningRow<double>& r) { map_row(r, Oja<double>{r.s, r.q, r.forget}); }
 void voja_row32(const LearningRow<float>& r) { map_row(r, Voja<float>{r.rate, r.scale, r.post}); }
 void voja_row64(const LearningRow<double>& r) { map_row(r, Voja<double>{r.rate, r.scale, r.post}); }
-float dot32(const float* x, const float* y, long n) { return dot(x, y, n); }
-double dot64(const double* x, const double* y, long n) { return dot(x, y, n); }
+float dot32(const float* x, const float* y, long n) { return dot(SideBySide<float>{x}, SideBySide<float>{y}, n); }
+double dot64(const double* x, const double* y, long n) { return dot(SideBySide<double>{x}, SideBySide<double>{y}, n); }
 void minus_row32(float* now, const float* old, float s, const float* x, long n) { minus_row(now, old, s, x, n); }
 void minus_row64(double* now, const double* old, double s, const double* x, long n) { minus_row(now, old, s, x, n); }
 

@@ -20,7 +20,7 @@
 // An integer parameter is passed as a double, too. To add a type: write its header and name it in types.h.
 #pragma once
 
-#include "kernels/math.h"
+#include "math/math.h"
 #include "neurons/surrogate.h"
 
 namespace nengo_dl {

@@ -2,8 +2,8 @@
 // the way from reset to threshold; h(0) = 1. The formulas and papers are in python/nengo_dl/surrogates.py.
 #pragma once
 
-#include "kernels/math.h"
 #include "kernels/neurons.h"
+#include "math/math.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {

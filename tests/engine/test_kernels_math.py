@@ -1,4 +1,4 @@
-"""The vector maths of cpp/kernels/math.h: at most 2 units in the last place from the truth.
+"""The vector maths of cpp/math/math.h: at most 2 units in the last place from the truth.
 
 tanh of doubles is the exception, with 2.2.
 """
@@ -19,7 +19,7 @@ FLAGS = {
 }
 FUNCTIONS = ("exp", "expm1", "log1p", "tanh")
 PROBE = """
-#include "kernels/math.h"
+#include "math/math.h"
 using namespace nengo_dl::NDL_ISA;
 #define PROBE(f, T, S)                                                       \\
   extern "C" void f##S(const T* x, T* y, long n) {                           \\

@@ -3,7 +3,7 @@
 // log1p: the method and the coefficients of FDLIBM (Sun Microsystems, 1993). tanh: from expm1.
 #pragma once
 
-#include "kernels/simd.h"
+#include "math/simd.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {

@@ -1,5 +1,5 @@
-// Vectors of one register's width, and the few things on which scalars and vectors differ, so that maths
-// is written once as a template on V (float, double, or a vector of either) for CPU kernels and for CUDA.
+// Vectors, and the few things on which scalars and vectors differ, so that maths is written once as a template on V
+// (float, double, or a vector of either) for CPU kernels and for CUDA.
 // Included by kernel sources only: everything lives in the namespace of the instruction set.
 #pragma once
 
@@ -14,6 +14,7 @@
 #define NDL_HD inline __attribute__((always_inline))
 #endif
 
+// Bytes of a register
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #define NDL_SIMD_BYTES 64
 #elif defined(__AVX2__)
@@ -25,10 +26,23 @@
 namespace nengo_dl {
 namespace NDL_ISA {
 
-// ---- scalars
+template <class T>
+struct Bare {
+  using type = T;
+};
+template <class T>
+struct Bare<T&> {
+  using type = T;
+};
 
+// scalar: type of one lane; Int: what a comparison gives; Uint: the lanes' bits; width: lanes
 template <class V>
-struct Lane;  // scalar: type of one lane; Int, Uint: of the lanes' bits; width: lanes
+struct Lane {
+  using scalar = typename Bare<decltype(V{}[0])>::type;
+  static constexpr int width = sizeof(V) / sizeof(scalar);
+  typedef decltype(V{} < V{}) Int;  // for clang, lanes of long long are not those of int64_t
+  typedef typename Lane<scalar>::Uint Uint __attribute__((vector_size(sizeof(V))));
+};
 template <>
 struct Lane<float> {
   using scalar = float;
@@ -43,6 +57,8 @@ struct Lane<double> {
   using Uint = uint64_t;
   static constexpr int width = 1;
 };
+
+// ---- scalars
 
 template <class To, class From>
 NDL_HD To bit_cast(From from) {
@@ -61,6 +77,10 @@ NDL_HD float select(bool mask, float a, float b) { return mask ? a : b; }
 NDL_HD double select(bool mask, double a, double b) { return mask ? a : b; }
 NDL_HD float floor(float x) { return __builtin_floorf(x); }
 NDL_HD double floor(double x) { return __builtin_floor(x); }
+
+// a * b + c. Every kernel says where it means one rounding: compilers are told to fuse nothing (-ffp-contract=off), as
+// what they fuse by themselves changes with their version, their tuning and the shape of a loop, and with it the sums.
+// Where the processor lacks the instruction (baseline) it rounds twice: the C library's would be a call for each lane.
 #if defined(__FMA__) || defined(__CUDACC__)
 NDL_HD float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 NDL_HD double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
@@ -72,50 +92,86 @@ NDL_HD double fma(double a, double b, double c) { return a * b + c; }
 #ifndef __CUDACC__
 // ---- vectors
 
-typedef float F32 __attribute__((vector_size(NDL_SIMD_BYTES)));
-typedef double F64 __attribute__((vector_size(NDL_SIMD_BYTES)));
-typedef decltype(F32{} < F32{}) I32;  // masks: for clang, lanes of long long are not those of int64_t
-typedef decltype(F64{} < F64{}) I64;
-typedef uint32_t U32 __attribute__((vector_size(NDL_SIMD_BYTES)));
-typedef uint64_t U64 __attribute__((vector_size(NDL_SIMD_BYTES)));
+template <class T, int Lanes>
+struct VecOf {
+  typedef T type __attribute__((vector_size(Lanes * sizeof(T))));
+};
+template <class T, int Lanes>
+using Vec = typename VecOf<T, Lanes>::type;
+template <class T>
+constexpr int kLanes = NDL_SIMD_BYTES / sizeof(T);  // of a register
 
-template <>
-struct Lane<F32> {
-  using scalar = float;
-  using Int = I32;
-  using Uint = U32;
-  static constexpr int width = NDL_SIMD_BYTES / 4;
-};
-template <>
-struct Lane<F64> {
-  using scalar = double;
-  using Int = I64;
-  using Uint = U64;
-  static constexpr int width = NDL_SIMD_BYTES / 8;
-};
+using F32 = Vec<float, kLanes<float>>;
+using F64 = Vec<double, kLanes<double>>;
+using I32 = Lane<F32>::Int;
+using I64 = Lane<F64>::Int;
 
 template <class T>
-struct VectorOf;
-template <>
-struct VectorOf<float> {
-  using type = F32;
-};
-template <>
-struct VectorOf<double> {
-  using type = F64;
+struct VectorOf {
+  using type = Vec<T, kLanes<T>>;
 };
 
-NDL_HD F32 splat(float x) { return x - F32{}; }
-NDL_HD F64 splat(double x) { return x - F64{}; }
+template <class V>
+NDL_HD V splat(typename Lane<V>::scalar x) {
+  return x - V{};  // compilers make this a broadcast; -0.0 and NaN survive
+}
+template <class V>
+NDL_HD V load(const typename Lane<V>::scalar* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V>
+NDL_HD void store(typename Lane<V>::scalar* p, V v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
+
+// Lanes of u by number, counting on into v.
+template <int... I, class V>
+NDL_HD V shuffle(V u, V v) {
+#ifdef __clang__
+  return __builtin_shufflevector(u, v, I...);
+#else
+  return __builtin_shuffle(u, v, typename Lane<V>::Int{I...});
+#endif
+}
+
+template <class V>
+NDL_HD V fma(V a, V b, V c) {
+#ifdef __FMA__
+  constexpr bool f32 = sizeof(typename Lane<V>::scalar) == 4;
+#ifdef __AVX512F__
+  if constexpr (sizeof(V) == 64 && f32) return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+  if constexpr (sizeof(V) == 64 && !f32) return (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#endif
+  if constexpr (sizeof(V) == 32 && f32) return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+  if constexpr (sizeof(V) == 32 && !f32) return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+  if constexpr (sizeof(V) == 16 && f32) return (V)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+  if constexpr (sizeof(V) == 16 && !f32) return (V)_mm_fmadd_pd((__m128d)a, (__m128d)b, (__m128d)c);
+  if constexpr (sizeof(V) < 16)  // part of a register
+    for (int i = 0; i < Lane<V>::width; i++) c[i] = fma(a[i], b[i], c[i]);
+  return c;
+#else
+  return a * b + c;
+#endif
+}
+template <class V>
+NDL_HD V fma(typename Lane<V>::scalar a, V b, V c) {
+  return fma(splat<V>(a), b, c);
+}
+template <class V>
+NDL_HD V fma(V a, V b, typename Lane<V>::scalar c) {
+  return fma(a, b, splat<V>(c));
+}
 
 NDL_HD F32 select(I32 mask, F32 a, F32 b) { return mask ? a : b; }
 NDL_HD F64 select(I64 mask, F64 a, F64 b) { return mask ? a : b; }
-NDL_HD F32 select(I32 mask, float a, F32 b) { return mask ? splat(a) : b; }
-NDL_HD F64 select(I64 mask, double a, F64 b) { return mask ? splat(a) : b; }
-NDL_HD F32 select(I32 mask, F32 a, float b) { return mask ? a : splat(b); }
-NDL_HD F64 select(I64 mask, F64 a, double b) { return mask ? a : splat(b); }
-NDL_HD F32 select(I32 mask, float a, float b) { return mask ? splat(a) : splat(b); }
-NDL_HD F64 select(I64 mask, double a, double b) { return mask ? splat(a) : splat(b); }
+NDL_HD F32 select(I32 mask, float a, F32 b) { return mask ? splat<F32>(a) : b; }
+NDL_HD F64 select(I64 mask, double a, F64 b) { return mask ? splat<F64>(a) : b; }
+NDL_HD F32 select(I32 mask, F32 a, float b) { return mask ? a : splat<F32>(b); }
+NDL_HD F64 select(I64 mask, F64 a, double b) { return mask ? a : splat<F64>(b); }
+NDL_HD F32 select(I32 mask, float a, float b) { return mask ? splat<F32>(a) : splat<F32>(b); }
+NDL_HD F64 select(I64 mask, double a, double b) { return mask ? splat<F64>(a) : splat<F64>(b); }
 
 // lane_bits: bit i is set if lane i of the mask is. The order of min and max matters: NaN gives the second operand.
 #if NDL_SIMD_BYTES == 64  // maskz: GCC 12 warns about the plain forms
@@ -137,8 +193,6 @@ NDL_HD bool any(I32 m) { return _mm512_movepi32_mask((__m512i)m) != 0; }
 NDL_HD bool any(I64 m) { return _mm512_movepi64_mask((__m512i)m) != 0; }
 NDL_HD F32 floor(F32 x) { return (F32)_mm512_floor_ps((__m512)x); }
 NDL_HD F64 floor(F64 x) { return (F64)_mm512_floor_pd((__m512d)x); }
-NDL_HD F32 fma(F32 a, F32 b, F32 c) { return (F32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-NDL_HD F64 fma(F64 a, F64 b, F64 c) { return (F64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
 // compress: the lanes of a mask side by side; expand: back to their places, not from memory: that is microcode on Zen 4
 NDL_HD F32 compress(unsigned m, F32 v) { return (F32)_mm512_maskz_compress_ps((__mmask16)m, (__m512)v); }
 NDL_HD F64 compress(unsigned m, F64 v) { return (F64)_mm512_maskz_compress_pd((__mmask8)m, (__m512d)v); }
@@ -167,8 +221,6 @@ NDL_HD bool any(I32 m) { return _mm256_movemask_ps((__m256)m) != 0; }
 NDL_HD bool any(I64 m) { return _mm256_movemask_pd((__m256d)m) != 0; }
 NDL_HD F32 floor(F32 x) { return (F32)_mm256_floor_ps((__m256)x); }
 NDL_HD F64 floor(F64 x) { return (F64)_mm256_floor_pd((__m256d)x); }
-NDL_HD F32 fma(F32 a, F32 b, F32 c) { return (F32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
-NDL_HD F64 fma(F64 a, F64 b, F64 c) { return (F64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
 NDL_HD I32 part(float, long n) { return I32{0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)n; }
 NDL_HD I64 part(double, long n) { return I64{0, 1, 2, 3} < (int64_t)n; }
 NDL_HD F32 load_part(const float* p, long n) { return (F32)_mm256_maskload_ps(p, (__m256i)part(0.f, n)); }
@@ -197,8 +249,6 @@ NDL_HD bool any(I32 m) { return any_lane(m); }
 NDL_HD bool any(I64 m) { return any_lane(m); }
 NDL_HD F32 floor(F32 x) { return F32{floor(x[0]), floor(x[1]), floor(x[2]), floor(x[3])}; }
 NDL_HD F64 floor(F64 x) { return F64{floor(x[0]), floor(x[1])}; }
-NDL_HD F32 fma(F32 a, F32 b, F32 c) { return a * b + c; }
-NDL_HD F64 fma(F64 a, F64 b, F64 c) { return a * b + c; }
 NDL_HD F32 load_part(const float* p, long n) { return F32{p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0}; }
 NDL_HD F64 load_part(const double* p, long) { return F64{p[0], 0}; }
 NDL_HD void store_part(float* p, F32 v, long n) {
@@ -208,22 +258,6 @@ NDL_HD void store_part(float* p, F32 v, long n) {
 }
 NDL_HD void store_part(double* p, F64 v, long) { p[0] = v[0]; }
 #endif
-
-NDL_HD F32 fma(float a, F32 b, F32 c) { return fma(splat(a), b, c); }
-NDL_HD F64 fma(double a, F64 b, F64 c) { return fma(splat(a), b, c); }
-NDL_HD F32 fma(F32 a, F32 b, float c) { return fma(a, b, splat(c)); }
-NDL_HD F64 fma(F64 a, F64 b, double c) { return fma(a, b, splat(c)); }
-
-template <class V>
-NDL_HD V load(const typename Lane<V>::scalar* p) {
-  V v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
-}
-template <class V>
-NDL_HD void store(typename Lane<V>::scalar* p, V v) {
-  __builtin_memcpy(p, &v, sizeof v);
-}
 
 // The first n lanes (1 .. width) from or to memory with any stride; the other lanes are 0, and left alone.
 template <class V>
