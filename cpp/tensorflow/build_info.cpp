@@ -1,5 +1,5 @@
 // The TensorFlow version this library was built for, as text that can be found in the file without loading it
-// (python/nengo_dl/tf_ops.py): loading it under another version fails on missing symbols, or worse.
+// (python/nengo_dl/layer/tf_ops.py): loading it under another version fails on missing symbols, or worse.
 #ifndef NENGO_DL_TF_VERSION
 #error "NENGO_DL_TF_VERSION must be defined as the version of the TensorFlow that is built against, e.g. \"2.21.0\""
 #endif

@@ -5,7 +5,7 @@ import importlib.util
 import nengo
 from nengo.exceptions import ValidationError
 
-from .tf_ops import check_keras
+from .layer.tf_ops import check_keras
 
 check_keras()
 

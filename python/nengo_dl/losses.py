@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 from nengo.exceptions import ValidationError
 
-from .tf_ops import check_keras
+from .layer.tf_ops import check_keras
 
 check_keras()
 

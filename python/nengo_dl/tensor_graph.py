@@ -5,15 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from nengo_dl.tf_ops import RunOp, check_keras
+from nengo_dl.layer.tf_ops import RunOp, check_keras
 
 check_keras()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from nengo_dl.direct_run import DirectRun  # noqa: E402
-from nengo_dl.layer_state import LayerState, expect_length, unique_names  # noqa: E402
+from nengo_dl.layer.direct_run import DirectRun  # noqa: E402
+from nengo_dl.layer.layer_state import LayerState, expect_length, unique_names  # noqa: E402
 
 TAPE_MEMORY = 1 << 30  # bytes
 
@@ -21,7 +21,7 @@ TAPE_MEMORY = 1 << 30  # bytes
 class TensorGraph(LayerState):
     """A planned Nengo model as a Keras layer.
 
-    Its weights and state are described in `.layer_state.LayerState`.
+    Its weights and state are described in `nengo_dl.layer.layer_state.LayerState`.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class TensorGraph(LayerState):
 
         Returns
         -------
-        `.tf_ops.RunResult`
+        `nengo_dl.layer.tf_ops.RunResult`
         """
         saved = self.saved_state
         params = [_read(weight) for weight in self.base_params]

@@ -6,7 +6,7 @@ import pytest
 from nengo.exceptions import ValidationError
 
 from nengo_dl.config import configure_settings
-from nengo_dl.data import History
+from nengo_dl.simulator.data import History
 
 
 def test_mapping(Sim):

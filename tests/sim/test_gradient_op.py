@@ -356,6 +356,6 @@ def test_cancelled_gradient():
 
 
 def tf_load():
-    from nengo_dl import tf_ops
+    from nengo_dl.layer import tf_ops
 
     return tf_ops.load()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nengo_dl.data import MANY, SMALL, History
+from nengo_dl.simulator.data import MANY, SMALL, History
 
 
 @pytest.mark.parametrize("look_after", [1, 100, MANY, 10**6])

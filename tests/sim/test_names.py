@@ -4,7 +4,7 @@ import nengo
 import pytest
 from nengo.exceptions import ValidationError
 
-from nengo_dl.names import Names
+from nengo_dl.arguments.names import Names
 
 
 def make(labels, probe_labels=()):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from handmade import clock_plan, filter_plan, filter_reference, noise_plan
 
-from nengo_dl import tf_ops
+from nengo_dl.layer import tf_ops
 from nengo_dl.plan.program import to_bytes
 
 

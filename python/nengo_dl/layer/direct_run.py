@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from nengo_dl.tf_ops import load
+from nengo_dl.layer.tf_ops import load
 
 
 class DirectRun:
@@ -41,7 +41,7 @@ class DirectRun:
         Returns
         -------
         outputs : list of tensors
-            As in `.tf_ops.RunResult`.
+            As in `nengo_dl.layer.tf_ops.RunResult`.
         steps : (2,) int64 tensor
             Steps that were done before, and now.
         error : () string tensor

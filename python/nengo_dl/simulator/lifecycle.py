@@ -5,7 +5,7 @@ import warnings
 
 from nengo.exceptions import SimulationError, SimulatorClosed
 
-from .keras_calls import precision
+from ..training.keras_calls import precision
 
 
 class OpenSimulatorWarning(RuntimeWarning, ResourceWarning):

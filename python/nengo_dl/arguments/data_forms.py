@@ -26,7 +26,7 @@ def by_node(x, names):
     x : None, dict, list, tuple, array or tensor
         A dict has Nodes or their names as keys; a list has one array per input node, in order; an
         array is for the first input node. Entries are ``(batch, n_steps, size)``.
-    names : nengo_dl.names.Names
+    names : nengo_dl.arguments.names.Names
         The input nodes.
 
     Returns
@@ -65,7 +65,7 @@ def by_probe(y, names, what="targets"):
     y : None, dict, list, tuple, array or tensor
         A dict has Probes or their names as keys; a list has one array per Probe, in order; an
         array is for the first Probe.
-    names : nengo_dl.names.Names
+    names : nengo_dl.arguments.names.Names
         The probes.
     what : str
         What the arrays are, for messages.
@@ -95,7 +95,7 @@ def entries_by_probe(value, names, what, many=False):
     value : object
         A dict has Probes or their names as keys; a list has an entry per Probe, in order; anything
         else is for all of them.
-    names : nengo_dl.names.Names
+    names : nengo_dl.arguments.names.Names
         The probes.
     what : str
         The argument, for messages.
@@ -193,7 +193,7 @@ def check(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
     ----------
     data : dict
         Node -> array.
-    names : nengo_dl.names.Names
+    names : nengo_dl.arguments.names.Names
         Names for messages.
     minibatch_size, unroll : int
         Items per minibatch, and the number of which steps are a multiple.

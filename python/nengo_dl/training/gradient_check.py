@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
-from . import _engine
+from .. import _engine
+from ..plan.program import to_bytes
 from .keras_calls import keras_errors
-from .plan.program import to_bytes
 
 STEP = 1e-6  # difference of an input for the quotient, which is computed in double precision
 

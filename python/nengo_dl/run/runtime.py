@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 from nengo.builder.operator import TimeUpdate
 
-from . import _engine
-from .config import get_setting
+from .. import _engine
+from ..config import get_setting
+from ..plan import make_plan
+from ..plan.program import to_bytes
+from ..plan.training import training_program
+from ..tensor_graph import TensorGraph
 from .feed import Feed
 from .inputs import InputNodes
 from .interrupt import Interrupt
-from .plan import make_plan
-from .plan.program import to_bytes
-from .plan.training import training_program
 from .plan_state import PlanState, place_view, reseed
-from .tensor_graph import TensorGraph
 from .trainable import surrogates, trainable_signals, weight_names
 
 TIME_LIMIT = 0.25  # seconds of a piece of a run
@@ -110,7 +110,7 @@ class Runtime:
     minibatch_size : int
         Items per minibatch.
     names_of : callable
-        ``names_of(nodes)`` returns the `nengo_dl.names.Names` of input nodes and probes.
+        ``names_of(nodes)`` returns the `nengo_dl.arguments.names.Names` of input nodes and probes.
     """
 
     def __init__(self, model, dtype, minibatch_size, names_of):

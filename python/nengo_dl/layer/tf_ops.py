@@ -9,7 +9,7 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-LIBRARY = Path(__file__).parent / "libnengo_dl_ops.so"
+LIBRARY = Path(__file__).parents[1] / "libnengo_dl_ops.so"
 MARKER = b"nengo_dl-built-for-tensorflow="
 REBUILD = (
     "pip install --no-build-isolation --force-reinstall --no-deps . "
@@ -100,7 +100,7 @@ def load():
 def _load_with_gradients(path):
     import tensorflow as tf
 
-    from nengo_dl import tf_gradients
+    from nengo_dl.layer import tf_gradients
 
     library = tf.load_op_library(path)
     tf_gradients.register(library)

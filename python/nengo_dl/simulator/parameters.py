@@ -2,7 +2,8 @@
 
 import warnings
 
-from . import frozen, gradient_check, saved_params
+from ..training import gradient_check
+from . import frozen, saved_params
 
 
 class ParameterMethods:

@@ -6,7 +6,7 @@ import nengo
 from nengo.ensemble import Neurons
 from nengo.exceptions import ConfigError
 
-from .config import configured, get_setting
+from ..config import configured, get_setting
 
 
 class Settings:

@@ -37,7 +37,7 @@ def build(network, dt, model, dtype, display):
         Model to build into, a new one by default.
     dtype : str
         Precision.
-    display : nengo_dl.progress.Display
+    display : nengo_dl.run.progress.Display
         Where progress is shown.
 
     Returns

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from nengo_dl.tf_ops import check_keras
+from nengo_dl.layer.tf_ops import check_keras
 
 check_keras()
 

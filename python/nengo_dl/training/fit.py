@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 
-from .checks import check_loop, step_count
-from .data_forms import (
+from ..arguments.checks import check_loop, step_count
+from ..arguments.data_forms import (
     by_node,
     by_probe,
     check,
@@ -19,9 +19,9 @@ from .data_forms import (
     is_opaque,
     truncate,
 )
+from ..plan.training import blocked_by_callbacks
+from .call import Call
 from .keras_calls import as_tuples, clean_arguments
-from .plan.training import blocked_by_callbacks
-from .training_call import Call
 
 
 @dataclass(frozen=True)

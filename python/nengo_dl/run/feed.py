@@ -13,10 +13,10 @@ class Feed:
 
     Parameters
     ----------
-    nodes : nengo_dl.inputs.InputNodes
+    nodes : nengo_dl.run.inputs.InputNodes
         The input nodes.
     processes : dict
-        Node -> `nengo_dl.runtime.ProcessRows`.
+        Node -> `nengo_dl.run.runtime.ProcessRows`.
     minibatch_size : int
         Items per minibatch.
     guard : context manager

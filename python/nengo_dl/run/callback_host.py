@@ -7,7 +7,7 @@ from nengo.builder.operator import SimPyFunc
 from nengo.builder.signal import SignalDict
 from nengo.exceptions import SimulationError
 
-from .plan.lower import callback_name
+from ..plan.lower import callback_name
 from .randomness import item_generator
 
 
@@ -102,7 +102,7 @@ class CallbackHost:
     time : nengo.builder.Signal
         The model's time signal.
     guard : contextmanager
-        Entered around every call of Python code, see `nengo_dl.interrupt.Interrupt`.
+        Entered around every call of Python code, see `nengo_dl.run.interrupt.Interrupt`.
     """
 
     def __init__(self, specs, minibatch_size, dt, time, guard):

@@ -13,21 +13,21 @@ from nengo.exceptions import (
 )
 from nengo.utils.numpy import maxint
 
-from .building import build
-from .checks import check_loop, positive, step_count, valid_device, whole_loops
-from .config import get_setting
+from ..arguments.checks import check_loop, positive, step_count, valid_device, whole_loops
+from ..arguments.data_forms import by_node, check, is_opaque
+from ..arguments.names import Names
+from ..config import get_setting
+from ..run.building import build
+from ..run.progress import Display
+from ..run.randomness import step_order
+from ..run.runtime import Runtime
+from ..tensor_graph import build_keras_model
+from ..training.methods import KerasMethods
+from ..training.model import SimulatorModel
 from .data import Recorder, SimulationData
-from .data_forms import by_node, check, is_opaque
-from .keras_methods import KerasMethods
-from .keras_model import SimulatorModel
 from .lifecycle import Lifecycle
-from .names import Names
 from .parameters import ParameterMethods
-from .progress import Display
-from .randomness import step_order
-from .runtime import Runtime
 from .signals import Signals
-from .tensor_graph import build_keras_model
 
 logger = logging.getLogger(__name__)
 _precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
@@ -72,7 +72,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
 
     Attributes
     ----------
-    data : nengo_dl.data.SimulationData
+    data : nengo_dl.simulator.data.SimulationData
         Probed values and parameters.
     model : nengo.builder.Model
         The built model.
@@ -198,7 +198,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
 
     @property
     def signals(self):
-        """nengo_dl.signals.Signals : Present values of signals that live from step to step."""
+        """nengo_dl.simulator.signals.Signals : Present values of signals that live on."""
         self._check_open("signals")
         return Signals(self.model, self._runtime.live, self._drop_batch)
 

@@ -3,9 +3,9 @@
 import numpy as np
 from nengo.builder.neurons import SimNeurons
 
+from ..plan.program import RNG_WORDS
+from ..plan.rng import pack_rng
 from .callback_host import CallbackHost
-from .plan.program import RNG_WORDS
-from .plan.rng import pack_rng
 from .randomness import item_generator, needs_walk, process_generator, step_order, walk
 
 
@@ -25,7 +25,7 @@ class PlanState:
 
     Attributes
     ----------
-    host : nengo_dl.callback_host.CallbackHost
+    host : nengo_dl.run.callback_host.CallbackHost
         The Python functions of the program.
     istate : (minibatch_size, istate_size) int32 array
         Random generators as they are before the first step.

@@ -56,7 +56,7 @@ class Minibatches:
 
     Parameters
     ----------
-    runtime : nengo_dl.runtime.Runtime
+    runtime : nengo_dl.run.runtime.Runtime
         What runs the model.
     arrays : nengo_dl.training.Arrays
         The data, checked.

@@ -1,7 +1,7 @@
 """The methods of a simulator that Keras models have, too."""
 
-from . import training
-from .checks import warn_synapses
+from ..arguments.checks import warn_synapses
+from . import fit as training
 from .keras_calls import predict
 
 

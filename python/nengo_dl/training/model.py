@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import keras
 import tensorflow as tf
 
-from .data_forms import entries_by_probe
+from ..arguments.data_forms import entries_by_probe
 from .minibatches import run_chunks
 from .targets import Targets
 
@@ -19,7 +19,7 @@ class SimulatorModel(keras.Model):
     """
 
     def set_up(self, names):
-        """Give the model the names of its probes, `nengo_dl.names.Names`."""
+        """Give the model the names of its probes, `nengo_dl.arguments.names.Names`."""
         # in a plain object, which Keras neither tracks nor saves
         self.own = SimpleNamespace(
             names=names,

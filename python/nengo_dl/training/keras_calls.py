@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
-from .checks import check_loop, step_count
-from .data_forms import by_node, check, is_opaque, truncate
+from ..arguments.checks import check_loop, step_count
+from ..arguments.data_forms import by_node, check, is_opaque, truncate
 from .minibatches import all_rows
 
 # arguments that Keras 2 took and Keras 3 refuses
@@ -144,7 +144,7 @@ def call_keras(sim, runtime, method, x, n_steps, stateful, kwargs):
     ----------
     sim : nengo_dl.Simulator
         The simulator.
-    runtime : nengo_dl.runtime.Runtime
+    runtime : nengo_dl.run.runtime.Runtime
         What runs it.
     method : str
         Name of the method.

@@ -1,0 +1,1 @@
+"""What users give: its forms, its names, its checks."""

@@ -1,0 +1,1 @@
+"""The parts of the Keras layer: the compiled op, its gradient, weights and state."""

@@ -1,0 +1,1 @@
+"""A run of a built model: its inputs, random numbers, Python functions, progress."""

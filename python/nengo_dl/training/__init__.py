@@ -1,0 +1,1 @@
+"""Training and the other calls of Keras: data, targets, losses, results."""
