@@ -1,68 +1,38 @@
-"""Fusions: fewer ops that do the same work."""
+"""Fusions: passes that leave fewer ops to do the same work, or the same ops with less of it."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from .classes import accesses, classify, is_tied
-from .graph import Graph, layers
+from .draft import Draft
 from .kinds import KINDS
 from .simplify import alias_copies, set_first, substitute
 
 
-def fuse(ops, chain_of, check):
-    """Run all fusions.
-
-    Parameters
-    ----------
-    ops : list of IrOp
-    chain_of : callable
-        From ops to the order of the callbacks among them.
-    check : callable
-        Called with the ops after each pass.
-
-    Returns
-    -------
-    ops : list of IrOp
-    notes : list of str
-    """
-    notes = []
-    for label, single in (
-        ("resets fused into the first increment", fuse_resets),
-        ("copies replaced by their source", alias_sources),
-        ("copies replaced by their target", join_tiles),
-        ("biases fused into products", fuse_bias),
-    ):
-        before = len(ops)
-        ops = single(ops, chain_of)
-        check(ops)
-        if len(ops) != before:
-            notes.append(f"{before - len(ops)} {label}")
-    return ops, notes
-
-
-def _layers(ops, chain_of):
-    return layers(Graph(ops, classify(ops), chain_of(ops)))
-
-
-def fuse_resets(ops, chain_of):
+def fuse_resets(draft: Draft) -> Draft:
     """Zero, then increment: the first increment sets. Which one must not drag others along.
 
     The setter runs before all other increments of its target, so it is the one in the
-    earliest layer: one inside a loop would pull the others into the loop.
+    earliest region: one inside a loop would pull the others into the loop.
     """
-    layer = _layers(ops, chain_of)
-    return set_first(ops, lambda i: (layer[i], i))
+    depth = draft.depths
+    ops = set_first(draft.ops, lambda i: (depth[i], i))
+    return draft.with_ops(ops, "resets fused into the first increment")
 
 
-def alias_sources(ops, chain_of):
+def alias_sources(draft: Draft) -> Draft:
     """Readers of a plain copy read its source, unless that would tie them into a loop."""
-    classes = classify(ops)
-    return alias_copies(ops, lambda src: not is_tied(classes[src.var]))
+    ops = alias_copies(draft.ops, lambda src: not is_tied(draft.classes[src.var]))
+    return draft.with_ops(ops, "copies replaced by their source")
 
 
-def join_tiles(ops, chain_of):
+def join_tiles(draft: Draft) -> Draft:
     """A signal that is only copied into part of another is computed there at once."""
+    return draft.with_ops(_join_tiles(draft.ops), "copies replaced by their target")
+
+
+def _join_tiles(ops):
     while True:
         classes = classify(ops)
         table = accesses(ops)
@@ -102,37 +72,25 @@ def _is_tile(src, dst, classes):
     return src.size == 1 or (src.flat[2] == 1 and dst.flat[2] == 1)
 
 
-def pull_decoders(ops, graph, layer):
+def pull_decoders(draft: Draft) -> Draft:
     """Let small products of a loop's neurons run inside that loop.
 
     Then the spikes need not leave it, only the few decoded numbers.
-
-    Parameters
-    ----------
-    ops : list of IrOp
-    graph : Graph
-    layer : list of int
-        Layer of each op.
-
-    Returns
-    -------
-    list of int
-        New layers.
     """
+    ops, graph, region_of = draft.ops, draft.graph, draft.region_of
     before = [set() for _ in ops]
     for i in range(len(ops)):
         for j in graph.successors(i):
             before[j].add(i)
-    layer = list(layer)
     for uses in accesses(ops).values():
-        home = {layer[i] for i, _, r in uses if r.access in ("write", "advance", "inc")}
+        home = {region_of[i] for i, _, r in uses if r.access in ("write", "advance", "inc")}
         if len(home) != 1 or not (number := min(home)) % 2:
             continue
-        outside = [i for i, _, _ in uses if layer[i] != number]
+        outside = {i for i, _, _ in uses if region_of[i] != number}
         if outside and all(_decodes(ops[i], uses) for i in outside):
-            if all(layer[j] <= number for i in outside for j in before[i]):
-                layer = [number if i in outside else old for i, old in enumerate(layer)]
-    return layer
+            if all(region_of[j] <= number for i in outside for j in before[i]):
+                region_of = [number if i in outside else old for i, old in enumerate(region_of)]
+    return draft.change(region_of=region_of)
 
 
 def _decodes(op, uses):
@@ -143,9 +101,9 @@ def _decodes(op, uses):
     return any(r is x for _, _, r in uses) and op.args["Y"].size * 4 <= x.size
 
 
-def fuse_bias(ops, chain_of):
+def fuse_bias(draft: Draft) -> Draft:
     """A copy that only sets the target of a product becomes the product's bias."""
-    layer = _layers(ops, chain_of)
+    ops, depth = draft.ops, draft.depths
     table = accesses(ops)
     changed, dropped = {}, set()
     for i, op in enumerate(ops):
@@ -155,7 +113,7 @@ def fuse_bias(ops, chain_of):
         if src.index is not None or dst.index is not None or not dst.full:
             continue
         uses = table[dst.var]
-        incs = [(layer[k], ops[k].kind != "dense", k) for k, _, r in uses if r.access == "inc"]
+        incs = [(depth[k], ops[k].kind != "dense", k) for k, _, r in uses if r.access == "inc"]
         if len([r for _, _, r in uses if r.access == "write"]) != 1 or not incs:
             continue
         _, not_dense, k = min(incs)
@@ -169,15 +127,16 @@ def fuse_bias(ops, chain_of):
             continue
         changed[k] = ops[k].with_args(Y=replace(target, access="write"), bias=bias)
         dropped.add(i)
-    return [changed.get(i, op) for i, op in enumerate(ops) if i not in dropped]
+    ops = [changed.get(i, op) for i, op in enumerate(ops) if i not in dropped]
+    return draft.with_ops(ops, "biases fused into products")
 
 
-def store_by_columns(ops):
+def store_by_columns(draft: Draft) -> Draft:
     """Constant matrices of products are stored column by column.
 
     A spike then adds one contiguous row, and a product with few columns runs along the output.
     """
-    new = {}
+    ops, new = draft.ops, {}
     for var, uses in accesses(ops).items():
         shapes = {r.shape for i, arg, r in uses if (ops[i].kind, arg) == ("dense", "A")}
         if len(shapes) != 1 or var.per_item:
@@ -201,4 +160,4 @@ def store_by_columns(ops):
     def change(ref):
         return replace(ref, var=new[ref.var], strides=(1, ref.shape[0]))
 
-    return [substitute(op, change, new) for op in ops]
+    return draft.with_ops(substitute(op, change, new) for op in ops)

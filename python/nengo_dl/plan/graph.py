@@ -1,10 +1,11 @@
-"""Dependencies between ops, cycles through time, and the layers of regions.
+"""Dependencies between ops, cycles through time, and the order of regions.
 
 Edges *within a step* follow Nengo: set, increment, read, update. Edges *through time* lead
 from an update to whoever reads the value on the next step. Ops on a common cycle of both
 kinds must run step by step together.
 """
 
+from collections.abc import Iterator
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -85,6 +86,12 @@ class Graph:
         """All ops that depend on op i, now or on the next step, or are tied to it."""
         return self.same[i] | self.delayed[i] | self.ties[i]
 
+    def knots(self) -> Iterator[list[int]]:
+        """Iterate over groups of ops that wait for each other within a step."""
+        for members in components(len(self.ops), self.same.__getitem__):
+            if len(members) > 1 or members[0] in self.same[members[0]]:
+                yield members
+
 
 def components(count, successors):
     """Strongly connected components, in topological order (Tarjan, without recursion)."""
@@ -127,18 +134,13 @@ def components(count, successors):
     return result[::-1]
 
 
-def layers(graph):
-    """Layer of every op: even layers are sequences, odd ones loops.
-
-    Returns
-    -------
-    list of int
-    """
+def depths(graph: Graph) -> list[int]:
+    """Number of the region of every op: even ones are sequences, odd ones loops."""
     ops = graph.ops
     comps = components(len(ops), graph.successors)
     comp_of = {i: c for c, members in enumerate(comps) for i in members}
     loop = [len(m) > 1 or m[0] in graph.successors(m[0]) for m in comps]
-    layer = [1 if is_loop else 0 for is_loop in loop]
+    depth = [1 if is_loop else 0 for is_loop in loop]
     for c, members in enumerate(comps):
         for i in members:
             for j in graph.successors(i):
@@ -148,19 +150,18 @@ def layers(graph):
                 # an output has no successors: it may as well run inside its writer's loop
                 free = KINDS[ops[j].kind].edge == "output" and not loop[d]
                 if loop[d]:
-                    step = 2 if loop[c] or layer[c] % 2 else 1
+                    step = 2 if loop[c] or depth[c] % 2 else 1
                 else:
-                    step = 0 if free or not layer[c] % 2 else 1
-                layer[d] = max(layer[d], layer[c] + step)
-    return [layer[comp_of[i]] for i in range(len(ops))]
+                    step = 0 if free or not depth[c] % 2 else 1
+                depth[d] = max(depth[d], depth[c] + step)
+    return [depth[comp_of[i]] for i in range(len(ops))]
 
 
-def check_acyclic(graph):
-    """Raise if ops of one step depend on each other in a circle."""
-    for members in components(len(graph.ops), graph.same.__getitem__):
-        if len(members) > 1 or members[0] in graph.same[members[0]]:
-            names = ", ".join(graph.ops[i].name for i in members[:5])
-            raise BuildError(
-                f"These operators depend on each other within one step: {names}. Usually a "
-                "circle of connections has no synapse; set a synapse on one of them (0 is enough)."
-            )
+def check_acyclic(graph: Graph) -> None:
+    """Raise `nengo.exceptions.BuildError` if ops of one step depend on each other in a circle."""
+    for members in graph.knots():
+        names = ", ".join(graph.ops[i].name for i in members[:5])
+        raise BuildError(
+            f"These operators depend on each other within one step: {names}. Usually a "
+            "circle of connections has no synapse; set a synapse on one of them (0 is enough)."
+        )

@@ -1,11 +1,15 @@
 """Layout: from scheduled groups of ops to the buffers, operands and ops of a program."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
+from nengo.builder import Signal
 
+from .draft import Draft
 from .kinds import KINDS
-from .program import RNG_WORDS, Buffer, Op, Operand, Param, Region
+from .program import RNG_WORDS, Buffer, Op, Operand, Param, Port, Program, Region
 from .schedule import moves
 
 
@@ -21,33 +25,18 @@ class Layout:
     place: dict  # Var -> (buffer index, offset)
 
 
-def lay_out(ops, regions, kinds):
-    """Assign buffers and offsets.
-
-    Parameters
-    ----------
-    ops : list of IrOp
-    regions : list of (str, list of list of int)
-        Region kinds and their groups of ops.
-    kinds : dict
-        ``(buffer kind, how it is written)`` per variable.
-    """
-    groups = [group for _, parts in regions for group in parts]
+def lay_out(draft: Draft) -> Draft:
+    """Pass: buffers, and a place in one of them for every variable."""
+    ops, storage = draft.ops, draft.storage
+    groups = [group for _, parts in draft.regions for group in parts]
     leader = _unite(ops, groups)
     members = {}
     for var in _placing_order(ops, groups):
         members.setdefault(leader(var), []).append(var)
-    buffers, params, param_vars, trainable, place, initial, offset = (
-        [],
-        [],
-        [],
-        [],
-        {},
-        [],
-        0,
-    )
+    buffers, params, param_vars, trainable, initial = [], [], [], [], []
+    place, offset = {}, 0
     for group in members.values():
-        kind = kinds[group[0]][0]
+        kind = storage[group[0]][0]
         at, position = 0, []
         for var in group:
             place[var] = (len(buffers), at)
@@ -65,7 +54,10 @@ def lay_out(ops, regions, kinds):
             initial.extend(var.initial for var in group)
         buffers.append(Buffer(kind, name, at, param, start))
     state = np.concatenate(initial) if initial else np.zeros(0)
-    return Layout(tuple(buffers), tuple(params), tuple(param_vars), tuple(trainable), state, place)
+    layout = Layout(
+        tuple(buffers), tuple(params), tuple(param_vars), tuple(trainable), state, place
+    )
+    return draft.change(layout=layout)
 
 
 def _unite(ops, groups):
@@ -104,16 +96,30 @@ def _placing_order(ops, groups):
     return list(seen)
 
 
-def emit(ops, regions, kinds, layout):
-    """Regions of the program, and ``(offset, Nengo operator)`` of its random generators."""
-    result, rngs = [], []
-    for kind, groups in regions:
-        emitted = tuple(_emit_op([ops[i] for i in g], kinds, layout, rngs) for g in groups)
-        result.append(Region(kind, emitted))
-    return tuple(result), rngs
+def emit(draft: Draft) -> Draft:
+    """Pass: the program."""
+    given, layout = draft.given, draft.layout
+    regions, rngs = [], []
+    for kind, groups in draft.regions:
+        ops = (_emit_op([draft.ops[i] for i in group], draft, rngs) for group in groups)
+        regions.append(Region(kind, tuple(ops)))
+    program = Program(
+        dtype=str(np.dtype(given.dtype)),
+        dt=float(given.dt),
+        window=1 if draft.callbacks else 0,
+        state_size=layout.initial_state.size,
+        istate_size=RNG_WORDS * len(rngs),
+        buffers=layout.buffers,
+        params=layout.params,
+        inputs=tuple(Port(name, signal.size) for name, signal in given.inputs),
+        outputs=tuple(Port(name, signal.size) for name, signal in given.outputs),
+        regions=tuple(regions),
+    )
+    return draft.change(program=program, rngs=tuple(rngs))
 
 
-def _emit_op(group, kinds, layout, rngs):
+def _emit_op(group, draft, rngs):
+    layout = draft.layout
     first = group[0]
     kind = KINDS[first.kind]
     args, attrs = {}, {}
@@ -121,7 +127,7 @@ def _emit_op(group, kinds, layout, rngs):
         refs = [op.args[arg] for op in group]
         offsets = tuple(layout.place[r.var][1] + r.offset for r in refs)
         buffer = layout.place[ref.var][0]
-        args[arg] = Operand(buffer, moves(ref, kinds), ref.shape, ref.strides, offsets)
+        args[arg] = Operand(buffer, moves(ref, draft.storage), ref.shape, ref.strides, offsets)
         if ref.index is not None:
             attrs[f"{arg}_index"] = ref.index
     for key, value in first.attrs.items():
@@ -136,3 +142,71 @@ def _emit_op(group, kinds, layout, rngs):
         rngs.append((attrs["rng"], first.source))
     name = first.name if len(group) == 1 else f"{first.name} and {len(group) - 1} more"
     return Op(first.kind, name, len(group), args, attrs)
+
+
+# ---------------------------------------------------------------- where signals are stored
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a signal is stored."""
+
+    kind: str  # "param" or "learned": index is that of the parameter; "state"
+    index: int  # parameter; -1 for state
+    offset: int  # first element, within the parameter or the packed state
+    shape: tuple
+    strides: tuple  # in elements
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where the signals of a model are stored."""
+
+    layout: Layout
+    vars: dict  # base Signal -> (Var, first element of the signal in it)
+
+    def find(self, signal: Signal) -> Place | None:
+        """Return the place of a signal (or view); None if it is not stored."""
+        found = self.vars.get(signal.base)
+        if found is None:
+            return None
+        var, start = found
+        index, at = self.layout.place[var]
+        buffer = self.layout.buffers[index]
+        if signal.sparse:
+            offset, shape, strides = 0, (var.size,), (1,)
+        else:
+            offset, shape, strides = signal.elemoffset, signal.shape, signal.elemstrides
+        if var.rows:
+            offset, strides = column_major(signal, var.rows)
+        offset += start + at
+        if buffer.kind in ("param", "learned"):
+            return Place(buffer.kind, buffer.param, offset, tuple(shape), tuple(strides))
+        if buffer.kind in ("state", "carried"):
+            return Place("state", -1, buffer.state_offset + offset, tuple(shape), tuple(strides))
+        return None
+
+
+def places(layout: Layout) -> Places:
+    """Where the signals are that some variable of a layout holds."""
+    found = {}
+    for var in layout.place:
+        for part, offset in var.parts or ((var, 0),):
+            if part.signal is not None:
+                found[part.signal] = (var, offset)
+    return Places(layout, found)
+
+
+def column_major(signal: Signal, rows: int) -> tuple[int, list]:
+    """Offset and strides of a view of a matrix that is stored column by column."""
+    columns = signal.base.size // rows
+    strides = []
+    for n, s in zip(signal.shape, signal.elemstrides, strict=True):
+        if s % columns == 0:
+            strides.append(s // columns)
+        elif abs(s) * (n - 1) < columns:
+            strides.append(s * rows)
+        else:
+            raise ValueError(f"{signal.name}: this view has no strides in a transposed matrix")
+    row, column = divmod(signal.elemoffset, columns)
+    return row + column * rows, strides

@@ -4,10 +4,14 @@ from dataclasses import dataclass
 
 from nengo.builder.operator import SimPyFunc
 from nengo.builder.processes import SimProcess
+from nengo.utils.graphs import toposort
+from nengo.utils.simulator import operator_dependency_graph
 
-from .. import ops  # noqa: F401 (registers the lowering functions)
+from .. import ops as _registers_lowerings  # noqa: F401
+from .draft import Draft
+from .graph import check_acyclic
 from .ir import IrOp
-from .lowering import LOWERINGS, NotNative, describe
+from .lowering import LOWERINGS, Context, NotNative, describe
 
 
 @dataclass(frozen=True)
@@ -26,21 +30,14 @@ class CallbackSpec:
     reason: str  # why it is not native
 
 
-def lower(operators, ctx, inputs=()):
-    """Lower all operators.
-
-    Parameters
-    ----------
-    operators : list
-        Nengo operators, in the order of the model.
-    ctx : Context
-    inputs : list of (str, Signal)
-        Signals that the outside sets: operators that set them are dropped.
-    """
-    fed = {signal.base for _, signal in inputs}
-    kept = [op for op in operators if not (op.sets and all(s.base in fed for s in op.sets))]
+def lower(draft: Draft) -> Draft:
+    """Pass: Nengo's operators as ops, and an op for every model input and output."""
+    given, ctx = draft.given, Context(draft.given)
+    # operators of signals that the outside sets are dropped
+    fed = {signal.base for _, signal in given.inputs}
+    kept = [op for op in given.operators if not (op.sets and all(s.base in fed for s in op.sets))]
     ctx.count_uses(kept)
-    result = []
+    ops = []
     for op in kept:
         if not hasattr(op, "make_step"):
             continue
@@ -49,10 +46,25 @@ def lower(operators, ctx, inputs=()):
             if type(op) not in LOWERINGS:
                 reason = f"there is no native form of {type(op).__name__}"
                 raise NotNative(getattr(op, "not_native", reason))
-            result.extend(LOWERINGS[type(op)](op, ctx))
+            ops.extend(LOWERINGS[type(op)](op, ctx))
         except NotNative as e:
-            result.append(callback(op, ctx, str(e)))
-    return result
+            ops.append(callback(op, ctx, str(e)))
+    ops += port_ops(ctx, given.inputs, given.outputs)
+    return draft.change(ops=tuple(ops), callbacks=tuple(ctx.callbacks))
+
+
+def refuse_cycles(draft: Draft) -> Draft:
+    """Pass: no ops of one step may wait for each other, nor those that simplification removes."""
+    check_acyclic(draft.graph)
+    return draft
+
+
+def order_callbacks(draft: Draft) -> Draft:
+    """Pass: Python functions run in the order in which Nengo would call them."""
+    if not draft.callbacks:
+        return draft
+    ordered = toposort(operator_dependency_graph(draft.given.operators))
+    return draft.change(order={op: i for i, op in enumerate(ordered)})
 
 
 def callback(op, ctx, reason):

@@ -5,6 +5,7 @@ They are found by exact type. Whatever has none runs as a Python callback.
 
 import numpy as np
 
+from .draft import Given
 from .ir import IrOp, Ref, Var, whole
 
 
@@ -31,17 +32,14 @@ def lowers(*classes):
 class Context:
     """What lowering functions need: variables of signals, the step size, new ops."""
 
-    def __init__(self, dt, time, trainable, constant, surrogate=None, names=None):
-        self.dt = dt
-        self.time = time
+    def __init__(self, given: Given):
+        self.dt = given.dt
+        self.time = given.time
         self.callbacks = []
+        self.op = None  # the operator that is being lowered
+        self._given = given
         self._vars = {}
-        self._trainable = trainable
-        self._surrogate = surrogate
-        self._names = {} if names is None else names
-        self._constant = set(constant)
         self._writers = {}
-        self.op = None
 
     def count_uses(self, operators):
         """Remember how many operators write each base signal."""
@@ -59,16 +57,12 @@ class Context:
         if base not in self._vars:
             initial = csr(base)[0] if base.sparse else np.asarray(base.initial_value).ravel()
             initial = initial.astype(np.float64) if initial.dtype.kind != "f" else initial
-            trainable = base not in self._constant and bool(
-                self._trainable is not None and self._trainable(base)
-            )
-            name = self._names.get(base, base.name)
+            given = self._given
+            trainable = base not in given.constant and given.trainable is not None
+            trainable = trainable and bool(given.trainable(base))
+            name = (given.names or {}).get(base, base.name)
             self._vars[base] = Var(name, initial.size, initial, base, trainable)
         return self._vars[base]
-
-    def vars(self):
-        """All variables of signals made so far."""
-        return dict(self._vars)
 
     def ref(self, signal, access="read"):
         """Reference to a signal or view."""
@@ -99,7 +93,7 @@ class Context:
 
     def surrogate(self, op):
         """The surrogate (`nengo_dl.surrogates`) of a neuron operator, or None."""
-        return None if self._surrogate is None else self._surrogate(op)
+        return None if self._given.surrogate is None else self._given.surrogate(op)
 
     def make(self, kind, args, attrs=None, name=None):
         """A new op for the operator being lowered."""

@@ -4,10 +4,32 @@ from collections import defaultdict
 
 import numpy as np
 
+from .draft import Draft
+from .graph import check_acyclic
 from .kinds import KINDS
+from .program import REGION_KINDS
 
 
-def signature(op, kinds):
+def order_regions(draft: Draft) -> Draft:
+    """Pass: the number of the region that every op runs in."""
+    check_acyclic(draft.graph)
+    return draft.change(region_of=draft.depths)
+
+
+def schedule(draft: Draft) -> Draft:
+    """Pass: regions in order, and in each of them groups of ops in running order."""
+    members = {}
+    for i, number in enumerate(draft.region_of):
+        members.setdefault(number, []).append(i)
+    regions = []
+    for number in sorted(members):
+        kind = REGION_KINDS[number % 2]
+        groups = _groups(members[number], draft.graph, draft.storage, kind, draft.given.merge)
+        regions.append((kind, groups))
+    return draft.change(regions=tuple(regions))
+
+
+def signature(op, storage):
     """What two ops must have in common to become blocks of one op."""
     loose = KINDS[op.kind].per_block
     attrs = tuple(sorted((k, None if k in loose else v) for k, v in op.attrs.items()))
@@ -18,46 +40,29 @@ def signature(op, kinds):
             r.strides,
             r.access,
             r.index,
-            kinds[r.var],
+            storage[r.var],
             r.var.trainable,
-            moves(r, kinds),
+            moves(r, storage),
         )
         for name, r in sorted(op.args.items())
     )
     return op.kind, attrs, args
 
 
-def moves(ref, kinds):
+def moves(ref, storage):
     """Whether this reference means the row after the step (shift 1)."""
-    if kinds[ref.var][0] != "carried":
+    if storage[ref.var][0] != "carried":
         return 0
-    return int(ref.access != "read" or kinds[ref.var][1] == "advance")
+    return int(ref.access != "read" or storage[ref.var][1] == "advance")
 
 
-def schedule(members, graph, kinds, in_loop, merge=True):
-    """Order the ops of a region.
-
-    Parameters
-    ----------
-    members : list of int
-        Ops of the region, in model order.
-    graph : Graph
-    kinds : dict
-        ``(buffer kind, how it is written)`` per variable.
-    in_loop : bool
-        In a loop only dependencies within a step count.
-    merge : bool
-
-    Returns
-    -------
-    list of list of int
-        Groups of ops in running order; a group runs as the blocks of one op.
-    """
+def _groups(members, graph, storage, region, merge):
+    """Order the ops of a region, which are given in model order."""
     inside = set(members)
-    follow = {
-        i: (graph.same[i] if in_loop else graph.same[i] | graph.delayed[i]) & inside
-        for i in members
-    }
+    if region == "loop":  # only dependencies within a step count
+        follow = {i: graph.same[i] & inside for i in members}
+    else:
+        follow = {i: (graph.same[i] | graph.delayed[i]) & inside for i in members}
     waiting = dict.fromkeys(members, 0)
     for later in follow.values():
         for j in later:
@@ -66,7 +71,7 @@ def schedule(members, graph, kinds, in_loop, merge=True):
     for i in members:
         op = graph.ops[i]
         single = not merge or not KINDS[op.kind].merges or "rng" in op.attrs
-        signs[i] = i if single else signature(op, kinds)
+        signs[i] = i if single else signature(op, storage)
         remaining[signs[i]] += 1
     ready = defaultdict(list)
     for i in members:

@@ -76,6 +76,32 @@ def _operand(arg, operand, program):
     return f"{arg}: {shape} {kind}{when}"
 
 
+def draft_text(draft):
+    """What the passes know so far: ops, where their variables lie, regions, blocks."""
+    regions = draft.regions
+    if regions is None:
+        numbers = draft.region_of or [0] * len(draft.ops)
+        regions = [
+            ("region", [[i] for i, n in enumerate(numbers) if n == number])
+            for number in sorted(set(numbers))
+        ]
+    lines = [f"{len(draft.ops)} ops"]
+    for kind, groups in regions:
+        lines += [f"  {kind}"] if draft.region_of else []
+        for group in groups:
+            op = draft.ops[group[0]]
+            args = ", ".join(_reference(arg, ref, draft) for arg, ref in op.args.items())
+            blocks = f"{len(group)} x " if len(group) > 1 else ""
+            lines.append(f"    {blocks}{op.kind}({args})  # {op.name}")
+    return "\n".join(lines)
+
+
+def _reference(arg, ref, draft):
+    shape = "x".join(map(str, ref.shape)) or "scalar"
+    kind = draft.classes[ref.var] if draft.storage is None else draft.storage[ref.var][0]
+    return f"{arg}: {ref.access} {shape} of {ref.var.name} ({kind})"
+
+
 def _bytes(program):
     size = np.dtype(program.dtype).itemsize
     total = defaultdict(int)

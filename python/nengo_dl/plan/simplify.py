@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from .classes import accesses
+from .draft import Draft
 from .ir import Var, is_const, values, written_vars
 from .kinds import KINDS
 
@@ -235,11 +236,14 @@ default_simplifications = (
 PASSES = (*default_simplifications, remove_reset_incs)
 
 
-def simplify(ops, passes):
-    """Apply passes again and again until none of them changes anything."""
+def simplify(draft: Draft) -> Draft:
+    """Pass: apply the simplifications again and again until none of them changes anything."""
+    given, count = draft.given, len(draft.ops)
     while True:
-        before = ops
-        for single in passes:
-            ops = list(single(ops))
-        if len(ops) == len(before) and all(a is b for a, b in zip(ops, before, strict=True)):
-            return ops
+        before = draft
+        for single in given.simplifications:
+            draft = draft.with_ops(single(list(draft.ops)))
+        if draft is before:
+            break
+    lowered = f"{len(given.operators)} operators lowered to {count} ops"
+    return draft.change(notes=(*draft.notes, f"{lowered}, simplified to {len(draft.ops)}"))

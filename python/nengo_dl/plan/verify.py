@@ -6,9 +6,36 @@ import numpy as np
 from nengo.exceptions import BuildError
 
 from .classes import accesses, covers
+from .draft import Draft
 from .graph import overlapping
 from .kinds import INC, READ, UPDATE, WRITE
 from .program import RNG_WORDS, ProgramError, elements, spans
+
+
+def verify_draft(draft: Draft) -> None:
+    """Check what a `.draft.Draft` says so far, as far as there are rules for it."""
+    verify_ops(draft.ops)
+    if draft.region_of is not None:
+        _verify_regions(draft)
+    if draft.regions is not None:
+        scheduled = [i for _, groups in draft.regions for group in groups for i in group]
+        if sorted(scheduled) != list(range(len(draft.ops))):
+            raise BuildError("planner: an op is scheduled twice, or not at all")
+    if draft.program is not None:
+        verify_program(draft.program)
+
+
+def _verify_regions(draft):
+    """What depends on an op runs in the same region or a later one."""
+    number = draft.region_of
+    for i, op in enumerate(draft.ops):
+        for j in draft.graph.successors(i):
+            same = number[i] == number[j] and (number[i] % 2 or j not in draft.graph.ties[i])
+            if not (same or number[i] < number[j]):
+                raise BuildError(
+                    f"planner: {draft.ops[j].name} depends on {op.name}, but runs in region "
+                    f"{number[j]}, expected one after region {number[i]}"
+                )
 
 
 def verify_ops(ops):

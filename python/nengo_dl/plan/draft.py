@@ -1,0 +1,106 @@
+"""A plan in the making: what every pass of the planner takes and hands on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from . import show
+from .classes import classify
+from .graph import Graph, depths
+from .ir import IrOp
+from .kinds import KINDS
+
+if TYPE_CHECKING:
+    from .layout import Layout
+    from .program import Program
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What `.planner.make_plan` was given; its parameters are explained there."""
+
+    operators: tuple
+    dt: float
+    dtype: str = "float32"
+    time: object = None
+    inputs: tuple = ()
+    outputs: tuple = ()
+    trainable: Callable | None = None
+    constant: frozenset = frozenset()
+    surrogate: Callable | None = None
+    names: dict | None = None
+    simplifications: tuple = ()
+    merge: bool = True
+
+
+# facts that follow from others: from which fields each of them does
+_DERIVED = {
+    "classes": {"ops"},
+    "graph": {"ops", "order", "in_place"},
+    "depths": {"ops", "order", "in_place"},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """What is known of a plan after some of the passes. None: no pass has said it yet."""
+
+    given: Given
+    ops: tuple[IrOp, ...] = ()
+    callbacks: tuple = ()  # CallbackSpec per op that runs in Python, by its attribute `index`
+    notes: tuple[str, ...] = ()  # what the passes did, for people
+    order: dict | None = None  # per Nengo operator: when Nengo would run it, if that matters
+    region_of: list[int] | None = None  # per op: number of its region; even: sequence, odd: loop
+    in_place: frozenset = frozenset()  # updated variables that one loop keeps without rows
+    storage: dict | None = None  # per variable: (buffer kind, "update" or "advance")
+    regions: tuple | None = None  # (kind, groups): the ops of a group run as blocks of one op
+    layout: Layout | None = None
+    rngs: tuple = ()  # (offset in the integer state, Nengo operator)
+    program: Program | None = None
+
+    @cached_property
+    def classes(self) -> dict:
+        """Storage class per variable, from what its ops do with it."""
+        return classify(self.ops)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """What depends on what."""
+        classes = {**self.classes, **dict.fromkeys(self.in_place, "tied")}
+        return Graph(self.ops, classes, self.chain)
+
+    @cached_property
+    def depths(self) -> list[int]:
+        """Per op: in which region it would be by its dependencies alone."""
+        return depths(self.graph)
+
+    @property
+    def chain(self) -> list[int]:
+        """The ops that run in Python, in the order in which Nengo would run them."""
+        if self.order is None:
+            return []
+        found = [i for i, op in enumerate(self.ops) if KINDS[op.kind].edge == "python"]
+        return sorted(found, key=lambda i: self.order[self.ops[i].source])
+
+    def change(self, **fields) -> Draft:
+        """Return a draft with other values; what follows from unchanged ones is kept."""
+        new = replace(self, **fields)
+        for name, sources in _DERIVED.items():
+            if name in self.__dict__ and not sources & fields.keys():
+                new.__dict__[name] = self.__dict__[name]
+        return new
+
+    def with_ops(self, ops: Iterable[IrOp], what: str = "") -> Draft:
+        """Return a draft with other ops, and a note on how many ``what`` made less."""
+        ops = tuple(ops)
+        if len(ops) == len(self.ops) and all(a is b for a, b in zip(ops, self.ops, strict=True)):
+            return self
+        gone = len(self.ops) - len(ops)
+        notes = (f"{gone} {what}",) if gone and what else ()
+        return self.change(ops=ops, notes=(*self.notes, *notes))
+
+    def __str__(self):
+        return show.draft_text(self)

@@ -1,0 +1,127 @@
+"""The planner as a list of passes over a frozen draft."""
+
+from dataclasses import FrozenInstanceError, replace
+
+import nengo
+import networks
+import networks_dynamics  # noqa: F401 (registers its networks)
+import pytest
+from nengo.exceptions import BuildError
+from planned import build, plan
+
+from nengo_dl.plan import planner
+from nengo_dl.plan.draft import Draft
+from nengo_dl.plan.graph import depths
+from nengo_dl.plan.program import ProgramError, to_bytes
+
+
+def watched(monkeypatch, name):
+    """Drafts of a network after every pass, by the name of the pass."""
+    seen = {}
+
+    def watch(single):
+        def call(draft):
+            seen[single.__name__] = single(draft)
+            return seen[single.__name__]
+
+        call.__name__ = single.__name__
+        return call
+
+    monkeypatch.setattr(planner, "PASSES", [watch(single) for single in planner.PASSES])
+    made = plan(build(networks.make(name)))
+    return seen, made
+
+
+@pytest.mark.parametrize("name", ["recurrent", "pes", "node_functions", "slices"])
+def test_what_follows_is_never_stale(monkeypatch, name):
+    """What a draft remembers of its ops is what it would find out anew."""
+    seen, _ = watched(monkeypatch, name)
+    assert list(seen) == [single.__name__ for single in planner.PASSES]
+    for draft in seen.values():
+        fresh = Draft(draft.given, draft.ops, order=draft.order, in_place=draft.in_place)
+        assert draft.classes == fresh.classes
+        for edges in ("same", "delayed", "ties"):
+            assert getattr(draft.graph, edges) == getattr(fresh.graph, edges)
+        assert draft.depths == depths(fresh.graph)
+
+
+def test_a_draft_is_frozen(monkeypatch):
+    seen, _ = watched(monkeypatch, "recurrent")
+    assert seen["simplify"].region_of is None and seen["order_regions"].region_of is not None
+    with pytest.raises(FrozenInstanceError):
+        seen["simplify"].ops = ()
+
+
+def test_a_draft_can_be_printed_after_every_pass():
+    texts = []
+    plan(build(networks.make("recurrent")), trace=texts.append)
+    assert [text.split(":")[0] for text in texts] == [s.__name__ for s in planner.PASSES]
+    assert "dense(" in texts[0] and "loop" not in texts[0] and "local" not in texts[0]
+    assert "loop" in texts[-1] and "sequence" in texts[-1] and "(local)" in texts[-1]
+    assert sum(text.count("fill(") for text in texts[:4]) > texts[-1].count("fill(")
+
+
+def test_without_fusions_their_passes_are_left_out(monkeypatch):
+    called = []
+    for name in ("alias_sources", "pull_decoders", "schedule"):
+        single = getattr(planner, name)
+
+        def call(draft, single=single, name=name):
+            called.append(name)
+            return single(draft)
+
+        for table in ("PASSES", "FUSIONS"):
+            passes = [call if s is single else s for s in getattr(planner, table)]
+            monkeypatch.setattr(planner, table, passes)
+    plan(build(networks.make("recurrent")), fuse=False)
+    assert called == ["schedule"]
+
+
+def after(monkeypatch, name, change):
+    """Break what a pass hands on."""
+
+    def broken(draft):
+        return change(getattr(planner, name)(draft))
+
+    passes = [broken if s.__name__ == name else s for s in planner.PASSES]
+    monkeypatch.setattr(planner, "PASSES", passes)
+
+
+def beyond_its_variable(draft):
+    ops = list(draft.ops)
+    arg, ref = next(ops[0].refs())
+    ops[0] = ops[0].with_args(**{arg: replace(ref, offset=ref.var.size)})
+    return draft.change(ops=tuple(ops))
+
+
+@pytest.mark.parametrize(
+    "name, change, match",
+    [
+        ("fuse_bias", beyond_its_variable, "names elements"),
+        ("order_regions", lambda d: d.change(region_of=[-n for n in d.region_of]), "depends on"),
+        (
+            "schedule",
+            lambda d: d.change(regions=((d.regions[0][0], d.regions[0][1][1:]), *d.regions[1:])),
+            "not at all",
+        ),
+        ("schedule", lambda d: d.change(regions=(*d.regions, d.regions[0])), "twice"),
+    ],
+)
+def test_the_verifier_stands_between_the_passes(monkeypatch, name, change, match):
+    after(monkeypatch, name, change)
+    with pytest.raises(BuildError, match=match):
+        plan(build(networks.make("recurrent")), verify=True)
+
+
+def test_the_program_is_verified_in_any_case(monkeypatch):
+    after(monkeypatch, "schedule", lambda d: d.change(regions=d.regions[::-1]))
+    with pytest.raises((ProgramError, BuildError)):
+        plan(build(networks.make("recurrent")), verify=False)
+
+
+def test_verifying_changes_nothing():
+    with nengo.Network(seed=0) as net:
+        nengo.Probe(nengo.Ensemble(10, 1, label="a"), synapse=0.01)
+    model = build(net)
+    one, other = (to_bytes(plan(model, verify=verify).program) for verify in (True, False))
+    assert (one == other) is True
