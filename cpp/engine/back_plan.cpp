@@ -20,7 +20,7 @@ std::vector<int64_t> overwritten(const OpRecord& op, const Operand& o) {
 
 template <class T>
 BackPlan<T>::BackPlan(const Program& program, const Plan<T>& plan, const Activity& activity, const TapeLayout& tape,
-                      const GradArgs<T>& args)
+                      const Wishes& wishes, const std::vector<char>& keep_last)
     : active(activity.active) {
   const std::vector<char> changing = changing_adjoints(plan.flow, activity);
   for (size_t r = 0; r < plan.stages.size(); ++r) {
@@ -30,14 +30,14 @@ BackPlan<T>::BackPlan(const Program& program, const Plan<T>& plan, const Activit
       const FlowOp& flow_op = plan.flow.stages[r][i];
       BackOp<T> op = make_op(program, changing, activity, flow_op, stage.loop);
       op.op = stage.ops[i].get();
-      op.only_last = flow_op.output >= 0 && args.run.keep_last[flow_op.output];
+      op.only_last = flow_op.output >= 0 && keep_last[flow_op.output];
       if (op.passes || op.params || !op.clearings.empty()) parts.back().ops.push_back(std::move(op));
     }
   }
   const int64_t line = kTapeAlign / static_cast<int64_t>(sizeof(T));
   for (size_t i = 0; i < program.buffers.size(); ++i) {
     const Buffer& b = program.buffers[i];
-    const bool elsewhere = b.kind == BufferKind::param || (b.kind == BufferKind::learned && args.param_grads[b.param]);
+    const bool elsewhere = b.kind == BufferKind::param || (b.kind == BufferKind::learned && wishes.params[b.param]);
     place.push_back(active[i] && !elsewhere ? size : -1);
     if (place.back() < 0) continue;
     const int64_t rows = in_place(b.kind) ? 1 : tape.geometry.window + (b.kind == BufferKind::carried);

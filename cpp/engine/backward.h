@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "engine/executor.h"
 #include "engine/op_util.h"
+#include "engine/worker.h"
 
 namespace nengo_dl {
 
@@ -31,7 +31,7 @@ struct BackOp {
 template <class T>
 struct BackPlan {
   BackPlan(const Program& program, const Plan<T>& plan, const Activity& activity, const TapeLayout& tape,
-           const GradArgs<T>& args);
+           const Wishes& wishes, const std::vector<char>& keep_last);
 
   struct Part {
     bool loop;

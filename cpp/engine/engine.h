@@ -55,6 +55,12 @@ struct GradArgs {
 struct RunResult {
   int64_t steps = 0;         // steps that every item has done and whose outputs are written
   std::exception_ptr error;  // what a callback threw; state is that of `steps`
+  bool cancelled = false;    // RunArgs::cancel ended the run; state is that of `steps`
+};
+
+// RunArgs::cancel ended a gradient: what was asked for means nothing.
+struct NDL_API Cancelled : std::runtime_error {
+  Cancelled() : std::runtime_error("the gradient was cancelled") {}
 };
 
 class NDL_API Compiled {
@@ -68,7 +74,7 @@ class NDL_API Compiled {
   // Size of the tape of a run; ProgramError if the program has no gradient (docs/PROGRAM.md, "Gradients").
   int64_t tape_bytes(int64_t batch, int64_t n_steps, const TapeOptions& options) const;
   // ProgramError as above; std::invalid_argument if arguments are missing, the tape is not of this run, or there is no
-  // tape and the program has callbacks; std::runtime_error when cancelled (what is asked for then means nothing).
+  // tape and the program has callbacks; Cancelled.
   void grad(const GradArgs<float>& args) const;
   void grad(const GradArgs<double>& args) const;
 

@@ -2,45 +2,35 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "engine/backward.h"
+#include "engine/pool.h"
+#include "engine/run.h"
 
 namespace nengo_dl {
 namespace {
 
-void need(bool good, const std::string& message) {
-  if (!good) throw std::invalid_argument("grad: " + message);
-}
+[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument("grad: " + message); }
 
 template <class T>
 void check_grad_args(const Program& p, const Plan<T>& plan, const GradArgs<T>& a) {
   check_args(p, a.run, a.tape ? 0 : plan.functions, false);
-  auto count = [](size_t came, size_t due, const char* what) {
-    need(came == due, std::to_string(came) + " " + what + ", the program has " + std::to_string(due));
+  const auto count = [](const char* what, size_t expected, size_t got) {
+    if (got != expected)
+      fail(std::string(what) + ": expected " + std::to_string(expected) + ", as the program has, got " +
+           std::to_string(got));
   };
-  count(a.output_grads.size(), p.outputs.size(), "derivatives by outputs");
-  count(a.learned_grads.size(), p.params.size(), "derivatives by learned parameters");
-  count(a.input_grads.size(), p.inputs.size(), "gradients of inputs");
-  count(a.param_grads.size(), p.params.size(), "gradients of parameters");
+  count("derivatives by outputs", p.outputs.size(), a.output_grads.size());
+  count("derivatives by learned parameters", p.params.size(), a.learned_grads.size());
+  count("gradients of inputs", p.inputs.size(), a.input_grads.size());
+  count("gradients of parameters", p.params.size(), a.param_grads.size());
   for (size_t i = 0; i < p.params.size(); ++i)
-    need(p.params[i].learned || !a.learned_grads[i],
-         "a derivative by parameter '" + p.params[i].name + "' after the run, which no run changes");
+    if (!p.params[i].learned && a.learned_grads[i])
+      fail("a derivative by parameter '" + p.params[i].name + "' after the run, which no run changes");
   const std::vector<char>& wanted = a.run.record.wanted_params;
   for (size_t i = 0; a.tape && i < wanted.size() && i < p.params.size(); ++i)
-    need(wanted[i] || !a.param_grads[i],
-         "the gradient of parameter '" + p.params[i].name + "' is asked for, but the tape was recorded without it");
-  need(a.tape || !plan.has_callbacks,
-       "the program calls Python functions, which can't be run again: record the run on a tape");
-}
-
-template <class T>
-Wishes wishes_of(const Program& p, const GradArgs<T>& a) {
-  Wishes w;
-  for (const T* g : a.input_grads) w.inputs.push_back(g != nullptr);
-  for (const T* g : a.param_grads) w.params.push_back(g != nullptr);
-  for (const T* g : a.output_grads) w.outputs.push_back(g != nullptr && a.run.n_steps > 0);
-  for (const T* g : a.learned_grads) w.learned.push_back(g != nullptr);
-  w.state_wanted = a.state_grad != nullptr && p.state_size > 0, w.state_given = a.state_out_grad != nullptr;
-  return w;
+    if (!wanted[i] && a.param_grads[i])
+      fail("the gradient of parameter '" + p.params[i].name + "' is asked for, but the tape was recorded without it");
+  if (!a.tape && plan.has_callbacks)
+    fail("the program calls Python functions, which can't be run again: record the run on a tape");
 }
 
 // Copies of what a run changes, so that it can be made again.
@@ -67,7 +57,7 @@ struct Scratch {
  private:
   template <class U>
   static Memory<U> filled(const U* from, int64_t count) {
-    Memory<U> memory = allocate<U>(count, false);
+    Memory<U> memory = allocate<U>(count);
     std::copy_n(from, count, memory.get());
     return memory;
   }
@@ -92,6 +82,7 @@ class Accumulators {
       for (int64_t k = 1; k < count; ++k) {
         memory_.push_back(allocate<T>(p.params[i].size));
         places_[k][i] = memory_.back().get();
+        std::fill_n(places_[k][i], p.params[i].size, T(0));
       }
     }
   }
@@ -121,32 +112,26 @@ void fill_learned(const Program& p, const GradArgs<T>& a) {
   }
 }
 
-struct Cancelled : std::runtime_error {
-  Cancelled() : std::runtime_error("grad: cancelled") {}
-};
-
 template <class T>
-void go_back(const Program& program, const Plan<T>& plan, const GradArgs<T>& args, const Activity& activity,
-             const TapeLayout& tape, const char* recorded, const RunArgs<T>& scratch) {
-  const BackPlan<T> back(program, plan, activity, tape, args);
-  const bool replays = tape.first_kept > 0;
-  const Layout memory = replays ? Layout(program, tape, false) : Layout();
+void go_back(const Runnable<T>& r, const GradArgs<T>& args, const GradRecipe<T>& recipe, const char* recorded,
+             const RunArgs<T>& scratch) {
+  const TapeLayout& tape = recipe.record->tape;
+  const Layout* replay = tape.first_kept > 0 ? &recipe.record->replay : nullptr;
   const int64_t chunks = tape.geometry.accumulators, groups = tape.geometry.groups;
-  Accumulators<T> sums(program, activity, args, chunks);
-  int threads = thread_count(args.run, 3 * plan.work, plan.has_callbacks);
+  Accumulators<T> sums(r.program, recipe.activity, args, chunks);
+  int threads = thread_count(args.run, 3 * r.plan.work, r.plan.has_callbacks);
   threads = static_cast<int>(std::min<int64_t>(threads, chunks));
   std::vector<std::unique_ptr<Backward<T>>> workers;
   for (int i = 0; i < threads; ++i)
     workers.push_back(
-        std::make_unique<Backward<T>>(program, plan, back, args, recorded, tape, scratch, replays ? &memory : nullptr));
+        std::make_unique<Backward<T>>(r.program, r.plan, recipe.back, args, recorded, tape, scratch, replay));
   std::atomic<int64_t> next{0};
   std::atomic<bool> cancelled{false};
-  Team team(threads, [&](int number) {
+  run_together(threads, [&](int number, Team&) {
     for (int64_t k; (k = next.fetch_add(1)) < chunks;)
       for (int64_t g = k * groups / chunks; g < (k + 1) * groups / chunks; ++g)
         if (cancelled || !workers[number]->run(g, sums.at(k))) cancelled = true;
   });
-  team.run();
   if (cancelled) throw Cancelled();
   sums.sum();
 }
@@ -154,30 +139,29 @@ void go_back(const Program& program, const Plan<T>& plan, const GradArgs<T>& arg
 }  // namespace
 
 template <class T>
-void grad_plan(const Program& program, const Plan<T>& plan, const GradArgs<T>& args) {
-  check_grad_args(program, plan, args);
+void differentiate(const Runnable<T>& r, const GradArgs<T>& args) {
+  const Program& program = r.program;
+  check_grad_args(program, r.plan, args);
   const RunArgs<T>& run = args.run;
-  const Activity activity = find_activity(program, plan.flow, wishes_of(program, args));
+  const std::shared_ptr<const GradRecipe<T>> recipe = r.recipes.grad(args);
+  const TapeLayout& tape = recipe->record->tape;
   fill_learned(program, args);
   if (args.tape) {
-    const TapeLayout tape = full_tape(program, plan, run.batch, run.n_steps, run.first_step, run.record);
-    need(reinterpret_cast<uintptr_t>(args.tape) % kTapeStartAlign == 0,
-         "the tape is not aligned to " + std::to_string(kTapeStartAlign) + " bytes");
-    tape.check(args.tape, run.n_steps);
-    if (tape.first_kept == 0) return go_back(program, plan, args, activity, tape, args.tape, run);
+    if (reinterpret_cast<uintptr_t>(args.tape) % kTapeStartAlign != 0)
+      fail("the tape is not aligned to " + std::to_string(kTapeStartAlign) + " bytes");
+    tape.check(args.tape, run.first_step, run.n_steps);
+    if (tape.first_kept == 0) return go_back(r, args, *recipe, args.tape, run);
     const Scratch<T> scratch(program, run);
-    return go_back(program, plan, args, activity, tape, args.tape, scratch.args);
+    return go_back(r, args, *recipe, args.tape, scratch.args);
   }
-  const TapeLayout tape(program, plan.flow, activity, run.batch, run.n_steps, run.first_step, run.record,
-                        plan.has_callbacks, plan.fingerprint);
-  const Memory<char> recorded = allocate<char>(tape.bytes, false);
+  const Memory<char> recorded = allocate<char>(tape.bytes);
   Scratch<T> scratch(program, run);
   scratch.args.tape = recorded.get();
-  if (record_plan(program, plan, scratch.args, tape, false).steps < run.n_steps) throw Cancelled();
-  go_back(program, plan, args, activity, tape, recorded.get(), scratch.args);
+  if (record_run(r, scratch.args, *recipe->record, false).cancelled) throw Cancelled();
+  go_back(r, args, *recipe, recorded.get(), scratch.args);
 }
 
-template void grad_plan(const Program&, const Plan<float>&, const GradArgs<float>&);
-template void grad_plan(const Program&, const Plan<double>&, const GradArgs<double>&);
+template void differentiate(const Runnable<float>&, const GradArgs<float>&);
+template void differentiate(const Runnable<double>&, const GradArgs<double>&);
 
 }  // namespace nengo_dl

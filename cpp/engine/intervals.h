@@ -25,6 +25,10 @@ class Intervals {
     auto it = ends_.upper_bound(last);
     return it != ends_.begin() && std::prev(it)->second >= first;
   }
+  bool covers(int64_t first, int64_t last) const {
+    auto it = ends_.upper_bound(first);
+    return it != ends_.begin() && std::prev(it)->second >= last;
+  }
   bool overlaps(const Intervals& other) const {
     for (const auto& [first, last] : ends_)
       if (other.overlaps(first, last)) return true;

@@ -39,19 +39,18 @@ bool in_place(BufferKind kind) { return kind == BufferKind::state || kind == Buf
 }  // namespace
 
 TapeLayout::TapeLayout(const Program& program, const Flow& flow, const Activity& activity, int64_t batch,
-                       int64_t n_steps, int64_t first_step, const TapeOptions& options, bool has_callbacks,
-                       uint64_t fingerprint)
+                       int64_t n_steps, int64_t memory, bool has_callbacks, uint64_t fingerprint)
     : needs(program, flow, activity), element_(program.float64 ? 8 : 4) {
   choose_geometry(program, activity, batch, n_steps, has_callbacks);
   place_blocks(program);
   place_checkpoint(program, flow, batch);
-  place_windows(has_callbacks ? -1 : options.memory);
+  place_windows(has_callbacks ? -1 : memory);
   Hash hash;
   hash.add(fingerprint);
-  for (int64_t v : {batch, n_steps, first_step, bytes, first_kept, geometry.group, geometry.window})
+  for (int64_t v : {batch, n_steps, bytes, first_kept, geometry.group, geometry.window})
     hash.add(static_cast<uint64_t>(v));
   for (char rows : needs.rows) hash.add(rows);
-  layout = hash.value();
+  layout_ = hash.value();
 }
 
 // Weight gradients are products over all steps and items of a window, so a window has more of them than one that is
@@ -146,19 +145,19 @@ int64_t TapeLayout::values_at(int64_t w, int64_t g) const {
   return values_ + (w - first_kept) * window_bytes(false) + in_window;
 }
 
-void TapeLayout::write_header(char* tape, int64_t steps) const {
-  const TapeHeader header{kMagic, layout, bytes, steps};
+void TapeLayout::write_header(char* tape, int64_t first_step, int64_t steps) const {
+  const TapeHeader header{kMagic, layout_, bytes, first_step, steps};
   std::memcpy(tape, &header, sizeof header);
 }
 
-void TapeLayout::check(const char* tape, int64_t n_steps) const {
+void TapeLayout::check(const char* tape, int64_t first_step, int64_t n_steps) const {
   TapeHeader header;
   std::memcpy(&header, tape, sizeof header);
-  if (header.magic != kMagic || header.layout != layout || header.bytes != bytes)
+  if (header.magic != kMagic || header.layout != layout_ || header.bytes != bytes || header.first_step != first_step)
     throw std::invalid_argument("the tape was not recorded by a run of this program with these sizes and options");
   if (header.steps != n_steps)
-    throw std::invalid_argument("the tape ends after " + std::to_string(header.steps) + " steps, " +
-                                std::to_string(n_steps) + " were due: its run did not finish");
+    throw std::invalid_argument("the tape ends after " + std::to_string(header.steps) + " steps, expected " +
+                                std::to_string(n_steps) + ": its run did not finish");
 }
 
 }  // namespace nengo_dl

@@ -26,7 +26,8 @@ struct Checkpoint {  // where its parts begin, in bytes
 
 struct TapeHeader {
   uint64_t magic, layout;
-  int64_t bytes, steps;  // steps that were recorded
+  int64_t bytes, first_step;
+  int64_t steps;  // that were recorded
 };
 
 // Steps and items that are run together when a gradient is wanted.
@@ -38,13 +39,12 @@ class TapeLayout {
  public:
   // ProgramError: no gradient. std::runtime_error: larger than memory can be.
   TapeLayout(const Program& program, const Flow& flow, const Activity& activity, int64_t batch, int64_t n_steps,
-             int64_t first_step, const TapeOptions& options, bool has_callbacks, uint64_t fingerprint);
+             int64_t memory, bool has_callbacks, uint64_t fingerprint);
 
   Needs needs;
   Geometry geometry;
   int64_t bytes = 0;
   int64_t first_kept = 0;  // windows from this one on keep their values
-  uint64_t layout = 0;     // what the header must say
 
   int64_t steps(int64_t w) const { return w + 1 < geometry.windows ? geometry.window : last_steps_; }
   int64_t items(int64_t g) const { return g + 1 < geometry.groups ? geometry.group : last_items_; }
@@ -56,8 +56,8 @@ class TapeLayout {
   int64_t checkpoint_at(int64_t w) const { return checkpoints_ + (w - 1) * checkpoint_bytes_; }  // 0 < w < first_kept
   const Checkpoint& checkpoint() const { return checkpoint_; }
 
-  void write_header(char* tape, int64_t steps) const;
-  void check(const char* tape, int64_t n_steps) const;  // std::invalid_argument
+  void write_header(char* tape, int64_t first_step, int64_t steps) const;
+  void check(const char* tape, int64_t first_step, int64_t n_steps) const;  // std::invalid_argument
 
  private:
   void choose_geometry(const Program& program, const Activity& activity, int64_t batch, int64_t n_steps, bool whole);
@@ -66,6 +66,7 @@ class TapeLayout {
   void place_windows(int64_t memory);
   int64_t window_bytes(bool last) const;
 
+  uint64_t layout_ = 0;  // stands for the program and all sizes
   int64_t element_, last_steps_ = 0, last_items_ = 0, checkpoints_ = 0, checkpoint_bytes_ = 0, values_ = 0;
   Block blocks_[2][2];  // [last window][last group]
   Checkpoint checkpoint_;

@@ -1,12 +1,9 @@
 // The windows of one group of items: place buffers, bring carried values in, run the regions, take them out.
-#include <unistd.h>
+#include "engine/worker.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
-
-#include "engine/executor.h"
+#include <stdexcept>
 
 namespace nengo_dl {
 namespace {
@@ -22,25 +19,9 @@ bool is_in_place(BufferKind kind) { return kind == BufferKind::state || kind == 
 
 }  // namespace
 
-// Zeroed, so that a program that reads what it never wrote reads zeros.
-template <class T>
-Memory<T> allocate(int64_t elements, bool zeroed) {
-  const int64_t most = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE);
-  if (elements > most / static_cast<int64_t>(sizeof(T)))
-    throw std::runtime_error("the program's buffers need " + std::to_string(elements) + " elements of " +
-                             std::to_string(sizeof(T)) + " bytes per thread, more than the memory of this machine");
-  const size_t bytes = (std::max<int64_t>(elements, 1) * sizeof(T) + kAlign - 1) / kAlign * kAlign;
-  void* p = std::aligned_alloc(kAlign, bytes);
-  if (!p) throw std::bad_alloc();
-  if (zeroed) std::memset(p, 0, bytes);
-  return {static_cast<T*>(p), &std::free};
-}
-template Memory<char> allocate<char>(int64_t, bool);
-template Memory<float> allocate<float>(int64_t, bool);
-template Memory<double> allocate<double>(int64_t, bool);
-template Memory<int32_t> allocate<int32_t>(int64_t, bool);
-
-Layout::Layout(const Program& program, int64_t batch, int64_t n_steps, int threads, bool has_callbacks, int64_t bytes) {
+Layout::Layout(const Program& program, const std::vector<char>& unwritten, int64_t batch, int64_t n_steps, int threads,
+               bool has_callbacks) {
+  const int64_t bytes = program.float64 ? 8 : 4;
   constexpr int64_t kItems = 16, kSteps = 256, kMaxSteps = 4096, kCache = 512 * 1024;
   int64_t per_row = 0;
   for (const Buffer& b : program.buffers)
@@ -50,16 +31,18 @@ Layout::Layout(const Program& program, int64_t batch, int64_t n_steps, int threa
   window = program.window ? std::min(program.window, kMaxSteps) : std::clamp<int64_t>(fit, 1, kSteps);
   window = std::max<int64_t>(1, std::min(window, n_steps));
   const int64_t line = kAlign / bytes;
-  for (const Buffer& b : program.buffers) {
+  for (size_t i = 0; i < program.buffers.size(); ++i) {
+    const Buffer& b = program.buffers[i];
     const int64_t rows = b.kind == BufferKind::carried  ? window + 1
                          : b.kind == BufferKind::window ? window
                          : b.kind == BufferKind::local  ? 1
                                                         : 0;
     place.push_back(rows ? add(b.name, rows, b.size, line) : -1);
+    if (unwritten[i] && rows) zeroed.emplace_back(place[i], arena - place[i]);
   }
 }
 
-Layout::Layout(const Program& program, const TapeLayout& tape, bool has_tape)
+Layout::Layout(const Program& program, const std::vector<char>& unwritten, const TapeLayout& tape, bool has_tape)
     : group(tape.geometry.group), window(tape.geometry.window) {
   const int64_t line = kAlign / (program.float64 ? 8 : 4);
   for (size_t i = 0; i < program.buffers.size(); ++i) {
@@ -70,6 +53,7 @@ Layout::Layout(const Program& program, const TapeLayout& tape, bool has_tape)
                          : b.kind == BufferKind::local   ? 1
                                                          : 0;
     place.push_back(rows ? add(b.name, rows, b.size, line) : -1);
+    if (unwritten[i] && rows) zeroed.emplace_back(place[i], arena - place[i]);
   }
   values = arena;
   if (!has_tape || tape.first_kept > 0) arena += tape.largest_block();
@@ -144,6 +128,7 @@ void Worker<T>::place(int64_t group) {
   }
   for (size_t i = 0; i < inputs_.size(); ++i)
     inputs_[i] = args_.inputs[i] + first * input_steps_[i] * program_.inputs[i].size;
+  for (const auto& [begin, count] : layout_.zeroed) std::memset(arena_.get() + begin, 0, count * sizeof(T));
   if (recording_ && !recording_->write_outputs) return;
   for (size_t i = 0; i < outputs_.size(); ++i)
     outputs_[i] = args_.outputs[i] + first * output_steps_[i] * program_.outputs[i].size;

@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -15,25 +16,37 @@ inline std::string shape_of(const std::vector<pybind11::ssize_t>& shape) {
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-// The data of an array that is exactly what was due, or ValueError.
+// ValueError: what was expected, what came.
+template <class T>
+[[noreturn]] void refuse(const pybind11::handle& object, const std::vector<pybind11::ssize_t>& shape, bool write,
+                         const std::string& what) {
+  namespace py = pybind11;
+  const std::string expected = what + ": expected a " + shape_of(shape) + " array of " +
+                               std::string(py::str(py::dtype::of<T>())) + ", C-contiguous" +
+                               (write ? " and writable" : "") + ", got a ";
+  if (!py::isinstance<py::array>(object))
+    throw py::value_error(expected + std::string(py::str(py::type::of(object).attr("__name__"))));
+  const py::array a = py::reinterpret_borrow<py::array>(object);
+  const bool contiguous = a.flags() & py::array::c_style;
+  const bool aligned = reinterpret_cast<uintptr_t>(a.data()) % alignof(T) == 0;
+  throw py::value_error(expected + shape_of({a.shape(), a.shape() + a.ndim()}) + " array of " +
+                        std::string(py::str(a.dtype())) + (contiguous ? "" : ", not C-contiguous") +
+                        (aligned ? "" : ", not aligned") + (write && !a.writeable() ? ", not writable" : ""));
+}
+
+// The data of an array that is exactly what was expected, or ValueError.
 template <class T>
 T* data_of(const pybind11::handle& object, const std::vector<pybind11::ssize_t>& shape, bool write,
            const std::string& what) {
   namespace py = pybind11;
-  const std::string due = shape_of(shape) + " array of " + std::string(py::str(py::dtype::of<T>())) + ", C-contiguous" +
-                          (write ? " and writable" : "");
-  if (!py::isinstance<py::array>(object))
-    throw py::value_error(what + " is a " + std::string(py::str(py::type::of(object).attr("__name__"))) + ", due: a " +
-                          due);
+  if (!py::isinstance<py::array>(object)) refuse<T>(object, shape, write, what);
   const py::array a = py::reinterpret_borrow<py::array>(object);
-  const std::vector<py::ssize_t> came(a.shape(), a.shape() + a.ndim());
   const bool dtype = a.dtype().is(py::dtype::of<T>()) || a.dtype().equal(py::dtype::of<T>());
-  const bool contiguous = a.flags() & py::array::c_style;
+  const bool same_shape =
+      static_cast<size_t>(a.ndim()) == shape.size() && std::equal(shape.begin(), shape.end(), a.shape());
   const bool aligned = reinterpret_cast<uintptr_t>(a.data()) % alignof(T) == 0;
-  if (!dtype || came != shape || !contiguous || !aligned || (write && !a.writeable()))
-    throw py::value_error(what + " is a " + shape_of(came) + " array of " + std::string(py::str(a.dtype())) +
-                          (contiguous ? "" : ", not C-contiguous") + (aligned ? "" : ", not aligned") +
-                          (write && !a.writeable() ? ", not writable" : "") + "; due: a " + due);
+  if (!dtype || !same_shape || !aligned || !(a.flags() & py::array::c_style) || (write && !a.writeable()))
+    refuse<T>(object, shape, write, what);
   return static_cast<T*>(const_cast<void*>(a.data()));
 }
 
@@ -44,9 +57,10 @@ pybind11::array_t<T> zeros(const std::vector<pybind11::ssize_t>& shape) {
   return py::array_t<T>(py::module_::import("numpy").attr("zeros")(py::tuple(py::cast(shape)), py::dtype::of<T>()));
 }
 
-inline void need_count(size_t came, size_t due, const char* what) {
-  if (came != due)
-    throw pybind11::value_error(std::to_string(came) + " " + what + " given, the program has " + std::to_string(due));
+inline void need_count(size_t got, size_t expected, const char* what) {
+  if (got != expected)
+    throw pybind11::value_error(std::string(what) + ": expected " + std::to_string(expected) +
+                                ", as the program has, got " + std::to_string(got));
 }
 
 }  // namespace nengo_dl

@@ -29,8 +29,9 @@ struct RunRequest {
 
 void check_counts(int64_t first_step, int64_t n_steps, int64_t batch) {
   if (n_steps < 0 || batch < 1 || first_step < 0)
-    throw py::value_error("first_step, n_steps and batch are " + std::to_string(first_step) + ", " +
-                          std::to_string(n_steps) + " and " + std::to_string(batch) + "; due: at least 0, 0 and 1");
+    throw py::value_error("first_step, n_steps and batch: expected at least 0, 0 and 1, got " +
+                          std::to_string(first_step) + ", " + std::to_string(n_steps) + " and " +
+                          std::to_string(batch));
 }
 
 // One flag per port or parameter; None: `otherwise` for all.
@@ -167,7 +168,7 @@ void set_given(const Program& p, const GradRequest& q, GradArgs<T>* args) {
       const py::object g = given[i];
       const std::string what = "learned_grads[" + std::to_string(i) + "] ('" + p.params[i].name + "')";
       if (g.is_none()) continue;
-      if (!p.params[i].learned) throw py::value_error(what + " is given, but no run changes this parameter; due: None");
+      if (!p.params[i].learned) throw py::value_error(what + ": no run changes this parameter: expected None");
       args->learned_grads[i] = data_of<T>(g, {batch, p.params[i].size}, false, what);
     }
   }

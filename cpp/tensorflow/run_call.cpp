@@ -155,7 +155,7 @@ Status RunCall<T>::tape_bytes(const TapeOptions& record, int64_t* bytes) const {
 
 // Calls the engine, with what it needs of TensorFlow in `args`.
 template <class T>
-Status RunCall<T>::guarded(const std::function<void()>& work, bool* cancelled) {
+Status RunCall<T>::guarded(const std::function<void()>& work) {
   std::shared_ptr<Callbacks> table;  // keeps the table alive while the engine runs
   TF_RETURN_IF_ERROR(find_table(&table));
   args.callbacks = table.get();
@@ -163,40 +163,36 @@ Status RunCall<T>::guarded(const std::function<void()>& work, bool* cancelled) {
   args.threads = thread_bound();
   CancelFlag cancel(ctx_->cancellation_manager());
   args.cancel = cancel.flag();
-  const auto flag = [&cancel] { return cancel.flag()->load(); };
   try {
     work();
+  } catch (const Cancelled&) {
+    return absl::CancelledError(message("cancelled"));
   } catch (const ProgramError& e) {
     return invalid(e.what());
   } catch (const std::invalid_argument& e) {
     return invalid(e.what());
   } catch (const std::exception& e) {
-    if (!flag()) return absl::InternalError(message(e.what()));
+    return absl::InternalError(message(e.what()));
   } catch (...) {
     return absl::InternalError(message("the engine threw an exception that is no std::exception"));
   }
-  *cancelled = flag();
   args.cancel = nullptr;
   return absl::OkStatus();
 }
 
 template <class T>
 Status RunCall<T>::run() {
-  bool cancelled = false;
-  TF_RETURN_IF_ERROR(guarded([this] { result = compiled_.run(args); }, &cancelled));
-  if (result.error || !cancelled) return absl::OkStatus();
+  TF_RETURN_IF_ERROR(guarded([this] { result = compiled_.run(args); }));
+  if (!result.cancelled) return absl::OkStatus();
   return absl::CancelledError(message(absl::StrCat("cancelled after ", result.steps, " of ", args.n_steps, " steps")));
 }
 
 template <class T>
 Status RunCall<T>::grad(GradArgs<T>* grad) {
-  bool cancelled = false;
-  const auto work = [this, grad] {
+  return guarded([this, grad] {
     grad->run = args;
     compiled_.grad(*grad);
-  };
-  TF_RETURN_IF_ERROR(guarded(work, &cancelled));
-  return cancelled ? absl::CancelledError(message("cancelled")) : absl::OkStatus();
+  });
 }
 
 template <class T>

@@ -85,7 +85,7 @@ class RunCall {
   }
 
  private:
-  Status guarded(const std::function<void()>& work, bool* cancelled);
+  Status guarded(const std::function<void()>& work);
   Status find_table(std::shared_ptr<Callbacks>* table) const;
   int thread_bound() const;
   void clear_rows_after(size_t output, int64_t size) const;

@@ -72,9 +72,9 @@ def test_tape_of_wrong_size_or_kind():
     setup = Setup(chain())
     size = tape_of(setup).size
     for bad in (np.zeros(size + 1, np.uint8), np.zeros(size, np.int8), bytes(size)):
-        with pytest.raises(ValueError, match=rf"the tape is a .*due: a \({size},\) array of uint8"):
+        with pytest.raises(ValueError, match=rf"the tape: expected a \({size},\) array of uint8"):
             setup.run(tape=bad)
-        with pytest.raises(ValueError, match="the tape is a "):
+        with pytest.raises(ValueError, match="the tape: expected a "):
             grad_on(setup, bad)
     with pytest.raises(ValueError, match="not aligned to 16 bytes"):
         room = np.zeros(size + 32, np.uint8)
@@ -112,16 +112,22 @@ def test_unwanted_parameter_of_a_tape():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"output_grads": []}, "0 output_grads given, the program has 1"),
-        ({"output_grads": [np.zeros((3, 7, 2))]}, r"output_grads\[0\] \('output'\) is a"),
+        ({"output_grads": []}, "output_grads: expected 1, .* got 0"),
+        (
+            {"output_grads": [np.zeros((3, 7, 2))]},
+            r"output_grads\[0\] \('output'\): expected a \(3, 7, 3\).* got a \(3, 7, 2\)",
+        ),
         ({"learned_grads": [np.zeros((3, 10)), None, None]}, "no run changes this parameter"),
-        ({"learned_grads": []}, "0 learned_grads given, the program has 3"),
-        ({"state_out_grad": np.zeros((3, 4))}, r"state_out_grad is a \(3, 4\) array"),
-        ({"state_out_grad": np.zeros((3, 5), np.float32)}, "state_out_grad is a .*float32"),
-        ({"want_inputs": [True, True]}, "2 values of want_inputs given, the program has 1"),
-        ({"want_params": []}, "0 values of want_params given, the program has 3"),
-        ({"wanted_params": []}, "0 values of wanted_params given, the program has 3"),
-        ({"n_steps": 6}, r"inputs\[0\] \('input'\) is a"),
+        ({"learned_grads": []}, "learned_grads: expected 3, .* got 0"),
+        (
+            {"state_out_grad": np.zeros((3, 4))},
+            r"state_out_grad: expected a \(3, 5\).* got a \(3, 4\)",
+        ),
+        ({"state_out_grad": np.zeros((3, 5), np.float32)}, "state_out_grad: .* got a .*float32"),
+        ({"want_inputs": [True, True]}, "values of want_inputs: expected 1, .* got 2"),
+        ({"want_params": []}, "values of want_params: expected 3, .* got 0"),
+        ({"wanted_params": []}, "values of wanted_params: expected 3, .* got 0"),
+        ({"n_steps": 6}, r"inputs\[0\] \('input'\): expected a \(3, 6, 2\).* got a \(3, 7, 2\)"),
         ({"batch": 0}, "at least 0, 0 and 1"),
         ({"n_steps": -1}, "at least 0, 0 and 1"),
     ],
@@ -217,7 +223,7 @@ def test_a_run_that_failed_has_no_gradient():
     finally:
         _engine.remove_callbacks(table)
     assert steps == 4 and isinstance(error, ZeroDivisionError)
-    with pytest.raises(ValueError, match="ends after 4 steps, 5 were due"):
+    with pytest.raises(ValueError, match="ends after 4 steps, expected 5"):
         grad_on(setup, tape)
 
 

@@ -96,7 +96,7 @@ int main(int argc, char** argv) {
     std::ifstream file(argv[i], std::ios::binary);
     const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     const Compiled compiled(bytes);
-    for (int64_t n : {steps[0], steps[0], steps[1]}) {  // the first run may set things up
+    for (int64_t n : {steps[0], steps[0], steps[1], steps[1]}) {  // the first run of a length sets things up
       const bool wide = compiled.program().float64;
       const int threads = std::atoi(argv[3]);
       try {

@@ -1,0 +1,92 @@
+#include "engine/recipe.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "engine/unwritten.h"
+
+namespace nengo_dl {
+namespace {
+
+template <class T>
+Wishes wishes_of(const Program& p, const GradArgs<T>& a) {
+  Wishes w;
+  for (const T* g : a.input_grads) w.inputs.push_back(g != nullptr);
+  for (const T* g : a.param_grads) w.params.push_back(g != nullptr);
+  for (const T* g : a.output_grads) w.outputs.push_back(g != nullptr && a.run.n_steps > 0);
+  for (const T* g : a.learned_grads) w.learned.push_back(g != nullptr);
+  w.state_wanted = a.state_grad != nullptr && p.state_size > 0, w.state_given = a.state_out_grad != nullptr;
+  return w;
+}
+
+Wishes all_wishes(const Program& p, const TapeOptions& options) {
+  Wishes all;
+  all.inputs.assign(p.inputs.size(), 1), all.outputs.assign(p.outputs.size(), 1);
+  all.params = options.wanted_params, all.learned.assign(p.params.size(), 1);
+  if (all.params.empty()) all.params.assign(p.params.size(), 1);
+  all.state_wanted = all.state_given = true;
+  if (all.params.size() != p.params.size())
+    throw std::invalid_argument("wanted_params: expected one value for each of the " + std::to_string(p.params.size()) +
+                                " parameters, got " + std::to_string(all.params.size()));
+  return all;
+}
+
+}  // namespace
+
+RecipeKey& RecipeKey::add(int64_t number) {
+  bytes_.append(reinterpret_cast<const char*>(&number), sizeof number);
+  return *this;
+}
+
+RecipeKey& RecipeKey::add(const std::vector<char>& flags) {
+  add(static_cast<int64_t>(flags.size()));
+  for (char flag : flags) bytes_.push_back(flag != 0);
+  return *this;
+}
+
+template <class T>
+Recipes<T>::Recipes(const Program& program, const Plan<T>& plan)
+    : program_(program), plan_(plan), unwritten_(may_read_unwritten(program, plan.flow)) {}
+
+template <class T>
+std::shared_ptr<const Layout> Recipes<T>::run(int64_t batch, int64_t n_steps, int threads) const {
+  const RecipeKey key = RecipeKey().add(batch).add(n_steps).add(threads);
+  return runs_.get(key, [&] { return Layout(program_, unwritten_, batch, n_steps, threads, plan_.has_callbacks); });
+}
+
+template <class T>
+TapeRecipe Recipes<T>::make_tape(const Activity& activity, int64_t batch, int64_t n_steps, int64_t memory) const {
+  const TapeLayout tape(program_, plan_.flow, activity, batch, n_steps, memory, plan_.has_callbacks, plan_.fingerprint);
+  return {tape, Layout(program_, unwritten_, tape, true), Layout(program_, unwritten_, tape, false)};
+}
+
+template <class T>
+std::shared_ptr<const TapeRecipe> Recipes<T>::tape(int64_t batch, int64_t n_steps, const TapeOptions& options) const {
+  const RecipeKey key = RecipeKey().add(batch).add(n_steps).add(options.memory).add(options.wanted_params);
+  return tapes_.get(key, [&] {
+    const Activity activity = find_activity(program_, plan_.flow, all_wishes(program_, options));
+    return make_tape(activity, batch, n_steps, options.memory);
+  });
+}
+
+template <class T>
+std::shared_ptr<const GradRecipe<T>> Recipes<T>::grad(const GradArgs<T>& args) const {
+  const RunArgs<T>& run = args.run;
+  const Wishes w = wishes_of(program_, args);
+  RecipeKey key = RecipeKey().add(run.batch).add(run.n_steps).add(run.record.memory).add(args.tape != nullptr);
+  key.add(run.record.wanted_params).add(run.keep_last);
+  key.add(w.inputs).add(w.params).add(w.outputs).add(w.learned).add(w.state_wanted).add(w.state_given);
+  return grads_.get(key, [&]() -> GradRecipe<T> {
+    Activity activity = find_activity(program_, plan_.flow, w);
+    auto record =
+        args.tape ? tape(run.batch, run.n_steps, run.record)
+                  : std::make_shared<const TapeRecipe>(make_tape(activity, run.batch, run.n_steps, run.record.memory));
+    BackPlan<T> back(program_, plan_, activity, record->tape, w, run.keep_last);
+    return {std::move(record), std::move(activity), std::move(back)};
+  });
+}
+
+template class Recipes<float>;
+template class Recipes<double>;
+
+}  // namespace nengo_dl

@@ -1,0 +1,150 @@
+// Runs of a program: checks the arguments, shares the groups out among threads, stops in time.
+#include "engine/run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+#include <thread>
+
+#include "engine/pool.h"
+
+namespace nengo_dl {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// All items do a slab of steps before any starts the next, so that a run can stop with all of them at one step.
+class Slabs {
+ public:
+  // A slab is a multiple of `unit` steps.
+  Slabs(double time_limit, const std::atomic<bool>* cancel, int64_t n_steps, int64_t unit)
+      : limit_(time_limit), cancel_(cancel), unit_(unit), size_(time_limit > 0 || cancel ? unit : n_steps) {}
+
+  bool cancelled() const { return cancel_ && cancel_->load(std::memory_order_relaxed); }
+  bool late(int64_t done) const { return limit_ > 0 && done > 0 && seconds_since(start_) >= limit_; }
+  int64_t next(int64_t left) {
+    slab_start_ = Clock::now();
+    return std::min(size_, left);
+  }
+  void finished(int64_t steps) {
+    constexpr double kSeconds = 0.03;  // between looks at the clock
+    if (!(limit_ > 0 || cancel_)) return;
+    const double per_step = std::max(seconds_since(slab_start_), 1e-9) / static_cast<double>(steps);
+    const double fit =
+        std::min(kSeconds / per_step, 16.0 * static_cast<double>(size_));  // one slow step must not decide
+    size_ = std::max<int64_t>(unit_, static_cast<int64_t>(fit) / unit_ * unit_);
+  }
+
+ private:
+  double limit_;
+  const std::atomic<bool>* cancel_;
+  int64_t unit_, size_;
+  Clock::time_point start_ = Clock::now(), slab_start_;
+};
+
+// Runs all groups, slab by slab.
+template <class T>
+RunResult run_groups(const Runnable<T>& r, const RunArgs<T>& args, const Layout& layout, int threads,
+                     const Recording* recording) {
+  RunResult result;
+  const int64_t groups = layout.groups(args.batch);
+  threads = static_cast<int>(std::min<int64_t>(threads, groups));
+  std::vector<std::unique_ptr<Worker<T>>> workers;
+  for (int i = 0; i < threads; ++i)
+    workers.push_back(std::make_unique<Worker<T>>(r.program, r.plan, args, layout, recording));
+  Slabs slabs(args.time_limit, args.cancel, args.n_steps, recording ? layout.window : 1);
+  while (result.steps < args.n_steps && !result.error && !slabs.late(result.steps)) {
+    if ((result.cancelled = slabs.cancelled())) break;
+    const int64_t steps = slabs.next(args.n_steps - result.steps);
+    std::atomic<int64_t> next_group{0};
+    int64_t complete = 0;
+    run_together(threads, [&](int number, Team&) {
+      for (int64_t g; (g = next_group.fetch_add(1)) < groups;) {
+        const int64_t done = workers[number]->run(g, result.steps, steps, &result.error);
+        if (g == 0) complete = done;  // they differ only with callbacks, and then there is one group
+      }
+    });
+    slabs.finished(steps);
+    result.steps += complete;
+  }
+  return result;
+}
+
+}  // namespace
+
+template <class T>
+void check_args(const Program& p, const RunArgs<T>& a, int64_t functions, bool with_outputs) {
+  const auto fail = [](const std::string& message) { throw std::invalid_argument("run: " + message); };
+  const auto at_least = [&](const char* name, int64_t least, int64_t got) {
+    if (got < least)
+      fail(std::string(name) + ": expected at least " + std::to_string(least) + ", got " + std::to_string(got));
+  };
+  const auto count = [&](const char* what, size_t expected, size_t got) {
+    if (got != expected)
+      fail(std::string(what) + ": expected " + std::to_string(expected) + ", as the program has, got " +
+           std::to_string(got));
+  };
+  at_least("batch", 1, a.batch);
+  at_least("n_steps", 0, a.n_steps);
+  at_least("first_step", 0, a.first_step);
+  count("inputs", p.inputs.size(), a.inputs.size());
+  count("parameters", p.params.size(), a.params.size());
+  if (with_outputs) count("outputs", p.outputs.size(), a.outputs.size());
+  count("values of keep_last", p.outputs.size(), a.keep_last.size());
+  if (!a.state && p.state_size) fail("state is missing");
+  if (!a.istate && p.istate_size) fail("istate is missing");
+  if (functions == 0) return;
+  if (!a.callbacks) fail("the program calls Python functions, but no callbacks were given");
+  if (functions > a.callbacks->size())
+    fail("callbacks: expected " + std::to_string(functions) + " Python functions, which the program calls, got fewer");
+}
+
+template <class T>
+int thread_count(const RunArgs<T>& a, double work, bool has_callbacks) {
+  constexpr double kWorthThreads = 4e6;  // elements: about a millisecond
+  if (has_callbacks) return 1;
+  int threads = a.threads;
+  if (threads <= 0) {
+    static const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    const double total = work * static_cast<double>(a.batch) * static_cast<double>(a.n_steps);
+    threads = total < kWorthThreads ? 1 : processors;
+  }
+  return static_cast<int>(std::min<int64_t>({threads, a.batch, 1024}));
+}
+
+template <class T>
+RunResult run_program(const Runnable<T>& r, const RunArgs<T>& args) {
+  check_args(r.program, args, r.plan.functions, true);
+  if (args.tape) return record_run(r, args, *r.recipes.tape(args.batch, args.n_steps, args.record), true);
+  if (args.n_steps == 0) return {};
+  const int threads = thread_count(args, r.plan.work, r.plan.has_callbacks);
+  return run_groups(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr);
+}
+
+template <class T>
+RunResult record_run(const Runnable<T>& r, const RunArgs<T>& args, const TapeRecipe& recipe, bool write_outputs) {
+  const TapeLayout& tape = recipe.tape;
+  if (reinterpret_cast<uintptr_t>(args.tape) % kTapeStartAlign != 0)
+    throw std::invalid_argument("run: the tape is not aligned to " + std::to_string(kTapeStartAlign) + " bytes");
+  tape.write_header(args.tape, args.first_step, 0);
+  RunResult result;
+  if (args.n_steps > 0) {
+    const Recording recording{tape, args.tape, write_outputs};
+    const int threads = thread_count(args, r.plan.work, r.plan.has_callbacks);
+    result = run_groups(r, args, recipe.run, threads, &recording);
+  }
+  tape.write_header(args.tape, args.first_step, result.steps);
+  return result;
+}
+
+#define INSTANTIATE(T)                                                        \
+  template int thread_count(const RunArgs<T>&, double, bool);                 \
+  template void check_args(const Program&, const RunArgs<T>&, int64_t, bool); \
+  template RunResult run_program(const Runnable<T>&, const RunArgs<T>&);      \
+  template RunResult record_run(const Runnable<T>&, const RunArgs<T>&, const TapeRecipe&, bool);
+INSTANTIATE(float)
+INSTANTIATE(double)
+
+}  // namespace nengo_dl

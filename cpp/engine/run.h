@@ -1,0 +1,31 @@
+// The work of one run, or of its gradient, on several threads.
+#pragma once
+
+#include "engine/recipe.h"
+
+namespace nengo_dl {
+
+// A compiled program of one scalar type with what is kept between its runs.
+template <class T>
+struct Runnable {
+  const Program& program;
+  Plan<T> plan;
+  Recipes<T> recipes;
+
+  Runnable(const Program& program, uint64_t fingerprint)
+      : program(program), plan(program, fingerprint), recipes(program, plan) {}
+};
+
+template <class T>
+void check_args(const Program& program, const RunArgs<T>& args, int64_t functions, bool with_outputs);
+template <class T>
+int thread_count(const RunArgs<T>& args, double work, bool has_callbacks);
+template <class T>
+RunResult run_program(const Runnable<T>& runnable, const RunArgs<T>& args);
+// Records on `tape`; without `write_outputs` the run is made only for its values.
+template <class T>
+RunResult record_run(const Runnable<T>& runnable, const RunArgs<T>& args, const TapeRecipe& recipe, bool write_outputs);
+template <class T>
+void differentiate(const Runnable<T>& runnable, const GradArgs<T>& args);
+
+}  // namespace nengo_dl

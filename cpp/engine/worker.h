@@ -1,0 +1,85 @@
+// Runs windows of steps over groups of items: one worker per thread.
+#pragma once
+
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "engine/executor.h"
+#include "engine/memory.h"
+#include "engine/tape.h"
+
+namespace nengo_dl {
+
+// Sizes of a run; none of them changes results.
+struct Layout {
+  int64_t group = 1;           // items that are run together
+  int64_t window = 1;          // steps
+  std::vector<int64_t> place;  // per buffer: first element in the arena, -1 if it lives elsewhere
+  int64_t arena = 0;           // elements
+  int64_t values = 0;          // of a recorded run: first element of the values of a window that is not on the tape
+  std::vector<std::pair<int64_t, int64_t>> zeroed;  // first element and count: at the start of a group's run
+
+  // `unwritten`: per buffer, may_read_unwritten()
+  Layout(const Program& program, const std::vector<char>& unwritten, int64_t batch, int64_t n_steps, int threads,
+         bool has_callbacks);
+  Layout(const Program& program, const std::vector<char>& unwritten, const TapeLayout& tape,
+         bool has_tape);  // of a recorded run
+  int64_t groups(int64_t batch) const { return (batch + group - 1) / group; }
+
+ private:
+  int64_t add(const std::string& name, int64_t rows, int64_t size, int64_t line);
+};
+
+// How a worker records.
+struct Recording {
+  const TapeLayout& layout;
+  char* tape;          // null: values of one window after the other, in the worker's own memory
+  bool write_outputs;  // false: the run is made again only for its values
+};
+
+// Memory of one thread and the frame that shows it to the ops. Made once per run.
+template <class T>
+class Worker {
+ public:
+  Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>& args, const Layout& layout,
+         const Recording* recording = nullptr);
+  // Runs `steps` steps, `done` steps after the start of the run, for one group. Returns the steps that are complete:
+  // fewer than `steps` if a callback threw (then `error` is set).
+  int64_t run(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error);
+  // Runs a window of a recorded run, whose state lies where `args` says. Its values stay until the next one.
+  void replay(int64_t group, int64_t window);
+  const T* values() const { return values_; }  // of the window that was run last, as TapeLayout::block() lays it out
+
+ private:
+  void place(int64_t group);
+  void load();
+  void store(int64_t row);
+  void roll(int64_t steps);
+  void run_window(int64_t steps);
+  int64_t record(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error);
+  void start_window(int64_t group, int64_t window);
+  void checkpoint(int64_t window);
+  void save(const std::vector<Needs::Piece>& pieces, const Block& block, int64_t row);
+  void run_and_save(const Block& block, int64_t steps);
+  T* in_arena(int64_t place) const { return place < 0 ? nullptr : arena_.get() + place; }
+  void save_undo();
+  void undo();
+
+  const Program& program_;
+  const Plan<T>& plan_;
+  const RunArgs<T>& args_;
+  const Layout& layout_;
+  const Recording* recording_;
+  Memory<T> arena_;
+  T* values_ = nullptr;
+  std::vector<T*> base_;
+  std::vector<int64_t> row_, item_, input_steps_, output_steps_;
+  std::vector<const T*> inputs_;
+  std::vector<T*> outputs_;
+  std::vector<T> saved_;
+  std::vector<int32_t> saved_istate_;
+  Frame<T> frame_;
+};
+
+}  // namespace nengo_dl
