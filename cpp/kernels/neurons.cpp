@@ -1,5 +1,6 @@
 #include "kernels/neurons.h"
 
+#include "kernels/fired.h"
 #include "neurons/types.h"
 
 namespace nengo_dl {
@@ -37,96 +38,9 @@ struct Row {
   }
 };
 
-// Fired: two values of each neuron that fires in a group, packed, so that the costly function sees full vectors.
-//   add      takes `lanes` of the vector that begins at neuron i; returns the new count, which belongs in a register
-//   collect  makes a[0 .. count-1] and b
-//   put      to[i] = a for the neurons that fired among n
-#if NDL_SIMD_BYTES == 64
-constexpr long kGroup = 512;
-
-template <class T>
-struct Fired {
-  using V = typename VectorOf<T>::type;
-  static constexpr long W = Lane<V>::width;
-  alignas(64) T a[kGroup + W];
-  alignas(64) T b[kGroup + W];
-  uint16_t lanes_of[kGroup / W];
-
-  NDL_HD long add(long count, long i, unsigned lanes, V va, V vb) {
-    lanes_of[i / W] = uint16_t(lanes);
-    store(a + count, compress(lanes, va));
-    store(b + count, compress(lanes, vb));
-    return count + __builtin_popcount(lanes);
-  }
-  NDL_HD void collect(long) {}
-  NDL_HD void put(T* to, long n, long) const {
-    const T* from = a;
-    for (long i = 0; i < n; i += W) {
-      const unsigned lanes = lanes_of[i / W];
-      const V value = expand(lanes, load<V>(from));
-      if (n - i >= W)
-        store(to + i, blend(lanes, value, load<V>(to + i)));
-      else
-        store_part(to + i, blend(lanes, value, load_part(to + i, n - i)), n - i);
-      from += __builtin_popcount(lanes);
-    }
-  }
-};
-#else
-// Large, so that what was written as vectors has left the store queue when it is read one by one.
-constexpr long kGroup = 2048;
-typedef uint16_t Numbers __attribute__((vector_size(16)));
-
-// Per byte of a mask: the numbers of its set bits, and how many there are.
-struct SetBits {
-  alignas(16) uint16_t at[256][8] = {};
-  uint8_t count[256] = {};
-  constexpr SetBits() {
-    for (unsigned m = 0; m < 256; m++)
-      for (unsigned bit = 0; bit < 8; bit++)
-        if (m >> bit & 1) at[m][count[m]++] = uint16_t(bit);
-  }
-};
-constexpr SetBits set_bits;
-
-template <class T>
-struct Fired {
-  using V = typename VectorOf<T>::type;
-  static constexpr long W = Lane<V>::width;
-  alignas(64) T a[kGroup + W];
-  alignas(64) T b[kGroup + W];
-  alignas(64) T all_a[kGroup + W];  // of all neurons
-  alignas(64) T all_b[kGroup + W];
-  uint16_t at[kGroup + 8];  // numbers of those that fired
-
-  NDL_HD long add(long count, long i, unsigned lanes, V va, V vb) {
-    store(all_a + i, va);
-    store(all_b + i, vb);
-    Numbers numbers;
-    __builtin_memcpy(&numbers, set_bits.at[lanes], sizeof numbers);
-    numbers += uint16_t(i);
-    __builtin_memcpy(at + count, &numbers, sizeof numbers);
-    return count + set_bits.count[lanes];
-  }
-  // The empty asm keeps the compiler from making it a gather, which is slower here.
-  NDL_HD void collect(long count) {
-    for (long k = 0; k < count; k++) {
-      a[k] = all_a[at[k]], b[k] = all_b[at[k]];
-      __asm__("" : "+r"(k));
-    }
-  }
-  NDL_HD void put(T* to, long, long count) const {
-    for (long k = 0; k < count; k++) {
-      to[at[k]] = a[k];
-      __asm__("" : "+r"(k));
-    }
-  }
-};
-#endif
-
-// W neurons from neuron `first + i`, or the last `rest` of them; returns the new count of those that fired.
+// W neurons from neuron `first + i`, or the last `rest` of them.
 template <bool All, class N, class T, int S>
-NDL_HD long step_lanes(const N& model, const Row<T, S>& r, long first, long i, long rest, Fired<T>& fired, long count) {
+NDL_HD void step_lanes(const N& model, const Row<T, S>& r, long first, long i, long rest, Fired<T>& fired) {
   using V = typename VectorOf<T>::type;
   const long k = first + i;
   V state[S + 1], out, a, b;
@@ -139,7 +53,7 @@ NDL_HD long step_lanes(const N& model, const Row<T, S>& r, long first, long i, l
     store_part(r.out + k, out, rest);
     for (int s = 0; s < S; s++) store_part(r.now[s] + k, state[s], rest);
   }
-  return fired.add(count, i, All ? lane_bits(lanes) : lane_bits(lanes) & ((1u << rest) - 1), a, b);
+  fired.add(i, All ? lane_bits(lanes) : lane_bits(lanes) & ((1u << rest) - 1), a, b);
 }
 
 // A step of n neurons from number `first`. The model is a copy: its numbers stay in registers while arrays are written.
@@ -147,14 +61,14 @@ template <class N, class T, int S>
 void step_group(const N model, const Row<T, S> r, long first, long n, Fired<T>& fired) {
   using V = typename VectorOf<T>::type;
   constexpr long W = Lane<V>::width;
-  long i = 0, count = 0;
-  for (; i + W <= n; i += W) count = step_lanes<true>(model, r, first, i, W, fired, count);
-  if (i < n) count = step_lanes<false>(model, r, first, i, n - i, fired, count);
-  if (count == 0) return;
-  fired.collect(count);
-  store(fired.a + count, V{}), store(fired.b + count, V{});  // fill the last vector
-  for (long k = 0; k < count; k += W) store(fired.a + k, model.settle(load<V>(fired.a + k), load<V>(fired.b + k)));
-  fired.put(r.now[N::settled] + first, n, count);
+  fired.begin(n);
+  long i = 0;
+  for (; i + W <= n; i += W) step_lanes<true>(model, r, first, i, W, fired);
+  if (i < n) step_lanes<false>(model, r, first, i, n - i, fired);
+  fired.list(n);
+  if (fired.count == 0) return;
+  fired.settle(model);
+  fired.put(r.now[N::settled] + first, 0, n);
 }
 
 template <class N, class T>

@@ -193,19 +193,6 @@ NDL_HD bool any(I32 m) { return _mm512_movepi32_mask((__m512i)m) != 0; }
 NDL_HD bool any(I64 m) { return _mm512_movepi64_mask((__m512i)m) != 0; }
 NDL_HD F32 floor(F32 x) { return (F32)_mm512_floor_ps((__m512)x); }
 NDL_HD F64 floor(F64 x) { return (F64)_mm512_floor_pd((__m512d)x); }
-// compress: the lanes of a mask side by side; expand: back to their places, not from memory: that is microcode on Zen 4
-NDL_HD F32 compress(unsigned m, F32 v) { return (F32)_mm512_maskz_compress_ps((__mmask16)m, (__m512)v); }
-NDL_HD F64 compress(unsigned m, F64 v) { return (F64)_mm512_maskz_compress_pd((__mmask8)m, (__m512d)v); }
-NDL_HD F32 expand(unsigned m, F32 v) {
-  __asm__("" : "+v"(v));
-  return (F32)_mm512_maskz_expand_ps((__mmask16)m, (__m512)v);
-}
-NDL_HD F64 expand(unsigned m, F64 v) {
-  __asm__("" : "+v"(v));
-  return (F64)_mm512_maskz_expand_pd((__mmask8)m, (__m512d)v);
-}
-NDL_HD F32 blend(unsigned m, F32 a, F32 b) { return (F32)_mm512_mask_blend_ps((__mmask16)m, (__m512)b, (__m512)a); }
-NDL_HD F64 blend(unsigned m, F64 a, F64 b) { return (F64)_mm512_mask_blend_pd((__mmask8)m, (__m512d)b, (__m512d)a); }
 NDL_HD F32 load_part(const float* p, long n) { return (F32)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
 NDL_HD F64 load_part(const double* p, long n) { return (F64)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
 NDL_HD void store_part(float* p, F32 v, long n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
