@@ -73,24 +73,40 @@ def _groups(members, graph, storage, region, merge):
         single = not merge or not KINDS[op.kind].merges or "rng" in op.attrs
         signs[i] = i if single else signature(op, storage)
         remaining[signs[i]] += 1
-    ready = defaultdict(list)
+    ready, fresh = defaultdict(list), defaultdict(lambda: -1)
+    written = {}  # variable: number of the last group that wrote to it
+
+    def release(i):
+        read = [written.get(r.var, -1) for _, r in graph.ops[i].refs("read", "inc")]
+        fresh[signs[i]] = max(fresh[signs[i]], *read, -1)
+        ready[signs[i]].append(i)
+
+    def worth(sign):
+        # First what leaves no equal op behind: in which order has no influence on what can merge,
+        # so the one that reads what was written last (encode, neurons, decode, filter stand next
+        # to each other, and values are still in the cache). Then the largest group.
+        whole = len(ready[sign]) == remaining[sign]
+        return whole, fresh[sign] if whole else -1, len(ready[sign])
+
     for i in members:
         if not waiting[i]:
-            ready[signs[i]].append(i)
+            release(i)
     groups = []
     while ready:
-        # first what leaves no equal op behind, then the largest group
-        sign = max(ready, key=lambda s: (len(ready[s]) == remaining[s], len(ready[s])))
+        sign = max(ready, key=worth)
         group, rest = _disjoint(sorted(ready.pop(sign)), graph.ops)
         if rest:
             ready[sign] = rest
         remaining[sign] -= len(group)
+        for i in group:
+            for _, ref in graph.ops[i].refs("write", "advance", "inc", "update"):
+                written[ref.var] = len(groups)
         groups.append(group)
         for i in group:
             for j in sorted(follow[i]):
                 waiting[j] -= 1
                 if not waiting[j]:
-                    ready[signs[j]].append(j)
+                    release(j)
     if sum(map(len, groups)) != len(members):
         left = [graph.ops[i].name for i in members if waiting[i]]
         raise RuntimeError(f"planner: ops of a region wait for each other: {left[:5]}")
