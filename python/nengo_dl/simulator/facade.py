@@ -1,7 +1,6 @@
 """`Simulator`: takes the place of `nengo.Simulator` and of NengoDL's."""
 
 import logging
-import threading
 import warnings
 
 import numpy as np
@@ -24,13 +23,13 @@ from ..run.runtime import Runtime
 from ..tensor_graph import build_keras_model
 from ..training.methods import KerasMethods
 from ..training.model import SimulatorModel
+from ..training.precision import float_type
 from .data import Recorder, SimulationData
 from .lifecycle import Lifecycle
 from .parameters import ParameterMethods
 from .signals import Signals
 
 logger = logging.getLogger(__name__)
-_precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
 
 
 class Simulator(KerasMethods, ParameterMethods, Lifecycle):
@@ -181,7 +180,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
         """keras.Model : Inputs are the input nodes and ``n_steps``, outputs the probes."""
         self._check_open("keras_model")
         if self._keras_model is None:
-            with self._scope():
+            with self._scope(), float_type(self._dtype):
                 self._keras_model = build_keras_model(self._runtime.layer, SimulatorModel)
                 self._keras_model.set_up(self._runtime.names)
         return self._keras_model

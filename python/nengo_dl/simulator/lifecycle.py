@@ -5,7 +5,7 @@ import warnings
 
 from nengo.exceptions import SimulationError, SimulatorClosed
 
-from ..training.keras_calls import precision
+from ..training.precision import policy
 
 
 class OpenSimulatorWarning(RuntimeWarning, ResourceWarning):
@@ -50,10 +50,11 @@ class Lifecycle:
 
     @contextlib.contextmanager
     def _scope(self):
-        """Keras precision and TensorFlow device of this simulator."""
+        """Precision of layers made meanwhile, and TensorFlow device of this simulator."""
         import tensorflow as tf
 
-        with precision(self._dtype), tf.device(self.device):
+        device = contextlib.nullcontext() if self.device is None else tf.device(self.device)
+        with policy(self._dtype), device:
             yield
 
     def __enter__(self):

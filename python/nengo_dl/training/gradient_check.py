@@ -8,6 +8,7 @@ from nengo.exceptions import SimulationError, ValidationError
 from .. import _engine
 from ..plan.program import to_bytes
 from .keras_calls import keras_errors
+from .precision import float_type
 
 STEP = 1e-6  # difference of an input for the quotient, which is computed in double precision
 
@@ -32,7 +33,7 @@ def check(sim, inputs, outputs, atol, rtol):
     try:
         numeric = _numeric(sim, form, rows, wanted)
         sim.reset(include_trainable=False, include_probes=False)
-        with sim._scope(), keras_errors(runtime):
+        with sim._scope(), float_type(sim._dtype), keras_errors(runtime):
             analytic = _analytic(sim, rows, wanted)
     finally:
         for index, value in learned:

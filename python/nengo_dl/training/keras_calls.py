@@ -1,7 +1,6 @@
 """Calling a simulator's Keras model: data in, dictionaries of probes out."""
 
 import contextlib
-import threading
 import warnings
 from collections.abc import Mapping
 
@@ -14,22 +13,6 @@ from .minibatches import all_rows
 
 # arguments that Keras 2 took and Keras 3 refuses
 DROPPED = ("workers", "use_multiprocessing", "max_queue_size")
-_lock = threading.RLock()  # the global precision of Keras is one for the whole process
-
-
-@contextlib.contextmanager
-def precision(dtype):
-    """Set Keras' global float type and dtype policy, and put back what was set."""
-    import keras
-
-    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx(dtype)
-    keras.config.set_dtype_policy(dtype)
-    try:
-        yield
-    finally:
-        keras.config.set_floatx(floatx)
-        keras.config.set_dtype_policy(policy)
 
 
 def clean_arguments(sim, kwargs, stateful, sizes=("batch_size",), warn=True):
@@ -177,6 +160,8 @@ def call_keras(sim, runtime, method, x, n_steps, stateful, kwargs):
         # a callback of fit may call this, which has its own number of steps
         layer.stateful, model.steps_per_execution = stateful, model.own.given_steps
         with sim._scope(), keras_errors(runtime):
+            if method == "predict" and n_steps is not None:
+                x = model.in_own_precision(x, kwargs)
             outputs = getattr(model, method)(x, **kwargs)
     finally:
         layer.stateful, model.steps_per_execution = before

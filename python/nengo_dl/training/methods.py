@@ -3,6 +3,7 @@
 from ..arguments.checks import warn_synapses
 from . import fit as training
 from .keras_calls import predict
+from .precision import float_type
 
 
 class KerasMethods:
@@ -41,7 +42,7 @@ class KerasMethods:
             ``steps_per_execution`` as many minibatches are run in a go as callbacks permit.
         """
         self._check_open("compile")
-        with self._scope():
+        with self._scope(), float_type(self._dtype):
             self.keras_model.compile(
                 optimizer,
                 loss=loss,

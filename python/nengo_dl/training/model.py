@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ..arguments.data_forms import entries_by_probe
 from .minibatches import run_chunks
+from .precision import float_type
 from .targets import Targets
 
 
@@ -181,8 +182,30 @@ class SimulatorModel(keras.Model):
                 ours, self.test_function = self.test_function, None
                 super().make_test_function()
                 made, self.test_function = self.test_function, ours
-            self.own.keras_functions[key] = made
+            self.own.keras_functions[key] = self._in_own_float_type(made)
         return self.own.keras_functions[key]
+
+    def make_predict_function(self, force=False):
+        """Make what Keras calls for ``steps_per_execution`` minibatches of `predict`."""
+        before = self.predict_function
+        made = super().make_predict_function(force)
+        if made is not before:
+            self.predict_function = self._in_own_float_type(made)
+        return self.predict_function
+
+    def in_own_precision(self, x, kwargs):
+        """Data for Keras' ``predict``, which casts arrays to its float type, but no datasets."""
+        if self.compute_dtype == keras.config.floatx():
+            return x
+        data = tf.data.Dataset.from_tensor_slices(x)
+        return data.batch(kwargs.pop("batch_size"), drop_remainder=True)
+
+    def _in_own_float_type(self, function):
+        def run(*args):
+            with float_type(self.compute_dtype):
+                return function(*args)
+
+        return run
 
     def _run(self, kind, data, iterator):
         """Run the next ``steps_per_execution`` minibatches of data in memory."""
@@ -215,14 +238,16 @@ class SimulatorModel(keras.Model):
         step = self.train_step if kind == "train" else self.test_step
         stack = data.take(count)
         if self.run_eagerly:
-            for index in range(len(stack[0])):
-                logs = step(data.layout.batch(index, *stack))
+            with float_type(self.compute_dtype):
+                for index in range(len(stack[0])):
+                    logs = step(data.layout.batch(index, *stack))
             return logs
         specs = data.specs()
         key = (kind, data.layout, repr(specs))
         if key not in self.own.functions:
-            self._make_metrics(specs[2])
-            self.own.functions[key] = self._trace(step, data.layout, specs)
+            with float_type(self.compute_dtype):
+                self._make_metrics(specs[2])
+                self.own.functions[key] = self._trace(step, data.layout, specs)
         return self.own.functions[key](*stack)
 
     def _make_metrics(self, y):
