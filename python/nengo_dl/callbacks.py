@@ -5,6 +5,7 @@ import importlib.util
 import nengo
 from nengo.exceptions import ValidationError
 
+from .keras_private import NoTrainingGraph
 from .layer.tf_ops import check_keras
 
 check_keras()
@@ -69,15 +70,12 @@ class TensorBoard(keras.callbacks.TensorBoard):
     def __init__(self, *args, **kwargs):
         _need_tensorboard("TensorBoard")
         super().__init__(*args, **kwargs)
-        self._graph_of_training = False
+        self._no_graph = None
 
     def on_predict_begin(self, logs=None):
         """Begin to count minibatches."""
         # the graph to write is that of training, which does not exist here
-        self._graph_of_training, self._should_write_train_graph = (
-            self._should_write_train_graph,
-            False,
-        )
+        self._no_graph = NoTrainingGraph(self)
         self.on_train_begin(logs)
 
     def on_predict_batch_begin(self, batch, logs=None):
@@ -91,7 +89,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
     def on_predict_end(self, logs=None):
         """Stop the profiler."""
         self.on_train_end(logs)
-        self._should_write_train_graph = self._graph_of_training
+        self._no_graph.end()
 
 
 class IsolateState(keras.callbacks.Callback):

@@ -77,7 +77,7 @@ class Regularize(keras.losses.Loss):
         y_pred = tf.convert_to_tensor(y_pred)
         if y_pred.shape.rank < 3:
             raise ValueError(
-                f"{self}: values of shape (items, steps, size) due, came {tuple(y_pred.shape)}"
+                f"{self}: expected values of shape (items, steps, size), got {tuple(y_pred.shape)}"
             )
         if self.axis is None:
             shape = tf.shape(y_pred)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from nengo_dl.keras_private import plain_variable
 from nengo_dl.layer.tf_ops import RunOp, check_keras
 
 check_keras()
@@ -147,7 +148,7 @@ class TensorGraph(LayerState):
             wanted=[i for i, weight in enumerate(self.base_params) if weight.trainable],
         )  # fmt: skip
         for index, value in zip(self.learned, result.learned, strict=True):
-            self.base_params[index]._value.assign(value)
+            plain_variable(self.base_params[index]).assign(value)
 
         def save():
             saved["state"].assign(result.state)
@@ -300,8 +301,7 @@ def build_keras_model(layer, model_class=keras.Model):
 
 def _read(weight):
     """Value of a weight; no gradient passes to one that Keras has frozen."""
-    # ._value is the plain variable, whatever Keras' autocast scope says
-    variable = weight._value
+    variable = plain_variable(weight)
     frozen = variable.trainable and not weight.trainable
     return tf.stop_gradient(variable.value()) if frozen else variable.value()
 
@@ -312,11 +312,11 @@ def _training_program(plan):
     if training is None:
         return None
     for field in ("dtype", "dt", "state_size", "istate_size", "params", "inputs", "outputs"):
-        came, due = getattr(training, field), getattr(plan.program, field)
-        if came != due:
+        ours, theirs = getattr(training, field), getattr(plan.program, field)
+        if ours != theirs:
             raise ValueError(
-                f"The training form of a program is due to have the {field} of its inference "
-                f"form, {due}, came {came}"
+                f"The training form of a program: expected the {field} of its inference form, "
+                f"{theirs}, got {ours}"
             )
     return training
 
@@ -334,7 +334,7 @@ def _output_shapes(shapes, ports):
     for shape, port in zip(shapes, ports, strict=True):
         if np.prod(shape, dtype=np.int64) != port.size:
             raise ValueError(
-                f"output_shapes: shape {tuple(shape)} of output {port.name!r} has "
-                f"{np.prod(shape)} elements, due are {port.size}"
+                f"output_shapes of {port.name!r}: expected a shape of {port.size} elements, got "
+                f"{tuple(shape)} of {np.prod(shape)}"
             )
     return tuple(tuple(shape) for shape in shapes)

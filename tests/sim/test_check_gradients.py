@@ -60,9 +60,9 @@ def test_arguments(Sim):
     assert list(found) == [net.q] and found[net.q]["analytic"][1].shape == (18, 6)
     with pytest.raises(ValidationError, match="2 input Nodes"):
         sim.check_gradients(inputs=rows(1, 3)[:1])
-    with pytest.raises(ValidationError, match=r"\(2, 3, 2\), due is \(1, 3, 2\)"):
+    with pytest.raises(ValidationError, match=r"expected shape \(1, 3, 2\), got \(2, 3, 2\)"):
         sim.check_gradients(inputs=rows(2, 3))
-    with pytest.raises(ValidationError, match="no steps"):
+    with pytest.raises(ValidationError, match="expected at least 1 step, got 0"):
         sim.check_gradients(inputs=rows(1, 0))
     with pytest.raises(ValidationError, match="no Probe"):
         sim.check_gradients(outputs=[net.u])

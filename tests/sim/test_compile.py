@@ -175,7 +175,7 @@ def test_reductions(sim):
         ({"loss": {"x": "mse"}}, ValidationError, "'x' is not a valid probe name.*py, pz"),
         ({"loss": {3: "mse"}}, ValidationError, "3 is not a valid probe name"),
         ({"loss": "nonsense"}, ValueError, "nonsense"),
-        ({"loss": [["mse"], None]}, ValidationError, "due is one entry for each Probe"),
+        ({"loss": [["mse"], None]}, ValidationError, "expected a single entry"),
         ({"loss": 3}, ValueError, "3"),
         ({"loss": "mse", "metrics": {"nothing": "mae"}}, ValidationError, "not a valid probe"),
         ({"loss": "mse", "metrics": "nonsense"}, ValueError, "nonsense"),

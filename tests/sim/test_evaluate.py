@@ -166,7 +166,7 @@ def test_not_compiled(Sim):
         (X, {"py": np.ones((4, 3, 2))}, r"'py' don't fit its loss.*\(2, 3, 2\)"),
         (X[..., :1], {"py": Y}, "Last axis"),
         (X, {"py": Y * 1j}, "complex"),
-        (X, {"py": np.full((4, 3, 1), "a")}, "due are real numbers"),
+        (X, {"py": np.full((4, 3, 1), "a")}, "expected real numbers"),
         (X, {"py": [[1], [2, 3]]}, "is no array"),
     ],
 )

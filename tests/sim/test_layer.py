@@ -61,19 +61,19 @@ def test_values_given_instead_of_the_plans():
 @pytest.mark.parametrize(
     "kwargs, message",
     [
-        ({"param_values": [[1, 2]]}, "param_values: 2 entries due"),
+        ({"param_values": [[1, 2]]}, "param_values: expected 2 entries, got 1"),
         (
             {"param_values": [[1, 2, 3], [0, 0]]},
-            r"'gain': shape \(2,\) due, came \(3,\)",
+            r"'gain': expected shape \(2,\), got \(3,\)",
         ),
         (
             {"state": np.zeros((2, 2))},
-            r"state: shape \(3, 2\) or \(2,\) due, came \(2, 2\)",
+            r"state: expected shape \(3, 2\) or \(2,\), got \(2, 2\)",
         ),
-        ({"trainable_params": [True]}, "trainable_params: 2 entries"),
-        ({"keep_history": [True]}, "keep_history: 2 entries"),
-        ({"output_shapes": [(2,), (3,)]}, "'total' has 3 elements, due are 2"),
-        ({"input_keys": []}, "input_keys: 1 entries"),
+        ({"trainable_params": [True]}, "trainable_params: expected 2 entries, got 1"),
+        ({"keep_history": [True]}, "keep_history: expected 2 entries, got 1"),
+        ({"output_shapes": [(2,), (3,)]}, "'total': expected a shape of 2 elements, got .* of 3"),
+        ({"input_keys": []}, "input_keys: expected 1 entries, got 0"),
     ],
 )
 def test_bad_arguments(kwargs, message):
@@ -164,7 +164,7 @@ def test_set_state_and_params():
     outputs, _ = layer.run_eager([rows(2, 1)], 1)
     close(outputs[0], filter_reference(rows(2, 1), [3, 4], [0, 0], [0, 1])[0])
     assert layer.n_steps == 13
-    with pytest.raises(ValueError, match=r"state: shape \(2, 2\) or \(2,\) due, came \(3,\)"):
+    with pytest.raises(ValueError, match=r"state: expected shape \(2, 2\) or \(2,\), got \(3,\)"):
         layer.set_state(state=np.zeros(3))
 
 

@@ -90,7 +90,7 @@ def test_without_training_form():
 def test_training_form_must_fit():
     plan = filter_plan()
     plan.training = filter_plan(size=3).program
-    with pytest.raises(ValueError, match="training form.*state_size.* 2, came 3"):
+    with pytest.raises(ValueError, match="training form.*state_size.* 2, got 3"):
         TensorGraph(plan, 2)
 
 

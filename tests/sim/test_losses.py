@@ -154,7 +154,7 @@ def test_bad_arguments(kwargs, name):
     [
         (1, SHAPE, "axis is out of range"),
         (-2, SHAPE, "axis is out of range"),
-        (None, (3, 4), "due"),
+        (None, (3, 4), "expected values of shape"),
     ],
 )
 def test_values_of_another_shape(axis, shape, message):

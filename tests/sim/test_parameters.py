@@ -99,13 +99,13 @@ def test_learned_weights_and_batches(Sim, tmp_path):
     sim.run_steps(5)
     sim.save_params(tmp_path / "p")
     before = values(other)
-    with pytest.raises(SimulationError, match=r"shape \(3, 5\) due, \(2, 5\).*minibatch"):
+    with pytest.raises(SimulationError, match=r"expected shape \(3, 5\), got \(2, 5\).*minibatch"):
         other.load_params(tmp_path / "p")
     assert_equal(values(other), before)
 
 
 def test_what_does_not_fit(Sim, tmp_path):
-    """Nothing changes if a file does not fit, and the message says what was due."""
+    """Nothing changes if a file does not fit, and the message says what was expected."""
     sim = Sim(small())
     change(sim)
     sim.run_steps(3)
@@ -122,12 +122,12 @@ def test_what_does_not_fit(Sim, tmp_path):
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no archive")
     (tmp_path / "empty.npz").write_bytes(b"")
     for name, state, message in (
-        ("bigger", False, r"shape \(10,\) due, \(11,\)"),
+        ("bigger", False, r"expected shape \(10,\), got \(11,\)"),
         ("state", False, "Number of saved parameters.*include_state"),
         ("bigger", True, "Number of saved parameters"),
         ("names", False, "arr_0"),
-        ("text", False, "type float64 due, <U"),
-        ("float", True, "istate: type int32 due, float64"),
+        ("text", False, "expected type float64, got <U"),
+        ("float", True, "istate: expected type int32, got float64"),
         ("negative", True, "n_steps"),
         ("objects", False, "save_params"),
         ("broken", False, "save_params"),

@@ -9,7 +9,8 @@ from nengo.exceptions import ValidationError
 
 import nengo_dl
 from nengo_dl.config import configure_settings, get_setting
-from nengo_dl.run.trainable import surrogates, trainable_signals
+from nengo_dl.run.object_settings import surrogates
+from nengo_dl.run.trainable import trainable_signals
 from nengo_dl.surrogates import Arctan, StraightThrough, SuperSpike
 
 

@@ -46,12 +46,12 @@ def by_node(x, names):
     return {node: _array(value, names[node]) for node, value in pairs if value is not None}
 
 
-def warn_length(what, values, due, kind):
-    """Warn if a list does not have an entry for each of the objects in ``due``, a dict by name."""
-    if len(values) != len(due):
+def warn_length(what, values, objects, kind):
+    """Warn if a list does not have an entry for each of some objects, a dict by name."""
+    if len(values) != len(objects):
         warnings.warn(
             f"Number of elements in the {what} ({len(values)}) does not match the number of {kind}"
-            f" ({len(due)}); the order is {', '.join(due) or 'empty'}",
+            f" ({len(objects)}); the order is {', '.join(objects) or 'empty'}",
             UserWarning,
             stacklevel=4,
         )
@@ -119,9 +119,7 @@ def entries_by_probe(value, names, what, many=False):
     found = {name: entry for name, entry in pairs if entry is not None}
     for name, entry in found.items():
         if isinstance(entry, (list, tuple, Mapping)) and not many:
-            raise ValidationError(
-                f"of {name!r} is {entry!r}, due is one entry for each Probe", attr=what
-            )
+            raise ValidationError(f"of {name!r}: expected a single entry, got {entry!r}", attr=what)
     return {name: found[name] for name in names.probes if name in found}
 
 
@@ -145,7 +143,7 @@ def _array(value, name):
         raise ValidationError(f"Data for {name!r} is no array: {e}", attr="data") from e
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise ValidationError(
-            f"Data for {name!r} has type {array.dtype}, due are real numbers", attr="data"
+            f"Data for {name!r}: expected real numbers, got type {array.dtype}", attr="data"
         )
     return array
 
@@ -179,14 +177,14 @@ def truncate(data, minibatch_size):
     return result
 
 
-def _due(what, name, due, came, kind="data"):
+def _mismatch(what, name, expected, got, kind="data"):
     raise ValidationError(
-        f"{what} of the {kind} for {name!r} ({came}) does not match expected size ({due})",
+        f"{what} of the {kind} for {name!r} ({got}) does not match expected size ({expected})",
         attr=kind,
     )
 
 
-def check(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
+def check_data(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
     """Check arrays for input nodes against each other and the model.
 
     Parameters
@@ -198,20 +196,20 @@ def check(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
     minibatch_size, unroll : int
         Items per minibatch, and the number of which steps are a multiple.
     n_steps, n_items : int, optional
-        Exact numbers due.
+        Exact numbers that are expected.
 
     Returns
     -------
     n_items, n_steps : int or None
-        Items and steps of the data; what was due if there is no data.
+        Items and steps of the data; what was expected if there is no data.
     """
     items = steps = None
     for node, value in data.items():
         name = names[node]
         if value.ndim != 3:
             raise ValidationError(
-                f"Data for {name!r} has rank {value.ndim} (shape {value.shape}), due is rank 3:"
-                " (batch_size, n_steps, size)",
+                f"Data for {name!r}: expected rank 3 (batch_size, n_steps, size), got rank"
+                f" {value.ndim} (shape {value.shape})",
                 attr="data",
             )
         if value.shape[0] < minibatch_size:
@@ -227,16 +225,16 @@ def check(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
                 attr="data",
             )
         if items is not None and value.shape[0] != items:
-            _due("Batch size", name, items, value.shape[0])
+            _mismatch("Batch size", name, items, value.shape[0])
         if steps is not None and value.shape[1] != steps:
-            _due("Number of steps", name, steps, value.shape[1])
+            _mismatch("Number of steps", name, steps, value.shape[1])
         items, steps = value.shape[:2]
         if n_items is not None and items != n_items:
-            _due("Batch size", name, n_items, items)
+            _mismatch("Batch size", name, n_items, items)
         if n_steps is not None and steps != n_steps:
-            _due("Number of steps", name, n_steps, steps)
+            _mismatch("Number of steps", name, n_steps, steps)
         if value.shape[2] != node.size_out:
-            _due("Last axis", name, node.size_out, value.shape[2])
+            _mismatch("Last axis", name, node.size_out, value.shape[2])
     return items or n_items, n_steps if steps is None else steps
 
 
@@ -252,19 +250,19 @@ def check_targets(targets, shapes, minibatch_size, items=None):
     minibatch_size : int
         Items per minibatch.
     items : int, optional
-        Number of items due.
+        Number of items that is expected.
 
     Returns
     -------
     int or None
-        Number of items; what was due if there are no targets.
+        Number of items; what was expected if there are no targets.
     """
     for name, value in targets.items():
         rank = 2 + len(shapes[name])
         if value.ndim != rank:
             raise ValidationError(
-                f"Targets for {name!r} have rank {value.ndim} (shape {value.shape}), due is rank"
-                f" {rank}: (batch_size, n_steps, size)",
+                f"Targets for {name!r}: expected rank {rank} (batch_size, n_steps, size), got rank"
+                f" {value.ndim} (shape {value.shape})",
                 attr="targets",
             )
         if value.shape[0] < minibatch_size:
@@ -274,6 +272,6 @@ def check_targets(targets, shapes, minibatch_size, items=None):
                 attr="targets",
             )
         if items is not None and value.shape[0] != items:
-            _due("Batch size", name, items, value.shape[0], "targets")
+            _mismatch("Batch size", name, items, value.shape[0], "targets")
         items = value.shape[0]
     return items

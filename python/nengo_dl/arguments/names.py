@@ -1,4 +1,4 @@
-"""String names of input nodes and probes, as Keras and dictionaries of data use them."""
+"""Names of input nodes, probes and weights, as Keras and dictionaries of data use them."""
 
 import re
 
@@ -21,12 +21,9 @@ class Names:
         Input nodes.
     probes : list of nengo.Probe
         Probes, named after the nodes.
-    network : nengo.Network or None
-        The network they are in, for error messages.
     """
 
-    def __init__(self, nodes, probes, network=None):
-        self.network = network
+    def __init__(self, nodes, probes):
         self.names = {}
         taken = set(RESERVED)
         for obj in (*nodes, *probes):
@@ -59,3 +56,21 @@ class Names:
 def _clean(label):
     # Keras 3 refuses "/" in names, and "/" would otherwise be allowed
     return re.sub(r"[^A-Za-z0-9_.\-]", "", re.sub(r"[ :/]", "_", label))
+
+
+def weight_names(model):
+    """Names of the weights of connections: Nengo calls them after their transforms.
+
+    Parameters
+    ----------
+    model : nengo.builder.Model
+        The built model.
+
+    Returns
+    -------
+    dict
+        Signal -> name.
+    """
+    connections = [obj for obj in model.params if isinstance(obj, nengo.Connection)]
+    weights = ((conn, model.sig[conn].get("weights")) for conn in connections)
+    return {signal: f"{conn}.weights" for conn, signal in weights if signal is not None}

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from nengo_dl.keras_private import plain_variable
 from nengo_dl.layer.tf_ops import load
 
 
@@ -30,7 +31,7 @@ class DirectRun:
             state=saved["state"].handle,
             istate=saved["istate"].handle,
             steps_done=saved["n_steps"].handle,
-            params=[weight._value.handle for weight in layer.base_params],
+            params=[plain_variable(weight).handle for weight in layer.base_params],
         )
         self._run = load().nengo_dl_run_in_place
         self._numbers = {}

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from nengo_dl.keras_private import plain_variable
 from nengo_dl.layer.tf_ops import check_keras
 
 check_keras()
@@ -94,7 +95,7 @@ class LayerState(keras.layers.Layer):
         self._stateful = variable(np.asarray(True), "stateful")
 
     def _on_cpu(self):
-        variables = [*self.saved_state.values(), *(weight._value for weight in self.base_params)]
+        variables = [*self.saved_state.values(), *map(plain_variable, self.base_params)]
         return all(tf.DeviceSpec.from_string(v.device).device_type == "CPU" for v in variables)
 
     @property
@@ -130,14 +131,14 @@ class LayerState(keras.layers.Layer):
 
     def get_param(self, index):
         """Value of parameter ``index``: array of shape (size,), or (B, size) if learned."""
-        return self.base_params[index]._value.numpy()
+        return plain_variable(self.base_params[index]).numpy()
 
     def set_param(self, index, value):
         """Set parameter ``index`` from an array of shape (size,), or (B, size) if learned."""
         param = self.program.params[index]
         batch = self.minibatch_size if param.learned else None
         what = f"value of parameter {param.name!r}"
-        self.base_params[index]._value.assign(
+        plain_variable(self.base_params[index]).assign(
             filled(what, value, param.size, self.program.dtype, batch)
         )
 
@@ -148,14 +149,14 @@ class LayerState(keras.layers.Layer):
             self.set_state(initial["state"], initial["istate"], 0)
         if params:
             for weight, value in zip(self.base_params, self.initial_values.values(), strict=False):
-                weight._value.assign(value)
+                plain_variable(weight).assign(value)
 
     # ------------------------------------------------------------ saved weights
 
     def save_own_variables(self, store):
         """Keras' hook: write the parameters into ``store``, in their order in the program."""
         for i, weight in enumerate(self.base_params):
-            store[str(i)] = weight._value.numpy()
+            store[str(i)] = plain_variable(weight).numpy()
 
     def load_own_variables(self, store):
         """Keras' hook: set the parameters from ``store``, all of them or, on an error, none."""
@@ -176,8 +177,8 @@ class LayerState(keras.layers.Layer):
                     else ""
                 )
                 raise ValueError(
-                    f"Parameter {param.name!r} is due to have shape {tuple(weight.shape)}{reason}, "
-                    f"but what is loaded has {value.shape}"
+                    f"Parameter {param.name!r}: expected shape {tuple(weight.shape)}{reason}, got "
+                    f"{value.shape} in what is loaded"
                 )
             values.append(value)
         for weight, value in zip(self.base_params, values, strict=True):
@@ -199,10 +200,10 @@ def unique_names(names):
     return result
 
 
-def expect_length(what, values, due):
-    """Raise `ValueError` unless there is one value for each of what is due."""
-    if len(values) != len(due):
-        raise ValueError(f"{what}: {len(due)} entries due, one for each, came {len(values)}")
+def expect_length(what, values, each):
+    """Raise `ValueError` unless there is one value for each of some things."""
+    if len(values) != len(each):
+        raise ValueError(f"{what}: expected {len(each)} entries, got {len(values)}")
 
 
 def filled(what, value, size, dtype, batch):
@@ -211,7 +212,7 @@ def filled(what, value, size, dtype, batch):
     shape = (size,) if batch is None else (batch, size)
     if value.shape != shape and value.shape != (size,):
         raise ValueError(
-            f"{what}: shape {shape}{'' if batch is None else f' or ({size},)'} due, "
-            f"came {value.shape}"
+            f"{what}: expected shape {shape}{'' if batch is None else f' or ({size},)'}, "
+            f"got {value.shape}"
         )
     return np.array(np.broadcast_to(value, shape), dtype=dtype, order="C")

@@ -255,7 +255,7 @@ def _decode(data, pos):
 
 def _need(data, pos, count):
     if pos + count > len(data):
-        raise ProgramError(f"truncated: {count} bytes due at {pos}, {len(data) - pos} there")
+        raise ProgramError(f"truncated: expected {count} bytes at {pos}, got {len(data) - pos}")
 
 
 def _build(value):

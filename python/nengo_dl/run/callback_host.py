@@ -112,14 +112,14 @@ class CallbackHost:
             [Callback(spec, dt, time) for spec in self.specs] for _ in range(minibatch_size)
         ]
 
-    def visitors(self, item):
+    def rng_users(self, item):
         """Return ``{operator: f(op, rng)}`` that make the step functions of one item."""
 
-        def visitor(callback):
+        def user(callback):
             return lambda op, rng: callback.build(_for_item(op, item), rng)
 
         return {
-            spec.op: visitor(callback)
+            spec.op: user(callback)
             for spec, callback in zip(self.specs, self.items[item], strict=True)
         }
 

@@ -273,8 +273,8 @@ def _call(function, t, rows, step):
         rows[step] = value
     except (TypeError, ValueError) as e:
         raise SimulationError(
-            f"Function '{name}' of an input Node returned {value!r}, of invalid type or shape"
-            f" ({type(value).__name__}); due are {rows.shape[1]} numbers"
+            f"Function '{name}' of an input Node returned a value of invalid type or shape:"
+            f" expected {rows.shape[1]} numbers, got {value!r} ({type(value).__name__})"
         ) from e
     if not finite:
         raise SimulationError(

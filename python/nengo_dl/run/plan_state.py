@@ -6,7 +6,13 @@ from nengo.builder.neurons import SimNeurons
 from ..plan.program import RNG_WORDS
 from ..plan.rng import pack_rng
 from .callback_host import CallbackHost
-from .randomness import item_generator, needs_walk, process_generator, step_order, walk
+from .randomness import (
+    draw_in_order,
+    item_generator,
+    order_matters,
+    process_generator,
+    step_order,
+)
 
 
 class PlanState:
@@ -49,16 +55,16 @@ class PlanState:
             *(spec.op for spec in self.plan.callbacks),
         ]
 
-    def visitors(self, item):
-        """Return ``{operator: f(op, rng)}`` for the walk of one item."""
+    def rng_users(self, item):
+        """Return ``{operator: f(op, rng)}``, what draws random numbers for one item."""
         drawing = [*self.plan.rngs, *self.plan.tables]
         return {
             **{s.op: process_generator for s in drawing if not isinstance(s.op, SimNeurons)},
-            **self.host.visitors(item),
+            **self.host.rng_users(item),
         }
 
     def fill(self, item, generators):
-        """Take the generators that the walk of one item has made."""
+        """Take the generators that `nengo_dl.run.randomness.draw_in_order` made for one item."""
         for slot in self.plan.rngs:
             words = self.istate[item, slot.offset : slot.offset + RNG_WORDS]
             if isinstance(slot.op, SimNeurons):
@@ -129,9 +135,9 @@ def reseed(states, operators, seed):
     if not consumers:
         return
     # without unseeded draws the order does not matter, and finding it takes long
-    order = step_order(operators) if needs_walk(consumers) else []
+    order = step_order(operators) if order_matters(consumers) else []
     for item in range(states[0].minibatch_size):
-        visitors = {op: f for state in states for op, f in state.visitors(item).items()}
-        generators = walk(order, seed + item, visitors)
+        users = {op: f for state in states for op, f in state.rng_users(item).items()}
+        generators = draw_in_order(order, seed + item, users)
         for state in states:
             state.fill(item, generators)

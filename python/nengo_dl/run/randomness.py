@@ -1,8 +1,8 @@
 """Random generators of operators: the same draws as `nengo.Simulator` makes for the same seed.
 
 Nengo seeds one generator with the simulator's seed and lets every operator, in the order of a
-step, draw the seed of its own process from it. We take the same walk. Item ``b`` of a minibatch
-walks with ``seed + b``, so that it gets what a simulator of its own with that seed would get.
+step, draw the seed of its own process from it. `draw_in_order` does the same. For item ``b`` of a
+minibatch it begins with ``seed + b``, so that the item gets what a simulator with that seed gets.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ def step_order(operators):
     return [op for op in toposort(operator_dependency_graph(operators)) if hasattr(op, "make_step")]
 
 
-def needs_walk(consumers):
+def order_matters(consumers):
     """Whether what these operators draw depends on where they stand in the step.
 
     Parameters
@@ -34,8 +34,8 @@ def needs_walk(consumers):
     )
 
 
-def walk(order, seed, visitors):
-    """Visit operators in order with a generator, as Nengo's simulator does when it resets.
+def draw_in_order(order, seed, users):
+    """Hand one generator round the operators in order, as Nengo's simulator does when it resets.
 
     Parameters
     ----------
@@ -43,28 +43,25 @@ def walk(order, seed, visitors):
         All operators whose draws count.
     seed : int
         Seed of the generator that is handed round.
-    visitors : dict
-        Maps an operator to a function ``f(op, rng)`` that is called in its place. Other
+    users : dict
+        Maps an operator to a function ``f(op, rng)`` that draws in its place. Other
         processes only draw their seed; all other operators of Nengo draw nothing.
 
     Returns
     -------
     dict
-        What the visitors returned.
+        Operator -> what its function returned.
     """
     rng = np.random.RandomState(seed % 2**32)
     results = {}
     for op in order:
-        if op in visitors:
-            results[op] = visitors[op](op, rng)
+        if op in users:
+            results[op] = users[op](op, rng)
         elif isinstance(op, SimProcess):
             op.process.get_rng(rng)
-    for (
-        op,
-        visit,
-    ) in visitors.items():  # those that stand in for an operator of the model
-        if op not in results:
-            results[op] = visit(op, rng)
+    for op, use in users.items():
+        if op not in results:  # it stands in for an operator of the model
+            results[op] = use(op, rng)
     return results
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from nengo.builder.operator import TimeUpdate
 
 from .. import _engine
+from ..arguments.names import weight_names
 from ..config import get_setting
 from ..plan import make_plan
 from ..plan.program import to_bytes
@@ -15,8 +16,9 @@ from ..tensor_graph import TensorGraph
 from .feed import Feed
 from .inputs import InputNodes
 from .interrupt import Interrupt
+from .object_settings import surrogates
 from .plan_state import PlanState, place_view, reseed
-from .trainable import surrogates, trainable_signals, weight_names
+from .trainable import trainable_signals
 
 TIME_LIMIT = 0.25  # seconds of a piece of a run
 PIECE_BYTES = 1 << 25  # inputs and outputs of a piece
@@ -50,10 +52,10 @@ class ProcessRows:
             inputs=[],
             outputs=[("rows", op.output)],
         )
-        self.numbers = PlanState(self.plan, minibatch_size, model, guard)
+        self.plan_state = PlanState(self.plan, minibatch_size, model, guard)
         self.compiled = _engine.Compiled(to_bytes(self.plan.program))
         self.minibatch_size = minibatch_size
-        self.table = add_table(self.numbers)
+        self.table = add_table(self.plan_state)
 
     def close(self):
         """Forget the table of Python functions."""
@@ -64,8 +66,8 @@ class ProcessRows:
         dtype = self.plan.program.dtype
         batch = self.minibatch_size
         self.state = np.repeat(np.asarray(self.plan.initial_state, dtype)[None], batch, axis=0)
-        self.istate = self.numbers.istate.copy()
-        self.params = self.numbers.param_values()
+        self.istate = self.plan_state.istate.copy()
+        self.params = self.plan_state.param_values()
 
     def generate(self, first_step, n_steps):
         """Run the process.
@@ -86,9 +88,9 @@ class ProcessRows:
         return outputs[0], steps, error
 
 
-def add_table(numbers):
+def add_table(plan_state):
     """Register the Python functions of a plan with the engine; returns -1 if there are none."""
-    return _engine.add_callbacks(numbers.host.functions()) if numbers.plan.callbacks else -1
+    return _engine.add_callbacks(plan_state.host.functions()) if plan_state.plan.callbacks else -1
 
 
 def remove_table(table):
@@ -136,7 +138,7 @@ class Runtime:
             names=weight_names(model),
             simplifications=get_setting(model, "simplifications"),
         )
-        self.numbers = PlanState(self.plan, minibatch_size, model, self.interrupt)
+        self.plan_state = PlanState(self.plan, minibatch_size, model, self.interrupt)
         self.processes = {
             node: ProcessRows(op, model, dtype, minibatch_size, self.interrupt)
             for node, op in self.nodes.processes.items()
@@ -144,7 +146,7 @@ class Runtime:
         made = self.nodes.describe(self.names, {n: p.plan for n, p in self.processes.items()})
         self.plan = replace(self.plan, feeds=made, training=self._training_form())
         self.feed = Feed(self.nodes, self.processes, minibatch_size, self.interrupt)
-        self.table = add_table(self.numbers)
+        self.table = add_table(self.plan_state)
         self.layer = TensorGraph(
             self.plan,
             minibatch_size=minibatch_size,
@@ -188,9 +190,9 @@ class Runtime:
         """
         layer = self.layer
         if include_processes:
-            states = [self.numbers, *(rows.numbers for rows in self.processes.values())]
+            states = [self.plan_state, *(rows.plan_state for rows in self.processes.values())]
             reseed(states, self.model.operators, seed)
-            layer.initial_values["istate"] = self.numbers.istate
+            layer.initial_values["istate"] = self.plan_state.istate
             for rows in self.processes.values():
                 rows.rewind()
         self.feed.forget()
@@ -200,7 +202,7 @@ class Runtime:
             0,
         )
         tables = {slot.param for slot in self.plan.tables} if include_processes else ()
-        for index, value in enumerate(self.numbers.param_values()):
+        for index, value in enumerate(self.plan_state.param_values()):
             if include_params or index in tables:
                 layer.set_param(index, value)
 

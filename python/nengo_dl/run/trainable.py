@@ -1,52 +1,11 @@
-"""Which parameters of a model may be trained, and which surrogate its spiking neurons have."""
+"""Which parameters of a model may be trained."""
 
 import warnings
 
-import nengo
 from nengo.ensemble import Neurons
-from nengo.exceptions import ConfigError
 
-from ..config import configured, get_setting
-
-
-class Settings:
-    """Settings that every network of a model may have for its own objects.
-
-    They are looked up from the outermost network to the one that holds the object; the last that
-    says something (not None) counts. Within one network the setting of an object goes before
-    that of its class.
-
-    Parameters
-    ----------
-    network : nengo.Network
-        Outermost network.
-    """
-
-    def __init__(self, network):
-        self.paths = {}  # object -> networks that contain it, outermost first
-        self.ensembles, self.connections = [], []
-        self._walk(network, ())
-
-    def _walk(self, network, path):
-        path = (*path, network)
-        self.ensembles += network.ensembles
-        self.connections += network.connections
-        for obj in (*network.ensembles, *network.connections):
-            self.paths[obj] = path
-        for inner in network.networks:
-            self._walk(inner, path)
-
-    def find(self, name, obj):
-        """What the configs say of an object (an ensemble's neurons, too); None if nothing."""
-        home = obj.ensemble if isinstance(obj, Neurons) else obj
-        result = None
-        for network in self.paths[home]:
-            try:
-                value = configured(network, name, obj)
-            except (ConfigError, AttributeError):  # was never configured there
-                continue
-            result = result if value is None else value
-        return result
+from ..config import get_setting
+from .object_settings import ObjectSettings
 
 
 def trainable_signals(model):
@@ -74,7 +33,7 @@ def trainable_signals(model):
         return set()
     if get_setting(model, "inference_only", False):
         return set()
-    settings = Settings(network)
+    settings = ObjectSettings(network)
     choice = {}  # signal -> (what was set, object, name of the parameter)
     for ens in settings.ensembles:
         of_ensemble = settings.find("trainable", ens)
@@ -123,45 +82,3 @@ def _warn_of_both(entries):
             UserWarning,
             stacklevel=3,
         )
-
-
-def surrogates(model):
-    """What stands for the derivative of spikes.
-
-    Parameters
-    ----------
-    model : nengo.builder.Model
-        The built model.
-
-    Returns
-    -------
-    callable
-        From a `nengo.builder.neurons.SimNeurons` to a `nengo_dl.surrogates.Surrogate` or None.
-    """
-    if model.toplevel is None:
-        return lambda op: None
-    settings = Settings(model.toplevel)
-    by_output = {}
-    for ens in settings.ensembles:
-        found = settings.find("surrogate", ens)
-        if found is not None and "out" in model.sig[ens.neurons]:
-            by_output[model.sig[ens.neurons]["out"]] = found
-    return lambda op: by_output.get(op.output)
-
-
-def weight_names(model):
-    """Names of the weights of connections: Nengo calls them after their transforms.
-
-    Parameters
-    ----------
-    model : nengo.builder.Model
-        The built model.
-
-    Returns
-    -------
-    dict
-        Signal -> name.
-    """
-    connections = [obj for obj in model.params if isinstance(obj, nengo.Connection)]
-    weights = ((conn, model.sig[conn].get("weights")) for conn in connections)
-    return {signal: f"{conn}.weights" for conn, signal in weights if signal is not None}

@@ -13,7 +13,7 @@ from nengo.exceptions import (
 from nengo.utils.numpy import maxint
 
 from ..arguments.checks import check_loop, positive, step_count, valid_device, whole_loops
-from ..arguments.data_forms import by_node, check, is_opaque
+from ..arguments.data_forms import by_node, check_data, is_opaque
 from ..arguments.names import Names
 from ..config import get_setting
 from ..run.building import build
@@ -270,7 +270,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
         runtime = self._runtime
         values = by_node(data, runtime.names)
         if values:
-            check(values, runtime.names, self.minibatch_size, self.unroll, n_steps,
+            check_data(values, runtime.names, self.minibatch_size, self.unroll, n_steps,
                   self.minibatch_size)  # fmt: skip
         check_loop(n_steps, self.unroll, self._use_loop)
         stateful = stateful and self.stateful

@@ -17,17 +17,17 @@ def load(path, sim, include_state):
     """Read arrays and take them over, once all of them fit."""
     file = f"{path}.npz"
     found = _read(file)
-    due = _present(sim, include_state)
-    if len(found) != len(due):
+    present = _present(sim, include_state)
+    if len(found) != len(present):
         hint = "a file with state needs include_state=True, one without it include_state=False"
         raise SimulationError(
             f"Number of saved parameters in {file} ({len(found)}) is not what this simulator has"
-            f" ({len(due)}: {', '.join(due)}); {hint}"
+            f" ({len(present)}: {', '.join(present)}); {hint}"
         )
-    for (name, now), value in zip(due.items(), found, strict=True):
+    for (name, now), value in zip(present.items(), found, strict=True):
         _check(file, name, now, value)
-    values = dict(zip(due, found, strict=True))
-    for weight, name in zip(sim.keras_model.weights, due, strict=False):
+    values = dict(zip(present, found, strict=True))
+    for weight, name in zip(sim.keras_model.weights, present, strict=False):
         weight.assign(values[name])
     if include_state:
         sim._runtime.layer.set_state(**{name: values[name] for name in STATE})
@@ -51,8 +51,8 @@ def _read(file):
             names = [f"arr_{i}" for i in range(len(archive.files))]
             if set(names) != set(archive.files):
                 raise SimulationError(
-                    f"{file} has arrays {', '.join(archive.files)}; due are arr_0, arr_1 and so"
-                    " on, as save_params writes them"
+                    f"{file}: expected arrays arr_0, arr_1 and so on, as save_params writes them,"
+                    f" got {', '.join(archive.files)}"
                 )
             return [archive[name] for name in names]
     except (ValueError, EOFError, zipfile.BadZipFile) as e:
@@ -65,11 +65,11 @@ def _check(file, name, now, value):
         if value.ndim == now.ndim == 2 and value.shape[1] == now.shape[1]:
             hint = "; it has a row per item of the minibatch, whose size must be the same"
         raise SimulationError(
-            f"{name}: shape {now.shape} due, {value.shape} is in {file}{hint}. The model must be"
-            " the same as the one that was saved"
+            f"{name}: expected shape {now.shape}, got {value.shape} in {file}{hint}. The model must"
+            " be the same as the one that was saved"
         )
     integers = now.dtype.kind in "iu"
     if value.dtype.kind not in ("iu" if integers else "fiu"):
-        raise SimulationError(f"{name}: type {now.dtype} due, {value.dtype} is in {file}")
+        raise SimulationError(f"{name}: expected type {now.dtype}, got {value.dtype} in {file}")
     if name == "n_steps" and value < 0:
-        raise SimulationError(f"n_steps: a number of steps due, {value} is in {file}")
+        raise SimulationError(f"n_steps: expected a number of steps, got {value} in {file}")

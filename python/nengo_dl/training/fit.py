@@ -13,7 +13,7 @@ from ..arguments.checks import check_loop, step_count
 from ..arguments.data_forms import (
     by_node,
     by_probe,
-    check,
+    check_data,
     check_targets,
     is_array,
     is_opaque,
@@ -169,7 +169,7 @@ def training_arrays(sim, x, y, n_steps, sample_weight=None, class_weight=None):
         raise ValidationError("Must specify either input data or n_steps", "n_steps", sim)
     n_steps = None if n_steps is None else step_count(n_steps)
     x, y = truncate(x, size), truncate(by_probe(y, names), size)
-    items, steps = check(x, names, size, sim.unroll, n_steps)
+    items, steps = check_data(x, names, size, sim.unroll, n_steps)
     if steps % sim.unroll:
         raise ValidationError(
             f"n_steps ({steps}) is not evenly divisible by unroll_simulation ({sim.unroll})",
@@ -202,8 +202,8 @@ def _sample_weights(sim, value, y, items):
             weight = weight[: weight.shape[0] // size * size]  # as the data, which warned
         if weight.ndim == 0 or weight.shape[0] != items or weight.dtype.kind not in "biuf":
             raise ValidationError(
-                f"for {name!r} has shape {weight.shape} and type {weight.dtype}, due are real"
-                f" numbers for {items} items",
+                f"for {name!r}: expected real numbers for {items} items, got shape"
+                f" {weight.shape} of type {weight.dtype}",
                 attr="sample_weight",
             )
         result[name] = weight
@@ -248,12 +248,18 @@ def _validation(sim, given, n_steps):
         return given, None
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise ValidationError(
-            f"is a {type(given).__name__}, due is (x, y), (x, y, sample_weight) or a dataset",
+            f"expected (x, y), (x, y, sample_weight) or a dataset, got {_short(given)}",
             "validation_data",
             sim,
         )
     x, y, weight = (*given, None)[:3]
     return None, training_arrays(sim, x, y, n_steps, weight)
+
+
+def _short(given):
+    """What was given, without its numbers."""
+    sized = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
+    return f"a {type(given).__name__}{sized}"
 
 
 # ---------------------------------------------------------------- losses and targets
@@ -269,21 +275,21 @@ def check_losses(sim, model, data):
         loss, target = model.own.targets.losses.get(name), data.y.get(name)
         if loss is None or target is None:
             continue
-        due = (layer.minibatch_size, data.n_steps if keep else 1, *shape)
+        output = (layer.minibatch_size, data.n_steps if keep else 1, *shape)
         given = (layer.minibatch_size, *target.shape[1:])
         integer = target.dtype.kind in "iu"
-        key = (name, due, given, target.dtype if integer else None)
+        key = (name, output, given, target.dtype if integer else None)
         if key in model.own.checked:
             continue
         specs = (
             tf.TensorSpec(given, target.dtype if integer else sim._dtype),
-            tf.TensorSpec(due, sim._dtype),
+            tf.TensorSpec(output, sim._dtype),
         )
         message = (
             f"Targets for {name!r} don't fit its loss {loss}: a minibatch of targets has shape"
-            f" {given} and type {target.dtype}, one of the Probe's values {due} and {sim._dtype}"
+            f" {given} and type {target.dtype}, one of the Probe's values {output} and {sim._dtype}"
         )
-        if loss.elementwise and given[-1] not in (1, due[-1]):
+        if loss.elementwise and given[-1] not in (1, output[-1]):
             raise ValidationError(message, attr="targets")
         try:
             tf.function(loss, autograph=False).get_concrete_function(*specs)

@@ -55,17 +55,17 @@ def _rows(sim, inputs):
         return [np.zeros((sim.minibatch_size, 2 * sim.unroll, node.size_out)) for node in nodes]
     if len(inputs) != len(nodes):
         raise ValidationError(
-            f"has {len(inputs)} arrays, due is one for each of the {len(nodes)} input Nodes",
+            f"expected an array for each of the {len(nodes)} input Nodes, got {len(inputs)}",
             attr="inputs",
         )
     rows = [np.asarray(values, dtype=np.float64) for values in inputs]
     if any(values.ndim == 3 and not values.shape[1] for values in rows):
-        raise ValidationError("has no steps, at least 1 is due", attr="inputs")
+        raise ValidationError("expected at least 1 step, got 0", attr="inputs")
     for node, values in zip(nodes, rows, strict=True):
         shape = (sim.minibatch_size, len(rows[0][0]) if rows[0].ndim else 0, node.size_out)
         if values.shape != shape:
             raise ValidationError(
-                f"for {node} has shape {values.shape}, due is {shape}", attr="inputs"
+                f"for {node}: expected shape {shape}, got {values.shape}", attr="inputs"
             )
     return rows
 

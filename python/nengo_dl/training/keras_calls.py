@@ -8,7 +8,7 @@ import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
 from ..arguments.checks import check_loop, step_count
-from ..arguments.data_forms import by_node, check, is_opaque, truncate
+from ..arguments.data_forms import by_node, check_data, is_opaque, truncate
 from .minibatches import all_rows
 
 # arguments that Keras 2 took and Keras 3 refuses
@@ -109,7 +109,7 @@ def arrays(sim, method, x, n_steps):
     single = method == "predict_on_batch"
     if not single:
         values = truncate(values, size)
-    _, steps = check(values, names, size, sim.unroll, n_steps, size if single else None)
+    _, steps = check_data(values, names, size, sim.unroll, n_steps, size if single else None)
     if steps % sim.unroll:
         raise ValidationError(
             f"n_steps ({steps}) is not evenly divisible by unroll_simulation ({sim.unroll})",

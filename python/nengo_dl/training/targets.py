@@ -108,7 +108,7 @@ class ProbeLoss:
         self.by_shape = isinstance(loss, str) and loss.lower() in ("crossentropy", "ce")
         self.function = None if self.by_shape else keras.losses.get(loss)
         if not (self.by_shape or callable(self.function)):
-            raise ValueError(f"{loss!r} is no loss: due is a name, a function or a Loss")
+            raise ValueError(f"loss: expected a name, a function or a Loss, got {loss!r}")
 
     @property
     def elementwise(self):
@@ -151,7 +151,7 @@ class ProbeMetric:
             found = keras.metrics.get(metric)
             if not callable(found):
                 raise ValueError(
-                    f"{metric!r} is no metric: due is a name, a function or a keras.metrics.Metric"
+                    f"metric: expected a name, a function or a keras.metrics.Metric, got {metric!r}"
                 )
             name = metric if isinstance(metric, str) else _name(found)
             if not isinstance(found, keras.metrics.Metric):
