@@ -1,5 +1,6 @@
 #include "kernels/neurons.h"
 
+#include "engine/random.h"
 #include "kernels/fired.h"
 #include "neurons/types.h"
 
@@ -8,16 +9,9 @@ namespace NDL_ISA {
 namespace {
 
 template <class N>
-constexpr int state_count() {
-  // clang can't read the elements of an array of unwritten bound here, so its size tells
-  constexpr int count = sizeof(N::states) / sizeof(N::states[0]) - 1;
-  static_assert(count <= kMaxNeuronStates, "raise kMaxNeuronStates");
-  return count;
-}
-
-template <class N>
 void prepare(NeuronModel* model, const double* parameters, double dt) {
   static_assert(sizeof(N) <= sizeof(NeuronModel), "raise the size of NeuronModel");
+  static_assert(state_count<N>() <= kMaxNeuronStates, "raise kMaxNeuronStates");
   const N n(parameters, dt);
   __builtin_memcpy(model->bytes, &n, sizeof n);
 }
@@ -99,14 +93,6 @@ void step_contiguous(const N& model, const NeuronCall<T>& c, long t) {
   for (int s = 0; s < S; s++) store_part(r.now[s] + i, state[s], rest);
 }
 
-template <class N, class V>
-NDL_HD void step_any(const N& model, V J, V& out, V* state) {
-  if constexpr (settles<N>(0))
-    step_settled(model, J, out, state);
-  else
-    model.step(J, out, state);
-}
-
 template <class N, class T>
 void step_strided(const N& model, const NeuronCall<T>& c, long t) {
   using V = typename VectorOf<T>::type;
@@ -122,18 +108,19 @@ void step_strided(const N& model, const NeuronCall<T>& c, long t) {
   }
 }
 
+struct Generator {
+  int32_t* words;
+
+  double sample() const { return random_sample(words); }
+  double poisson(double mean) const { return random_poisson(words, mean); }
+};
+
 template <class N, class T>
 void step_drawing(const N& model, const NeuronCall<T>& c, long t) {
-  constexpr long kChunk = 64;
-  T J[kChunk], out[kChunk];
-  const T* from = c.J + t * c.J_row;
-  T* to = c.out + t * c.out_row;
-  for (long i = 0; i < c.n; i += kChunk) {
-    const long count = c.n - i < kChunk ? c.n - i : kChunk;
-    for (long k = 0; k < count; k++) J[k] = from[(i + k) * c.J_stride];
-    model.step(J, out, count, c.generator);
-    for (long k = 0; k < count; k++) to[(i + k) * c.out_stride] = out[k];
-  }
+  const T* J = c.J + t * c.J_row;
+  T* out = c.out + t * c.out_row;
+  const Generator random{c.generator};
+  for (long i = 0; i < c.n; i++) out[i * c.out_stride] = model.step(J[i * c.J_stride], random);
 }
 
 template <class N, class T>

@@ -8,11 +8,6 @@ namespace NDL_ISA {
 namespace {
 
 template <class N>
-constexpr int state_count() {
-  return sizeof(N::states) / sizeof(N::states[0]) - 1;
-}
-
-template <class N>
 constexpr unsigned slope_reads() {
   if constexpr (N::spikes)
     return N::slope_reads;
@@ -65,18 +60,6 @@ struct Strided {
     for (long i = 0; i < rest; i++) p[i * stride] += v[i];
   }
 };
-
-template <bool Straight, class N, class T, class V>
-NDL_HD V step_back(const N& model, const Surrogate<T>& h, V J, const V* s, V g, V* a) {
-  if constexpr (Straight) {
-    for (int i = 0; i < state_count<N>(); i++) a[i] = V{};
-    return g * model.slope(J, s);
-  } else if constexpr (N::spikes) {
-    return model.grad(h, J, s, g, a);
-  } else {
-    return model.grad(J, s, g, a);
-  }
-}
 
 // The neurons from number i at step t.
 template <bool Straight, class N, class T, class Lanes>

@@ -8,6 +8,7 @@
 namespace nengo_dl {
 namespace NDL_ISA {
 
+// Tables are functions: device code can't read an array that is a static member.
 template <class T>
 struct MathConstants;
 
@@ -23,7 +24,10 @@ struct MathConstants<float> {
   static constexpr float tiny = 0x1p-25f;
   static constexpr float tanh_max = 10.0f;
   static constexpr uint32_t one = 0x3f800000u, half_sqrt2 = 0x3f3504f3u, fraction = 0x007fffffu;
-  static constexpr float log_poly[4] = {0xaaaaaa.0p-24f, 0xccce13.0p-25f, 0x91e9ee.0p-25f, 0xf89e26.0p-26f};
+  static NDL_HD constexpr float log_poly(int i) {
+    constexpr float p[log_order] = {0xaaaaaa.0p-24f, 0xccce13.0p-25f, 0x91e9ee.0p-25f, 0xf89e26.0p-26f};
+    return p[i];
+  }
 };
 
 template <>
@@ -39,9 +43,12 @@ struct MathConstants<double> {
   static constexpr double tanh_max = 22.0;
   static constexpr uint64_t one = 0x3ff0000000000000u, half_sqrt2 = 0x3fe6a09e667f3bcdu;
   static constexpr uint64_t fraction = 0x000fffffffffffffu;
-  static constexpr double log_poly[7] = {6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
-                                         2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
-                                         1.479819860511658591e-01};
+  static NDL_HD constexpr double log_poly(int i) {
+    constexpr double p[log_order] = {6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
+                                     2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
+                                     1.479819860511658591e-01};
+    return p[i];
+  }
 };
 
 // x = n ln2 + r + c with |r| <= ln(2)/2 and c the rounding error of r; bits: n as an integer in the low bits
@@ -137,8 +144,8 @@ NDL_HD V log1p(V x) {
   const V f = select(whole, x, m - T(1));
   const V c = select(whole, V{}, lost);
   const V s = f / (T(2) + f), z = s * s, half_square = T(0.5) * f * f;
-  V poly = V{} + C::log_poly[C::log_order - 1];
-  for (int i = C::log_order - 2; i >= 0; i--) poly = fma(poly, z, C::log_poly[i]);
+  V poly = V{} + C::log_poly(C::log_order - 1);
+  for (int i = C::log_order - 2; i >= 0; i--) poly = fma(poly, z, C::log_poly(i));
   const V tail = s * (half_square + z * poly) + (k * C::ln2_lo + c);
   V y = k * C::ln2_hi - ((half_square - tail) - f);
   y = select((x < C::tiny) & (x > -C::tiny), x, y);

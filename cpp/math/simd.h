@@ -34,6 +34,19 @@ template <class T>
 struct Bare<T&> {
   using type = T;
 };
+template <class T>
+struct Bare<T&&> {
+  using type = T;
+};
+
+template <int bytes>
+struct BitsOf {
+  using type = uint32_t;
+};
+template <>
+struct BitsOf<8> {
+  using type = uint64_t;
+};
 
 // scalar: type of one lane; Int: what a comparison gives; Uint: the lanes' bits; width: lanes
 template <class V>
@@ -41,7 +54,7 @@ struct Lane {
   using scalar = typename Bare<decltype(V{}[0])>::type;
   static constexpr int width = sizeof(V) / sizeof(scalar);
   typedef decltype(V{} < V{}) Int;  // for clang, lanes of long long are not those of int64_t
-  typedef typename Lane<scalar>::Uint Uint __attribute__((vector_size(sizeof(V))));
+  typedef typename BitsOf<sizeof(scalar)>::type Uint __attribute__((vector_size(sizeof(V))));
 };
 template <>
 struct Lane<float> {

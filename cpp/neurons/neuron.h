@@ -8,7 +8,8 @@
 //   settle(V a, V b) const                      for those lanes: the new value of
 //   settled                                     the number of a state
 // or, if it draws:
-//   step(const T* J, T* out, long n, int32_t* generator) const   n neurons in Nengo's order
+//   step(T J, Random& random) const   returns the output of one neuron; random.sample(): uniform on [0, 1),
+//                                     random.poisson(mean): a whole number, or NaN for a mean that NumPy refuses
 // and, for the way back through a step,
 //   spikes                         true if the output is no smooth function of the input
 //   grad_reads                     what of J and the states before the step grad looks at: kJ, state_bit(i)
@@ -27,24 +28,47 @@ namespace nengo_dl {
 namespace NDL_ISA {
 
 constexpr unsigned kJ = 1;
-constexpr unsigned state_bit(int i) { return 2u << i; }
+NDL_HD constexpr unsigned state_bit(int i) { return 2u << i; }
 
-// One step of a type that settles, when nothing is gained by collecting the rare lanes.
-template <class N, class V>
-NDL_HD void step_settled(const N& n, V J, V& out, V* s) {
-  V a, b;
-  const auto fired = n.step(J, out, s, a, b);
-  if (any(fired)) s[N::settled] = select(fired, n.settle(a, b), s[N::settled]);
+template <class N>
+NDL_HD constexpr int state_count() {
+  // clang can't read the elements of an array of unwritten bound here, so its size tells
+  return sizeof(N::states) / sizeof(N::states[0]) - 1;
 }
 
 // Does N settle?
 template <class N>
-constexpr auto settles(int) -> decltype(N::settled, true) {
+NDL_HD constexpr auto settles(int) -> decltype(N::settled, true) {
   return true;
 }
 template <class N>
-constexpr bool settles(long) {
+NDL_HD constexpr bool settles(long) {
   return false;
+}
+
+// One step of a type that doesn't draw. If it settles: where nothing is gained by collecting the rare lanes.
+template <class N, class V>
+NDL_HD void step_any(const N& n, V J, V& out, V* s) {
+  if constexpr (settles<N>(0)) {
+    V a, b;
+    const auto fired = n.step(J, out, s, a, b);
+    if (any(fired)) s[N::settled] = select(fired, n.settle(a, b), s[N::settled]);
+  } else {
+    n.step(J, out, s);
+  }
+}
+
+// One step back; Straight: with the surrogate `straight_through`, of a type that spikes.
+template <bool Straight, class N, class T, class V>
+NDL_HD V step_back(const N& n, const Surrogate<T>& h, V J, const V* s, V g, V* a) {
+  if constexpr (Straight) {
+    for (int i = 0; i < state_count<N>(); i++) a[i] = V{};
+    return g * n.slope(J, s);
+  } else if constexpr (N::spikes) {
+    return n.grad(h, J, s, g, a);
+  } else {
+    return n.grad(J, s, g, a);
+  }
 }
 
 }  // namespace NDL_ISA

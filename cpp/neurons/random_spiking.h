@@ -1,7 +1,7 @@
-// Random spikes at the rate J of a base type. Random numbers come from NumPy's generator, in the order of the neurons.
+// Random spikes at the rate J of a base type. Random numbers come from NumPy's generator, in the order of the neurons;
+// `random` is the backend's way to it.
 #pragma once
 
-#include "engine/random.h"
 #include "neurons/neuron.h"
 
 namespace nengo_dl {
@@ -46,14 +46,12 @@ struct StochasticSpiking : RandomSpiking<T> {
   static constexpr const char* name = "StochasticSpiking";
   using RandomSpiking<T>::RandomSpiking;
 
-  void step(const T* J, T* out, long n, int32_t* generator) const {
-    for (long i = 0; i < n; i++) {
-      const T mean = this->mean(J[i]);
-      const T whole = mean < T(0) ? -floor(-mean) : floor(mean);
-      const T rest = whole == mean ? T(0) : mean - whole;  // infinity has no rest
-      const T extra = random_sample(generator) < double(rest) ? T(1) : T(0);
-      out[i] = this->output(J[i], whole + extra);
-    }
+  template <class Random>
+  NDL_HD T step(T J, Random& random) const {
+    const T mean = this->mean(J);
+    const T whole = mean < T(0) ? -floor(-mean) : floor(mean);
+    const T rest = whole == mean ? T(0) : mean - whole;  // infinity has no rest
+    return this->output(J, whole + (random.sample() < double(rest) ? T(1) : T(0)));
   }
 };
 
@@ -63,10 +61,9 @@ struct PoissonSpiking : RandomSpiking<T> {
   static constexpr const char* name = "PoissonSpiking";
   using RandomSpiking<T>::RandomSpiking;
 
-  void step(const T* J, T* out, long n, int32_t* generator) const {
-    for (long i = 0; i < n; i++) {
-      out[i] = this->output(J[i], T(random_poisson(generator, double(this->mean(J[i])))));
-    }
+  template <class Random>
+  NDL_HD T step(T J, Random& random) const {
+    return this->output(J, T(random.poisson(double(this->mean(J)))));
   }
 };
 
