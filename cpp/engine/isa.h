@@ -9,7 +9,7 @@ namespace nengo_dl {
 enum class Isa { baseline, avx2, avx512 };
 Isa current_isa();  // chosen at load time: the best this processor has, or NENGO_DL_ISA
 
-// Declares a kernel in each namespace: NDL_DECLARE_KERNEL(void, lif32, (float* v, long n));
+// Declares a kernel in each namespace: NDL_DECLARE_KERNEL(void, lif32, (float* v, int64_t n));
 #define NDL_DECLARE_KERNEL(ret, name, args) \
   namespace baseline {                      \
   ret name args;                            \

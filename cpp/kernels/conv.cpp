@@ -6,50 +6,55 @@ namespace nengo_dl {
 namespace NDL_ISA {
 namespace {
 
-// Calls f(weight offset, input offset) for every tap but those of the last dimension, which it leaves to f.
-template <class T, class F>
-NDL_HD void each_line(const ConvPoint<T>& c, F f) {
-  long at[kMaxSpatial] = {};
-  long weight = 0, input = 0;
+// Calls f(offset in a, offset in b) at the start of each line along the last of some dimensions.
+template <class F>
+NDL_HD void each_line(int rank, const int64_t* count, const int64_t* a_step, const int64_t* b_step, F f) {
+  int64_t at[kMaxSpatial + 1] = {};
+  int64_t a = 0, b = 0;
   for (;;) {
-    f(weight, input);
-    int d = c.rank - 2;
+    f(a, b);
+    int d = rank - 2;
     for (; d >= 0; d--) {
-      weight += c.weight_step[d];
-      input += c.input_step[d];
-      if (++at[d] < c.taps[d]) break;
-      weight -= c.taps[d] * c.weight_step[d];
-      input -= c.taps[d] * c.input_step[d];
+      a += a_step[d];
+      b += b_step[d];
+      if (++at[d] < count[d]) break;
+      a -= count[d] * a_step[d];
+      b -= count[d] * b_step[d];
       at[d] = 0;
     }
     if (d < 0) return;
   }
 }
 
+// Calls f(weight offset, input offset) for every tap but those of the last dimension, which it leaves to f.
+template <class T, class F>
+NDL_HD void each_tap_line(const ConvPoint<T>& c, F f) {
+  for (int d = 0; d < c.rank; d++)
+    if (c.taps[d] == 0) return;
+  each_line(c.rank, c.taps, c.weight_step, c.input_step, f);
+}
+
 // N vectors of output channels from `first` on; the last of them has `rest` lanes (the width, if it is whole).
 template <int N, class T>
-void channels(const ConvPoint<T>& c, long first, long rest) {
+void channels(const ConvPoint<T>& c, int64_t first, int64_t rest) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
+  constexpr int64_t W = Lane<V>::width;
   const int last = c.rank - 1;
   V sum[N] = {};
-  bool empty = false;
-  for (int d = 0; d < c.rank; d++) empty = empty || c.taps[d] == 0;
-  if (!empty)
-    each_line(c, [&](long weight_at, long input_at) {
-      for (long k = 0; k < c.taps[last]; k++) {
-        const T* weight = c.weight + weight_at + k * c.weight_step[last] + first;
-        const T* input = c.input + input_at + k * c.input_step[last];
-        for (long i = 0; i < c.in_channels; i++, weight += c.weight_channel, input += c.input_channel) {
-          for (int v = 0; v + 1 < N; v++) sum[v] = fma(*input, load<V>(weight + v * W), sum[v]);
-          const T* tail = weight + (N - 1) * W;
-          sum[N - 1] = fma(*input, rest == W ? load<V>(tail) : load_part(tail, rest), sum[N - 1]);
-        }
+  each_tap_line(c, [&](int64_t weight_at, int64_t input_at) {
+    for (int64_t k = 0; k < c.taps[last]; k++) {
+      const T* weight = c.weight + weight_at + k * c.weight_step[last] + first;
+      const T* input = c.input + input_at + k * c.input_step[last];
+      for (int64_t i = 0; i < c.in_channels; i++, weight += c.weight_channel, input += c.input_channel) {
+        for (int v = 0; v + 1 < N; v++) sum[v] = fma(*input, load<V>(weight + v * W), sum[v]);
+        const T* tail = weight + (N - 1) * W;
+        sum[N - 1] = fma(*input, rest == W ? load<V>(tail) : load_part(tail, rest), sum[N - 1]);
       }
-    });
+    }
+  });
   for (int v = 0; v < N; v++) {
     T* out = c.out + (first + v * W) * c.out_step;
-    const long count = v + 1 < N ? W : rest;
+    const int64_t count = v + 1 < N ? W : rest;
     if (!c.set) sum[v] = gather<V>(out, c.out_step, count) + sum[v];
     if (c.out_step != 1)
       scatter(out, c.out_step, sum[v], count);
@@ -62,11 +67,11 @@ void channels(const ConvPoint<T>& c, long first, long rest) {
 
 template <class T>
 void conv_point(const ConvPoint<T>& c) {
-  constexpr long W = Lane<typename VectorOf<T>::type>::width;
-  for (long first = 0; first < c.out_channels; first += 4 * W) {
-    const long left = c.out_channels - first;
-    const long rest = left >= 4 * W ? W : (left - 1) % W + 1;
-    const long vectors = left >= 4 * W ? 4 : (left + W - 1) / W;
+  constexpr int64_t W = Lane<typename VectorOf<T>::type>::width;
+  for (int64_t first = 0; first < c.out_channels; first += 4 * W) {
+    const int64_t left = c.out_channels - first;
+    const int64_t rest = left >= 4 * W ? W : (left - 1) % W + 1;
+    const int64_t vectors = left >= 4 * W ? 4 : (left + W - 1) / W;
     if (vectors == 4)
       channels<4>(c, first, rest);
     else if (vectors == 3)
@@ -81,42 +86,39 @@ void conv_point(const ConvPoint<T>& c) {
 // ---- few output channels
 
 template <int N, class T>
-void dots(const ConvPoint<T>& c, long first) {
+void dots(const ConvPoint<T>& c, int64_t first) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
+  constexpr int64_t W = Lane<V>::width;
   const int last = c.rank - 1;
   V sum[N] = {};
-  bool empty = false;
-  for (int d = 0; d < c.rank; d++) empty = empty || c.taps[d] == 0;
-  if (!empty)
-    each_line(c, [&](long weight_at, long input_at) {
-      for (long k = 0; k < c.taps[last]; k++) {
-        const T* weight = c.weight + weight_at + k * c.weight_step[last] + first * c.weight_channel;
-        const T* input = c.input + input_at + k * c.input_step[last];
-        long i = 0;
-        for (; i + W <= c.in_channels; i += W) {
-          const V in = load<V>(input + i);
-          for (int v = 0; v < N; v++) sum[v] = fma(in, load<V>(weight + v * c.weight_channel + i), sum[v]);
-        }
-        const long rest = c.in_channels - i;
-        if (rest == 0) continue;
-        const V in = load_part(input + i, rest);
-        for (int v = 0; v < N; v++) sum[v] = fma(in, load_part(weight + v * c.weight_channel + i, rest), sum[v]);
+  each_tap_line(c, [&](int64_t weight_at, int64_t input_at) {
+    for (int64_t k = 0; k < c.taps[last]; k++) {
+      const T* weight = c.weight + weight_at + k * c.weight_step[last] + first * c.weight_channel;
+      const T* input = c.input + input_at + k * c.input_step[last];
+      int64_t i = 0;
+      for (; i + W <= c.in_channels; i += W) {
+        const V in = load<V>(input + i);
+        for (int v = 0; v < N; v++) sum[v] = fma(in, load<V>(weight + v * c.weight_channel + i), sum[v]);
       }
-    });
+      const int64_t rest = c.in_channels - i;
+      if (rest == 0) continue;
+      const V in = load_part(input + i, rest);
+      for (int v = 0; v < N; v++) sum[v] = fma(in, load_part(weight + v * c.weight_channel + i, rest), sum[v]);
+    }
+  });
   for (int v = 0; v < N; v++) {
     T* out = c.out + (first + v) * c.out_step;
     T total = c.set ? T(0) : *out;
-    for (long i = 0; i < W; i++) total += sum[v][i];
+    for (int64_t i = 0; i < W; i++) total += sum[v][i];
     *out = total;
   }
 }
 
 template <class T>
 void conv_dots(const ConvPoint<T>& c) {
-  long first = 0;
+  int64_t first = 0;
   for (; first + 4 <= c.out_channels; first += 4) dots<4>(c, first);
-  const long left = c.out_channels - first;
+  const int64_t left = c.out_channels - first;
   if (left == 3)
     dots<3>(c, first);
   else if (left == 2)
@@ -127,38 +129,18 @@ void conv_dots(const ConvPoint<T>& c) {
 
 // ---- gradient of the weights
 
-// Calls f(input offset, output offset) for the start of each line of positions along the last dimension.
-template <class T, class F>
-NDL_HD void each_line_of(const ConvSums<T>& c, F f) {
-  long at[kMaxSpatial + 1] = {};
-  long input = 0, output = 0;
-  for (;;) {
-    f(input, output);
-    int d = c.rank - 2;
-    for (; d >= 0; d--) {
-      input += c.input_step[d];
-      output += c.output_step[d];
-      if (++at[d] < c.count[d]) break;
-      input -= c.count[d] * c.input_step[d];
-      output -= c.count[d] * c.output_step[d];
-      at[d] = 0;
-    }
-    if (d < 0) return;
-  }
-}
-
 // I input channels from `first_in` on by N vectors of output channels from `first` on, `rest` lanes in the last.
 template <int I, int N, class T>
-void sums_tile(const ConvSums<T>& c, long first_in, long first, long rest) {
+void sums_tile(const ConvSums<T>& c, int64_t first_in, int64_t first, int64_t rest) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
+  constexpr int64_t W = Lane<V>::width;
   const int last = c.rank - 1;
-  const long count = c.count[last], input_step = c.input_step[last], output_step = c.output_step[last];
+  const int64_t count = c.count[last], input_step = c.input_step[last], output_step = c.output_step[last];
   V sum[I][N] = {};
-  each_line_of(c, [&](long input_at, long output_at) {
+  each_line(c.rank, c.count, c.input_step, c.output_step, [&](int64_t input_at, int64_t output_at) {
     const T* input = c.input + input_at + first_in * c.input_channel;
     const T* output = c.output + output_at + first;
-    for (long k = 0; k < count; k++, input += input_step, output += output_step) {
+    for (int64_t k = 0; k < count; k++, input += input_step, output += output_step) {
       V out[N];
       for (int v = 0; v + 1 < N; v++) out[v] = load<V>(output + v * W);
       const T* tail = output + (N - 1) * W;
@@ -181,10 +163,10 @@ void sums_tile(const ConvSums<T>& c, long first_in, long first, long rest) {
 }
 
 template <int N, class T>
-void sums_columns(const ConvSums<T>& c, long first, long rest) {
-  long i = 0;
+void sums_columns(const ConvSums<T>& c, int64_t first, int64_t rest) {
+  int64_t i = 0;
   for (; i + 4 <= c.in_channels; i += 4) sums_tile<4, N>(c, i, first, rest);
-  const long left = c.in_channels - i;
+  const int64_t left = c.in_channels - i;
   if (left == 3)
     sums_tile<3, N>(c, i, first, rest);
   else if (left == 2)
@@ -195,10 +177,10 @@ void sums_columns(const ConvSums<T>& c, long first, long rest) {
 
 template <class T>
 void conv_sums(const ConvSums<T>& c) {
-  constexpr long W = Lane<typename VectorOf<T>::type>::width;
-  for (long first = 0; first < c.out_channels; first += 2 * W) {
-    const long left = c.out_channels - first;
-    const long rest = left >= 2 * W ? W : (left - 1) % W + 1;
+  constexpr int64_t W = Lane<typename VectorOf<T>::type>::width;
+  for (int64_t first = 0; first < c.out_channels; first += 2 * W) {
+    const int64_t left = c.out_channels - first;
+    const int64_t rest = left >= 2 * W ? W : (left - 1) % W + 1;
     if (left > W)
       sums_columns<2>(c, first, rest);
     else

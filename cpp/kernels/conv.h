@@ -1,6 +1,8 @@
 // The faces of the convolution kernels.
 #pragma once
 
+#include <stdint.h>
+
 #include "engine/isa.h"
 
 namespace nengo_dl {
@@ -12,11 +14,11 @@ constexpr int kMaxSpatial = 8;
 template <class T>
 struct ConvPoint {
   int rank;  // spatial dimensions
-  long taps[kMaxSpatial], weight_step[kMaxSpatial], input_step[kMaxSpatial];
+  int64_t taps[kMaxSpatial], weight_step[kMaxSpatial], input_step[kMaxSpatial];
   const T *weight, *input;  // at the first tap
   T* out;
-  long in_channels, out_channels;                // of the group
-  long weight_channel, input_channel, out_step;  // distances: of input channels in weights and input; of outputs
+  int64_t in_channels, out_channels;                // of the group
+  int64_t weight_channel, input_channel, out_step;  // distances: of input channels in weights and input; of outputs
   bool set;
 };
 
@@ -29,11 +31,11 @@ struct ConvPoint {
 template <class T>
 struct ConvSums {
   int rank;  // 1 (items) + spatial dimensions
-  long count[kMaxSpatial + 1], input_step[kMaxSpatial + 1], output_step[kMaxSpatial + 1];
+  int64_t count[kMaxSpatial + 1], input_step[kMaxSpatial + 1], output_step[kMaxSpatial + 1];
   const T *input, *output;
   T* weight;
-  long in_channels, out_channels;      // of the group
-  long weight_channel, input_channel;  // distances of input channels
+  int64_t in_channels, out_channels;      // of the group
+  int64_t weight_channel, input_channel;  // distances of input channels
 };
 
 NDL_DECLARE_KERNEL(void, conv_point32, (const ConvPoint<float>& point))

@@ -1,6 +1,8 @@
 // Kernels of the basic ops: sums of products, copies.
 #pragma once
 
+#include <stdint.h>
+
 #include "engine/isa.h"
 
 namespace nengo_dl {
@@ -11,10 +13,10 @@ template <class T>
 struct DenseArgs {
   const T *a, *x, *bias;  // bias: null if there is none
   T* y;
-  const long *a_at, *x_at, *bias_at, *y_at;
-  long blocks, m, n, rows;
-  long a_i, a_j, x_j, y_i, b_i;
-  long x_row, y_row, bias_row;
+  const int64_t *a_at, *x_at, *bias_at, *y_at;
+  int64_t blocks, m, n, rows;
+  int64_t a_i, a_j, x_j, y_i, b_i;
+  int64_t x_row, y_row, bias_row;
   bool set;
 };
 
@@ -30,18 +32,20 @@ NDL_DECLARE_KERNEL(void, dense_any32, (const DenseArgs<float>& args))  // any st
 NDL_DECLARE_KERNEL(void, dense_any64, (const DenseArgs<double>& args))
 
 // a_j == x_j == y_i == 1, m >= 2, n at most 64, no bias: for many rows, where lanes along n would be idle.
-constexpr long kTurnedBytes = 32768;
+constexpr int64_t kTurnedBytes = 32768;
 NDL_DECLARE_KERNEL(void, dense_turned32, (const DenseArgs<float>& args))
 NDL_DECLARE_KERNEL(void, dense_turned64, (const DenseArgs<double>& args))
 
 // y (+)= x and y (+)= a*x, element by element with strides; rounded as NumPy does (no fused multiply-add).
-NDL_DECLARE_KERNEL(void, vec_copy32, (const float* x, long xs, float* y, long ys, long n, bool set))
-NDL_DECLARE_KERNEL(void, vec_copy64, (const double* x, long xs, double* y, long ys, long n, bool set))
+NDL_DECLARE_KERNEL(void, vec_copy32, (const float* x, int64_t xs, float* y, int64_t ys, int64_t n, bool set))
+NDL_DECLARE_KERNEL(void, vec_copy64, (const double* x, int64_t xs, double* y, int64_t ys, int64_t n, bool set))
 NDL_DECLARE_KERNEL(void, vec_mul32,
-                   (const float* a, long as, const float* x, long xs, float* y, long ys, long n, bool set))
+                   (const float* a, int64_t as, const float* x, int64_t xs, float* y, int64_t ys, int64_t n, bool set))
 NDL_DECLARE_KERNEL(void, vec_mul64,
-                   (const double* a, long as, const double* x, long xs, double* y, long ys, long n, bool set))
-NDL_DECLARE_KERNEL(float, vec_dot32, (const float* a, long as, const float* x, long xs, long n))  // the sum of a*x
-NDL_DECLARE_KERNEL(double, vec_dot64, (const double* a, long as, const double* x, long xs, long n))
+                   (const double* a, int64_t as, const double* x, int64_t xs, double* y, int64_t ys, int64_t n,
+                    bool set))
+NDL_DECLARE_KERNEL(float, vec_dot32,
+                   (const float* a, int64_t as, const float* x, int64_t xs, int64_t n))  // the sum of a*x
+NDL_DECLARE_KERNEL(double, vec_dot64, (const double* a, int64_t as, const double* x, int64_t xs, int64_t n))
 
 }  // namespace nengo_dl

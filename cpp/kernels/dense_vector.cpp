@@ -6,36 +6,36 @@ namespace NDL_ISA {
 namespace {
 
 template <class T>
-inline void copy(const T* x, long xs, T* y, long ys, long n, bool set) {
+inline void copy(const T* x, int64_t xs, T* y, int64_t ys, int64_t n, bool set) {
   if (xs == 1 && ys == 1) {
     if (set)
-      for (long i = 0; i < n; ++i) y[i] = x[i];
+      for (int64_t i = 0; i < n; ++i) y[i] = x[i];
     else
-      for (long i = 0; i < n; ++i) y[i] += x[i];
+      for (int64_t i = 0; i < n; ++i) y[i] += x[i];
   } else if (set) {
-    for (long i = 0; i < n; ++i) y[i * ys] = x[i * xs];
+    for (int64_t i = 0; i < n; ++i) y[i * ys] = x[i * xs];
   } else {
-    for (long i = 0; i < n; ++i) y[i * ys] += x[i * xs];
+    for (int64_t i = 0; i < n; ++i) y[i * ys] += x[i * xs];
   }
 }
 
 template <class T>
-inline void mul(const T* a, long as, const T* x, long xs, T* y, long ys, long n, bool set) {
+inline void mul(const T* a, int64_t as, const T* x, int64_t xs, T* y, int64_t ys, int64_t n, bool set) {
   if (as == 1 && xs == 1 && ys == 1) {
     if (set)
-      for (long i = 0; i < n; ++i) y[i] = a[i] * x[i];
+      for (int64_t i = 0; i < n; ++i) y[i] = a[i] * x[i];
     else
-      for (long i = 0; i < n; ++i) y[i] += a[i] * x[i];
+      for (int64_t i = 0; i < n; ++i) y[i] += a[i] * x[i];
   } else if (as == 0 && xs == 1 && ys == 1) {
     const T c = *a;
     if (set)
-      for (long i = 0; i < n; ++i) y[i] = c * x[i];
+      for (int64_t i = 0; i < n; ++i) y[i] = c * x[i];
     else
-      for (long i = 0; i < n; ++i) y[i] += c * x[i];
+      for (int64_t i = 0; i < n; ++i) y[i] += c * x[i];
   } else if (set) {
-    for (long i = 0; i < n; ++i) y[i * ys] = a[i * as] * x[i * xs];
+    for (int64_t i = 0; i < n; ++i) y[i * ys] = a[i * as] * x[i * xs];
   } else {
-    for (long i = 0; i < n; ++i) y[i * ys] += a[i * as] * x[i * xs];
+    for (int64_t i = 0; i < n; ++i) y[i * ys] += a[i * as] * x[i * xs];
   }
 }
 
@@ -45,27 +45,27 @@ inline void outer_row(const T* a, T x, const T* bias, T* y, const DenseArgs<T>& 
   if (!d.set) return mul<T>(&x, 0, a, d.a_i, y, d.y_i, d.m, false);
   if (!bias) return mul<T>(&x, 0, a, d.a_i, y, d.y_i, d.m, true);
   if (flat && d.b_i == 1)
-    for (long i = 0; i < d.m; ++i) y[i] = bias[i] + x * a[i];
+    for (int64_t i = 0; i < d.m; ++i) y[i] = bias[i] + x * a[i];
   else
-    for (long i = 0; i < d.m; ++i) y[i * d.y_i] = bias[i * d.b_i] + x * a[i * d.a_i];
+    for (int64_t i = 0; i < d.m; ++i) y[i * d.y_i] = bias[i * d.b_i] + x * a[i * d.a_i];
 }
 
 template <class T>
 inline void outer(const DenseArgs<T>& d) {
-  for (long k = 0; k < d.blocks; ++k)
-    for (long r = 0; r < d.rows; ++r)
+  for (int64_t k = 0; k < d.blocks; ++k)
+    for (int64_t r = 0; r < d.rows; ++r)
       outer_row(d.a + d.a_at[k], d.x[d.x_at[k] + r * d.x_row],
                 d.bias ? d.bias + d.bias_at[k] + r * d.bias_row : nullptr, d.y + d.y_at[k] + r * d.y_row, d);
 }
 
 }  // namespace
 
-void vec_copy32(const float* x, long xs, float* y, long ys, long n, bool set) { copy(x, xs, y, ys, n, set); }
-void vec_copy64(const double* x, long xs, double* y, long ys, long n, bool set) { copy(x, xs, y, ys, n, set); }
-void vec_mul32(const float* a, long as, const float* x, long xs, float* y, long ys, long n, bool set) {
+void vec_copy32(const float* x, int64_t xs, float* y, int64_t ys, int64_t n, bool set) { copy(x, xs, y, ys, n, set); }
+void vec_copy64(const double* x, int64_t xs, double* y, int64_t ys, int64_t n, bool set) { copy(x, xs, y, ys, n, set); }
+void vec_mul32(const float* a, int64_t as, const float* x, int64_t xs, float* y, int64_t ys, int64_t n, bool set) {
   mul(a, as, x, xs, y, ys, n, set);
 }
-void vec_mul64(const double* a, long as, const double* x, long xs, double* y, long ys, long n, bool set) {
+void vec_mul64(const double* a, int64_t as, const double* x, int64_t xs, double* y, int64_t ys, int64_t n, bool set) {
   mul(a, as, x, xs, y, ys, n, set);
 }
 void dense_outer32(const DenseArgs<float>& d) { outer(d); }

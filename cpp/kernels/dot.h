@@ -12,11 +12,11 @@ template <class T>
 struct SideBySide {
   const T* p;
   template <class V>
-  NDL_HD V from(long j) const {
+  NDL_HD V from(int64_t j) const {
     return load<V>(p + j);
   }
   template <class V>
-  NDL_HD V last(long j, long n) const {
+  NDL_HD V last(int64_t j, int64_t n) const {
     return load_part(p + j, n);
   }
 };
@@ -24,22 +24,22 @@ template <class T>
 struct Repeated {
   T value;
   template <class V>
-  NDL_HD V from(long) const {
+  NDL_HD V from(int64_t) const {
     return splat<V>(value);
   }
   template <class V>
-  NDL_HD V last(long, long n) const {
+  NDL_HD V last(int64_t, int64_t n) const {
     return gather<V>(&value, 0, n);
   }
 };
 
 // Four sums side by side, so that their additions don't wait for one another.
 template <class T, class Row>
-NDL_HD T dot(const Row x, const SideBySide<T> y, long n) {
+NDL_HD T dot(const Row x, const SideBySide<T> y, int64_t n) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
+  constexpr int64_t W = Lane<V>::width;
   V sum[4] = {};
-  long j = 0;
+  int64_t j = 0;
   for (; j + 4 * W <= n; j += 4 * W)
     for (int k = 0; k < 4; k++) sum[k] = fma(x.template from<V>(j + k * W), y.template from<V>(j + k * W), sum[k]);
   for (; j + W <= n; j += W) sum[0] = fma(x.template from<V>(j), y.template from<V>(j), sum[0]);

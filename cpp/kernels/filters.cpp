@@ -10,14 +10,14 @@ namespace {
 template <class T>
 void lowpass_narrow(const LowpassCall<T>& c) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
+  constexpr int64_t W = Lane<V>::width;
   const bool unit = c.x_stride == 1 && c.y_stride == 1;
-  for (long i = 0; i < c.n; i += W) {
-    const long count = c.n - i < W ? c.n - i : W;
+  for (int64_t i = 0; i < c.n; i += W) {
+    const int64_t count = c.n - i < W ? c.n - i : W;
     const T* x = c.x + i * c.x_stride;
     T* y = c.y + i * c.y_stride;
     V value = gather<V>(y - c.old, c.y_stride, count);
-    for (long t = 0; t < c.steps; t++, x += c.x_row, y += c.y_row) {
+    for (int64_t t = 0; t < c.steps; t++, x += c.x_row, y += c.y_row) {
       const V in = !unit ? gather<V>(x, c.x_stride, count) : count == W ? load<V>(x) : load_part(x, count);
       value = c.a * value + c.b * in;
       if (!unit)
@@ -35,27 +35,27 @@ void lowpass_single(const LowpassCall<T>& c) {
   T value = *(c.y - c.old);
   const T* x = c.x;
   T* y = c.y;
-  for (long t = 0; t < c.steps; t++, x += c.x_row, y += c.y_row) *y = value = c.a * value + c.b * *x;
+  for (int64_t t = 0; t < c.steps; t++, x += c.x_row, y += c.y_row) *y = value = c.a * value + c.b * *x;
 }
 
 template <class T>
 void lowpass_wide(const LowpassCall<T>& c) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
-  for (long t = 0; t < c.steps; t++) {
+  constexpr int64_t W = Lane<V>::width;
+  for (int64_t t = 0; t < c.steps; t++) {
     const T* x = c.x + t * c.x_row;
     T* y = c.y + t * c.y_row;
     const T* old = y - c.old;
-    long i = 0;
+    int64_t i = 0;
     for (; i + W <= c.n; i += W) store<V>(y + i, c.a * load<V>(old + i) + c.b * load<V>(x + i));
-    const long rest = c.n - i;
+    const int64_t rest = c.n - i;
     if (rest > 0) store_part(y + i, c.a * load_part(old + i, rest) + c.b * load_part(x + i, rest), rest);
   }
 }
 
 template <class T>
 void lowpass(const LowpassCall<T>& c) {
-  constexpr long W = Lane<typename VectorOf<T>::type>::width;
+  constexpr int64_t W = Lane<typename VectorOf<T>::type>::width;
   if (c.n == 1) return lowpass_single(c);
   if (c.n > 4 * W && c.x_stride == 1 && c.y_stride == 1) return lowpass_wide(c);
   lowpass_narrow(c);
@@ -63,31 +63,31 @@ void lowpass(const LowpassCall<T>& c) {
 
 // One vector of elements through the system; `count` lanes of them exist.
 template <class T, class V, class Get, class Put>
-NDL_HD void filter_lanes(const FilterCall<T>& c, long i, Get get, Put put) {
+NDL_HD void filter_lanes(const FilterCall<T>& c, int64_t i, Get get, Put put) {
   const V x = get(c.x + i);
   V y = c.D * x;
   if (c.direct)
-    for (long k = 0; k < c.order; k++) y = fma(c.C[k], get(c.old + k * c.old_stride + i), y);
-  for (long k = 0; k < c.order; k++) {
+    for (int64_t k = 0; k < c.order; k++) y = fma(c.C[k], get(c.old + k * c.old_stride + i), y);
+  for (int64_t k = 0; k < c.order; k++) {
     V value = c.B[k] * x;
     const T* row = c.A + k * c.order;
-    for (long l = 0; l < c.order; l++) value = fma(row[l], get(c.old + l * c.old_stride + i), value);
+    for (int64_t l = 0; l < c.order; l++) value = fma(row[l], get(c.old + l * c.old_stride + i), value);
     put(c.now + k * c.now_stride + i, value);
   }
   if (!c.direct)
-    for (long k = 0; k < c.order; k++) y = fma(c.C[k], get(c.now + k * c.now_stride + i), y);
+    for (int64_t k = 0; k < c.order; k++) y = fma(c.C[k], get(c.now + k * c.now_stride + i), y);
   put(c.y + i, y);
 }
 
 template <class T>
 void filter(const FilterCall<T>& c) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
-  long i = 0;
+  constexpr int64_t W = Lane<V>::width;
+  int64_t i = 0;
   for (; i + W <= c.n; i += W)
     filter_lanes<T, V>(
         c, i, [](const T* p) { return load<V>(p); }, [](T* p, V v) { store(p, v); });
-  const long rest = c.n - i;
+  const int64_t rest = c.n - i;
   if (rest > 0)
     filter_lanes<T, V>(
         c, i, [rest](const T* p) { return load_part(p, rest); }, [rest](T* p, V v) { store_part(p, v, rest); });
@@ -97,10 +97,10 @@ void filter(const FilterCall<T>& c) {
 
 // Lanes that may lie in one place (stride 0) are added one by one.
 template <class T, class V>
-NDL_HD void add_lanes(T* p, long stride, V value, long count) {
-  constexpr long W = Lane<V>::width;
+NDL_HD void add_lanes(T* p, int64_t stride, V value, int64_t count) {
+  constexpr int64_t W = Lane<V>::width;
   if (stride != 1) {
-    for (long i = 0; i < count; i++) p[i * stride] += value[i];
+    for (int64_t i = 0; i < count; i++) p[i * stride] += value[i];
   } else if (count == W) {
     store<V>(p, load<V>(p) + value);
   } else {
@@ -111,13 +111,13 @@ NDL_HD void add_lanes(T* p, long stride, V value, long count) {
 template <class T>
 void lowpass_grad_narrow(const LowpassGradCall<T>& c) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
-  for (long i = 0; i < c.n; i += W) {
-    const long count = c.n - i < W ? c.n - i : W;
+  constexpr int64_t W = Lane<V>::width;
+  for (int64_t i = 0; i < c.n; i += W) {
+    const int64_t count = c.n - i < W ? c.n - i : W;
     T* dx = c.dx ? c.dx + i * c.x_stride : nullptr;
     T* dy = c.dy + i * c.y_stride;
     V value = gather<V>(dy, c.y_stride, count);
-    for (long t = 0; t < c.steps; t++) {
+    for (int64_t t = 0; t < c.steps; t++) {
       if (dx) {
         add_lanes(dx, c.x_stride, c.b * value, count);
         dx -= c.x_row;
@@ -135,13 +135,13 @@ void lowpass_grad_narrow(const LowpassGradCall<T>& c) {
 template <class T>
 void lowpass_grad_wide(const LowpassGradCall<T>& c) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
-  for (long t = 0; t < c.steps; t++) {
+  constexpr int64_t W = Lane<V>::width;
+  for (int64_t t = 0; t < c.steps; t++) {
     T* dx = c.dx ? c.dx - t * c.x_row : nullptr;
     const T* dy = c.dy - t * c.y_row;
     T* old = c.dy - t * c.y_row - c.y_row;
-    for (long i = 0; i < c.n; i += W) {
-      const long count = c.n - i < W ? c.n - i : W;
+    for (int64_t i = 0; i < c.n; i += W) {
+      const int64_t count = c.n - i < W ? c.n - i : W;
       const V value = count == W ? load<V>(dy + i) : load_part(dy + i, count);
       if (dx) add_lanes(dx + i, 1, c.b * value, count);
       if (c.y_row != 0)
@@ -156,27 +156,27 @@ void lowpass_grad_wide(const LowpassGradCall<T>& c) {
 
 template <class T>
 void lowpass_grad(const LowpassGradCall<T>& c) {
-  constexpr long W = Lane<typename VectorOf<T>::type>::width;
+  constexpr int64_t W = Lane<typename VectorOf<T>::type>::width;
   if (c.n > 4 * W && c.y_stride == 1 && (!c.dx || c.x_stride == 1)) return lowpass_grad_wide(c);
   lowpass_grad_narrow(c);
 }
 
 template <class T, class V, class Get, class Put>
-NDL_HD void filter_grad_lanes(const FilterGradCall<T>& c, long i, Get get, Put put) {
+NDL_HD void filter_grad_lanes(const FilterGradCall<T>& c, int64_t i, Get get, Put put) {
   const V dy = c.dy ? get(c.dy + i) : V{};
-  const long order = c.next ? c.order : 0;
+  const int64_t order = c.next ? c.order : 0;
   if (c.dx) {
     V value = c.add_x ? get(c.dx + i) : V{};
     value = fma(c.F, dy, value);
-    for (long l = 0; l < order; l++) value = fma(c.B[l], get(c.next + l * c.next_stride + i), value);
+    for (int64_t l = 0; l < order; l++) value = fma(c.B[l], get(c.next + l * c.next_stride + i), value);
     put(c.dx + i, value);
   }
   if (!c.old) return;
-  for (long k = 0; k < c.order; k++) {
+  for (int64_t k = 0; k < c.order; k++) {
     T* to = c.old + k * c.old_stride + i;
     V value = c.add_old ? get(to) : V{};
     value = fma(c.E[k], dy, value);
-    for (long l = 0; l < order; l++) value = fma(c.A[l * c.order + k], get(c.next + l * c.next_stride + i), value);
+    for (int64_t l = 0; l < order; l++) value = fma(c.A[l * c.order + k], get(c.next + l * c.next_stride + i), value);
     put(to, value);
   }
 }
@@ -184,12 +184,12 @@ NDL_HD void filter_grad_lanes(const FilterGradCall<T>& c, long i, Get get, Put p
 template <class T>
 void filter_grad(const FilterGradCall<T>& c) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
-  long i = 0;
+  constexpr int64_t W = Lane<V>::width;
+  int64_t i = 0;
   for (; i + W <= c.n; i += W)
     filter_grad_lanes<T, V>(
         c, i, [](const T* p) { return load<V>(p); }, [](T* p, V v) { store(p, v); });
-  const long rest = c.n - i;
+  const int64_t rest = c.n - i;
   if (rest > 0)
     filter_grad_lanes<T, V>(
         c, i, [rest](const T* p) { return load_part(p, rest); }, [rest](T* p, V v) { store_part(p, v, rest); });

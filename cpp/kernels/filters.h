@@ -2,6 +2,8 @@
 // Strides and rows are in elements; `old`: how far before the new value the old one is.
 #pragma once
 
+#include <stdint.h>
+
 #include "engine/isa.h"
 
 namespace nengo_dl {
@@ -9,17 +11,17 @@ namespace nengo_dl {
 // y = a y + b x for n elements and some steps.
 template <class T>
 struct LowpassCall {
-  long n, steps;
+  int64_t n, steps;
   T a, b;
   const T* x;
   T* y;
-  long x_stride, y_stride, x_row, y_row, old;
+  int64_t x_stride, y_stride, x_row, y_row, old;
 };
 
 // A linear system of order p for n elements that lie side by side, one step: with x (n), y (n), old and new X (p, n).
 template <class T>
 struct FilterCall {
-  long n, order;
+  int64_t n, order;
   const T *A, *B, *C;  // (p, p), (p), (p)
   T D;
   bool direct;  // y from the old X
@@ -27,28 +29,28 @@ struct FilterCall {
   T* y;
   const T* old;
   T* now;
-  long old_stride, now_stride;  // from row to row of X
+  int64_t old_stride, now_stride;  // from row to row of X
 };
 
 // The way back of lowpass, from the last step to the first: dx += b dy, dy of the step before += a dy.
 template <class T>
 struct LowpassGradCall {
-  long n, steps;
+  int64_t n, steps;
   T a, b;
-  T* dy;                                  // after the last step
-  T* dx;                                  // of the last step; null: not wanted
-  long x_stride, y_stride, x_row, y_row;  // y_row 0: one dy, that of the point of time reached
+  T* dy;                                     // after the last step
+  T* dx;                                     // of the last step; null: not wanted
+  int64_t x_stride, y_stride, x_row, y_row;  // y_row 0: one dy, that of the point of time reached
 };
 
 // The way back of filter, one step: dx (+)= B^T next + F dy, old (+)= A^T next + E dy.
 template <class T>
 struct FilterGradCall {
-  long n, order;
+  int64_t n, order;
   const T *A, *B, *E;
   T F;
   const T *dy, *next;  // adjoints of y and of the new X; null: zero
   T *dx, *old;         // adjoints of x and of the old X; null: not wanted
-  long next_stride, old_stride;
+  int64_t next_stride, old_stride;
   bool add_x, add_old;  // else overwritten
 };
 

@@ -10,15 +10,16 @@ namespace {
 template <class T, class F>
 NDL_HD void map_row(const LearningRow<T>& r, F f) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
+  constexpr int64_t W = Lane<V>::width;
   const bool two = r.w.p != nullptr;
   if (r.x.stride != 1 || r.y.stride != 1 || (two && r.w.stride != 1)) {
-    for (long j = 0; j < r.n; j++) r.y.p[j * r.y.stride] = f(r.x.p[j * r.x.stride], two ? r.w.p[j * r.w.stride] : T(0));
+    for (int64_t j = 0; j < r.n; j++)
+      r.y.p[j * r.y.stride] = f(r.x.p[j * r.x.stride], two ? r.w.p[j * r.w.stride] : T(0));
     return;
   }
-  long j = 0;
+  int64_t j = 0;
   for (; j + W <= r.n; j += W) store<V>(r.y.p + j, f(load<V>(r.x.p + j), two ? load<V>(r.w.p + j) : V{}));
-  const long rest = r.n - j;
+  const int64_t rest = r.n - j;
   if (rest > 0) store_part(r.y.p + j, f(load_part(r.x.p + j, rest), two ? load_part(r.w.p + j, rest) : V{}), rest);
 }
 
@@ -48,10 +49,10 @@ struct Voja {
 };
 
 template <class T>
-NDL_HD void minus_row(T* now, const T* old, T s, const T* x, long n) {
+NDL_HD void minus_row(T* now, const T* old, T s, const T* x, int64_t n) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
-  long j = 0;
+  constexpr int64_t W = Lane<V>::width;
+  int64_t j = 0;
   for (; j + W <= n; j += W) store<V>(now + j, load<V>(old + j) - s * load<V>(x + j));
   if (j < n) store_part(now + j, load_part(old + j, n - j) - s * load_part(x + j, n - j), n - j);
 }
@@ -64,10 +65,12 @@ void oja_row32(const LearningRow<float>& r) { map_row(r, Oja<float>{r.s, r.q, r.
 void oja_row64(const LearningRow<double>& r) { map_row(r, Oja<double>{r.s, r.q, r.forget}); }
 void voja_row32(const LearningRow<float>& r) { map_row(r, Voja<float>{r.rate, r.scale, r.post}); }
 void voja_row64(const LearningRow<double>& r) { map_row(r, Voja<double>{r.rate, r.scale, r.post}); }
-float dot32(const float* x, const float* y, long n) { return dot(SideBySide<float>{x}, SideBySide<float>{y}, n); }
-double dot64(const double* x, const double* y, long n) { return dot(SideBySide<double>{x}, SideBySide<double>{y}, n); }
-void minus_row32(float* now, const float* old, float s, const float* x, long n) { minus_row(now, old, s, x, n); }
-void minus_row64(double* now, const double* old, double s, const double* x, long n) { minus_row(now, old, s, x, n); }
+float dot32(const float* x, const float* y, int64_t n) { return dot(SideBySide<float>{x}, SideBySide<float>{y}, n); }
+double dot64(const double* x, const double* y, int64_t n) {
+  return dot(SideBySide<double>{x}, SideBySide<double>{y}, n);
+}
+void minus_row32(float* now, const float* old, float s, const float* x, int64_t n) { minus_row(now, old, s, x, n); }
+void minus_row64(double* now, const double* old, double s, const double* x, int64_t n) { minus_row(now, old, s, x, n); }
 
 }  // namespace NDL_ISA
 }  // namespace nengo_dl

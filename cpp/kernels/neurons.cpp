@@ -24,7 +24,7 @@ struct Row {
   T* now[S + 1];
   const T* old[S + 1];
 
-  Row(const NeuronCall<T>& c, long t) : J(c.J + t * c.J_row), out(c.out + t * c.out_row) {
+  Row(const NeuronCall<T>& c, int64_t t) : J(c.J + t * c.J_row), out(c.out + t * c.out_row) {
     for (int s = 0; s < S; s++) {
       now[s] = c.state[s] + t * c.state_row[s];
       old[s] = now[s] - c.old_row[s];
@@ -34,9 +34,9 @@ struct Row {
 
 // W neurons from neuron `first + i`, or the last `rest` of them.
 template <bool All, class N, class T, int S>
-NDL_HD void step_lanes(const N& model, const Row<T, S>& r, long first, long i, long rest, Fired<T>& fired) {
+NDL_HD void step_lanes(const N& model, const Row<T, S>& r, int64_t first, int64_t i, int64_t rest, Fired<T>& fired) {
   using V = typename VectorOf<T>::type;
-  const long k = first + i;
+  const int64_t k = first + i;
   V state[S + 1], out, a, b;
   for (int s = 0; s < S; s++) state[s] = All ? load<V>(r.old[s] + k) : load_part(r.old[s] + k, rest);
   const auto lanes = model.step(All ? load<V>(r.J + k) : load_part(r.J + k, rest), out, state, a, b);
@@ -52,11 +52,11 @@ NDL_HD void step_lanes(const N& model, const Row<T, S>& r, long first, long i, l
 
 // A step of n neurons from number `first`. The model is a copy: its numbers stay in registers while arrays are written.
 template <class N, class T, int S>
-void step_group(const N model, const Row<T, S> r, long first, long n, Fired<T>& fired) {
+void step_group(const N model, const Row<T, S> r, int64_t first, int64_t n, Fired<T>& fired) {
   using V = typename VectorOf<T>::type;
-  constexpr long W = Lane<V>::width;
+  constexpr int64_t W = Lane<V>::width;
   fired.begin(n);
-  long i = 0;
+  int64_t i = 0;
   for (; i + W <= n; i += W) step_lanes<true>(model, r, first, i, W, fired);
   if (i < n) step_lanes<false>(model, r, first, i, n - i, fired);
   fired.list(n);
@@ -66,26 +66,26 @@ void step_group(const N model, const Row<T, S> r, long first, long n, Fired<T>& 
 }
 
 template <class N, class T>
-void step_groups(const N model, const NeuronCall<T>& c, long t) {
+void step_groups(const N model, const NeuronCall<T>& c, int64_t t) {
   const Row<T, state_count<N>()> r(c, t);
   Fired<T> fired;
-  for (long i = 0; i < c.n; i += kGroup) step_group(model, r, i, c.n - i < kGroup ? c.n - i : kGroup, fired);
+  for (int64_t i = 0; i < c.n; i += kGroup) step_group(model, r, i, c.n - i < kGroup ? c.n - i : kGroup, fired);
 }
 
 template <class N, class T>
-void step_contiguous(const N& model, const NeuronCall<T>& c, long t) {
+void step_contiguous(const N& model, const NeuronCall<T>& c, int64_t t) {
   using V = typename VectorOf<T>::type;
   constexpr int S = state_count<N>(), W = Lane<V>::width;
   const Row<T, S> r(c, t);
   V state[S + 1], out;
-  long i = 0;
+  int64_t i = 0;
   for (; i + W <= c.n; i += W) {
     for (int s = 0; s < S; s++) state[s] = load<V>(r.old[s] + i);
     model.step(load<V>(r.J + i), out, state);
     store(r.out + i, out);
     for (int s = 0; s < S; s++) store(r.now[s] + i, state[s]);
   }
-  const long rest = c.n - i;
+  const int64_t rest = c.n - i;
   if (rest == 0) return;
   for (int s = 0; s < S; s++) state[s] = load_part(r.old[s] + i, rest);
   model.step(load_part(r.J + i, rest), out, state);
@@ -94,13 +94,13 @@ void step_contiguous(const N& model, const NeuronCall<T>& c, long t) {
 }
 
 template <class N, class T>
-void step_strided(const N& model, const NeuronCall<T>& c, long t) {
+void step_strided(const N& model, const NeuronCall<T>& c, int64_t t) {
   using V = typename VectorOf<T>::type;
   constexpr int S = state_count<N>(), W = Lane<V>::width;
   const Row<T, S> r(c, t);
   V state[S + 1], out;
-  for (long i = 0; i < c.n; i += W) {
-    const long count = c.n - i < W ? c.n - i : W;
+  for (int64_t i = 0; i < c.n; i += W) {
+    const int64_t count = c.n - i < W ? c.n - i : W;
     for (int s = 0; s < S; s++) state[s] = gather<V>(r.old[s] + i * c.state_stride[s], c.state_stride[s], count);
     step_any(model, gather<V>(r.J + i * c.J_stride, c.J_stride, count), out, state);
     scatter(r.out + i * c.out_stride, c.out_stride, out, count);
@@ -116,11 +116,11 @@ struct Generator {
 };
 
 template <class N, class T>
-void step_drawing(const N& model, const NeuronCall<T>& c, long t) {
+void step_drawing(const N& model, const NeuronCall<T>& c, int64_t t) {
   const T* J = c.J + t * c.J_row;
   T* out = c.out + t * c.out_row;
   const Generator random{c.generator};
-  for (long i = 0; i < c.n; i++) out[i * c.out_stride] = model.step(J[i * c.J_stride], random);
+  for (int64_t i = 0; i < c.n; i++) out[i * c.out_stride] = model.step(J[i * c.J_stride], random);
 }
 
 template <class N, class T>
@@ -129,11 +129,11 @@ void run(const NeuronModel& bytes, const NeuronCall<T>& c) {
   __builtin_memcpy(copy, bytes.bytes, sizeof(N));
   const N& model = *reinterpret_cast<const N*>(copy);
   if constexpr (N::draws) {
-    for (long t = 0; t < c.steps; t++) step_drawing(model, c, t);
+    for (int64_t t = 0; t < c.steps; t++) step_drawing(model, c, t);
   } else {
     bool contiguous = c.J_stride == 1 && c.out_stride == 1;
     for (int s = 0; s < state_count<N>(); s++) contiguous = contiguous && c.state_stride[s] == 1;
-    for (long t = 0; t < c.steps; t++) {
+    for (int64_t t = 0; t < c.steps; t++) {
       if (!contiguous)
         step_strided(model, c, t);
       else if constexpr (settles<N>(0))

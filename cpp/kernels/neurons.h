@@ -15,14 +15,14 @@ enum class SurrogateKind { superspike, arctan, triangle };
 // Steps of n neurons. Strides and rows are in elements.
 template <class T>
 struct NeuronCall {
-  long n, steps;
+  int64_t n, steps;
   const T* J;
   T* out;
   T* state[kMaxNeuronStates];  // the new values
-  long J_stride, out_stride, state_stride[kMaxNeuronStates];
-  long J_row, out_row, state_row[kMaxNeuronStates];  // from step to step
-  long old_row[kMaxNeuronStates];                    // the old value is that far before the new one (0: in place)
-  int32_t* generator;                                // of types that draw
+  int64_t J_stride, out_stride, state_stride[kMaxNeuronStates];
+  int64_t J_row, out_row, state_row[kMaxNeuronStates];  // from step to step
+  int64_t old_row[kMaxNeuronStates];                    // the old value is that far before the new one (0: in place)
+  int32_t* generator;                                   // of types that draw
 };
 
 // A type's parameters as its kernel wants them, made by `prepare`.
@@ -47,15 +47,15 @@ NDL_DECLARE_KERNEL(const NeuronKernel*, neuron_kernels, (int* count))
 // not read, not there or not wanted is null. The values and adjoints of an operand have the same stride.
 template <class T>
 struct NeuronGradCall {
-  long n, steps;
+  int64_t n, steps;
   const T* J;
   const T* old[kMaxNeuronStates];   // the states before the step
   const T* out;                     // adjoint of what the step made
   T* dJ;                            // added to
   const T* next[kMaxNeuronStates];  // adjoints of the states after the step
   T* last[kMaxNeuronStates];        // of those before it: added to, or replaced where it is the same as `next`
-  long J_stride, out_stride, state_stride[kMaxNeuronStates];
-  long J_row, out_row, dJ_row, old_row[kMaxNeuronStates], state_row[kMaxNeuronStates];  // state_row: next and last
+  int64_t J_stride, out_stride, state_stride[kMaxNeuronStates];
+  int64_t J_row, out_row, dJ_row, old_row[kMaxNeuronStates], state_row[kMaxNeuronStates];  // state_row: next and last
   SurrogateKind surrogate;
   double width;
 };

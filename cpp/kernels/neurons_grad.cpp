@@ -18,52 +18,52 @@ constexpr unsigned slope_reads() {
 // How elements reach a vector: all lanes, the first `rest`, or the first `rest` with a stride.
 struct Whole {
   template <class V>
-  NDL_HD V get(const typename Lane<V>::scalar* p, long) const {
+  NDL_HD V get(const typename Lane<V>::scalar* p, int64_t) const {
     return load<V>(p);
   }
   template <class V>
-  NDL_HD void put(typename Lane<V>::scalar* p, long, V v) const {
+  NDL_HD void put(typename Lane<V>::scalar* p, int64_t, V v) const {
     store(p, v);
   }
   template <class V>
-  NDL_HD void add(typename Lane<V>::scalar* p, long, V v) const {
+  NDL_HD void add(typename Lane<V>::scalar* p, int64_t, V v) const {
     store(p, load<V>(p) + v);
   }
 };
 struct Part {
-  long rest;
+  int64_t rest;
   template <class V>
-  NDL_HD V get(const typename Lane<V>::scalar* p, long) const {
+  NDL_HD V get(const typename Lane<V>::scalar* p, int64_t) const {
     return load_part(p, rest);
   }
   template <class V>
-  NDL_HD void put(typename Lane<V>::scalar* p, long, V v) const {
+  NDL_HD void put(typename Lane<V>::scalar* p, int64_t, V v) const {
     store_part(p, v, rest);
   }
   template <class V>
-  NDL_HD void add(typename Lane<V>::scalar* p, long, V v) const {
+  NDL_HD void add(typename Lane<V>::scalar* p, int64_t, V v) const {
     store_part(p, load_part(p, rest) + v, rest);
   }
 };
 struct Strided {
-  long rest;
+  int64_t rest;
   template <class V>
-  NDL_HD V get(const typename Lane<V>::scalar* p, long stride) const {
+  NDL_HD V get(const typename Lane<V>::scalar* p, int64_t stride) const {
     return gather<V>(p, stride, rest);
   }
   template <class V>
-  NDL_HD void put(typename Lane<V>::scalar* p, long stride, V v) const {
+  NDL_HD void put(typename Lane<V>::scalar* p, int64_t stride, V v) const {
     scatter(p, stride, v, rest);
   }
   template <class V>  // one by one: with stride 0 all lanes are added to the same element
-  NDL_HD void add(typename Lane<V>::scalar* p, long stride, V v) const {
-    for (long i = 0; i < rest; i++) p[i * stride] += v[i];
+  NDL_HD void add(typename Lane<V>::scalar* p, int64_t stride, V v) const {
+    for (int64_t i = 0; i < rest; i++) p[i * stride] += v[i];
   }
 };
 
 // The neurons from number i at step t.
 template <bool Straight, class N, class T, class Lanes>
-NDL_HD void lanes_back(const N& model, const Surrogate<T>& h, const NeuronGradCall<T>& c, long t, long i,
+NDL_HD void lanes_back(const N& model, const Surrogate<T>& h, const NeuronGradCall<T>& c, int64_t t, int64_t i,
                        const Lanes& lanes) {
   using V = typename VectorOf<T>::type;
   constexpr int S = state_count<N>();
@@ -72,7 +72,7 @@ NDL_HD void lanes_back(const N& model, const Surrogate<T>& h, const NeuronGradCa
   if constexpr ((reads & kJ) != 0) J = lanes.template get<V>(c.J + t * c.J_row + i * c.J_stride, c.J_stride);
   if (c.out) g = lanes.template get<V>(c.out + t * c.out_row + i * c.out_stride, c.out_stride);
   for (int k = 0; k < S; k++) {
-    const long stride = c.state_stride[k];
+    const int64_t stride = c.state_stride[k];
     if (reads & state_bit(k)) s[k] = lanes.template get<V>(c.old[k] + t * c.old_row[k] + i * stride, stride);
     if (c.next[k]) a[k] = lanes.template get<V>(c.next[k] + t * c.state_row[k] + i * stride, stride);
   }
@@ -90,7 +90,7 @@ NDL_HD void lanes_back(const N& model, const Surrogate<T>& h, const NeuronGradCa
 
 template <bool Straight, class N, class T>
 void grad(const NeuronModel& bytes, const NeuronGradCall<T>& call) {
-  constexpr long W = Lane<typename VectorOf<T>::type>::width;
+  constexpr int64_t W = Lane<typename VectorOf<T>::type>::width;
   alignas(N) char copy[sizeof(N)];
   __builtin_memcpy(copy, bytes.bytes, sizeof(N));
   const N model = *reinterpret_cast<const N*>(copy);  // a copy stays in registers while arrays are written
@@ -98,8 +98,8 @@ void grad(const NeuronModel& bytes, const NeuronGradCall<T>& call) {
   const Surrogate<T> h(c.surrogate, c.width);
   bool contiguous = c.J_stride == 1 && c.out_stride == 1;
   for (int s = 0; s < state_count<N>(); s++) contiguous = contiguous && c.state_stride[s] == 1;
-  for (long t = c.steps - 1; t >= 0; t--) {
-    long i = 0;
+  for (int64_t t = c.steps - 1; t >= 0; t--) {
+    int64_t i = 0;
     if (contiguous) {
       for (; i + W <= c.n; i += W) lanes_back<Straight>(model, h, c, t, i, Whole{});
       if (i < c.n) lanes_back<Straight>(model, h, c, t, i, Part{c.n - i});

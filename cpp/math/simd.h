@@ -206,10 +206,10 @@ NDL_HD bool any(I32 m) { return _mm512_movepi32_mask((__m512i)m) != 0; }
 NDL_HD bool any(I64 m) { return _mm512_movepi64_mask((__m512i)m) != 0; }
 NDL_HD F32 floor(F32 x) { return (F32)_mm512_floor_ps((__m512)x); }
 NDL_HD F64 floor(F64 x) { return (F64)_mm512_floor_pd((__m512d)x); }
-NDL_HD F32 load_part(const float* p, long n) { return (F32)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
-NDL_HD F64 load_part(const double* p, long n) { return (F64)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
-NDL_HD void store_part(float* p, F32 v, long n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
-NDL_HD void store_part(double* p, F64 v, long n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+NDL_HD F32 load_part(const float* p, int64_t n) { return (F32)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+NDL_HD F64 load_part(const double* p, int64_t n) { return (F64)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p); }
+NDL_HD void store_part(float* p, F32 v, int64_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+NDL_HD void store_part(double* p, F64 v, int64_t n) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
 #elif NDL_SIMD_BYTES == 32
 NDL_HD F32 at_least(F32 x, float low) { return (F32)_mm256_max_ps(_mm256_set1_ps(low), (__m256)x); }
 NDL_HD F64 at_least(F64 x, double low) { return (F64)_mm256_max_pd(_mm256_set1_pd(low), (__m256d)x); }
@@ -221,12 +221,12 @@ NDL_HD bool any(I32 m) { return _mm256_movemask_ps((__m256)m) != 0; }
 NDL_HD bool any(I64 m) { return _mm256_movemask_pd((__m256d)m) != 0; }
 NDL_HD F32 floor(F32 x) { return (F32)_mm256_floor_ps((__m256)x); }
 NDL_HD F64 floor(F64 x) { return (F64)_mm256_floor_pd((__m256d)x); }
-NDL_HD I32 part(float, long n) { return I32{0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)n; }
-NDL_HD I64 part(double, long n) { return I64{0, 1, 2, 3} < (int64_t)n; }
-NDL_HD F32 load_part(const float* p, long n) { return (F32)_mm256_maskload_ps(p, (__m256i)part(0.f, n)); }
-NDL_HD F64 load_part(const double* p, long n) { return (F64)_mm256_maskload_pd(p, (__m256i)part(0., n)); }
-NDL_HD void store_part(float* p, F32 v, long n) { _mm256_maskstore_ps(p, (__m256i)part(0.f, n), (__m256)v); }
-NDL_HD void store_part(double* p, F64 v, long n) { _mm256_maskstore_pd(p, (__m256i)part(0., n), (__m256d)v); }
+NDL_HD I32 part(float, int64_t n) { return I32{0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)n; }
+NDL_HD I64 part(double, int64_t n) { return I64{0, 1, 2, 3} < (int64_t)n; }
+NDL_HD F32 load_part(const float* p, int64_t n) { return (F32)_mm256_maskload_ps(p, (__m256i)part(0.f, n)); }
+NDL_HD F64 load_part(const double* p, int64_t n) { return (F64)_mm256_maskload_pd(p, (__m256i)part(0., n)); }
+NDL_HD void store_part(float* p, F32 v, int64_t n) { _mm256_maskstore_ps(p, (__m256i)part(0.f, n), (__m256)v); }
+NDL_HD void store_part(double* p, F64 v, int64_t n) { _mm256_maskstore_pd(p, (__m256i)part(0., n), (__m256d)v); }
 #else
 NDL_HD F32 at_least(F32 x, float low) { return select(x < low, low, x); }
 NDL_HD F64 at_least(F64 x, double low) { return select(x < low, low, x); }
@@ -249,26 +249,26 @@ NDL_HD bool any(I32 m) { return any_lane(m); }
 NDL_HD bool any(I64 m) { return any_lane(m); }
 NDL_HD F32 floor(F32 x) { return F32{floor(x[0]), floor(x[1]), floor(x[2]), floor(x[3])}; }
 NDL_HD F64 floor(F64 x) { return F64{floor(x[0]), floor(x[1])}; }
-NDL_HD F32 load_part(const float* p, long n) { return F32{p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0}; }
-NDL_HD F64 load_part(const double* p, long) { return F64{p[0], 0}; }
-NDL_HD void store_part(float* p, F32 v, long n) {
+NDL_HD F32 load_part(const float* p, int64_t n) { return F32{p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0}; }
+NDL_HD F64 load_part(const double* p, int64_t) { return F64{p[0], 0}; }
+NDL_HD void store_part(float* p, F32 v, int64_t n) {
   p[0] = v[0];
   if (n > 1) p[1] = v[1];
   if (n > 2) p[2] = v[2];
 }
-NDL_HD void store_part(double* p, F64 v, long) { p[0] = v[0]; }
+NDL_HD void store_part(double* p, F64 v, int64_t) { p[0] = v[0]; }
 #endif
 
 // The first n lanes (1 .. width) from or to memory with any stride; the other lanes are 0, and left alone.
 template <class V>
-NDL_HD V gather(const typename Lane<V>::scalar* p, long stride, long n) {
+NDL_HD V gather(const typename Lane<V>::scalar* p, int64_t stride, int64_t n) {
   V v{};
-  for (long i = 0; i < n; i++) v[i] = p[i * stride];
+  for (int64_t i = 0; i < n; i++) v[i] = p[i * stride];
   return v;
 }
 template <class V>
-NDL_HD void scatter(typename Lane<V>::scalar* p, long stride, V v, long n) {
-  for (long i = 0; i < n; i++) p[i * stride] = v[i];
+NDL_HD void scatter(typename Lane<V>::scalar* p, int64_t stride, V v, int64_t n) {
+  for (int64_t i = 0; i < n; i++) p[i * stride] = v[i];
 }
 #endif  // __CUDACC__
 

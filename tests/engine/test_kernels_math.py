@@ -21,17 +21,17 @@ FUNCTIONS = ("exp", "expm1", "log1p", "tanh")
 PROBE = """
 #include "math/math.h"
 using namespace nengo_dl::NDL_ISA;
-#define PROBE(f, T, S)                                                       \\
-  extern "C" void f##S(const T* x, T* y, long n) {                           \\
-    using V = typename VectorOf<T>::type;                                    \\
-    constexpr long W = Lane<V>::width;                                       \\
-    for (long i = 0; i < n; i += W) {                                        \\
-      const long count = n - i < W ? n - i : W;                              \\
+#define PROBE(f, T, S)                                                        \\
+  extern "C" void f##S(const T* x, T* y, int64_t n) {                         \\
+    using V = typename VectorOf<T>::type;                                     \\
+    constexpr int64_t W = Lane<V>::width;                                     \\
+    for (int64_t i = 0; i < n; i += W) {                                      \\
+      const int64_t count = n - i < W ? n - i : W;                            \\
       scatter<V>(y + i, 1, nengo_dl::NDL_ISA::f(gather<V>(x + i, 1, count)), count); \\
-    }                                                                        \\
-  }                                                                          \\
-  extern "C" void f##S##s(const T* x, T* y, long n) {                        \\
-    for (long i = 0; i < n; i++) y[i] = nengo_dl::NDL_ISA::f(x[i]);          \\
+    }                                                                         \\
+  }                                                                           \\
+  extern "C" void f##S##s(const T* x, T* y, int64_t n) {                      \\
+    for (int64_t i = 0; i < n; i++) y[i] = nengo_dl::NDL_ISA::f(x[i]);        \\
   }
 """
 
