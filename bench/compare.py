@@ -3,8 +3,8 @@
     python bench/compare.py --old /path/to/old/python --output result.json
     python bench/compare.py --threads 1 2 --only integrators-128x100 convolution-128x100
 
-Each network runs in a process of each side; the sides are measured in turn, pair by pair. See
-bench/README.md.
+Each side has a process that holds one network after the other; the sides are measured in turn,
+pair by pair. See bench/README.md.
 """
 
 import argparse
@@ -48,17 +48,17 @@ class Side:
     package: Path  # folder that nengo_dl is imported from
     threads: int
 
-    def start(self, kind, network, args):
-        """A worker that holds a network."""
-        if kind == "simulation":
-            script = ("worker.py", "nengo_dl", network)
-            options = ("--steps", args.steps, "--decoder-cache", DECODERS)
-        else:
-            script = ("train_worker.py", network)
-            options = ("--minibatches", MINIBATCHES, "--optimizer", "Adam")
-        return Worker(
-            sys.executable, *script, *options, "--threads", self.threads, package=self.package
-        )
+    def start(self, kind, args):
+        """A worker for all networks of a kind."""
+        script, *options = {
+            "simulation": (
+                *("worker.py", "nengo_dl"),
+                *("--steps", args.steps, "--decoder-cache", DECODERS),
+            ),
+            "training": ("train_worker.py", "--minibatches", MINIBATCHES, "--optimizer", "Adam"),
+        }[kind]
+        options += ["--threads", self.threads]
+        return Worker(sys.executable, script, *options, package=self.package)
 
     def check(self, worker):
         """The package must be this side's, and not one that is installed."""
@@ -67,28 +67,38 @@ class Side:
             raise SystemExit(f"{self.name}: expected nengo_dl from {self.package}, got {got}")
 
 
-def compare(kind, network, sides, args):
-    """Seconds of every call and side, in the order of the pairs, and what workers said at first."""
-    values = {call: {side: [] for side in sides} for call in CALLS[kind][network]}
-    for _ in range(args.rounds):
-        workers = {side: side.start(kind, network, args) for side in sides}
-        for side, worker in workers.items():
-            side.check(worker)
-        started = {side: worker.started for side, worker in workers.items()}
-        if kind == "training":
-            for side, worker in workers.items():
-                started[side]["digest"] = worker.ask("digest")["digest"]
-        for call, of_sides in values.items():
-            repeat = repetitions(call, workers.values(), args.seconds)
-            for pair in range(args.pairs):
-                # A B B A: what drifts, drifts for both
-                for side in reversed(sides) if pair % 2 else sides:
-                    answer = workers[side].ask(call, repeat=repeat, warm_up=1)
-                    of_sides[side].append(answer)
-        for worker in workers.values():
-            worker.close()
-    check_outputs(network, started)
-    return values, started
+def start(kind, sides, args):
+    """The worker of each side."""
+    workers = {side: side.start(kind, args) for side in sides}
+    for side, worker in workers.items():
+        side.check(worker)
+    return workers
+
+
+def load(kind, network, workers):
+    """Have all workers load a network; returns whether their results are equal to the last bit."""
+    loaded = [worker.ask("load", network=network) for worker in workers.values()]
+    first, second = (answer["output" if kind == "simulation" else "loss"] for answer in loaded)
+    # A build that computes something else has no time worth comparing.
+    if not abs(first - second) <= 0.15 * abs(first):
+        raise SystemExit(
+            f"{network}: expected results like those of the first side, {first:.6g}, got"
+            f" {second:.6g} from the second"
+        )
+    if kind == "training":
+        loaded = [worker.ask("digest") for worker in workers.values()]
+    return loaded[0]["digest"] == loaded[1]["digest"]
+
+
+def measure(call, workers, args):
+    """Answers of all workers, in the order of the pairs."""
+    answers = {side: [] for side in workers}
+    repeat = repetitions(call, workers.values(), args.seconds)
+    for pair in range(args.pairs):
+        # A B B A: what drifts, drifts for both
+        for side in reversed(workers) if pair % 2 else workers:
+            answers[side].append(workers[side].ask(call, repeat=repeat, warm_up=1))
+    return answers
 
 
 def repetitions(call, workers, seconds):
@@ -97,21 +107,11 @@ def repetitions(call, workers, seconds):
     return max(1, round(seconds / slowest))
 
 
-def check_outputs(network, started):
-    """A build that computes something else has no time worth comparing."""
-    first, second = (answer.get("output", answer.get("loss")) for answer in started.values())
-    if not abs(first - second) <= 0.15 * abs(first):
-        raise SystemExit(
-            f"{network}: expected results like those of the first side, {first:.6g}, got"
-            f" {second:.6g} from the second"
-        )
-
-
-def figures(of_sides):
+def figures(answers):
     """What is reported of a call: second over first side, by the clock and of processors."""
     result = {}
     for clock in ("seconds", "cpu_seconds"):
-        first, second = ([a[clock] for a in answers] for answers in of_sides.values())
+        first, second = ([a[clock] for a in of_side] for of_side in answers.values())
         ratios = [b / a for a, b in zip(first, second, strict=True)]
         result[clock] = {
             "first": summarise(first),
@@ -159,21 +159,21 @@ def summary(rows):
 
 def run(kind, sides, args):
     """Compare all networks of a kind; returns its part of the result."""
-    rows, equal, versions = {}, {}, {}
-    print(f"\n{kind}\n{HEAD}")
-    for network in CALLS[kind]:
-        if args.only and network not in args.only:
-            continue
-        values, started = compare(kind, network, sides, args)
-        first, second = started.values()
-        equal[network] = first["digest"] == second["digest"]
-        versions |= {side.name: answer["versions"] for side, answer in started.items()}
-        for call, of_sides in values.items():
-            name = network if call in ("run_steps", "step") else f"{network}, {call}"
-            rows[name] = figures(of_sides)
-            print(row(name, rows[name], equal[network]), flush=True)
-    if not rows:
+    chosen = [network for network in CALLS[kind] if not args.only or network in args.only]
+    if not chosen:
         return None
+    rows, equal = {}, {}
+    print(f"\n{kind}\n{HEAD}")
+    workers = start(kind, sides, args)
+    versions = {side.name: worker.started["versions"] for side, worker in workers.items()}
+    for network in chosen:
+        equal[network] = load(kind, network, workers)
+        for call in CALLS[kind][network]:
+            name = network if call in ("run_steps", "step") else f"{network}, {call}"
+            rows[name] = figures(measure(call, workers, args))
+            print(row(name, rows[name], equal[network]), flush=True)
+    for worker in workers.values():
+        worker.close()
     means = summary(rows)
     for name, mean in means.items():
         worst, ratio = mean["worst"]
@@ -196,8 +196,7 @@ def parse_arguments():
     )
     parser.add_argument("--kind", choices=sorted(CALLS), help="both by default")
     parser.add_argument("--only", nargs="+", choices=names, metavar="NETWORK", help="some networks")
-    parser.add_argument("--pairs", type=int, default=60, help="per process (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=1, help="fresh processes (%(default)s)")
+    parser.add_argument("--pairs", type=int, default=60, help="of measurements (%(default)s)")
     parser.add_argument(
         "--seconds", type=float, default=0.02, help="of a measurement (%(default)s)"
     )

@@ -38,11 +38,11 @@ def measure(network, args):
         workers = {}
         for name, (python, simulator, unroll, calls) in contestants(args).items():
             worker = Worker(
-                python, "worker.py", simulator, network, "--steps", args.steps, "--unroll", unroll
+                python, "worker.py", simulator, "--steps", args.steps, "--unroll", unroll
             )
             workers[name] = (worker, calls)
-            started[name] = worker.started
-            first.setdefault(name, []).append(worker.started["first_run_seconds"])
+            started[name] = {**worker.started, **worker.ask("load", network=network)}
+            first.setdefault(name, []).append(started[name]["first_run_seconds"])
             for call in calls:
                 for _ in range(WARM_UP):
                     worker.time(call)

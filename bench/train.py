@@ -31,7 +31,6 @@ def start(network, args):
         name: Worker(
             python,
             "train_worker.py",
-            network,
             "--unroll",
             unroll,
             "--minibatches",
@@ -48,7 +47,7 @@ def measure(network, args):
     for _ in range(args.rounds):
         workers = start(network, args)
         for name, worker in workers.items():
-            started[name] = worker.started
+            started[name] = {**worker.started, **worker.ask("load", network=network)}
             for call in CALLS * WARM_UP:
                 worker.time(call, repeat=repeat[call])
         for _ in range(args.repetitions):

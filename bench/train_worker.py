@@ -1,8 +1,9 @@
-"""Times the training of one network in one simulator, in a process of its own, on request.
+"""Times training in one simulator, in a process of its own, on request.
 
 ``train.py`` and ``compare.py`` start it under the Python that has the simulator (for the original:
-another venv). It is asked for ``fit`` or ``step`` and answers with seconds per training step; what
-it says at first are versions, the time of the first ``fit`` and its loss. See protocol.py.
+another venv). What it says at first are versions. It is asked to ``load`` a network, and answers
+with the time of the first ``fit`` and its loss; then for ``fit`` or ``step``, seconds per training
+step. See protocol.py.
 
 Only what NengoDL 3.6 on Keras 2 and this package on Keras 3 share is used here.
 """
@@ -48,65 +49,76 @@ def digest(sim):
     return hashed.hexdigest()
 
 
-def parse_arguments():
+class Loaded:
+    """A simulator that trains the network that was asked for last.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Arguments of this script.
+    """
+
+    def __init__(self, args):
+        self.args = args
+        self.sim = None
+
+    def load(self, network):
+        """Build and train once."""
+        import tensorflow as tf
+        from training_networks import NETWORKS
+
+        import nengo_dl
+
+        if self.sim is not None:
+            self.sim.close()
+        tf.keras.utils.set_random_seed(0)  # of the order of the items
+        net = NETWORKS[network]()
+        x, y = targets_and_inputs(net, self.args.minibatches)
+        self.sim = sim = nengo_dl.Simulator(
+            net, minibatch_size=net.batch, unroll_simulation=self.args.unroll, progress_bar=False
+        )
+        # so slow that the network stays the same, which matters to nobody's time
+        optimizer = getattr(tf.keras.optimizers, self.args.optimizer)(1e-9)
+        sim.compile(optimizer, loss={net.p: "mse"})
+        self.fit = lambda: sim.fit({net.inp: x}, {net.p: y}, verbose=0).history["loss"][0]
+        first, loss = timed(self.fit)
+        self.step = train_step(sim, net, x, y)
+        return {"first_fit_seconds": first["seconds"], "loss": float(loss)}
+
+    def call(self, name, repeat=1, warm_up=0):
+        """Time a call, per minibatch."""
+        minibatches = self.args.minibatches if name == "fit" else 1
+        values, _ = timed(getattr(self, name), repeat, warm_up)
+        return {name: value / minibatches for name, value in values.items()}
+
+    def digest(self):
+        """See `digest`."""
+        return {"digest": digest(self.sim)}
+
+
+def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("network")
     parser.add_argument("--unroll", type=int, default=1)
     parser.add_argument("--minibatches", type=int, required=True, help="of a call of fit")
     parser.add_argument("--optimizer", default="SGD", help="name in Keras (%(default)s)")
     parser.add_argument("--threads", type=int, help="within an operation; TensorFlow's default")
-    return parser.parse_args()
-
-
-def main():
-    args = parse_arguments()
+    args = parser.parse_args()
     channel = Channel()
     if args.threads:
         limit_threads(args.threads)
-    import tensorflow as tf
-    from training_networks import NETWORKS
-
     import nengo_dl
 
-    tf.keras.utils.set_random_seed(0)  # of the order of the items
-    net = NETWORKS[args.network]()
-    x, y = targets_and_inputs(net, args.minibatches)
-    sim = nengo_dl.Simulator(
-        net, minibatch_size=net.batch, unroll_simulation=args.unroll, progress_bar=False
+    channel.answer(
+        python=sys.version.split()[0],
+        package=nengo_dl.__file__,
+        versions={
+            name: importlib.import_module(name).__version__
+            for name in ("nengo_dl", "nengo", "numpy", "tensorflow", "keras")
+        },
     )
-    with sim:
-        # so slow that the network stays the same, which matters to nobody's time
-        optimizer = getattr(tf.keras.optimizers, args.optimizer)(1e-9)
-        sim.compile(optimizer, loss={net.p: "mse"})
-
-        def fit():
-            return sim.fit({net.inp: x}, {net.p: y}, verbose=0).history["loss"][0]
-
-        first, loss = timed(fit)
-        channel.answer(
-            first_fit_seconds=first["seconds"],
-            loss=float(loss),
-            python=sys.version.split()[0],
-            package=nengo_dl.__file__,
-            versions={
-                name: importlib.import_module(name).__version__
-                for name in ("nengo_dl", "nengo", "numpy", "tensorflow", "keras")
-            },
-        )
-        step = train_step(sim, net, x, y)
-
-        def call(function, minibatches, repeat=1, warm_up=0):
-            """Time a call, per minibatch."""
-            values, _ = timed(function, repeat, warm_up)
-            return {name: value / minibatches for name, value in values.items()}
-
-        channel.serve(
-            {
-                "fit": functools.partial(call, fit, args.minibatches),
-                "step": functools.partial(call, step, 1),
-                "digest": lambda: {"digest": digest(sim)},
-            }
-        )
+    loaded = Loaded(args)
+    calls = {name: functools.partial(loaded.call, name) for name in ("fit", "step")}
+    channel.serve({"load": loaded.load, "digest": loaded.digest, **calls})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Times one simulator on one network, in a process of its own, on request.
+"""Times one simulator, in a process of its own, on request.
 
 ``run.py`` and ``compare.py`` start it under the Python that has the simulator (for the original:
-another venv). It is asked for ``run_steps`` or ``graph``; what it says at first are versions,
-import time, and time and output of the first run. See protocol.py.
+another venv). What it says at first are versions and import time. It is asked to ``load`` a
+network, and answers with time and output of the first run; then for ``run_steps`` or ``graph``. See
+protocol.py.
 
 Only what Nengo 3.2 and 4.1, NengoDL 3.6 and this package share is used here.
 """
@@ -51,18 +52,57 @@ def compile_graph(sim, n_steps):
     return lambda: [output.numpy() for output in tf.nest.flatten(call())]
 
 
-def first_run(simulator, net, probe, n_steps, options):
-    """Build, run once and read the probe: the simulator, and the probe's values."""
-    sim = simulator(net, progress_bar=False, **options)
-    sim.run_steps(n_steps, progress_bar=False)
-    return sim, sim.data[probe]
+class Loaded:
+    """A simulator of the network that was asked for last.
+
+    Parameters
+    ----------
+    simulator : type
+        The simulator.
+    options : dict
+        Its arguments.
+    n_steps : int
+        Steps of a run.
+    """
+
+    def __init__(self, simulator, options, n_steps):
+        self.simulator, self.options, self.n_steps = simulator, options, n_steps
+        self.sim = self.functions = None
+
+    def load(self, network):
+        """Build, run once and read the probe."""
+        import numpy as np
+        from networks import NETWORKS
+
+        if self.sim is not None:
+            self.sim.close()
+        net, probe = NETWORKS[network]()
+        first, output = timed(lambda: self._first_run(net, probe))
+        self.functions = {"run_steps": lambda: self.sim.run_steps(self.n_steps, progress_bar=False)}
+        return {
+            "first_run_seconds": first["seconds"],
+            "output": float(np.sqrt(np.mean(np.square(output)))),
+            "digest": hashlib.sha256(np.ascontiguousarray(output).tobytes()).hexdigest(),
+        }
+
+    def _first_run(self, net, probe):
+        self.sim = self.simulator(net, progress_bar=False, **self.options)
+        self.sim.run_steps(self.n_steps, progress_bar=False)
+        return self.sim.data[probe]
+
+    def call(self, name, repeat=1, warm_up=1):
+        """Time a call, after one that does not count: caches are those of the other simulators."""
+        if name not in self.functions:
+            self.functions[name] = compile_graph(self.sim, self.n_steps)
+        seconds, _ = timed(self.functions[name], repeat, warm_up)
+        self.sim.clear_probes()
+        return seconds
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("simulator", choices=sorted(LOADERS))
-    parser.add_argument("network")
-    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True, help="of a run")
     parser.add_argument("--unroll", type=int, default=1)
     parser.add_argument("--threads", type=int, help="within an operation; TensorFlow's default")
     parser.add_argument("--decoder-cache", help="folder of decoders that were solved before")
@@ -74,36 +114,20 @@ def main():
         limit_threads(args.threads)
 
     import nengo
-    import numpy as np
-    from networks import NETWORKS
 
     # Without a cache of its own: only the first process would solve decoders.
     nengo.rc["decoder_cache"]["enabled"] = str(args.decoder_cache is not None)
     if args.decoder_cache is not None:
         nengo.rc["decoder_cache"]["path"] = args.decoder_cache
-    net, probe = NETWORKS[args.network]()
-    first, (sim, output) = timed(lambda: first_run(simulator, net, probe, args.steps, options))
     channel.answer(
         import_seconds=loading["seconds"],
-        first_run_seconds=first["seconds"],
-        output=float(np.sqrt(np.mean(np.square(output)))),
-        digest=hashlib.sha256(np.ascontiguousarray(output).tobytes()).hexdigest(),
         python=sys.version.split()[0],
         package=importlib.import_module(packages[0]).__file__,
         versions={name: importlib.import_module(name).__version__ for name in packages},
     )
-    functions = {"run_steps": lambda: sim.run_steps(args.steps, progress_bar=False)}
-
-    def call(name, repeat=1, warm_up=1):
-        """Time a call, after one that does not count: caches are those of the other simulators."""
-        if name not in functions:
-            functions[name] = compile_graph(sim, args.steps)
-        seconds, _ = timed(functions[name], repeat, warm_up)
-        sim.clear_probes()
-        return seconds
-
-    channel.serve({name: functools.partial(call, name) for name in ("run_steps", "graph")})
-    sim.close()
+    loaded = Loaded(simulator, options, args.steps)
+    calls = {name: functools.partial(loaded.call, name) for name in ("run_steps", "graph")}
+    channel.serve({"load": loaded.load, **calls})
 
 
 if __name__ == "__main__":
