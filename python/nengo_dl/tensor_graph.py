@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,9 +15,23 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from nengo_dl.layer.direct_run import DirectRun  # noqa: E402
-from nengo_dl.layer.layer_state import LayerState, expect_length, unique_names  # noqa: E402
+from nengo_dl.layer.layer_state import (  # noqa: E402
+    LayerState,
+    expect_length,
+    unique_names,
+)
+from nengo_dl.plan.pieces import fold, state_keys  # noqa: E402
 
 TAPE_MEMORY = 1 << 30  # bytes
+
+
+class GraphResult(NamedTuple):
+    """What a run of all pieces gives, all tensors."""
+
+    outputs: list  # (batch, n_steps or 1, size) each
+    steps: object  # () int64: steps that were done; outputs are zero after them
+    error: object  # () string: what a callback that failed said, or empty
+    runs: list  # `nengo_dl.layer.tf_ops.RunResult` of every piece
 
 
 class TensorGraph(LayerState):
@@ -26,15 +41,16 @@ class TensorGraph(LayerState):
 
     Parameters
     ----------
-    plan : object with ``program``, ``param_values``, ``initial_state`` (and ``initial_istate``)
-        What to run, and the numbers it starts from; ``training``, if there is one, is the program
-        to run in training mode, with the same parameters, state, inputs and outputs.
+    plan : nengo_dl.plan.Plan
+        What to run, and the numbers it starts from; of its pieces with a training mode, the
+        training forms have the same parameters, state, inputs and outputs.
     minibatch_size : int
         Items per minibatch (B below).
     param_values : list of array_like, optional
         Values of the parameters instead of the plan's: shape (size,), or (B, size) if learned.
     state, istate : array_like, optional
-        State to start from instead of the plan's, shape (size,) or (B, size).
+        State to start from instead of the plan's, shape (size,) or (B, size); one for each piece
+        if there are several.
     trainable_params : list of bool, optional
         For each parameter, whether its weight is trainable. All are by default.
     keep_history : bool or list of bool
@@ -58,9 +74,10 @@ class TensorGraph(LayerState):
     Attributes
     ----------
     base_params : list of keras.Variable
-        One weight per parameter of the program, in its order.
+        One weight per parameter of the plan, in its order.
     saved_state : dict of tf.Variable
-        ``state`` (B, state_size), ``istate`` (B, istate_size) and ``n_steps`` ().
+        ``state`` (B, state_size), ``istate`` (B, istate_size) and ``n_steps`` (); those of further
+        pieces are called ``state_1``, ``istate_1`` and so on.
     initial_values : dict of arrays
         What `.reset` goes back to.
     last_run : object
@@ -87,36 +104,42 @@ class TensorGraph(LayerState):
         tape_memory=None,
         name="TensorGraph",
     ):
-        program = plan.program
         super().__init__(plan, minibatch_size, param_values, state, istate, trainable_params, name)
         self.supports_jit = False  # XLA can't compile a custom op
-        self.input_names = _names("input_names", input_names, program.inputs)
-        self.output_names = _names("output_names", output_names, program.outputs)
+        self.input_names = _names("input_names", input_names, plan.inputs)
+        self.output_names = _names("output_names", output_names, plan.outputs)
         # tuples, which Keras does not wrap: nodes are not to be tracked
         self.input_keys = tuple(self.input_names if input_keys is None else input_keys)
-        expect_length("input_keys", self.input_keys, program.inputs)
+        expect_length("input_keys", self.input_keys, plan.inputs)
         if isinstance(keep_history, (bool, np.bool_)):
-            keep_history = [bool(keep_history)] * len(program.outputs)
-        expect_length("keep_history", keep_history, program.outputs)
+            keep_history = [bool(keep_history)] * len(plan.outputs)
+        expect_length("keep_history", keep_history, plan.outputs)
         self.keep_history = tuple(bool(keep) for keep in keep_history)
-        self.output_shapes = _output_shapes(output_shapes, program.outputs)
+        self.output_shapes = _output_shapes(output_shapes, plan.outputs)
         # a plain object: setting any attribute of a Keras layer takes 10 us
         self.last_run = SimpleNamespace(first_step=0, error="")
 
-        keep_last = [not keep for keep in self.keep_history]
         memory = TAPE_MEMORY if tape_memory is None else tape_memory
-        self.run_op = RunOp(program, keep_last, callbacks, threads, memory)
-        training = _training_program(plan)
-        self.training_op = (
-            None if training is None else RunOp(training, keep_last, callbacks, threads, memory)
-        )
-        if learning_phase and training is None:
+
+        def run_ops(programs):
+            last_only = plan.last_only(self.keep_history)
+            return tuple(
+                RunOp(program, last, callbacks, threads, memory)
+                for program, last in zip(programs, last_only, strict=True)
+            )
+
+        self.run_ops = run_ops([piece.program for piece in plan.pieces])
+        self.training_ops = None
+        if plan.trains:
+            self.training_ops = run_ops([_training_program(piece) for piece in plan.pieces])
+        if learning_phase and self.training_ops is None:
             raise ValueError(
                 "learning_phase=True: this model is for inference only, it has no training mode"
             )
         self.learning_phase = learning_phase
         # the op works in the memory of variables, which must be where it runs
-        self._direct = DirectRun(self) if self._on_cpu() else None
+        single = len(plan.pieces) == 1
+        self._direct = DirectRun(self) if single and self._on_cpu() else None
         self.built = True
 
     # ------------------------------------------------------------ running
@@ -125,35 +148,49 @@ class TensorGraph(LayerState):
         """Whether a run is in training mode, if Keras asks for ``training`` (None: it does not)."""
         if self.learning_phase is not None:
             return bool(self.learning_phase)
-        return bool(training) and self.training_op is not None
+        return bool(training) and self.training_ops is not None
 
     def run_graph(self, inputs, n_steps, stateful, time_limit=0.0, partial=False, training=None):
-        """Run the op on the layer's variables and write back what has to live on.
+        """Run the pieces on the layer's variables and write back what has to live on.
 
         Learned parameters are always written, state only if ``stateful``, a bool or a bool tensor.
         If ``training`` asks for it, what the gradient needs is recorded; without it (None) nothing
-        is, and a gradient runs all steps again.
+        is, and a gradient runs all steps again. A plan of several pieces does all steps or raises.
 
         Returns
         -------
-        `nengo_dl.layer.tf_ops.RunResult`
+        GraphResult
         """
-        saved = self.saved_state
-        params = [_read(weight) for weight in self.base_params]
-        op = self.training_op if self.in_training(training) else self.run_op
-        result = op(
-            list(inputs), params, saved["state"].value(), saved["istate"].value(),
-            saved["n_steps"].value(), n_steps, time_limit, partial,
-            record=bool(training) and op is self.training_op,
-            wanted=[i for i, weight in enumerate(self.base_params) if weight.trainable],
-        )  # fmt: skip
-        for index, value in zip(self.learned, result.learned, strict=True):
-            plain_variable(self.base_params[index]).assign(value)
+        saved, weights, first_step = self.saved_state, self.base_params, self.saved_state["n_steps"]
+        in_training = self.in_training(training)
+        if len(self.plan.pieces) > 1:
+            time_limit, partial = 0.0, False
+        results = []
+
+        def run(number, piece, rows):
+            op = (self.training_ops if in_training else self.run_ops)[number]
+            state, istate = (saved[key].value() for key in state_keys(number))
+            result = op(
+                rows, [_read(weights[i]) for i in piece.params], state, istate,
+                first_step.value(), n_steps, time_limit, partial,
+                record=bool(training) and in_training,
+                wanted=[k for k, i in enumerate(piece.params) if weights[i].trainable],
+            )  # fmt: skip
+            results.append(result)
+            return result.outputs
+
+        values = fold(self.plan.pieces, list(inputs), run)
+        for piece, result in zip(self.plan.pieces, results, strict=True):
+            learned = [i for i in piece.params if self.plan.params[i].learned]
+            for index, value in zip(learned, result.learned, strict=True):
+                plain_variable(weights[index]).assign(value)
 
         def save():
-            saved["state"].assign(result.state)
-            saved["istate"].assign(result.istate)
-            saved["n_steps"].assign_add(result.steps)
+            for number, result in enumerate(results):
+                state, istate = state_keys(number)
+                saved[state].assign(result.state)
+                saved[istate].assign(result.istate)
+            first_step.assign_add(results[-1].steps)
             return tf.constant(True)
 
         if isinstance(stateful, bool):
@@ -161,7 +198,12 @@ class TensorGraph(LayerState):
                 save()
         else:
             tf.cond(stateful, save, lambda: tf.constant(False))
-        return result
+        crossing = {i for piece in self.plan.pieces for i in piece.inputs}
+        outputs = [
+            values[i] if keep or i not in crossing else values[i][:, -1:]
+            for i, keep in zip(self.plan.results, self.keep_history, strict=True)
+        ]
+        return GraphResult(outputs, results[-1].steps, results[-1].error, results)
 
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs, training=None):
@@ -222,7 +264,7 @@ class TensorGraph(LayerState):
             first_step, steps = memoryview(counts).tolist()
         else:
             first_step = self.n_steps
-            tensors = [tf.constant(rows, self.program.dtype) for rows in inputs]
+            tensors = [tf.constant(rows, self.plan.dtype) for rows in inputs]
             result = self.run_graph(tensors, n_steps, stateful, time_limit, partial=True)
             values, steps, message = result.outputs, int(result.steps), result.error
         self.last_run.first_step = first_step
@@ -266,7 +308,7 @@ class TensorGraph(LayerState):
                 dtype=self.dtype,
                 name=name,
             )
-            for key, name, port in zip(self.input_keys, names, self.program.inputs, strict=True)
+            for key, name, port in zip(self.input_keys, names, self.plan.inputs, strict=True)
         }
         n_steps = keras.Input(batch_shape=(self.minibatch_size, 1), dtype="int32", name=last)
         return inputs, n_steps
@@ -306,19 +348,16 @@ def _read(weight):
     return tf.stop_gradient(variable.value()) if frozen else variable.value()
 
 
-def _training_program(plan):
-    """The program of training mode, or None; raises `ValueError` unless it fits the other."""
-    training = getattr(plan, "training", None)
-    if training is None:
-        return None
+def _training_program(piece):
+    """The program of training mode; raises `ValueError` unless it fits the other."""
     for field in ("dtype", "dt", "state_size", "istate_size", "params", "inputs", "outputs"):
-        ours, theirs = getattr(training, field), getattr(plan.program, field)
-        if ours != theirs:
+        got, expected = getattr(piece.training, field), getattr(piece.program, field)
+        if got != expected:
             raise ValueError(
                 f"The training form of a program: expected the {field} of its inference form, "
-                f"{theirs}, got {ours}"
+                f"{expected}, got {got}"
             )
-    return training
+    return piece.training
 
 
 def _names(what, names, ports):

@@ -1,5 +1,7 @@
 """Runs planned networks in the NumPy twin, next to nengo.Simulator."""
 
+from dataclasses import replace
+
 import nengo
 import numpy as np
 from nengo.builder import Model
@@ -8,6 +10,7 @@ from nengo.builder.signal import SignalDict
 
 from nengo_dl import reference
 from nengo_dl.plan import make_plan
+from nengo_dl.plan.pieces import fold
 from nengo_dl.plan.rng import pack_rng
 
 
@@ -57,10 +60,9 @@ def callback(spec, dt, time):
 
 def run_twin(made, model, n_steps, inputs=(), window=5):
     """Run a plan in the twin for one item; a list of (n_steps, size) arrays."""
-    program = made.program
     params = [
         np.array(v)[None] if p.learned else np.array(v)
-        for v, p in zip(made.param_values, program.params, strict=True)
+        for v, p in zip(made.param_values, made.params, strict=True)
     ]
     for slot in made.tables:
         place = slot.place
@@ -68,24 +70,35 @@ def run_twin(made, model, n_steps, inputs=(), window=5):
         step = process.make_step((0,), slot.op.output.shape, model.dt, process.get_rng(None), {})
         rows = np.array([step(i * model.dt) for i in range(slot.rows)])
         params[slot.param][0, place.offset : place.offset + rows.size] = rows.ravel()
-    istate = np.zeros((1, program.istate_size), dtype=np.int32)
+    istates = [np.zeros((1, p.program.istate_size), dtype=np.int32) for p in made.pieces]
     for slot in made.rngs:
         native = isinstance(slot.op, SimNeurons)
         rng = slot.op.state_extra["rng"] if native else slot.op.process.get_rng(None)
-        istate[0, slot.offset : slot.offset + 628] = pack_rng(rng)
-    outputs = reference.run(
-        program,
-        [np.asarray(x)[None] for x in inputs],
-        params,
-        np.array(made.initial_state)[None],
-        istate,
-        0,
-        n_steps,
-        1,
-        [callback(spec, model.dt, model.time) for spec in made.callbacks],
-        window=1 if made.callbacks else window,
-    )
-    return [value[0] for value in outputs]
+        istates[slot.run][0, slot.offset : slot.offset + 628] = pack_rng(rng)
+    callbacks = [callback(spec, model.dt, model.time) for spec in made.callbacks]
+
+    def run(number, piece, values):
+        return reference.run(
+            piece.program,
+            values,
+            [params[i] for i in piece.params],
+            np.array(piece.initial_state)[None],
+            istates[number],
+            0,
+            n_steps,
+            1,
+            callbacks,
+            window=1 if callbacks else window,
+        )
+
+    values = fold(made.pieces, [np.asarray(x)[None] for x in inputs], run)
+    return [values[i][0] for i in made.results]
+
+
+def with_run(made, **fields):
+    """The plan with other fields of its only piece."""
+    (run,) = made.pieces
+    return replace(made, pieces=(replace(run, **fields),))
 
 
 def run_nengo(net, n_steps, dt=0.001):

@@ -18,16 +18,16 @@ from nengo_dl.plan.verify import verify_program
 
 
 def kinds(made):
-    return [op.kind for op in made.program.ops()]
+    return [op.kind for op in made.only_program().ops()]
 
 
 def find(made, kind):
-    return [op for op in made.program.ops() if op.kind == kind]
+    return [op for op in made.only_program().ops() if op.kind == kind]
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_program_survives_its_bytes(name):
-    data = to_bytes(plan(build(networks.make(name))).program)
+    data = to_bytes(plan(build(networks.make(name))).only_program())
     same = to_bytes(from_bytes(data)) == data  # outside of assert: pytest would diff the bytes
     assert same
 
@@ -52,7 +52,7 @@ def test_planning_leaves_the_model_as_it_is(name):
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_planning_is_reproducible(name):
     model = build(networks.make(name))
-    same = to_bytes(plan(model).program) == to_bytes(plan(model).program)
+    same = to_bytes(plan(model).only_program()) == to_bytes(plan(model).only_program())
     assert same
 
 
@@ -79,7 +79,7 @@ def test_only_cycles_loop():
         nengo.Connection(b, b)
         nengo.Connection(b, c)
         nengo.Probe(c)
-    regions = plan(build(net)).program.regions
+    regions = plan(build(net)).only_program().regions
     assert [r.kind for r in regions] == ["sequence", "loop", "sequence"]
     for region, label in zip(regions, "abc", strict=True):
         (neurons,) = [op for op in region.ops if op.kind == "neurons"]
@@ -93,7 +93,7 @@ def test_spikes_stay_inside_the_loop():
         nengo.Probe(a, synapse=0.01)
     made = plan(build(net))
     (neurons,) = find(made, "neurons")
-    buffer = made.program.buffers[neurons.args["out"].buffer]
+    buffer = made.only_program().buffers[neurons.args["out"].buffer]
     assert buffer.kind == "local"
 
 
@@ -145,7 +145,7 @@ def test_zero_input_leaves_only_the_bias():
         nengo.Probe(nengo.Ensemble(10, 1).neurons)
     made = plan(build(net))
     assert kinds(made) == ["neurons", "output"]
-    assert len(made.program.params) == 1
+    assert len(made.only_program().params) == 1
 
 
 def test_unseen_work_is_dropped_but_callbacks_stay():
@@ -170,7 +170,7 @@ def test_inputs_replace_nodes():
     model = build(net)
     inputs = [("u", model.sig[u]["out"]), ("v", model.sig[v]["out"])]
     made = plan(model, inputs=inputs)
-    assert not made.callbacks and made.program.window == 0
+    assert not made.callbacks and made.only_program().window == 0
     data = [np.arange(8.0).reshape(4, 2), np.ones((4, 1))]
     ours, filtered = run_twin(made, model, 4, data)
     np.testing.assert_array_equal(ours, data[0])
@@ -199,7 +199,7 @@ def test_callbacks_run_in_the_order_of_nengo():
     with nengo.Simulator(network(theirs), progress_bar=False, optimize=False) as sim:
         theirs.clear()
         sim.run_steps(2)
-    assert made.program.window == 1
+    assert made.only_program().window == 1
     assert ours == theirs
 
 
@@ -260,7 +260,7 @@ def test_two_setters_are_refused():
 def test_large_updates_are_held_in_place():
     made = assert_same(networks.make("large_learned_weights"), n_steps=20)
     (bcm,) = find(made, "bcm")
-    assert made.program.buffers[bcm.args["delta"].buffer].kind == "state"
+    assert made.only_program().buffers[bcm.args["delta"].buffer].kind == "state"
 
 
 def broken(program, region, change):
@@ -271,7 +271,7 @@ def broken(program, region, change):
 
 
 def test_verifier_sees_what_is_wrong():
-    program = plan(build(networks.make("recurrent"))).program
+    program = plan(build(networks.make("recurrent"))).only_program()
     verify_program(program)
     loop = [r.kind for r in program.regions].index("loop")
     with pytest.raises(ProgramError, match="before it is"):

@@ -41,9 +41,9 @@ def test_a_row_of_populations(count):
         nengo.Probe(pre, synapse=0.01)
     made = plan(build(net))
     # the filters of all blocks are one op: equal filters side by side have become one block
-    assert [kinds[:3] for kinds in chains(made.program)] == [CHAIN[:3]] * 3
+    assert [kinds[:3] for kinds in chains(made.only_program())] == [CHAIN[:3]] * 3
     if count == 1:
-        assert [kinds[:4] for kinds in chains(made.program)] == [CHAIN] * 3
+        assert [kinds[:4] for kinds in chains(made.only_program())] == [CHAIN] * 3
 
 
 def test_loops_that_do_not_know_each_other():
@@ -55,7 +55,7 @@ def test_loops_that_do_not_know_each_other():
                 nengo.Connection(a, a, synapse=0.1)
                 nengo.Probe(a.neurons)
     made = assert_same(net)
-    loop = next(region for region in made.program.regions if region.kind == "loop")
+    loop = next(region for region in made.only_program().regions if region.kind == "loop")
     assert [(op.kind, op.blocks) for op in loop.ops if op.kind in CHAIN[:3]] == [
         *((kind, 3) for kind in CHAIN[:3]),
         *((kind, 2) for kind in CHAIN[:3]),
@@ -72,7 +72,7 @@ def test_a_population_with_two_decoders():
         nengo.Connection(a, out, function=lambda x: [x, x**2], synapse=0.02)
         nengo.Probe(out)
     made = assert_same(net)
-    (region,) = made.program.regions
+    (region,) = made.only_program().regions
     kinds = [op.kind for op in region.ops if op.kind not in ("copy", "output", "fill")]
     start = kinds.index("neurons")
     assert kinds[start:] == ["neurons", "dense", "lowpass", "dense", "lowpass"]
@@ -86,5 +86,7 @@ def test_the_order_costs_no_merging():
             nengo.Connection(pre.output, post.input, synapse=0.05)
         nengo.Probe(arrays[0].output)
     made = assert_same(net)
-    blocks = {op.kind: op.blocks for op in made.program.ops() if op.kind in ("neurons", "dense")}
+    blocks = {
+        op.kind: op.blocks for op in made.only_program().ops() if op.kind in ("neurons", "dense")
+    }
     assert blocks == {"neurons": 12, "dense": 12}

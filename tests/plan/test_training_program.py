@@ -7,11 +7,12 @@ import networks
 import networks_dynamics  # noqa: F401 (registers its networks)
 import numpy as np
 import pytest
-from planned import build, plan, run_twin
+from planned import build, plan, run_twin, with_run
 
-from nengo_dl.plan import kinds, show, training
+from nengo_dl.plan import kinds, only_run, plan_of, show, training
+from nengo_dl.plan.obstacles import blocked_parameters
 from nengo_dl.plan.program import Op, ProgramError, from_bytes, to_bytes
-from nengo_dl.plan.training import blocked_by_callbacks, training_program
+from nengo_dl.plan.training import training_program
 
 
 def neurons(program):
@@ -43,7 +44,7 @@ def assert_same_frame(program, made):
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_every_network(name, surrogate):
     """The form verifies, survives its bytes, leaves the program alone, and is its own form."""
-    program = plan(build(networks.make(name))).program
+    program = plan(build(networks.make(name))).only_program()
     if surrogate:
         program = with_surrogate(program)
     before = to_bytes(program)
@@ -86,7 +87,7 @@ def test_rates(spiking, rate):
     due = run_twin(plan(model), model, 20)
     model = build(network(spiking))
     made = plan(model)
-    got = run_twin(replace(made, program=training_program(made.program)), model, 20)
+    got = run_twin(with_run(made, program=training_program(made.only_program())), model, 20)
     for ours, theirs in zip(got, due, strict=True):
         assert np.ptp(theirs) > 0
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
@@ -94,7 +95,7 @@ def test_rates(spiking, rate):
 
 def test_smoothing():
     """`lif_smoothing` chooses the smooth rate curve of LIF, and of nothing else."""
-    program = plan(build(networks.make("neuron_types"))).program
+    program = plan(build(networks.make("neuron_types"))).only_program()
     plain, smooth = training_program(program), training_program(program, 0.02)
     pairs = zip(neurons(program), neurons(plain), neurons(smooth), strict=True)
     for before, rate, soft in pairs:
@@ -116,7 +117,7 @@ def test_spikes_of_rates(cls, base):
         a = nengo.Ensemble(6, 1, neuron_type=cls(base, amplitude=0.3))
         nengo.Connection(nengo.Node(0.5), a)
         nengo.Probe(a.neurons)
-    made = training_program(plan(build(net)).program)
+    made = training_program(plan(build(net)).only_program())
     rates, spikes = sorted(neurons(made), key=lambda op: op.attrs["type"] == "LeakyReLU")
     assert spikes.args["J"] == replace(rates.args["out"], shift=spikes.args["J"].shift)
     assert set(spikes.args) == {"J", "out"}
@@ -138,10 +139,10 @@ def test_state_at_rest(attribute):
     """What rate neurons don't change is still there to be read."""
     model = build(probed(attribute))
     made = plan(model)
-    state = np.arange(made.initial_state.size) * 0.5
-    made = replace(made, initial_state=state)
+    state = np.arange(made.pieces[0].initial_state.size) * 0.5
+    made = with_run(made, initial_state=state)
     place = made.place(model.sig[model.probes[0].obj][attribute])
-    got = run_twin(replace(made, program=training_program(made.program)), model, 7)
+    got = run_twin(with_run(made, program=training_program(made.only_program())), model, 7)
     due = state[place.offset : place.offset + 5]
     assert np.array_equal(got[0], np.tile(due, (7, 1)))
     assert np.ptp(run_twin(made, model, 7)[0]) > 0
@@ -156,7 +157,7 @@ def test_state_at_rest_beside_others():
             nengo.Probe(a.neurons, "voltage", synapse=0.01)
     model = build(net)
     made = plan(model)
-    form = training_program(made.program)
+    form = training_program(made.only_program())
     starts = [made.place(model.sig[p.obj]["voltage"]).offset for p in model.probes]
     homes = [
         buffer
@@ -168,8 +169,8 @@ def test_state_at_rest_beside_others():
     assert homes[0].kind == "carried"
     (held,) = [op for op in form.ops() if op.name.startswith("held in training")]
     assert (held.kind, held.attrs) == ("lowpass", {"a": (1.0,), "b": (0.0,)})
-    state = np.linspace(0.1, 0.9, made.initial_state.size)
-    made = replace(made, initial_state=state, program=form)
+    state = np.linspace(0.1, 0.9, made.pieces[0].initial_state.size)
+    made = with_run(made, initial_state=state, program=form)
     lif, izhikevich = run_twin(made, model, 9)
     voltage = state[made.place(model.sig[model.probes[0].obj]["voltage"]).offset :][:5]
     assert np.all(np.diff(np.abs(lif - voltage), axis=0) < 0), "it does not approach what is held"
@@ -187,14 +188,14 @@ def test_rows_for_surrogates():
             nengo.Probe(a, synapse=0.01)
         model = build(net)
         made = plan(model)
-        form = training_program(with_surrogate(made.program))
+        form = training_program(with_surrogate(made.only_program()))
         (op,) = neurons(form)
         assert op.attrs["type"] == "LIF"
         for name in ("voltage", "refractory_time"):
             operand = op.args[name]
             assert (form.buffers[operand.buffer].kind, operand.shift) == ("carried", 1)
         due = run_twin(made, model, 30)
-        got = run_twin(replace(made, program=form), model, 30)
+        got = run_twin(with_run(made, program=form), model, 30)
         for ours, theirs in zip(got, due, strict=True):
             assert np.array_equal(ours, theirs)
 
@@ -204,7 +205,7 @@ def test_rows_for_the_index_of_a_triangle():
     with nengo.Network() as net:
         u = nengo.Node([1.0])
         nengo.Probe(u, synapse=nengo.Triangle(0.005))
-    program = training_program(plan(build(net)).program)
+    program = training_program(plan(build(net)).only_program())
     (op,) = [op for op in program.ops() if op.kind == "triangle"]
     assert program.buffers[op.args["Xi"].buffer].kind == "carried"
     assert program.buffers[op.args["X"].buffer].kind == "state"
@@ -216,7 +217,7 @@ def test_rows_only_where_legal():
         a = nengo.Ensemble(5, 1)
         nengo.Connection(nengo.Node(1), a)
         nengo.Probe(a, synapse=0.01)
-    program = with_surrogate(plan(build(net)).program)
+    program = with_surrogate(plan(build(net)).only_program())
     (op,) = neurons(program)
     voltage = op.args["voltage"]
     reader = Op("copy", "reader", 1, {"src": voltage, "dst": op.args["out"]}, {"set": 0})
@@ -238,26 +239,32 @@ def test_rows_only_where_legal():
 def test_shown():
     """The plan says what runs differently in training."""
     made = plan(build(networks.make("neuron_types")))
-    text = str(replace(made, training=training_program(made.program)))
+    text = str(with_run(made, training=training_program(made.only_program())))
     assert "LIF (" in text and "as LIFRate" in text
     assert "Izhikevich" in text and "without gradient" in text
     assert "Sigmoid (" not in text
     assert "In training" not in str(made)
-    program = with_surrogate(made.program)
-    text = str(replace(made, program=program, training=training_program(program)))
+    program = with_surrogate(made.only_program())
+    text = str(with_run(made, program=program, training=training_program(program)))
     assert "surrogate superspike (width 0.5)" in text
 
 
 # ---------------------------------------------------------------- what a gradient reaches
 
 
+def blocked_in(form, outputs):
+    """What is in the way to outputs of a training form."""
+    run = only_run(form, np.zeros(form.state_size), training=form)
+    return blocked_parameters(plan_of(run, [np.zeros(p.size) for p in form.params]), outputs)
+
+
 def blocked(net, *labels, surrogate=False):
     """``{object label: names in the way}`` of weights that the labelled probes can't train."""
     model = build(net)
     made = plan(model, trainable=lambda signal: True, merge=False)
-    program = with_surrogate(made.program) if surrogate else made.program
+    program = with_surrogate(made.only_program()) if surrogate else made.only_program()
     wanted = [i for i, probe in enumerate(model.probes) if probe.label in labels]
-    found = blocked_by_callbacks(training_program(program), wanted)
+    found = blocked_in(training_program(program), wanted)
     result = {}
     for conn in net.all_connections:
         place = made.place(model.sig[conn]["weights"])
@@ -305,9 +312,9 @@ def test_merged_parameters():
             nengo.Connection(middle, out[i % 2], synapse=0.1)
         nengo.Probe(out)
     made = plan(build(net), trainable=lambda signal: True)
-    (size,) = [param.size for param in made.program.params if param.size > 1]
+    (size,) = [param.size for param in made.only_program().params if param.size > 1]
     assert size == 3
-    (names,) = blocked_by_callbacks(training_program(made.program), [0]).values()
+    (names,) = blocked_in(training_program(made.only_program()), [0]).values()
     assert len(names) == 1 and "python" in names[0]
 
 
@@ -349,16 +356,16 @@ def test_a_new_spiking_type_is_no_rate_type(monkeypatch):
     """Its entry says that it spikes: without rate form and surrogate it is in the way."""
     plant(monkeypatch, replace(kinds.NEURONS["Izhikevich"], name="Planted"))
     made = plan(build(chain(izhikevich)), trainable=lambda signal: True)
-    program = renamed(made.program, "Planted")
+    program = renamed(made.only_program(), "Planted")
     form = training_program(program)
     assert [op.attrs["type"] for op in neurons(form)] == ["Planted"]
-    found = blocked_by_callbacks(form, [0])
+    found = blocked_in(form, [0])
     assert any("izhikevich" in name for names in found.values() for name in names)
     # nobody reads its states on the way back
     assert form.buffers == program.buffers
-    text = str(replace(made, program=program, training=form))
+    text = str(with_run(made, program=program, training=form))
     assert "Planted (9 neurons): spikes, without gradient" in text
-    assert not any(blocked_by_callbacks(with_surrogate(form), [0]).values())
+    assert not any(blocked_in(with_surrogate(form), [0]).values())
 
 
 def test_a_new_spiking_type_is_trained_as_its_entry_says(monkeypatch):
@@ -367,11 +374,11 @@ def test_a_new_spiking_type_is_trained_as_its_entry_says(monkeypatch):
     entry = replace(entry, name="Planted", rate_form="Sigmoid", rate_constants=constants)
     plant(monkeypatch, entry)
     made = plan(build(chain(izhikevich)), trainable=lambda signal: True)
-    form = training_program(renamed(made.program, "Planted"))
+    form = training_program(renamed(made.only_program(), "Planted"))
     (op,) = neurons(form)
     assert op.attrs == {"type": "Sigmoid", "tau_ref": (0.002,)}
     assert set(op.args) == {"J", "out"}
-    assert not any(blocked_by_callbacks(form, [0]).values())
+    assert not any(blocked_in(form, [0]).values())
 
 
 def test_rate_forms_are_checked():
@@ -388,7 +395,7 @@ def test_rate_forms_are_checked():
 
 
 def test_unknown_types_and_arguments_are_refused():
-    program = plan(build(chain(izhikevich))).program
+    program = plan(build(chain(izhikevich))).only_program()
     with pytest.raises(ValueError, match="unknown neuron type 'Planted', known are .*Izhikevich"):
         training_program(renamed(program, "Planted"))
     op = next(program.ops())
@@ -432,10 +439,10 @@ def test_learning_rule_in_the_way():
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_without_outputs_all_is_out_of_reach(name):
     made = plan(build(networks.make(name)))
-    form = training_program(made.program)
-    assert blocked_by_callbacks(form, []) == {i: () for i in range(len(form.params))}
-    everything = blocked_by_callbacks(form, range(len(form.outputs)))
+    form = training_program(made.only_program())
+    assert blocked_in(form, []) == {i: () for i in range(len(form.params))}
+    everything = blocked_in(form, range(len(form.outputs)))
     # with fewer outputs, no fewer parameters lead nowhere
     for i in range(len(form.outputs)):
-        one = blocked_by_callbacks(form, [i])
+        one = blocked_in(form, [i])
         assert all(one[k] == () for k, names in everything.items() if not names)

@@ -3,7 +3,7 @@
 import nengo
 import numpy as np
 import tensorflow as tf
-from handmade import filter_plan
+from handmade import filter_plan, in_training
 
 import nengo_dl
 from nengo_dl.tensor_graph import TensorGraph
@@ -157,7 +157,7 @@ def inputs_of(layer, n_steps=N_STEPS, seed=0):
     """Rows for every input of a layer."""
     rng = np.random.RandomState(seed)
     shape = (layer.minibatch_size, n_steps)
-    return [tf.constant(rng.randn(*shape, port.size)) for port in layer.program.inputs]
+    return [tf.constant(rng.randn(*shape, port.size)) for port in layer.plan.inputs]
 
 
 def loss_of(outputs):
@@ -263,8 +263,7 @@ def filter_in_tensorflow(u, y, total, gain):
 
 def filter_layer(minibatch_size=3, **kwargs):
     """Make a layer of `handmade.filter_plan`, whose training form is the same."""
-    plan = filter_plan("float64")
-    plan.training = plan.program
+    plan = in_training(filter_plan("float64"))
     layer = TensorGraph(plan, minibatch_size, **kwargs)
     layer.stateful = False
     return layer

@@ -1,9 +1,10 @@
 """Small programs written by hand, with what they compute written out in NumPy."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 
+from nengo_dl.plan import only_run, plan_of
 from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region
 
 DT = 0.001
@@ -52,11 +53,8 @@ def filter_program(dtype="float32", size=2):
 
 
 def filter_plan(dtype="float32", size=2):
-    return SimpleNamespace(
-        program=filter_program(dtype, size),
-        param_values=[np.arange(1, size + 1), np.zeros(size)],
-        initial_state=np.full(size, 0.5),
-    )
+    run = only_run(filter_program(dtype, size), np.full(size, 0.5))
+    return plan_of(run, [np.arange(1, size + 1), np.zeros(size)])
 
 
 def filter_reference(u, y0, total0, gain):
@@ -68,6 +66,12 @@ def filter_reference(u, y0, total0, gain):
         total = total + u[:, t]
         ys[:, t], totals[:, t] = y, total
     return ys, totals
+
+
+def in_training(plan, form=None):
+    """The plan with a training form, by default the program itself."""
+    (run,) = plan.pieces
+    return replace(plan, pieces=(replace(run, training=form or run.program),))
 
 
 def clock_plan(dtype="float32"):
@@ -86,7 +90,7 @@ def clock_plan(dtype="float32"):
             ),
         ),
     )  # fmt: skip
-    return SimpleNamespace(program=clock, param_values=[], initial_state=np.zeros(0))
+    return plan_of(only_run(clock, np.zeros(0)), [])
 
 
 def noise_plan(seed, dtype="float64", size=3):
@@ -110,12 +114,7 @@ def noise_plan(seed, dtype="float64", size=3):
     )  # fmt: skip
     _, key, pos, has_gauss, cached = np.random.RandomState(seed).get_state()
     words = [*key.view(np.int32), pos, has_gauss, *np.array([cached]).view(np.int32)]
-    return SimpleNamespace(
-        program=program,
-        param_values=[],
-        initial_state=np.zeros(0),
-        initial_istate=np.array(words, np.int32),
-    )
+    return plan_of(only_run(program, np.zeros(0), initial_istate=np.array(words, np.int32)), [])
 
 
 def callback_plan(dtype="float64", size=1):
@@ -151,4 +150,4 @@ def callback_plan(dtype="float64", size=1):
             ),
         ),
     )  # fmt: skip
-    return SimpleNamespace(program=program, param_values=[], initial_state=np.zeros(1))
+    return plan_of(only_run(program, np.zeros(1)), [])

@@ -112,7 +112,9 @@ def test_simplifications(Sim):
             p = nengo.Probe(out)
         sim = Sim(net)
         sim.run_steps(20)
-        return len([op for op in sim.plan.program.ops() if op.kind == "neurons"]), sim.data[p]
+        return len([op for op in sim.plan.only_program().ops() if op.kind == "neurons"]), sim.data[
+            p
+        ]
 
     unseen, due = run()
     for passes in ([], [simplify.remove_identity_muls, simplify.remove_reset_incs]):

@@ -15,7 +15,7 @@ from gradient_networks import (
     run,
     same,
 )
-from handmade import callback_plan
+from handmade import callback_plan, in_training
 
 from nengo_dl import _engine
 from nengo_dl.tensor_graph import TensorGraph
@@ -33,7 +33,7 @@ def test_every_output_and_input_of_the_op(record, graph):
     istate = np.zeros((3, 0), np.int32)
 
     def ours(u, y, total, gain):
-        result = layer.run_op([u], [gain, total], y, istate, 0, 7, record=record)
+        result = layer.run_ops[0]([u], [gain, total], y, istate, 0, 7, record=record)
         return (*result.outputs, *result.learned, result.state)
 
     def derivatives(function, u, y, total, gain):
@@ -184,8 +184,7 @@ def test_partial_run_has_no_gradient():
 
     table = _engine.add_callbacks([fail_late])
     try:
-        plan = callback_plan()
-        plan.training = plan.program
+        plan = in_training(callback_plan())
         layer = TensorGraph(plan, 1, callbacks=table)
         u = tf.constant(np.ones((1, 5, 1)))
         with tf.GradientTape() as tape:
@@ -209,8 +208,7 @@ def test_callbacks_pass_nothing_but_the_rest_has_its_gradient():
 
     table = _engine.add_callbacks([double])
     try:
-        plan = callback_plan()
-        plan.training = plan.program
+        plan = in_training(callback_plan())
         layer = TensorGraph(plan, 1, callbacks=table, tape_memory=0)
         u = tf.constant(np.ones((1, 5, 1)))
         for training in (True, False):
@@ -232,8 +230,8 @@ def test_callbacks_pass_nothing_but_the_rest_has_its_gradient():
 def grad_arguments(layer, **changes):
     """Arguments of NengoDL>RunGrad for a recorded run of `filter_layer`."""
     run_arguments = op_arguments(layer)
-    result = layer.run_op(**run_arguments, record=True)
-    attrs = {k: v for k, v in layer.run_op._attrs.items()}
+    result = layer.run_ops[0](**run_arguments, record=True)
+    attrs = {k: v for k, v in layer.run_ops[0]._attrs.items()}
     arguments = {
         **run_arguments,
         "first_step": tf.constant(0, tf.int64),
@@ -321,7 +319,7 @@ def test_tape_of_another_run():
     """Of other steps, or of another program: found out, not believed."""
     layer = filter_layer()
     arguments = grad_arguments(layer)
-    other = layer.run_op(**op_arguments(layer, 500), record=True)
+    other = layer.run_ops[0](**op_arguments(layer, 500), record=True)
     with pytest.raises(tf.errors.InvalidArgumentError, match="tape"):
         tf_load().nengo_dl_run_grad(**{**arguments, "tape": other.tape})
 

@@ -23,7 +23,7 @@ def bound(dtype="float64", batch=2, **changes):
     }
     gain, total = variables["gain"], variables["total"]
     handle = tf_ops.load().nengo_dl_bind(
-        program=to_bytes(plan.program),
+        program=to_bytes(plan.only_program()),
         keep_last=[0, 0],
         callbacks=-1,
         threads=0,
@@ -106,7 +106,7 @@ def test_a_bound_program_outlives_its_variables_names():
 def test_malformed_binding(change, message):
     variables, _ = bound()
     arguments = {
-        "program": to_bytes(filter_plan("float64").program),
+        "program": to_bytes(filter_plan("float64").only_program()),
         "keep_last": [0, 0],
         "callbacks": -1,
         "threads": 0,

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from handmade import filter_plan
+from handmade import filter_plan, in_training
 
 from nengo_dl.tensor_graph import TensorGraph, build_keras_model
 
@@ -18,14 +18,13 @@ DOUBLED = 2.0
 
 def other_training_form(plan):
     """Give a plan of `handmade.filter_plan` a training form whose filter has another gain."""
-    first, *rest = plan.program.regions
+    first, *rest = plan.only_program().regions
     ops = tuple(
         dataclasses.replace(op, attrs={**op.attrs, "b": DOUBLED}) if op.kind == "lowpass" else op
         for op in first.ops
     )
     regions = (dataclasses.replace(first, ops=ops), *rest)
-    plan.training = dataclasses.replace(plan.program, regions=regions)
-    return plan
+    return in_training(plan, dataclasses.replace(plan.only_program(), regions=regions))
 
 
 def layer_and_outputs(**kwargs):
@@ -88,8 +87,7 @@ def test_without_training_form():
 
 
 def test_training_form_must_fit():
-    plan = filter_plan()
-    plan.training = filter_plan(size=3).program
+    plan = in_training(filter_plan(), filter_plan(size=3).only_program())
     with pytest.raises(ValueError, match="training form.*state_size.* 2, got 3"):
         TensorGraph(plan, 2)
 
@@ -98,9 +96,9 @@ def test_only_training_mode_records():
     layer, data, *_ = layer_and_outputs()
     for training, recorded in ((None, False), (False, False), (True, True)):
         result = layer.run_graph(data[:1], 4, False, training=training)
-        assert bool(result.tape.numpy()) is recorded
+        assert bool(result.runs[0].tape.numpy()) is recorded
     pinned, data, *_ = layer_and_outputs(learning_phase=True)
-    assert not pinned.run_graph(data[:1], 4, False).tape.numpy()
+    assert not pinned.run_graph(data[:1], 4, False).runs[0].tape.numpy()
 
 
 # ---------------------------------------------------------------- saved weights

@@ -175,7 +175,7 @@ def test_weights_and_state(Sim, net):
     sizes = {tuple(w.shape) for w in sim.keras_model.weights}
     state = sim.tensor_graph.saved_state["state"]
     assert tuple(state.shape) not in sizes
-    assert len(sim.keras_model.weights) == len(sim.plan.program.params)
+    assert len(sim.keras_model.weights) == len(sim.plan.only_program().params)
 
 
 @pytest.mark.parametrize("method", ["run_steps", "predict", "predict_on_batch"])

@@ -105,7 +105,7 @@ def test_as_in_nengo(kind):
         due.run_steps(200)
     with nengo_dl.Simulator(net, progress_bar=False) as got:
         got.run_steps(200)
-        ops = [op for r in got.plan.program.regions for op in r.ops if op.kind == "neurons"]
+        ops = [op for r in got.plan.only_program().regions for op in r.ops if op.kind == "neurons"]
         assert [op.attrs["type"] for op in ops] == [type(kind).__name__]
     for probe in probes:
         np.testing.assert_allclose(got.data[probe], due.data[probe], rtol=1e-7, atol=1e-9)
@@ -120,6 +120,6 @@ def test_types_with_different_slopes_are_one_op():
             nengo.Connection(stimulus, ensemble)
             nengo.Probe(ensemble.neurons)
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        ops = [op for r in sim.plan.program.regions for op in r.ops if op.kind == "neurons"]
+        ops = [op for r in sim.plan.only_program().regions for op in r.ops if op.kind == "neurons"]
         assert len(ops) == 1 and ops[0].blocks == 3
         assert list(ops[0].attrs["negative_slope"]) == pytest.approx([0.1, 0.2, 0.3])

@@ -16,7 +16,7 @@ from nengo_dl.plan.program import to_bytes
 def filter_arguments(batch=3, steps=7, dtype="float32", seed=0):
     rng = np.random.RandomState(seed)
     plan = filter_plan(dtype)
-    run = tf_ops.RunOp(plan.program, [False, False])
+    run = tf_ops.RunOp(plan.only_program(), [False, False])
     arguments = {
         "inputs": [rng.randn(batch, steps, 2).astype(dtype)],
         "params": [
@@ -137,7 +137,7 @@ def test_pieces_equal_the_whole():
 def test_keep_last():
     run, arguments = filter_arguments()
     whole = run(**arguments)
-    last = tf_ops.RunOp(filter_plan().program, [True, False])(**arguments)
+    last = tf_ops.RunOp(filter_plan().only_program(), [True, False])(**arguments)
     np.testing.assert_array_equal(last.outputs[0], whole.outputs[0][:, -1:])
     np.testing.assert_array_equal(last.outputs[1], whole.outputs[1])
 
@@ -148,12 +148,12 @@ def test_no_steps():
     assert [tuple(out.shape) for out in result.outputs] == [(3, 0, 2), (3, 0, 2)]
     np.testing.assert_array_equal(result.state, arguments["state"])
     np.testing.assert_array_equal(result.learned[0], arguments["params"][1])
-    last = tf_ops.RunOp(filter_plan().program, [True, True])(**arguments)
+    last = tf_ops.RunOp(filter_plan().only_program(), [True, True])(**arguments)
     np.testing.assert_array_equal(last.outputs[0], np.zeros((3, 1, 2)))
 
 
 def test_time_follows_first_step():
-    run = tf_ops.RunOp(clock_plan("float64").program, [False])
+    run = tf_ops.RunOp(clock_plan("float64").only_program(), [False])
     empty = {"inputs": [], "params": [], "state": np.zeros((2, 0))}
     result = run(**empty, istate=np.zeros((2, 0), np.int32), first_step=10, n_steps=5)
     due = np.arange(11, 16) * 0.001
@@ -162,8 +162,8 @@ def test_time_follows_first_step():
 
 def test_integer_state_is_numpys():
     plan = noise_plan(seed=3)
-    run = tf_ops.RunOp(plan.program, [False])
-    result = run([], [], np.zeros((1, 0)), plan.initial_istate[None], 0, 5)
+    run = tf_ops.RunOp(plan.only_program(), [False])
+    result = run([], [], np.zeros((1, 0)), plan.pieces[0].initial_istate[None], 0, 5)
     rng = np.random.RandomState(3)
     np.testing.assert_allclose(result.outputs[0][0], rng.normal(size=(5, 3)), rtol=1e-14)
     again = run([], [], np.zeros((1, 0)), result.istate, 5, 5)
@@ -225,7 +225,7 @@ def test_wrong_ranks_in_a_graph():
 
 def test_malformed_program():
     run, arguments = filter_arguments()
-    raw = to_bytes(filter_plan().program)
+    raw = to_bytes(filter_plan().only_program())
     for bad in (b"", raw[:-1], raw + b"x", b"garbage"):
         run._attrs["program"] = bad
         with pytest.raises(tf.errors.InvalidArgumentError, match="NengoDL>Run"):
@@ -256,7 +256,7 @@ def test_wrong_dtype():
 
 def test_unknown_callbacks():
     _, arguments = filter_arguments()
-    run = tf_ops.RunOp(filter_plan().program, [False, False], callbacks=10**9)
+    run = tf_ops.RunOp(filter_plan().only_program(), [False, False], callbacks=10**9)
     with pytest.raises(tf.errors.FailedPreconditionError, match="are gone"):
         run(**arguments)
 
@@ -264,7 +264,7 @@ def test_unknown_callbacks():
 def test_time_limit():
     """A run that takes longer than its limit stops early, and the rest of its rows are zero."""
     plan = clock_plan()
-    run = tf_ops.RunOp(plan.program, [False])
+    run = tf_ops.RunOp(plan.only_program(), [False])
     n_steps = 20_000_000
     state, istate = np.zeros((1, 0), np.float32), np.zeros((1, 0), np.int32)
     result = run([], [], state, istate, 0, n_steps, time_limit=1e-4)
@@ -301,6 +301,6 @@ def test_wanted_parameters_are_checked(wanted):
 
 def test_memory_is_checked():
     _, arguments = filter_arguments()
-    run = tf_ops.RunOp(filter_plan().program, [False, False], memory=-2)
+    run = tf_ops.RunOp(filter_plan().only_program(), [False, False], memory=-2)
     with pytest.raises(tf.errors.InvalidArgumentError, match="'memory'.*bytes.*came -2"):
         run(**arguments)

@@ -268,11 +268,11 @@ def test_settings_reach_the_layer(Sim):
         nengo.Probe(nengo.Ensemble(3, 1))
     sim = Sim(net)
     layer = sim.tensor_graph
-    assert layer.learning_phase is True and layer.training_op._attrs["memory"] == 12345
-    types = [op.attrs["type"] for op in sim.plan.training.ops() if op.kind == "neurons"]
+    assert layer.learning_phase is True and layer.training_ops[0]._attrs["memory"] == 12345
+    types = [op.attrs["type"] for op in sim.plan.pieces[0].training.ops() if op.kind == "neurons"]
     assert types == ["SoftLIFRate"]
     with net:
         configure_settings(inference_only=True, learning_phase=False)
     sim = Sim(net)
-    assert sim.plan.training is None and sim.tensor_graph.training_op is None
+    assert not sim.plan.trains and sim.tensor_graph.training_ops is None
     assert "In training" not in str(sim.plan)

@@ -7,7 +7,7 @@ from nengo_dl.layer.tf_ops import load
 
 
 class DirectRun:
-    """What `.TensorGraph.run_graph` does, as a single op on the layer's variables.
+    """What `.TensorGraph.run_graph` does for a plan of one program, as one op on its variables.
 
     Every other call of TensorFlow takes 5 to 50 us, of which a run of a thousand steps should not
     see many. A plain object, so that Keras does not track what it holds.
@@ -19,9 +19,9 @@ class DirectRun:
     """
 
     def __init__(self, layer):
-        op = layer.training_op if layer.in_training() else layer.run_op
+        (op,) = layer.training_ops if layer.in_training() else layer.run_ops
         saved = layer.saved_state
-        self._dtype = tf.as_dtype(layer.program.dtype)
+        self._dtype = tf.as_dtype(layer.plan.dtype)
         self._n_outputs = len(op.keep_last)
         self._bound = load().nengo_dl_bind(
             program=op.program,

@@ -12,9 +12,11 @@ check_keras()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from nengo_dl.plan.pieces import state_keys  # noqa: E402
+
 
 class LayerState(keras.layers.Layer):
-    """A Keras layer that owns the parameters and the state of a program.
+    """A Keras layer that owns the parameters and the state of a plan.
 
     Parameters are Keras weights. State (everything else that lives from step to step) is kept in
     plain TensorFlow variables, so that it is not part of ``weights``, saved weights or optimizers.
@@ -35,9 +37,8 @@ class LayerState(keras.layers.Layer):
     """
 
     def __init__(self, plan, minibatch_size, param_values, state, istate, trainable_params, name):
-        super().__init__(name=name, dtype=plan.program.dtype)
+        super().__init__(name=name, dtype=plan.dtype)
         self.plan = plan
-        self.program = plan.program
         self.minibatch_size = minibatch_size
         self.initial_values = self._initial_values(param_values, state, istate)
         with tf.device("/cpu:0"):  # to go once there are kernels for other devices
@@ -45,27 +46,41 @@ class LayerState(keras.layers.Layer):
             self._add_state()
 
     def _initial_values(self, param_values, state, istate):
-        plan, program, batch = self.plan, self.program, self.minibatch_size
+        plan, batch = self.plan, self.minibatch_size
         if param_values is None:
             param_values = plan.param_values
-        if state is None:
-            state = plan.initial_state
-        if istate is None:
-            istate = getattr(plan, "initial_istate", np.zeros(program.istate_size, np.int32))
-        expect_length("param_values", param_values, program.params)
+        expect_length("param_values", param_values, plan.params)
         values = {
             f"param {i} ({param.name})": filled(
-                f"value of parameter {param.name!r}", value, param.size, program.dtype,
+                f"value of parameter {param.name!r}", value, param.size, plan.dtype,
                 batch if param.learned else None,
             )
-            for i, (param, value) in enumerate(zip(program.params, param_values, strict=True))
+            for i, (param, value) in enumerate(zip(plan.params, param_values, strict=True))
         }  # fmt: skip
-        values["state"] = filled("state", state, program.state_size, program.dtype, batch)
-        values["istate"] = filled("istate", istate, program.istate_size, "int32", batch)
+        states, istates = self._per_piece("state", state), self._per_piece("istate", istate)
+        for number, piece in enumerate(plan.pieces):
+            program, (key, ikey) = piece.program, state_keys(number)
+            state, istate = states[number], istates[number]
+            if state is None:
+                state = piece.initial_state
+            if istate is None:
+                istate = piece.initial_istate
+            if istate is None:
+                istate = np.zeros(program.istate_size, np.int32)
+            values[key] = filled(key, state, program.state_size, program.dtype, batch)
+            values[ikey] = filled(ikey, istate, program.istate_size, "int32", batch)
         return values
 
+    def _per_piece(self, what, given):
+        pieces = self.plan.pieces
+        if given is None:
+            return [None] * len(pieces)
+        given = [given] if len(pieces) == 1 else given
+        expect_length(what, given, pieces)
+        return given
+
     def _add_params(self, trainable_params):
-        params = self.program.params
+        params = self.plan.params
         if trainable_params is None:
             trainable_params = [True] * len(params)
         expect_length("trainable_params", trainable_params, params)
@@ -75,7 +90,7 @@ class LayerState(keras.layers.Layer):
             self.add_weight(
                 name=name,
                 shape=value.shape,
-                dtype=self.program.dtype,
+                dtype=self.plan.dtype,
                 initializer=lambda shape, dtype=None, value=value: tf.convert_to_tensor(value),
                 trainable=bool(trainable),
             )
@@ -87,11 +102,9 @@ class LayerState(keras.layers.Layer):
         def variable(value, name):
             return tf.Variable(value, trainable=False, name=name, dtype=value.dtype)
 
-        self.saved_state = {
-            "state": variable(self.initial_values["state"], "state"),
-            "istate": variable(self.initial_values["istate"], "istate"),
-            "n_steps": variable(np.zeros((), np.int64), "n_steps"),
-        }
+        keys = [key for i in range(len(self.plan.pieces)) for key in state_keys(i)]
+        self.saved_state = {key: variable(self.initial_values[key], key) for key in keys}
+        self.saved_state["n_steps"] = variable(np.zeros((), np.int64), "n_steps")
         self._stateful = variable(np.asarray(True), "stateful")
 
     def _on_cpu(self):
@@ -115,16 +128,18 @@ class LayerState(keras.layers.Layer):
         return int(tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.int64))
 
     def get_state(self):
-        """A copy of the saved state: dict of arrays ``state``, ``istate``, ``n_steps``."""
+        """A copy of the saved state: dict of arrays by the keys of ``saved_state``."""
         return {key: variable.numpy() for key, variable in self.saved_state.items()}
 
-    def set_state(self, state=None, istate=None, n_steps=None):
-        """Set saved state, from arrays of shape (size,) or (B, size) and an int."""
-        for key, value in (("state", state), ("istate", istate)):
+    def set_state(self, state=None, istate=None, n_steps=None, **further):
+        """Set saved state, from arrays of shape (size,) or (B, size) and an int.
+
+        Those of pieces after the first go by their keys in ``saved_state``.
+        """
+        for key, value in {"state": state, "istate": istate, **further}.items():
             if value is not None:
                 variable = self.saved_state[key]
-                dtype = variable.dtype.as_numpy_dtype
-                size = variable.shape[1]
+                dtype, size = variable.dtype.as_numpy_dtype, variable.shape[1]
                 variable.assign(filled(key, value, size, dtype, self.minibatch_size))
         if n_steps is not None:
             self.saved_state["n_steps"].assign(n_steps)
@@ -135,18 +150,18 @@ class LayerState(keras.layers.Layer):
 
     def set_param(self, index, value):
         """Set parameter ``index`` from an array of shape (size,), or (B, size) if learned."""
-        param = self.program.params[index]
+        param = self.plan.params[index]
         batch = self.minibatch_size if param.learned else None
         what = f"value of parameter {param.name!r}"
         plain_variable(self.base_params[index]).assign(
-            filled(what, value, param.size, self.program.dtype, batch)
+            filled(what, value, param.size, self.plan.dtype, batch)
         )
 
     def reset(self, state=True, params=False):
         """Go back to the initial state, and, if asked for, to the initial parameters."""
         if state:
-            initial = self.initial_values
-            self.set_state(initial["state"], initial["istate"], 0)
+            keys = self.saved_state.keys() - {"n_steps"}
+            self.set_state(n_steps=0, **{key: self.initial_values[key] for key in keys})
         if params:
             for weight, value in zip(self.base_params, self.initial_values.values(), strict=False):
                 plain_variable(weight).assign(value)
@@ -160,7 +175,7 @@ class LayerState(keras.layers.Layer):
 
     def load_own_variables(self, store):
         """Keras' hook: set the parameters from ``store``, all of them or, on an error, none."""
-        params = self.program.params
+        params = self.plan.params
         if len(store.keys()) != len(params):
             raise ValueError(
                 f"Layer {self.name!r} has {len(params)} parameters, but there are "

@@ -151,8 +151,8 @@ def _emit_op(group, draft, rngs):
 class Place:
     """Where a signal is stored."""
 
-    kind: str  # "param" or "learned": index is that of the parameter; "state"
-    index: int  # parameter; -1 for state
+    kind: str  # "param", "learned" or "state"
+    index: int  # number of the parameter; of a state: of the piece that it belongs to
     offset: int  # first element, within the parameter or the packed state
     shape: tuple
     strides: tuple  # in elements
@@ -183,7 +183,7 @@ class Places:
         if buffer.kind in ("param", "learned"):
             return Place(buffer.kind, buffer.param, offset, tuple(shape), tuple(strides))
         if buffer.kind in ("state", "carried"):
-            return Place("state", -1, buffer.state_offset + offset, tuple(shape), tuple(strides))
+            return Place("state", 0, buffer.state_offset + offset, tuple(shape), tuple(strides))
         return None
 
 

@@ -2,11 +2,9 @@
 
 import contextlib
 import gc
-from dataclasses import dataclass
 
 import numpy as np
 
-from . import show
 from .classes import settle
 from .draft import Draft, Given
 from .fuse import (
@@ -17,66 +15,12 @@ from .fuse import (
     pull_decoders,
     store_by_columns,
 )
-from .layout import Place, Places, emit, lay_out, places
-from .lower import CallbackSpec, lower, order_callbacks, refuse_cycles
-from .program import Program
+from .layout import Place, emit, lay_out, places
+from .lower import lower, order_callbacks, refuse_cycles
+from .pieces import RngSlot, TableSlot, only_run, plan_of
 from .schedule import order_regions, schedule
 from .simplify import default_simplifications, simplify
 from .verify import verify_draft
-
-__all__ = ["CallbackSpec", "Place", "Plan", "RngSlot", "TableSlot", "make_plan"]
-
-
-@dataclass(frozen=True)
-class RngSlot:
-    """A random generator of the program and the Nengo operator that it belongs to."""
-
-    offset: int  # into the integer state
-    op: object  # SimProcess or SimNeurons
-
-
-@dataclass(frozen=True)
-class TableSlot:
-    """A parameter whose rows the simulator fills per item from a process' step function."""
-
-    param: int
-    place: Place
-    op: object
-
-    @property
-    def rows(self):
-        """Number of rows of the table."""
-        return self.place.shape[0]
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A program and what belongs to it on the Python side."""
-
-    program: Program
-    param_values: tuple  # initial values, one flat array per parameter
-    trainable: tuple  # per parameter: whether the caller's predicate said so
-    initial_state: np.ndarray
-    rngs: tuple
-    tables: tuple
-    callbacks: tuple
-    notes: tuple  # what the passes did, for people
-    places: Places  # where signals are stored
-    feeds: tuple = ()  # how the values of inputs are made, for people
-    training: Program = None  # training form of the program; None: there is no training mode
-
-    def place(self, signal):
-        """Where a signal (or view) is stored, or None if it is not stored.
-
-        Returns
-        -------
-        Place or None
-        """
-        return self.places.find(signal)
-
-    def __str__(self):
-        return show.text(self)
-
 
 # Every pass takes a `.draft.Draft` and returns the next one.
 PASSES = (
@@ -202,12 +146,11 @@ def _plan(draft):
             param = layout.buffers[index].param
             place = Place("learned", param, at + ref.offset, ref.shape, ref.strides)
             tables.append(TableSlot(param, place, op.source))
-    return Plan(
-        program=draft.program,
-        param_values=param_values,
+    return plan_of(
+        only_run(draft.program, layout.initial_state.astype(dtype)),
+        param_values,
         trainable=layout.trainable,
-        initial_state=layout.initial_state.astype(dtype),
-        rngs=tuple(RngSlot(offset, op) for offset, op in draft.rngs),
+        rngs=tuple(RngSlot(0, offset, op) for offset, op in draft.rngs),
         tables=tuple(tables),
         callbacks=draft.callbacks,
         notes=draft.notes,

@@ -9,16 +9,17 @@ from .kinds import KINDS, NEURONS
 
 def text(plan):
     """Regions, ops with blocks and shapes, fusions, callbacks and bytes."""
-    program = plan.program
-    ops = sum(len(r.ops) for r in program.regions)
+    programs = [piece.program for piece in plan.pieces]
+    regions = [(program, region) for program in programs for region in program.regions]
+    ops = sum(len(region.ops) for _, region in regions)
     lines = [
-        f"Plan: {ops} ops in {len(program.regions)} regions, {program.dtype}, dt={program.dt:g} s",
+        f"Plan: {ops} ops in {len(regions)} regions, {plan.dtype}, dt={plan.dt:g} s",
         *(f"  {note}" for note in plan.notes),
         "Runs on the CPU, on one thread: its Python functions take turns"
         if plan.callbacks
         else "Runs on the CPU, the items of a minibatch on several threads, a single item on one",
     ]
-    for i, region in enumerate(program.regions):
+    for i, (program, region) in enumerate(regions):
         lines.append(f"Region {i}: {region.kind}, {len(region.ops)} ops")
         lines += [f"  {_op(op, program)}" for op in region.ops]
     if plan.feeds:
@@ -28,16 +29,21 @@ def text(plan):
         lines.append("Python callbacks (one call per step and item; the window is one step):")
         lines += [f"  {spec.name}: {spec.reason}" for spec in plan.callbacks]
     lines += _training(plan)
-    lines.append(_bytes(program))
+    lines.append(_bytes(programs))
     return "\n".join(lines)
 
 
 def _training(plan):
     """How neurons run in training, where it is not as they run otherwise."""
-    if plan.training is None:
+    if not plan.trains:
         return []
     counts, widths = defaultdict(int), {}
-    for before, after in zip(_neurons(plan.program), _neurons(plan.training), strict=True):
+    forms = [
+        both
+        for piece in plan.pieces
+        for both in zip(_neurons(piece.program), _neurons(piece.training), strict=True)
+    ]
+    for before, after in forms:
         names = before.attrs["type"], after.attrs["type"], after.attrs.get("surrogate")
         counts[names] += after.blocks * int(np.prod(after.args["J"].shape))
         widths.setdefault(names, set()).update(np.atleast_1d(after.attrs.get("width", ())).tolist())
@@ -102,12 +108,13 @@ def _reference(arg, ref, draft):
     return f"{arg}: {ref.access} {shape} of {ref.var.name} ({kind})"
 
 
-def _bytes(program):
-    size = np.dtype(program.dtype).itemsize
+def _bytes(programs):
+    size = np.dtype(programs[0].dtype).itemsize
     total = defaultdict(int)
-    for buffer in program.buffers:
-        total[buffer.kind] += buffer.size * size
-    state = program.state_size * size + program.istate_size * 4
+    for program in programs:
+        for buffer in program.buffers:
+            total[buffer.kind] += buffer.size * size
+    state = sum(program.state_size * size + program.istate_size * 4 for program in programs)
     return (
         f"Bytes: parameters {total['param']}; per item: learned {total['learned']}, state {state}, "
         f"per step of a window {total['window'] + total['carried']}, local {total['local']}"

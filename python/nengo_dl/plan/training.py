@@ -8,14 +8,22 @@ import math
 from collections import defaultdict
 from dataclasses import replace
 
-import numpy as np
-
 from .kinds import KINDS, NEURONS, READ, UPDATE
-from .program import Op, elements, spans
+from .pieces import Plan
+from .program import Op, Program
 from .verify import verify_program
 
 
-def training_program(program, lif_smoothing=None):
+def with_training(plan: Plan, lif_smoothing: float | None = None) -> Plan:
+    """Return the plan with a training mode: the training form of every piece."""
+    pieces = (
+        replace(piece, training=training_program(piece.program, lif_smoothing))
+        for piece in plan.pieces
+    )
+    return replace(plan, pieces=tuple(pieces))
+
+
+def training_program(program: Program, lif_smoothing: float | None = None) -> Program:
     """Make the training form of a program.
 
     Parameters
@@ -141,99 +149,12 @@ def _gradient_reads(op, arg):
     """Whether derivatives need a state: that of neurons, or where a Triangle's ring begins."""
     kind = KINDS[op.kind]
     read = kind.gradient == "type" or arg in kind.reads
-    return read and op.access(arg) == UPDATE and _passes(op)
+    return read and op.access(arg) == UPDATE and passes_gradient(op)
 
 
-def blocked_by_callbacks(program, outputs):
-    """Find the parameters that no gradient of some outputs reaches.
-
-    Parameters
-    ----------
-    program : nengo_dl.plan.program.Program
-        The training form of a program.
-    outputs : iterable of int
-        Numbers of the outputs that a loss is computed from.
-
-    Returns
-    -------
-    dict
-        Number of a parameter -> names of the ops that stand between (a part of) it and the outputs
-        and have no derivative: Python functions, learning rules, spiking neurons without
-        surrogate. Empty if nothing at all leads from the parameter to these outputs. Parameters
-        that a gradient reaches, as far as they have an influence, are not in it.
-    """
-    wanted = set(outputs)
-    outputs = [op for op in program.ops() if KINDS[op.kind].edge == "output"]
-    ends = [op for op in outputs if op.attrs["index"] in wanted]
-    ops = [op for op in program.ops() if KINDS[op.kind].edge != "output"]
-    by_gradient, _ = _backward(program, [op for op in ops if _passes(op)], ends)
-    by_any, on_the_way = _backward(program, ops, ends)
-    cut = {i: by_any[i] & ~by_gradient[i] for i in by_any}
-    blocked = {i: [] for i in by_any if cut[i].any() or not by_gradient[i].any()}
-    for op in on_the_way if any(part.any() for part in cut.values()) else ():
-        if not _passes(op):
-            behind, _ = _backward(program, ops, [op])
-            for i, names in blocked.items():
-                if (cut[i] & behind[i]).any():
-                    names.append(op.name)
-    return {i: tuple(dict.fromkeys(names)) for i, names in blocked.items()}
-
-
-def _passes(op):
+def passes_gradient(op: Op) -> bool:
     """Whether derivatives pass through an op of a training form."""
     gradient = KINDS[op.kind].gradient
     if gradient == "type":
         return "surrogate" in op.attrs or not NEURONS[op.attrs["type"]].spikes
     return gradient == "exact"
-
-
-def _backward(program, ops, ends):
-    """Masks of the parameters that ``ends`` depend on by way of ``ops``; and the ops on the way."""
-    marked = [np.zeros(buffer.size, dtype=bool) for buffer in program.buffers]
-    uses, found = [_Uses(op, program) for op in reversed(ops)], {}
-    for end in ends:
-        _Uses(end, program).mark(marked, slice(None))
-    seen = [0] * len(uses)
-    while True:  # again for what comes back by way of the next step
-        before = list(seen)
-        for i, use in enumerate(uses):
-            hit = use.reached(marked)
-            seen[i] = int(hit.sum())
-            if seen[i] > before[i]:
-                found[id(use.op)] = use.op
-                use.mark(marked, hit)
-        if seen == before:
-            buffers = zip(program.buffers, marked, strict=True)
-            return {b.param: mask for b, mask in buffers if b.param >= 0}, list(found.values())
-
-
-class _Uses:
-    """Elements that the blocks of an op read and write."""
-
-    def __init__(self, op, program):
-        self.op, self.spans, self.reads, self.writes = op, [], [], []
-        for arg, operand in op.args.items():
-            access = op.access(arg)
-            if program.buffers[operand.buffer].kind == "param":  # too large to list elements
-                self.spans.append((operand.buffer, spans(op, arg)))
-                continue
-            places = (operand.buffer, elements(op, arg))
-            if access in (READ, UPDATE):
-                self.reads.append(places)
-            if access != READ:
-                self.writes.append(places)
-
-    def reached(self, marked):
-        """Which blocks write what is marked."""
-        hit = np.zeros(self.op.blocks, dtype=bool)
-        for buffer, places in self.writes:
-            hit |= marked[buffer][places].any(axis=1)
-        return hit
-
-    def mark(self, marked, blocks):
-        """Mark what some blocks read."""
-        for buffer, places in self.reads:
-            marked[buffer][places[blocks].ravel()] = True
-        for buffer, reach in self.spans:
-            for low, high in reach[blocks]:
-                marked[buffer][low:high] = True

@@ -33,8 +33,8 @@ class PlanState:
     ----------
     host : nengo_dl.run.callback_host.CallbackHost
         The Python functions of the program.
-    istate : (minibatch_size, istate_size) int32 array
-        Random generators as they are before the first step.
+    istates : list of (minibatch_size, istate_size) int32 array
+        Random generators of every piece as they are before the first step.
     tables : list of (minibatch_size, rows, size) array
         Values drawn with the seed, for each of the plan's table slots.
     """
@@ -44,7 +44,8 @@ class PlanState:
         self.minibatch_size = minibatch_size
         self.dt = model.dt
         self.host = CallbackHost(plan.callbacks, minibatch_size, model.dt, model.time, guard)
-        self.istate = np.zeros((minibatch_size, plan.program.istate_size), np.int32)
+        sizes = [piece.program.istate_size for piece in plan.pieces]
+        self.istates = [np.zeros((minibatch_size, size), np.int32) for size in sizes]
         self.tables = [np.zeros((minibatch_size, *slot.place.shape)) for slot in plan.tables]
 
     def consumers(self):
@@ -66,7 +67,7 @@ class PlanState:
     def fill(self, item, generators):
         """Take the generators that `nengo_dl.run.randomness.draw_in_order` made for one item."""
         for slot in self.plan.rngs:
-            words = self.istate[item, slot.offset : slot.offset + RNG_WORDS]
+            words = self.istates[slot.run][item, slot.offset : slot.offset + RNG_WORDS]
             if isinstance(slot.op, SimNeurons):
                 (rng,) = slot.op.state_extra.values()
                 words[:] = pack_rng(item_generator(rng, item))
@@ -77,10 +78,10 @@ class PlanState:
 
     def param_values(self):
         """Values of all parameters of the plan, those drawn with the seed included."""
-        program, values = self.plan.program, []
-        for param, value in zip(program.params, self.plan.param_values, strict=True):
+        plan, values = self.plan, []
+        for param, value in zip(plan.params, plan.param_values, strict=True):
             shape = (self.minibatch_size, param.size) if param.learned else (param.size,)
-            values.append(np.array(np.broadcast_to(value, shape), program.dtype, order="C"))
+            values.append(np.array(np.broadcast_to(value, shape), plan.dtype, order="C"))
         for slot, table in zip(self.plan.tables, self.tables, strict=True):
             place_view(values[slot.param], slot.place)[...] = table
         return values

@@ -10,8 +10,9 @@ from .. import _engine
 from ..arguments.names import weight_names
 from ..config import get_setting
 from ..plan import make_plan
+from ..plan.pieces import state_keys
 from ..plan.program import to_bytes
-from ..plan.training import training_program
+from ..plan.training import with_training
 from ..tensor_graph import TensorGraph
 from .feed import Feed
 from .inputs import InputNodes
@@ -53,7 +54,7 @@ class ProcessRows:
             outputs=[("rows", op.output)],
         )
         self.plan_state = PlanState(self.plan, minibatch_size, model, guard)
-        self.compiled = _engine.Compiled(to_bytes(self.plan.program))
+        self.compiled = _engine.Compiled(to_bytes(self.plan.only_program()))
         self.minibatch_size = minibatch_size
         self.table = add_table(self.plan_state)
 
@@ -63,10 +64,9 @@ class ProcessRows:
 
     def rewind(self):
         """Go back to the first step, with the numbers of the present seed."""
-        dtype = self.plan.program.dtype
-        batch = self.minibatch_size
-        self.state = np.repeat(np.asarray(self.plan.initial_state, dtype)[None], batch, axis=0)
-        self.istate = self.plan_state.istate.copy()
+        (run,) = self.plan.pieces
+        self.state = np.repeat(run.initial_state[None], self.minibatch_size, axis=0)
+        self.istate = self.plan_state.istates[0].copy()
         self.params = self.plan_state.param_values()
 
     def generate(self, first_step, n_steps):
@@ -138,13 +138,15 @@ class Runtime:
             names=weight_names(model),
             simplifications=get_setting(model, "simplifications"),
         )
+        if not get_setting(model, "inference_only", False):
+            self.plan = with_training(self.plan, get_setting(model, "lif_smoothing"))
         self.plan_state = PlanState(self.plan, minibatch_size, model, self.interrupt)
         self.processes = {
             node: ProcessRows(op, model, dtype, minibatch_size, self.interrupt)
             for node, op in self.nodes.processes.items()
         }
         made = self.nodes.describe(self.names, {n: p.plan for n, p in self.processes.items()})
-        self.plan = replace(self.plan, feeds=made, training=self._training_form())
+        self.plan = replace(self.plan, feeds=made)
         self.feed = Feed(self.nodes, self.processes, minibatch_size, self.interrupt)
         self.table = add_table(self.plan_state)
         self.layer = TensorGraph(
@@ -160,15 +162,9 @@ class Runtime:
             learning_phase=get_setting(model, "learning_phase"),
             tape_memory=get_setting(model, "tape_memory"),
         )
-        program = self.plan.program
-        row = sum(port.size for port in (*program.inputs, *program.outputs))
+        row = sum(port.size for port in (*self.plan.inputs, *self.plan.outputs))
         row *= minibatch_size * np.dtype(dtype).itemsize
         self.piece_steps = max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
-
-    def _training_form(self):
-        if get_setting(self.model, "inference_only", False):
-            return None
-        return training_program(self.plan.program, get_setting(self.model, "lif_smoothing"))
 
     def close(self):
         """Forget the tables of Python functions."""
@@ -192,15 +188,15 @@ class Runtime:
         if include_processes:
             states = [self.plan_state, *(rows.plan_state for rows in self.processes.values())]
             reseed(states, self.model.operators, seed)
-            layer.initial_values["istate"] = self.plan_state.istate
+            for number, istate in enumerate(self.plan_state.istates):
+                layer.initial_values[state_keys(number)[1]] = istate
             for rows in self.processes.values():
                 rows.rewind()
         self.feed.forget()
-        layer.set_state(
-            layer.initial_values["state"],
-            layer.initial_values["istate"] if include_processes else None,
-            0,
-        )
+        # state, and if processes begin anew the integer state with their generators
+        kept = slice(None) if include_processes else slice(1)
+        keys = [key for i in range(len(self.plan.pieces)) for key in state_keys(i)[kept]]
+        layer.set_state(n_steps=0, **{key: layer.initial_values[key] for key in keys})
         tables = {slot.param for slot in self.plan.tables} if include_processes else ()
         for index, value in enumerate(self.plan_state.param_values()):
             if include_params or index in tables:
@@ -211,8 +207,8 @@ class Runtime:
         place = self.plan.place(signal)
         if place is None:
             return None
-        if place.index < 0:
-            values = self.layer.get_state()["state"]
+        if place.kind == "state":
+            values = self.layer.get_state()[state_keys(place.index)[0]]
         else:
             values = self.layer.get_param(place.index)
         return place_view(values, place).copy(), values.ndim == 2

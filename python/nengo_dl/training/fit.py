@@ -19,7 +19,7 @@ from ..arguments.data_forms import (
     is_opaque,
     truncate,
 )
-from ..plan.training import blocked_by_callbacks
+from ..plan.obstacles import blocked_parameters
 from .call import Call
 from .keras_calls import as_tuples, clean_arguments
 
@@ -317,16 +317,16 @@ def _no_nan(model, data):
 def _warn_blocked(sim, model):
     """Warn of trainable parameters that reach the losses only by ways without a gradient."""
     plan, losses = sim.plan, model.own.targets.losses
-    if plan.training is None or "gradients" in model.own.checked:
+    if not plan.trains or "gradients" in model.own.checked:
         return
     model.own.checked.add("gradients")
     outputs = [i for i, name in enumerate(sim._runtime.layer.output_names) if name in losses]
-    found = blocked_by_callbacks(plan.training, outputs)
+    found = blocked_parameters(plan, outputs)
     for index, between in found.items():
         if between and plan.trainable[index]:
             warnings.warn(
                 f"No gradient reaches (all of) the trainable parameter"
-                f" {plan.program.params[index].name!r}: between it and the losses are"
+                f" {plan.params[index].name!r}: between it and the losses are"
                 f" {', '.join(between)}, which pass none on. What is not reached is not trained",
                 UserWarning,
                 stacklevel=4,

@@ -6,6 +6,7 @@ import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
 from .. import _engine
+from ..plan.pieces import fold, state_keys
 from ..plan.program import to_bytes
 from .keras_calls import keras_errors
 from .precision import float_type
@@ -16,8 +17,7 @@ STEP = 1e-6  # difference of an input for the quotient, which is computed in dou
 def check(sim, inputs, outputs, atol, rtol):
     """Compute and compare; see `nengo_dl.Simulator.check_gradients`."""
     runtime = sim._runtime
-    form = runtime.plan.training
-    if form is None:
+    if not runtime.plan.trains:
         raise SimulationError(
             "a network with inference_only=True has no training mode, and no gradients to check"
         )
@@ -31,7 +31,7 @@ def check(sim, inputs, outputs, atol, rtol):
     stateful = runtime.layer.stateful
     sim.reset(include_trainable=False, include_probes=False)
     try:
-        numeric = _numeric(sim, form, rows, wanted)
+        numeric = _numeric(sim, rows, wanted)
         sim.reset(include_trainable=False, include_probes=False)
         with sim._scope(), float_type(sim._dtype), keras_errors(runtime):
             analytic = _analytic(sim, rows, wanted)
@@ -44,7 +44,7 @@ def check(sim, inputs, outputs, atol, rtol):
     for probe, ours, theirs in zip(probes, analytic, numeric, strict=True):
         result[probe] = {"analytic": ours, "numeric": theirs}
         for node, a, n in zip(runtime.nodes.nodes, ours, theirs, strict=True):
-            _compare(probe, node, a, n, atol, rtol, form)
+            _compare(probe, node, a, n, atol, rtol, runtime.plan)
     return result
 
 
@@ -78,25 +78,34 @@ def _spread(blocks):
     return matrix.reshape(items * rows, items * columns)
 
 
-def _numeric(sim, form, rows, wanted):
+def _numeric(sim, rows, wanted):
     """Difference quotients, in double precision whatever that of the simulator is."""
-    layer = sim._runtime.layer
-    compiled = _engine.Compiled(to_bytes(replace(form, dtype="float64")))
-    state = layer.get_state()
-    keep_last = [not keep for keep in layer.keep_history]
+    layer, plan = sim._runtime.layer, sim._runtime.plan
+    forms = [replace(piece.training, dtype="float64") for piece in plan.pieces]
+    compiled = [_engine.Compiled(to_bytes(form)) for form in forms]
+    saved, last_only = layer.get_state(), plan.last_only(layer.keep_history)
     n_steps = rows[0].shape[1] if rows else 2 * sim.unroll
-    weights = [layer.get_param(i) for i in range(len(form.params))]
+    weights = [layer.get_param(i) for i in range(len(plan.params))]
 
-    def run(values):
+    def run_piece(number, piece, values):
         # the engine changes what it is given
-        params = [np.array(value, dtype=np.float64) for value in weights]
-        outputs, steps, error = compiled.run(
-            values, params, state["state"].astype(np.float64), state["istate"].copy(), 0,
-            n_steps, sim.minibatch_size, keep_last=keep_last, callbacks=sim._runtime.table,
+        params = [np.array(weights[i], dtype=np.float64) for i in piece.params]
+        state, istate = (saved[key] for key in state_keys(number))
+        outputs, _, error = compiled[number].run(
+            values, params, state.astype(np.float64), istate.copy(), 0,
+            n_steps, sim.minibatch_size, keep_last=last_only[number], callbacks=sim._runtime.table,
         )  # fmt: skip
         if error is not None:
             raise error
-        return [outputs[i].reshape(sim.minibatch_size, -1) for i in wanted]
+        return outputs
+
+    def run(values):
+        found = fold(plan.pieces, values, run_piece)
+        results = [
+            found[i] if keep else found[i][:, -1:]
+            for i, keep in zip(plan.results, layer.keep_history, strict=True)
+        ]
+        return [results[i].reshape(sim.minibatch_size, -1) for i in wanted]
 
     result = [[] for _ in wanted]
     for k, values in enumerate(rows):
@@ -142,16 +151,16 @@ def _analytic(sim, rows, wanted):
     return result
 
 
-def _compare(probe, node, analytic, numeric, atol, rtol, form):
+def _compare(probe, node, analytic, numeric, atol, rtol, plan):
     off = np.abs(analytic - numeric)
     # also true if anything is NaN
     if np.all(off < atol + rtol * np.abs(numeric)):
         return
     row, column = np.unravel_index(np.argmax(np.nan_to_num(off, nan=np.inf)), off.shape)
     hint = ""
-    if any("surrogate" in op.attrs for op in form.ops()):
+    if any("surrogate" in op.attrs for piece in plan.pieces for op in piece.training.ops()):
         hint = "; surrogates of spikes differ from the derivative by design"
-    elif any(op.kind == "callback" for op in form.ops()):
+    elif plan.callbacks:
         hint = "; no gradient passes through Python functions, see print(sim.plan)"
     raise SimulationError(
         f"Gradient check failed: the derivative of {probe} (value {row}) by {node} (value"

@@ -1,0 +1,167 @@
+"""A plan: pieces that run one after the other, and what belongs to them on the Python side.
+
+Values that pieces hand on are numbered: those that the outside gives come first, in the order of
+``Plan.inputs``, then the outputs of the pieces. Parameters are numbered over all pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from nengo.builder import Signal
+from nengo.exceptions import BuildError
+
+from . import show
+from .layout import Place, Places
+from .program import Param, Port, Program
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A program that the engine runs over all steps; it has a state of its own."""
+
+    program: Program
+    initial_state: np.ndarray  # (state_size,): packed state of an item before the first step
+    inputs: tuple[int, ...]  # number of the value that each input of the program takes
+    outputs: tuple[int, ...]  # number of the value that each of its outputs is
+    params: tuple[int, ...]  # number of each of its parameters
+    training: Program | None = None  # its training form; None: there is no training mode
+    initial_istate: np.ndarray | None = None  # (istate_size,): random generators; None: zeros
+
+
+def only_run(program: Program, initial_state: np.ndarray, **fields) -> Run:
+    """Make the piece of a plan that has no other."""
+    first = len(program.inputs)
+    return Run(
+        program,
+        initial_state,
+        inputs=tuple(range(first)),
+        outputs=tuple(range(first, first + len(program.outputs))),
+        params=tuple(range(len(program.params))),
+        **fields,
+    )
+
+
+def state_keys(number: int) -> tuple[str, str]:
+    """Names of state and integer state of the piece of this number, where there are several."""
+    return ("state", "istate") if number == 0 else (f"state_{number}", f"istate_{number}")
+
+
+def fold(pieces: Sequence[Run], inputs: Sequence, run: Callable) -> dict:
+    """Run pieces in their order.
+
+    Parameters
+    ----------
+    pieces : sequence of Run
+        The pieces of a plan.
+    inputs : sequence
+        The values that the outside gives.
+    run : callable
+        ``run(number, piece, values)`` returns what the outputs of a piece are, given the values of
+        its inputs.
+
+    Returns
+    -------
+    dict
+        All values by number.
+    """
+    values = dict(enumerate(inputs))
+    for number, piece in enumerate(pieces):
+        outputs = run(number, piece, [values[i] for i in piece.inputs])
+        values.update(zip(piece.outputs, outputs, strict=True))
+    return values
+
+
+@dataclass(frozen=True)
+class RngSlot:
+    """A random generator of a program and the Nengo operator that it belongs to."""
+
+    run: int  # number of the piece
+    offset: int  # into its integer state
+    op: object  # SimProcess or SimNeurons
+
+
+@dataclass(frozen=True)
+class TableSlot:
+    """A parameter whose rows the simulator fills per item from a process' step function."""
+
+    param: int
+    place: Place
+    op: object
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of the table."""
+        return self.place.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What the planner makes of a model."""
+
+    pieces: tuple[Run, ...]
+    dtype: str
+    dt: float
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    results: tuple[int, ...]  # number of the value that each output is
+    params: tuple[Param, ...]
+    param_values: tuple  # initial values, one flat array per parameter
+    trainable: tuple  # per parameter: whether the caller's predicate said so
+    rngs: tuple[RngSlot, ...] = ()
+    tables: tuple[TableSlot, ...] = ()
+    callbacks: tuple = ()  # `.lower.CallbackSpec` by the index that programs have for it
+    notes: tuple[str, ...] = ()  # what the passes did, for people
+    places: Places | None = None  # where signals are stored; None: there are none
+    feeds: tuple[str, ...] = ()  # how the values of inputs are made, for people
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a training mode: a training form of every piece."""
+        return all(piece.training is not None for piece in self.pieces)
+
+    def last_only(self, keep_history: Sequence[bool]) -> list[list[bool]]:
+        """For every output of every piece, whether nobody needs more than its last step.
+
+        Parameters
+        ----------
+        keep_history : sequence of bool
+            For every output of the plan, whether all of its steps are wanted.
+        """
+        kept = {i for i, keep in zip(self.results, keep_history, strict=True) if keep}
+        kept.update(i for piece in self.pieces for i in piece.inputs)
+        return [[i not in kept for i in piece.outputs] for piece in self.pieces]
+
+    def only_program(self) -> Program:
+        """Return the program of a plan that has a single one; `BuildError` if it has more."""
+        if len(self.pieces) != 1:
+            raise BuildError(
+                f"expected a plan of 1 program, got {len(self.pieces)} pieces: go through `pieces`"
+            )
+        return self.pieces[0].program
+
+    def place(self, signal: Signal) -> Place | None:
+        """Return where a signal (or view) is stored; None if it is not stored."""
+        return None if self.places is None else self.places.find(signal)
+
+    def __str__(self):
+        return show.text(self)
+
+
+def plan_of(run: Run, param_values: Sequence, **fields) -> Plan:
+    """Make a plan of a single piece."""
+    program = run.program
+    fields = {"trainable": (True,) * len(program.params), **fields}
+    return Plan(
+        pieces=(run,),
+        dtype=program.dtype,
+        dt=program.dt,
+        inputs=program.inputs,
+        outputs=program.outputs,
+        results=run.outputs,
+        params=program.params,
+        param_values=tuple(param_values),
+        **fields,
+    )
