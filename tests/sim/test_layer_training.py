@@ -121,7 +121,7 @@ def test_learned_weights_belong_to_a_minibatch_size(tmp_path):
     layer = TensorGraph(filter_plan(), 3, param_values=[[5, 6], np.ones(2)])
     build_keras_model(layer).save_weights(file)
     other = TensorGraph(filter_plan(), 2)
-    with pytest.raises(ValueError, match=r"net/total.*\(2, 2\).*minibatch_size.*has \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"net/total.*\(2, 2\).*minibatch_size.*got \(3, 2\)"):
         build_keras_model(other).load_weights(file)
     np.testing.assert_array_equal(other.get_param(0), [1, 2])  # nothing was loaded
 
