@@ -243,10 +243,10 @@ def test_traces(Sim):
         sim.fit(X, y, epochs=2, validation_data=val, verbose=0)
         sim.fit(X[:2], {"py": Y[:2], "pz": Y[:2]}, verbose=0)
         sim.evaluate(X, y, verbose=0)
-        assert sim.keras_model.own.traces == 2  # of training and of evaluation
+        assert sim.keras_model.untracked.traces == 2  # of training and of evaluation
     longer = rows(4, 5), {"py": rows(4, 5, 1), "pz": rows(4, 5, 1)}
     sim.evaluate(*longer, verbose=0)
-    assert sim.keras_model.own.traces == 3
+    assert sim.keras_model.untracked.traces == 3
 
 
 def test_state(Sim):

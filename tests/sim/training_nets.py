@@ -49,7 +49,7 @@ def snapshot(sim):
     found |= {k: np.array(v) for k, v in sim.tensor_graph.get_state().items()}
     if model.compiled and model.optimizer is not None:
         found |= {f"o{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
-        found["targets"] = model.own.targets
+        found["targets"] = model.untracked.targets
     found["stateful"] = sim.tensor_graph.stateful
     found["steps"] = model.steps_per_execution if model.compiled else None
     return found

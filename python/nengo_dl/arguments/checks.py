@@ -1,9 +1,32 @@
-"""Checks on arguments of the simulator."""
+"""Checks on arguments of the simulator, and warnings at the line that gave them."""
 
+import sys
 import warnings
 
 import numpy as np
 from nengo.exceptions import ValidationError
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def warn_user(message, category=UserWarning):
+    """Warn at the line outside of this package from which it was called.
+
+    Parameters
+    ----------
+    message : str
+        What to say.
+    category : type
+        Class of the warning.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and _is_ours(frame):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_ours(frame):
+    return frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE
 
 
 def positive(name, value):
@@ -35,23 +58,12 @@ def whole_loops(n_steps, unroll):
     if not rest:
         return int(n_steps)
     actual = int(n_steps) + unroll - rest
-    warnings.warn(
+    warn_user(
         f"Number of steps ({n_steps}) is not evenly divisible by unroll_simulation ({unroll});"
         f" running for {actual} steps",
         RuntimeWarning,
-        stacklevel=3,
     )
     return actual
-
-
-def check_loop(n_steps, unroll, use_loop):
-    """Without a loop there is just one number of steps."""
-    if not use_loop and n_steps != unroll:
-        raise ValidationError(
-            f"with use_loop=False a run has exactly unroll_simulation={unroll} steps,"
-            f" got {n_steps}",
-            attr="n_steps",
-        )
 
 
 def warn_synapses(model, probes):
@@ -59,9 +71,7 @@ def warn_synapses(model, probes):
     network = model.toplevel
     connections = () if network is None else network.all_connections
     if any(obj.synapse is not None for obj in (*connections, *probes)):
-        warnings.warn(
+        warn_user(
             "Running for one timestep, but the network contains synaptic filters, which need"
-            " several steps to let a signal through; set their synapse to None, or run longer",
-            UserWarning,
-            stacklevel=5,
+            " several steps to let a signal through; set their synapse to None, or run longer"
         )

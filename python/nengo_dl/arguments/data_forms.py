@@ -1,11 +1,12 @@
 """The forms in which data for input nodes may be given, and the checks on it."""
 
-import warnings
 from collections.abc import Mapping
 
 import nengo
 import numpy as np
 from nengo.exceptions import ValidationError
+
+from .checks import warn_user
 
 
 def is_array(x):
@@ -49,11 +50,9 @@ def by_node(x, names):
 def warn_length(what, values, objects, kind):
     """Warn if a list does not have an entry for each of some objects, a dict by name."""
     if len(values) != len(objects):
-        warnings.warn(
+        warn_user(
             f"Number of elements in the {what} ({len(values)}) does not match the number of {kind}"
             f" ({len(objects)}); the order is {', '.join(objects) or 'empty'}",
-            UserWarning,
-            stacklevel=4,
         )
 
 
@@ -166,11 +165,9 @@ def truncate(data, minibatch_size):
     for key, value in data.items():
         rest = value.shape[0] % minibatch_size if value.ndim else 0
         if value.ndim and value.shape[0] > minibatch_size and rest:
-            warnings.warn(
+            warn_user(
                 f"Number of items in the data ({value.shape[0]}) is not a multiple of"
                 f" minibatch_size ({minibatch_size}); the last {rest} will be truncated",
-                UserWarning,
-                stacklevel=4,
             )
             value = value[: value.shape[0] - rest]
         result[key] = value

@@ -7,7 +7,7 @@ import numpy as np
 from nengo.builder.operator import TimeUpdate
 
 from .. import _engine
-from ..arguments.names import weight_names
+from ..arguments.names import Names, weight_names
 from ..config import get_setting
 from ..plan import make_plan
 from ..plan.pieces import state_keys
@@ -111,15 +111,21 @@ class Runtime:
         ``"float32"`` or ``"float64"``.
     minibatch_size : int
         Items per minibatch.
-    names_of : callable
-        ``names_of(nodes)`` returns the `nengo_dl.arguments.names.Names` of input nodes and probes.
+
+    Attributes
+    ----------
+    names : nengo_dl.arguments.names.Names
+        Names of input nodes and probes.
+    seed : int
+        Seed of everything random, as `reset` was given it.
     """
 
-    def __init__(self, model, dtype, minibatch_size, names_of):
+    def __init__(self, model, dtype, minibatch_size):
         self.model, self.dtype, self.minibatch_size = model, dtype, minibatch_size
         self.interrupt = Interrupt()
         self.nodes = InputNodes(model, dtype)
-        self.names = names_of(self.nodes.nodes)
+        self.names = Names(self.nodes.nodes, model.probes)
+        self.seed = None
         signals = [model.sig[probe]["in"] for probe in model.probes]
         chosen = trainable_signals(model)
         self.plan = make_plan(
@@ -172,22 +178,23 @@ class Runtime:
         for rows in self.processes.values():
             rows.close()
 
-    def reset(self, seed, include_params=True, include_processes=True):
+    def reset(self, seed=None, include_params=True, include_processes=True):
         """Go back to the beginning.
 
         Parameters
         ----------
-        seed : int
-            Seed of everything random.
+        seed : int, optional
+            New seed of everything random; the present one by default.
         include_params : bool
             Whether parameters, learned ones too, get their initial values.
         include_processes : bool
             Whether processes and random generators begin anew.
         """
         layer = self.layer
+        self.seed = self.seed if seed is None else seed
         if include_processes:
             states = [self.plan_state, *(rows.plan_state for rows in self.processes.values())]
-            reseed(states, self.model.operators, seed)
+            reseed(states, self.model.operators, self.seed)
             for number, istate in enumerate(self.plan_state.istates):
                 layer.initial_values[state_keys(number)[1]] = istate
             for rows in self.processes.values():

@@ -1,7 +1,7 @@
 """`Simulator`: takes the place of `nengo.Simulator` and of NengoDL's."""
 
+import functools
 import logging
-import warnings
 
 import numpy as np
 from nengo.exceptions import (
@@ -12,19 +12,18 @@ from nengo.exceptions import (
 )
 from nengo.utils.numpy import maxint
 
-from ..arguments.checks import check_loop, positive, step_count, valid_device, whole_loops
-from ..arguments.data_forms import by_node, check_data, is_opaque
-from ..arguments.names import Names
+from ..arguments.checks import positive, step_count, valid_device, warn_user, whole_loops
+from ..arguments.data_forms import is_opaque
+from ..arguments.data_rules import DataRules
 from ..config import get_setting
 from ..run.building import build
 from ..run.progress import Display
 from ..run.randomness import step_order
 from ..run.runtime import Runtime
-from ..tensor_graph import build_keras_model
-from ..training.methods import KerasMethods
-from ..training.model import SimulatorModel
-from ..training.precision import float_type
+from ..training.keras_side import KerasSide
+from ..training.precision import scope
 from .data import Recorder, SimulationData
+from .keras_methods import KerasMethods
 from .lifecycle import Lifecycle
 from .parameters import ParameterMethods
 from .signals import Signals
@@ -44,6 +43,8 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
     Everything is built when the simulator is made; the network is never changed. Functions of
     Nodes without input are called ahead of the simulation, a piece of the run at a time, unless
     the model has other Python functions too: then all are called in Nengo's order.
+
+    A simulator is for one thread at a time; several simulators may be used in several threads.
 
     Parameters
     ----------
@@ -75,8 +76,6 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
         Probed values and parameters.
     model : nengo.builder.Model
         The built model.
-    minibatch_size, unroll : int
-        As above.
     stateful : bool
         Setting ``stateful`` of the network.
     closed : bool
@@ -98,44 +97,38 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
         super().__init__()
         if network is None and model is None:
             raise ValidationError("either a network or a model is needed, got neither", "network")
-        self.unroll = positive("unroll_simulation", unroll_simulation)
+        unroll = positive("unroll_simulation", unroll_simulation)
         self._drop_batch = minibatch_size is None
-        self.minibatch_size = (
-            1 if minibatch_size is None else positive("minibatch_size", minibatch_size)
-        )
+        size = 1 if minibatch_size is None else positive("minibatch_size", minibatch_size)
         self.progress_bar = progress_bar
         self.device = valid_device(device)
         # a network that is built into a model becomes its top level
         settings = network if model is None or model.toplevel is None else model
-        self._dtype = get_setting(settings, "dtype", "float32")
+        dtype = get_setting(settings, "dtype", "float32")
+        self._scope = functools.partial(scope, dtype, self.device)
         with Display(progress_bar, "Building", "Build") as display:
-            self.model = build(network, dt, model, self._dtype, display)
-            self._prepare(display)
+            self.model = build(network, dt, model, dtype, display)
+            self._refuse_learning_phase()
+            with display.stage("Planning", "Plan"), self._scope():
+                self._runtime = Runtime(self.model, dtype, size)
+        self.stateful = get_setting(self.model, "stateful", True)
+        use_loop = get_setting(self.model, "use_loop", True)
+        self._rules = DataRules(self._runtime.names, size, unroll, use_loop)
+        self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
+        self.data = SimulationData(self.model, self._live, self._drop_batch)
         if seed is None:
             fixed = network is not None and network.seed is not None
             seed = network.seed + 1 if fixed else np.random.randint(maxint)
-        self._seed = seed
         self.closed = False
         self._runtime.reset(seed)
 
-    def _prepare(self, display):
+    def _refuse_learning_phase(self):
         model = self.model
-        self.stateful = get_setting(model, "stateful", True)
-        self._use_loop = get_setting(model, "use_loop", True)
-        self._inference_only = get_setting(model, "inference_only", False)
-        if self._inference_only and get_setting(model, "learning_phase"):
+        if get_setting(model, "inference_only", False) and get_setting(model, "learning_phase"):
             raise BuildError(
                 "a network with inference_only=True has no training mode, so learning_phase can't"
                 " be True; change either setting"
             )
-        with display.stage("Planning", "Plan"), self._scope():
-            self._runtime = Runtime(
-                model,
-                self._dtype,
-                self.minibatch_size,
-                lambda nodes: Names(nodes, model.probes),
-            )
-        self.data = SimulationData(model, self._live, self._drop_batch)
 
     # ------------------------------------------------------------ properties
 
@@ -147,6 +140,16 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
     @dt.setter
     def dt(self, value):
         raise ReadonlyError(attr="dt", obj=self)
+
+    @property
+    def minibatch_size(self):
+        """int : Items that are simulated at once."""
+        return self._rules.minibatch_size
+
+    @property
+    def unroll(self):
+        """int : Number of which the steps of a run are a multiple."""
+        return self._rules.unroll
 
     @property
     def n_steps(self):
@@ -162,7 +165,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
     def seed(self):
         """int : Seed of processes and noise."""
         self._check_open("seed")
-        return self._seed
+        return self._runtime.seed
 
     @property
     def plan(self):
@@ -179,11 +182,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
     def keras_model(self):
         """keras.Model : Inputs are the input nodes and ``n_steps``, outputs the probes."""
         self._check_open("keras_model")
-        if self._keras_model is None:
-            with self._scope(), float_type(self._dtype):
-                self._keras_model = build_keras_model(self._runtime.layer, SimulatorModel)
-                self._keras_model.set_up(self._runtime.names)
-        return self._keras_model
+        return self._keras.model
 
     @property
     def node_inputs(self):
@@ -226,10 +225,9 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
             )
         steps = int(np.round(float(time_in_seconds) / self.dt))
         if steps == 0:
-            warnings.warn(
+            warn_user(
                 f"{time_in_seconds} results in running for 0 timesteps; the simulator is still at"
-                f" time {self.time}",
-                stacklevel=2,
+                f" time {self.time}"
             )
             return
         logger.info("Running %s for %f seconds, or %d steps", self.model.label,
@@ -267,14 +265,9 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
                 f"run_steps takes arrays for the input Nodes, got a {type(data).__name__};"
                 " use predict for generators and datasets"
             )
-        runtime = self._runtime
-        values = by_node(data, runtime.names)
-        if values:
-            check_data(values, runtime.names, self.minibatch_size, self.unroll, n_steps,
-                  self.minibatch_size)  # fmt: skip
-        check_loop(n_steps, self.unroll, self._use_loop)
+        runtime, values = self._runtime, self._rules.for_run(data, n_steps)
         stateful = stateful and self.stateful
-        self._warn_one_step(n_steps, stateful)
+        self._keras.warn_one_step(n_steps, stateful)
         if n_steps < 1:
             return
         bar = self.progress_bar if progress_bar is None else progress_bar
@@ -307,11 +300,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
                     "dt",
                     self,
                 )
-            warnings.warn(
-                "`dt` is deprecated, use `sample_every`",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+            warn_user("`dt` is deprecated, use `sample_every`", DeprecationWarning)
             sample_every = dt
         period = 1 if sample_every is None else sample_every / self.dt
         steps = np.arange(1, self.n_steps + 1)
@@ -340,15 +329,13 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
             Also begin processes and all other random numbers anew.
         """
         self._check_open("reset")
-        if seed is not None:
-            self._seed = seed
-        self._runtime.reset(self._seed, include_trainable, include_processes)
+        self._runtime.reset(seed, include_trainable, include_processes)
         if include_probes:
             self.clear_probes()
 
     def soft_reset(self, include_trainable=False, include_probes=False):
         """Call `reset` with other defaults; deprecated."""
-        warnings.warn("soft_reset is deprecated, use reset", DeprecationWarning, stacklevel=2)
+        warn_user("soft_reset is deprecated, use reset", DeprecationWarning)
         self.reset(
             include_trainable=include_trainable,
             include_probes=include_probes,
@@ -361,10 +348,8 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
 
     def _live(self, signal):
         if self.closed:
-            warnings.warn(
-                "The simulator is closed; parameters have the values with which they were built",
-                UserWarning,
-                stacklevel=4,
+            warn_user(
+                "The simulator is closed; parameters have the values with which they were built"
             )
             return None
         return self._runtime.live(signal)

@@ -45,8 +45,15 @@ class Zeros:
         return np.zeros(self.size)
 
 
-def params_of(sim, obj):
+def params_of(data, obj):
     """Arguments with which an Ensemble or Connection has its present parameters.
+
+    Parameters
+    ----------
+    data : nengo_dl.simulator.data.SimulationData
+        What the simulator has of its model.
+    obj : Ensemble, Neurons or Connection
+        The object.
 
     Returns
     -------
@@ -55,12 +62,35 @@ def params_of(sim, obj):
     if isinstance(obj, Neurons):
         obj = obj.ensemble
     if isinstance(obj, nengo.Ensemble):
-        return _ensemble(sim, obj)
+        return _ensemble(data, obj)
     if isinstance(obj, nengo.Connection):
-        return _connection(sim, obj)
+        return _connection(data, obj)
     raise ValueError(
         f"{obj} is a {type(obj).__name__}; only Ensembles, Neurons and Connections have parameters"
     )
+
+
+def get_params(data, objs, as_dict):
+    """Present parameters of an object or several; see `nengo_dl.Simulator.get_nengo_params`."""
+    single = not isinstance(objs, (list, tuple))
+    objs = [objs] if single else list(objs)
+    params = [params_of(data, obj) for obj in objs]
+    if as_dict:
+        return _by_label(objs, params)
+    return params[0] if single else params
+
+
+def _by_label(objs, params):
+    result = {}
+    for obj, values in zip(objs, params, strict=True):
+        label = getattr(obj, "ensemble", obj).label
+        if label in result:
+            raise ValueError(
+                f"two of the objects have the label {label!r}, by which the result would"
+                " be sorted; give them other labels or use as_dict=False"
+            )
+        result[label] = values
+    return result
 
 
 def _single(value, built, obj):
@@ -75,13 +105,13 @@ def _single(value, built, obj):
     return value[0]
 
 
-def _ensemble(sim, ens):
+def _ensemble(data, ens):
     if isinstance(ens.neuron_type, nengo.Direct):
         raise ValueError(
             f"{ens} is in Direct mode and has no parameters that an Ensemble takes; its encoders"
             " are in sim.data"
         )
-    built, live = sim.model.params[ens], sim.data[ens]
+    built, live = data.model.params[ens], data[ens]
     scaled = _single(live.scaled_encoders, built.scaled_encoders, ens)
     silent = built.gain == 0
     if np.any(scaled[silent]):
@@ -101,8 +131,8 @@ def _ensemble(sim, ens):
     }
 
 
-def _connection(sim, conn):
-    built, live = sim.model.params[conn], sim.data[conn]
+def _connection(data, conn):
+    built, live = data.model.params[conn], data[conn]
     if built.weights is None:
         return {"transform": None}
     transform = conn.transform
@@ -137,13 +167,13 @@ def _sparse(transform, weights):
     return Sparse(transform.shape, indices=indices, init=matrix.data)
 
 
-def members(sim, objs):
+def members(data, objs):
     """All Ensembles and Connections that are meant, each once.
 
     Parameters
     ----------
-    sim : nengo_dl.Simulator
-        The simulator.
+    data : nengo_dl.simulator.data.SimulationData
+        What the simulator has of its model.
     objs : Network, Ensemble, Connection, or list of them
         What `nengo_dl.Simulator.freeze_params` was given.
 
@@ -156,11 +186,11 @@ def members(sim, objs):
         if isinstance(obj, nengo.Network):
             parts = [*obj.all_ensembles, *obj.all_connections]
             direct = {e for e in obj.all_ensembles if isinstance(e.neuron_type, nengo.Direct)}
-            _same_encoders(sim, [e for e in direct if e in sim.model.params])
+            _same_encoders(data, [e for e in direct if e in data.model.params])
             found.update(dict.fromkeys(part for part in parts if part not in direct))
-            top = sim.model.toplevel
+            top = data.model.toplevel
             inside = top is not None and (obj is top or obj in top.all_networks)
-            if not inside and not all(part in sim.model.params for part in parts):
+            if not inside and not all(part in data.model.params for part in parts):
                 raise ValueError(f"{obj} is not in the network that this simulator has built")
         elif isinstance(obj, (nengo.Ensemble, nengo.Connection)):
             found[obj] = None
@@ -170,23 +200,23 @@ def members(sim, objs):
                 " be frozen"
             )
     for obj in found:
-        if obj not in sim.model.params:
+        if obj not in data.model.params:
             raise ValueError(f"{obj} is not in the network that this simulator has built")
     return list(found)
 
 
-def _same_encoders(sim, direct):
+def _same_encoders(data, direct):
     for ens in direct:
-        if not np.array_equal(sim.data[ens].scaled_encoders, sim.model.params[ens].encoders):
+        if not np.array_equal(data[ens].scaled_encoders, data.model.params[ens].encoders):
             raise ValueError(
                 f"{ens} is in Direct mode and its encoders were trained; Nengo's Ensembles in"
                 " Direct mode can have none but the identity. Make them not trainable"
             )
 
 
-def freeze(sim, objs):
+def freeze(data, objs):
     """Write present parameters into Nengo's objects; see `nengo_dl.Simulator.freeze_params`."""
-    new = [(obj, params_of(sim, obj)) for obj in members(sim, objs)]  # errors come before changes
+    new = [(obj, params_of(data, obj)) for obj in members(data, objs)]  # errors come before changes
     for obj, params in new:
         # the size of the function's result must be known before the transform is checked
         for name in sorted(params, key=lambda name: name != "function"):

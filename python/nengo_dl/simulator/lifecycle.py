@@ -1,11 +1,10 @@
 """Opening, closing and deleting a simulator, and what it no longer has."""
 
 import contextlib
-import warnings
 
 from nengo.exceptions import SimulationError, SimulatorClosed
 
-from ..training.precision import policy
+from ..arguments.checks import warn_user
 
 
 class OpenSimulatorWarning(RuntimeWarning, ResourceWarning):
@@ -24,7 +23,6 @@ class Lifecycle:
     def __init__(self):
         self.closed = True
         self._contexts = None
-        self._keras_model = None
         self._final_steps = 0
 
     def close(self):
@@ -33,7 +31,7 @@ class Lifecycle:
             return
         self._final_steps = self.n_steps
         self.closed = True
-        self._keras_model = None
+        self._keras.close()
         self._runtime.close()
 
     def train(self, *args, **kwargs):
@@ -48,15 +46,6 @@ class Lifecycle:
         if self.closed:
             raise SimulatorClosed(f"Cannot use {what}: the simulator is closed")
 
-    @contextlib.contextmanager
-    def _scope(self):
-        """Precision of layers made meanwhile, and TensorFlow device of this simulator."""
-        import tensorflow as tf
-
-        device = contextlib.nullcontext() if self.device is None else tf.device(self.device)
-        with policy(self._dtype), device:
-            yield
-
     def __enter__(self):
         if self.closed:
             raise SimulatorClosed("Cannot re-open: the simulator is closed")
@@ -70,11 +59,10 @@ class Lifecycle:
 
     def __del__(self):
         if not getattr(self, "closed", True):
-            warnings.warn(
+            warn_user(
                 f"Simulator of {self.model} was deallocated while open; close simulators, or use"
                 " them in a `with` block, to free what they hold",
                 OpenSimulatorWarning,
-                stacklevel=2,
             )
             self.close()
 

@@ -1,7 +1,6 @@
 """The methods of a simulator that save, load and hand out parameters."""
 
-import warnings
-
+from ..arguments.checks import warn_user
 from ..training import gradient_check
 from . import frozen, saved_params
 
@@ -29,7 +28,8 @@ class ParameterMethods:
         What Python functions and the processes of input Nodes keep is not saved.
         """
         self._check_open("save_params")
-        saved_params.save(path, self, _with_state(include_state, include_non_trainable))
+        include_state = _with_state(include_state, include_non_trainable)
+        saved_params.save(path, self._keras, include_state)
 
     def load_params(self, path, include_state=False, include_non_trainable=None):
         """Load parameters that `save_params` has saved from the same model.
@@ -48,7 +48,8 @@ class ParameterMethods:
             Old name of ``include_state``.
         """
         self._check_open("load_params")
-        saved_params.load(path, self, _with_state(include_state, include_non_trainable))
+        include_state = _with_state(include_state, include_non_trainable)
+        saved_params.load(path, self._keras, include_state)
 
     def get_nengo_params(self, nengo_objs, as_dict=False):
         """Return present parameters as arguments of Nengo's objects.
@@ -68,21 +69,7 @@ class ParameterMethods:
             Arguments of the object, or of each object.
         """
         self._check_open("get_nengo_params")
-        single = not isinstance(nengo_objs, (list, tuple))
-        objs = [nengo_objs] if single else list(nengo_objs)
-        params = [frozen.params_of(self, obj) for obj in objs]
-        if as_dict:
-            result = {}
-            for obj, values in zip(objs, params, strict=True):
-                label = getattr(obj, "ensemble", obj).label
-                if label in result:
-                    raise ValueError(
-                        f"two of the objects have the label {label!r}, by which the result would"
-                        " be sorted; give them other labels or use as_dict=False"
-                    )
-                result[label] = values
-            return result
-        return params[0] if single else params
+        return frozen.get_params(self.data, nengo_objs, as_dict)
 
     def freeze_params(self, objs):
         """Write present parameters into the network, so that `nengo.Simulator` runs it as trained.
@@ -96,7 +83,7 @@ class ParameterMethods:
             Ensembles in Direct mode stay as they are.
         """
         self._check_open("freeze_params")
-        frozen.freeze(self, objs)
+        frozen.freeze(self.data, objs)
 
     def check_gradients(self, inputs=None, outputs=None, atol=1e-5, rtol=1e-3):
         """Compare the gradients of training with differences of outputs.
@@ -127,13 +114,11 @@ class ParameterMethods:
             If they differ, or if there is no training mode.
         """
         self._check_open("check_gradients")
-        return gradient_check.check(self, inputs, outputs, atol, rtol)
+        return gradient_check.check(self._keras, inputs, outputs, atol, rtol)
 
 
 def _with_state(include_state, include_non_trainable):
     if include_non_trainable is None:
         return include_state
-    warnings.warn(
-        "include_non_trainable is deprecated, use include_state", DeprecationWarning, stacklevel=3
-    )
+    warn_user("include_non_trainable is deprecated, use include_state", DeprecationWarning)
     return include_non_trainable

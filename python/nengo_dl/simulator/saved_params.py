@@ -5,19 +5,27 @@ import zipfile
 import numpy as np
 from nengo.exceptions import SimulationError
 
-STATE = ("state", "istate", "n_steps")  # in the order in which they follow the parameters
+
+def save(path, side, include_state):
+    """Write the arrays of a simulator; see `nengo_dl.Simulator.save_params`.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        Name of the file without ``".npz"``.
+    side : nengo_dl.training.keras_side.KerasSide
+        Whose model has the parameters.
+    include_state : bool
+        Whether the state is part of the file.
+    """
+    np.savez_compressed(f"{path}.npz", *_present(side, include_state).values())
 
 
-def save(path, sim, include_state):
-    """Write the arrays of a simulator; see `nengo_dl.Simulator.save_params`."""
-    np.savez_compressed(f"{path}.npz", *_present(sim, include_state).values())
-
-
-def load(path, sim, include_state):
-    """Read arrays and take them over, once all of them fit."""
+def load(path, side, include_state):
+    """Read arrays and take them over, once all of them fit; arguments are those of `save`."""
     file = f"{path}.npz"
     found = _read(file)
-    present = _present(sim, include_state)
+    present = _present(side, include_state)
     if len(found) != len(present):
         hint = "a file with state needs include_state=True, one without it include_state=False"
         raise SimulationError(
@@ -27,21 +35,22 @@ def load(path, sim, include_state):
     for (name, now), value in zip(present.items(), found, strict=True):
         _check(file, name, now, value)
     values = dict(zip(present, found, strict=True))
-    for weight, name in zip(sim.keras_model.weights, present, strict=False):
+    for weight, name in zip(side.model.weights, present, strict=False):
         weight.assign(values[name])
     if include_state:
-        sim._runtime.layer.set_state(**{name: values[name] for name in STATE})
+        layer = side.runtime.layer
+        layer.set_state(**{name: values[name] for name in layer.get_state()})
 
 
-def _present(sim, include_state):
+def _present(side, include_state):
     """Present values by name, in the order of the file."""
-    weights = sim.keras_model.weights
+    weights = side.model.weights
     values = {weight.path: weight.value.numpy() for weight in weights}
     if len(values) != len(weights):
         raise SimulationError("two weights of the Keras model have the same path; rename a layer")
     if include_state:
-        state = sim._runtime.layer.get_state()
-        values.update((name, np.asarray(state[name])) for name in STATE)
+        state = side.runtime.layer.get_state()
+        values.update((name, np.asarray(value)) for name, value in state.items())
     return values
 
 

@@ -8,38 +8,46 @@ from nengo.exceptions import SimulationError, ValidationError
 from .. import _engine
 from ..plan.pieces import fold, state_keys
 from ..plan.program import to_bytes
-from .keras_calls import keras_errors
 from .precision import float_type
 
 STEP = 1e-6  # difference of an input for the quotient, which is computed in double precision
 
 
-def check(sim, inputs, outputs, atol, rtol):
-    """Compute and compare; see `nengo_dl.Simulator.check_gradients`."""
-    runtime = sim._runtime
+def check(side, inputs, outputs, atol, rtol):
+    """Compute and compare; see `nengo_dl.Simulator.check_gradients`.
+
+    Parameters
+    ----------
+    side : nengo_dl.training.keras_side.KerasSide
+        What runs the model.
+    inputs, outputs, atol, rtol
+        As in `nengo_dl.Simulator.check_gradients`.
+    """
+    runtime = side.runtime
+    known = runtime.model.probes
     if not runtime.plan.trains:
         raise SimulationError(
             "a network with inference_only=True has no training mode, and no gradients to check"
         )
-    probes = list(sim.model.probes) if outputs is None else list(outputs)
+    probes = list(known) if outputs is None else list(outputs)
     for probe in probes:
-        if probe not in sim.data.histories:
+        if probe not in known:
             raise ValidationError(f"{probe} is no Probe of this simulator", attr="outputs")
-    rows = _rows(sim, inputs)
-    wanted = [sim.model.probes.index(probe) for probe in probes]
+    rows, n_steps = _rows(runtime, inputs, 2 * side.rules.unroll)
+    wanted = [known.index(probe) for probe in probes]
     learned = [(i, runtime.layer.get_param(i)) for i in runtime.layer.learned]
     stateful = runtime.layer.stateful
-    sim.reset(include_trainable=False, include_probes=False)
+    runtime.reset(include_params=False)
     try:
-        numeric = _numeric(sim, rows, wanted)
-        sim.reset(include_trainable=False, include_probes=False)
-        with sim._scope(), float_type(sim._dtype), keras_errors(runtime):
-            analytic = _analytic(sim, rows, wanted)
+        numeric = _numeric(runtime, rows, n_steps, wanted)
+        runtime.reset(include_params=False)
+        with side.scope(), float_type(runtime.dtype), side.errors():
+            analytic = _analytic(runtime.layer, rows, n_steps, wanted)
     finally:
         for index, value in learned:
             runtime.layer.set_param(index, value)
         runtime.layer.stateful = stateful
-        sim.reset(include_trainable=False, include_probes=False)
+        runtime.reset(include_params=False)
     result = {}
     for probe, ours, theirs in zip(probes, analytic, numeric, strict=True):
         result[probe] = {"analytic": ours, "numeric": theirs}
@@ -48,26 +56,28 @@ def check(sim, inputs, outputs, atol, rtol):
     return result
 
 
-def _rows(sim, inputs):
-    """Values of all input nodes, ``(minibatch_size, n_steps, size)`` each."""
-    nodes = sim._runtime.nodes.nodes
+def _rows(runtime, inputs, n_steps):
+    """Values of all input nodes, ``(minibatch_size, n_steps, size)`` each, and their steps."""
+    nodes, size = runtime.nodes.nodes, runtime.minibatch_size
     if inputs is None:
-        return [np.zeros((sim.minibatch_size, 2 * sim.unroll, node.size_out)) for node in nodes]
+        return [np.zeros((size, n_steps, node.size_out)) for node in nodes], n_steps
     if len(inputs) != len(nodes):
         raise ValidationError(
             f"expected an array for each of the {len(nodes)} input Nodes, got {len(inputs)}",
             attr="inputs",
         )
     rows = [np.asarray(values, dtype=np.float64) for values in inputs]
+    if rows:
+        n_steps = rows[0].shape[1] if rows[0].ndim > 1 else 0
     if any(values.ndim == 3 and not values.shape[1] for values in rows):
         raise ValidationError("expected at least 1 step, got 0", attr="inputs")
     for node, values in zip(nodes, rows, strict=True):
-        shape = (sim.minibatch_size, len(rows[0][0]) if rows[0].ndim else 0, node.size_out)
+        shape = (size, n_steps, node.size_out)
         if values.shape != shape:
             raise ValidationError(
                 f"for {node}: expected shape {shape}, got {values.shape}", attr="inputs"
             )
-    return rows
+    return rows, n_steps
 
 
 def _spread(blocks):
@@ -78,13 +88,12 @@ def _spread(blocks):
     return matrix.reshape(items * rows, items * columns)
 
 
-def _numeric(sim, rows, wanted):
+def _numeric(runtime, rows, n_steps, wanted):
     """Difference quotients, in double precision whatever that of the simulator is."""
-    layer, plan = sim._runtime.layer, sim._runtime.plan
+    layer, plan, size = runtime.layer, runtime.plan, runtime.minibatch_size
     forms = [replace(piece.training, dtype="float64") for piece in plan.pieces]
     compiled = [_engine.Compiled(to_bytes(form)) for form in forms]
     saved, last_only = layer.get_state(), plan.last_only(layer.keep_history)
-    n_steps = rows[0].shape[1] if rows else 2 * sim.unroll
     weights = [layer.get_param(i) for i in range(len(plan.params))]
 
     def run_piece(number, piece, values):
@@ -93,7 +102,7 @@ def _numeric(sim, rows, wanted):
         state, istate = (saved[key] for key in state_keys(number))
         outputs, _, error = compiled[number].run(
             values, params, state.astype(np.float64), istate.copy(), 0,
-            n_steps, sim.minibatch_size, keep_last=last_only[number], callbacks=sim._runtime.table,
+            n_steps, size, keep_last=last_only[number], callbacks=runtime.table,
         )  # fmt: skip
         if error is not None:
             raise error
@@ -105,7 +114,7 @@ def _numeric(sim, rows, wanted):
             found[i] if keep else found[i][:, -1:]
             for i, keep in zip(plan.results, layer.keep_history, strict=True)
         ]
-        return [results[i].reshape(sim.minibatch_size, -1) for i in wanted]
+        return [results[i].reshape(size, -1) for i in wanted]
 
     result = [[] for _ in wanted]
     for k, values in enumerate(rows):
@@ -122,14 +131,13 @@ def _numeric(sim, rows, wanted):
     return result
 
 
-def _analytic(sim, rows, wanted):
+def _analytic(layer, rows, n_steps, wanted):
     """Derivatives as training computes them, one probed value of every item at a time."""
     import tensorflow as tf
 
-    layer = sim._runtime.layer
-    tensors = [tf.constant(values, sim._dtype) for values in rows]
-    n_steps = rows[0].shape[1] if rows else 2 * sim.unroll
-    steps = tf.fill((sim.minibatch_size, 1), tf.constant(n_steps, tf.int32))
+    size = layer.minibatch_size
+    tensors = [tf.constant(values, layer.dtype) for values in rows]
+    steps = tf.fill((size, 1), tf.constant(n_steps, tf.int32))
     layer.stateful = False
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(tensors)
@@ -139,14 +147,14 @@ def _analytic(sim, rows, wanted):
         shape = outputs[i].shape
         found = [[] for _ in tensors]
         for place in np.ndindex(*shape[1:]):
-            seed = np.zeros(shape, sim._dtype)
+            seed = np.zeros(shape, layer.dtype)
             seed[(slice(None), *place)] = 1
             gradients = tape.gradient(
                 outputs[i], tensors, tf.constant(seed),
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )  # fmt: skip
             for rows_, gradient in zip(found, gradients, strict=True):
-                rows_.append(np.asarray(gradient).reshape(sim.minibatch_size, -1))
+                rows_.append(np.asarray(gradient).reshape(size, -1))
         result.append([_spread(np.stack(rows_, axis=1)) for rows_ in found])
     return result
 

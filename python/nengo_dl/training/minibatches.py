@@ -58,7 +58,7 @@ class Minibatches:
     ----------
     runtime : nengo_dl.run.runtime.Runtime
         What runs the model.
-    arrays : nengo_dl.training.Arrays
+    arrays : nengo_dl.training.arrays.Arrays
         The data, checked.
     stateful : bool
         Whether a minibatch goes on where the one before it stopped.

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from types import SimpleNamespace
+from dataclasses import dataclass, field
 
 import keras
 import tensorflow as tf
@@ -13,6 +13,50 @@ from .precision import float_type
 from .targets import Targets
 
 
+@dataclass
+class Untracked:
+    """What a model keeps in a plain object, which Keras neither tracks nor saves.
+
+    Parameters
+    ----------
+    names : nengo_dl.arguments.names.Names
+        Names of probes.
+
+    Attributes
+    ----------
+    targets : nengo_dl.training.targets.Targets
+        Losses and metrics; None before ``compile``.
+    given_steps : int
+        ``steps_per_execution`` of ``compile``.
+    auto_steps : bool
+        Whether the minibatches of a call are as many as callbacks permit: none were given.
+    data : dict
+        ``"train"`` and ``"test"`` -> `nengo_dl.training.minibatches.Minibatches` of the present
+        call; None where only Keras can take the data apart.
+    callbacks : keras.callbacks.CallbackList
+        Those of the present call that are told of minibatches within an epoch, or None.
+    functions : dict
+        Traced functions of stacks of minibatches, by the layout of the data.
+    keras_functions : dict
+        Keras' own, by the number of minibatches.
+    checked : set
+        Checks of data that were passed since ``compile``.
+    traces : int
+        How often a function was traced.
+    """
+
+    names: object
+    targets: object = None
+    given_steps: int = 1
+    auto_steps: bool = True
+    data: dict = field(default_factory=lambda: {"train": None, "test": None})
+    callbacks: object = None
+    functions: dict = field(default_factory=dict)
+    keras_functions: dict = field(default_factory=dict)
+    checked: set = field(default_factory=set)
+    traces: int = 0
+
+
 class SimulatorModel(keras.Model):
     """A functional model with a dictionary of probes as output.
 
@@ -21,19 +65,7 @@ class SimulatorModel(keras.Model):
 
     def set_up(self, names):
         """Give the model the names of its probes, `nengo_dl.arguments.names.Names`."""
-        # in a plain object, which Keras neither tracks nor saves
-        self.own = SimpleNamespace(
-            names=names,
-            targets=None,
-            auto_steps=True,
-            given_steps=1,  # steps_per_execution of compile
-            data={"train": None, "test": None},
-            callbacks=None,
-            functions={},  # of stacks of minibatches, by layout of the data
-            keras_functions={},  # Keras' own, by the number of minibatches
-            checked=set(),
-            traces=0,
-        )
+        self.untracked = Untracked(names)
 
     # ------------------------------------------------------------ compile
 
@@ -51,7 +83,7 @@ class SimulatorModel(keras.Model):
 
         Nothing changes if an argument is wrong.
         """
-        names = self.own.names
+        names = self.untracked.names
         targets = Targets(
             entries_by_probe(loss, names, "loss"),
             _weights(loss_weights, names),
@@ -59,12 +91,12 @@ class SimulatorModel(keras.Model):
             _weighted_metrics(weighted_metrics, names),
         )
         super().compile(optimizer, steps_per_execution=steps_per_execution or 1, **kwargs)
-        self.own.targets = targets
-        self.own.auto_steps = steps_per_execution is None
-        self.own.given_steps = steps_per_execution or 1
-        self.own.functions.clear()
-        self.own.keras_functions.clear()
-        self.own.checked.clear()
+        self.untracked.targets = targets
+        self.untracked.auto_steps = steps_per_execution is None
+        self.untracked.given_steps = steps_per_execution or 1
+        self.untracked.functions.clear()
+        self.untracked.keras_functions.clear()
+        self.untracked.checked.clear()
         if isinstance(self.optimizer, keras.optimizers.Optimizer) and not self.optimizer.built:
             # now, so that its state can be loaded before the first step
             self.optimizer.build(self.trainable_variables)
@@ -84,7 +116,7 @@ class SimulatorModel(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum of the weighted losses of probes that have a target, and of losses of layers."""
-        targets = self.own.targets
+        targets = self.untracked.targets
         y, weights = self._sorted(y, sample_weight)
         losses = targets.loss(y, y_pred, weights)
         losses.extend(tf.reduce_sum(tf.cast(loss, self.compute_dtype)) for loss in self.losses)
@@ -100,7 +132,7 @@ class SimulatorModel(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Count a minibatch and return all present results."""
         y, weights = self._sorted(y, sample_weight)
-        self.own.targets.update_metrics(y, y_pred, weights)
+        self.untracked.targets.update_metrics(y, y_pred, weights)
         return self.get_metrics_result()
 
     def _sorted(self, y, sample_weight):
@@ -113,7 +145,7 @@ class SimulatorModel(keras.Model):
         return y, dict.fromkeys(y, tf.convert_to_tensor(sample_weight))
 
     def _by_name(self, values, what):
-        probes = self.own.names.probes
+        probes = self.untracked.names.probes
         if values is None:
             return {}
         if isinstance(values, Mapping):
@@ -132,14 +164,14 @@ class SimulatorModel(keras.Model):
     @property
     def metrics(self):
         """list : What is reset before an epoch: losses, metrics, what layers count."""
-        targets = self.own.targets if hasattr(self, "own") else None
+        targets = self.untracked.targets if hasattr(self, "untracked") else None
         return [*super().metrics, *(targets.trackers if targets is not None else ())]
 
     def get_metrics_result(self):
         """Present values: ``"loss"``, then losses, metrics, and what layers count."""
         loss, *others = super().metrics
         results = OrderedDict(loss=loss.result())
-        results.update(self.own.targets.results())
+        results.update(self.untracked.targets.results())
         for metric in others:
             value = metric.result()
             results.update(value if isinstance(value, dict) else {metric.name: value})
@@ -159,10 +191,10 @@ class SimulatorModel(keras.Model):
 
     def _function(self, kind, force):
         if force:
-            self.own.keras_functions.clear()
+            self.untracked.keras_functions.clear()
 
         def function(iterator):
-            data = self.own.data[kind]
+            data = self.untracked.data[kind]
             if data is not None:
                 return self._run(kind, data, iterator)
             return self._keras_function(kind)(iterator)
@@ -173,7 +205,7 @@ class SimulatorModel(keras.Model):
         """Keras' function for data that only it can take apart."""
         # it keeps the number of minibatches with which it was traced
         key = (kind, self.steps_per_execution)
-        if key not in self.own.keras_functions:
+        if key not in self.untracked.keras_functions:
             if kind == "train":
                 ours, self.train_function = self.train_function, None
                 super().make_train_function()
@@ -182,8 +214,8 @@ class SimulatorModel(keras.Model):
                 ours, self.test_function = self.test_function, None
                 super().make_test_function()
                 made, self.test_function = self.test_function, ours
-            self.own.keras_functions[key] = self._in_own_float_type(made)
-        return self.own.keras_functions[key]
+            self.untracked.keras_functions[key] = self._in_own_float_type(made)
+        return self.untracked.keras_functions[key]
 
     def make_predict_function(self, force=False):
         """Make what Keras calls for ``steps_per_execution`` minibatches of `predict`."""
@@ -192,13 +224,6 @@ class SimulatorModel(keras.Model):
         if made is not before:
             self.predict_function = self._in_own_float_type(made)
         return self.predict_function
-
-    def in_own_precision(self, x, kwargs):
-        """Data for Keras' ``predict``, which casts arrays to its float type, but no datasets."""
-        if self.compute_dtype == keras.config.floatx():
-            return x
-        data = tf.data.Dataset.from_tensor_slices(x)
-        return data.batch(kwargs.pop("batch_size"), drop_remainder=True)
 
     def _in_own_float_type(self, function):
         def run(*args):
@@ -217,9 +242,9 @@ class SimulatorModel(keras.Model):
         def run(count):
             return self._run_stack(kind, data, count)
 
-        if not self.own.auto_steps:
+        if not self.untracked.auto_steps:
             return run(total)
-        callbacks = self.own.callbacks
+        callbacks = self.untracked.callbacks
         # Keras itself does so before the first and after the last minibatch of this call
         hooks = {
             "train": ("stop_training", "on_train_batch_end", "on_train_batch_begin"),
@@ -244,19 +269,19 @@ class SimulatorModel(keras.Model):
             return logs
         specs = data.specs()
         key = (kind, data.layout, repr(specs))
-        if key not in self.own.functions:
+        if key not in self.untracked.functions:
             with float_type(self.compute_dtype):
                 self._make_metrics(specs[2])
-                self.own.functions[key] = self._trace(step, data.layout, specs)
-        return self.own.functions[key](*stack)
+                self.untracked.functions[key] = self._trace(step, data.layout, specs)
+        return self.untracked.functions[key](*stack)
 
     def _make_metrics(self, y):
         outputs = dict(zip(self.output_names, self.outputs, strict=True))
-        self.own.targets.make_metrics(y, outputs)
+        self.untracked.targets.make_metrics(y, outputs)
 
     def _trace(self, step, layout, specs):
         def loop(*stack):
-            self.own.traces += 1
+            self.untracked.traces += 1
 
             def body(index):
                 step(layout.batch(index, *stack))

@@ -93,3 +93,13 @@ def policy(dtype):
         here[:] = [other for other in here if other is not entry]
         if here is _policies.entered:
             keras.config.set_dtype_policy(here[-1][0] if here else _policies.before)
+
+
+@contextlib.contextmanager
+def scope(dtype, device):
+    """Make and run layers in a precision and on a TensorFlow device (None: wherever they are)."""
+    import tensorflow as tf
+
+    on_device = contextlib.nullcontext() if device is None else tf.device(device)
+    with policy(dtype), on_device:
+        yield

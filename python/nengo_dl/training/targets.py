@@ -36,7 +36,7 @@ class Targets:
             ProbeMetric(name, metric, weighted)
             for group, weighted in ((metrics, False), (weighted_metrics, True))
             for name, items in group.items()
-            for metric in _own(items, len(group) > 1)
+            for metric in _of_one_probe(items, len(group) > 1)
         ]
         taken = {"loss", *(mean.name for mean in self.loss_means.values())}
         for metric in self.metrics:
@@ -207,7 +207,7 @@ def _name(metric):
     return name or type(metric).__name__
 
 
-def _own(items, several):
+def _of_one_probe(items, several):
     """Metrics of one probe; objects that hold a state are copied if several probes share them."""
     items = list(items) if isinstance(items, (list, tuple)) else [items]
     return [

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
-from .keras_calls import keras_errors
 from .minibatches import Minibatches
 
 DATASET_STEPS = 8  # minibatches of a dataset or generator in one call
@@ -31,42 +30,53 @@ class _EpochNumber(keras.callbacks.Callback):
         self.data.epoch = epoch
 
 
-class Call:
-    """One call of Keras: sets up the model for it, and puts back what was."""
+class KerasCall:
+    """One call of Keras: sets up the model for it, and puts back what was.
 
-    def __init__(self, sim, model, kwargs, stateful):
-        self.sim, self.model, self.kwargs, self.stateful = sim, model, kwargs, stateful
+    Parameters
+    ----------
+    side : nengo_dl.training.keras_side.KerasSide
+        Whose model is called.
+    kwargs : dict
+        Arguments of the call; callbacks are added.
+    stateful : bool
+        Whether the state is kept.
+    """
+
+    def __init__(self, side, kwargs, stateful):
+        self.side, self.model, self.kwargs, self.stateful = side, side.model, kwargs, stateful
         self.data = {"train": None, "test": None}
         self.opaque_validation = False
         self.lent = None, ()  # the caller's CallbackList and what was added to it
 
     def use(self, kind, arrays, shuffle=False):
         """Take arrays for training or testing; returns what stands for them in Keras."""
-        with self.sim._scope():
-            data = Minibatches(self.sim._runtime, arrays, self.stateful, shuffle)
+        with self.side.scope():
+            data = Minibatches(self.side.runtime, arrays, self.stateful, shuffle)
         self.data[kind] = data
         return tf.data.Dataset.range(data.length)
 
     @contextmanager
     def ready(self, kind):
         """Let the model use the data, the state and the callbacks of this call."""
-        sim, model = self.sim, self.model
-        own, layer = model.own, sim._runtime.layer
-        before = own.data, own.callbacks, layer.stateful, model.steps_per_execution, own.auto_steps
-        with sim._scope(), keras_errors(sim._runtime):
+        side, model, state = self.side, self.model, self.model.untracked
+        runtime, layer = side.runtime, side.runtime.layer
+        before = state.data, state.callbacks, state.auto_steps
+        stateful, steps = layer.stateful, model.steps_per_execution
+        with side.scope(), side.errors():
             try:
-                own.data, layer.stateful = self.data, self.stateful
-                sim._runtime.feed.start(dict.fromkeys(sim._runtime.nodes.nodes), None)
-                own.callbacks = None
+                state.data, layer.stateful = self.data, self.stateful
+                runtime.feed.start(dict.fromkeys(runtime.nodes.nodes), None)
+                state.callbacks = None
                 if self.data[kind] is not None:
                     self._add_callbacks(kind)
-                if own.auto_steps:
+                if state.auto_steps:
                     model.steps_per_execution = self._steps_per_call(kind)
-                    own.auto_steps = model.steps_per_execution > 1
+                    state.auto_steps = model.steps_per_execution > 1
                 yield
             finally:
-                own.data, own.callbacks, layer.stateful, steps, own.auto_steps = before
-                model.steps_per_execution = steps
+                state.data, state.callbacks, state.auto_steps = before
+                layer.stateful, model.steps_per_execution = stateful, steps
                 self._give_back()
 
     def _steps_per_call(self, kind):
@@ -79,7 +89,7 @@ class Call:
         steps = [self.kwargs.get(name) for name in ("steps_per_epoch", "steps", "validation_steps")]
         steps = [number for number in steps if number]
         if self.data[kind] is None or self.opaque_validation:
-            self.model.own.callbacks = None
+            self.model.untracked.callbacks = None
             # a call ends where an epoch does
             return 1 if self.model.run_eagerly else math.gcd(DATASET_STEPS, *steps)
         return steps[0] if steps else self.data[kind].length
@@ -105,7 +115,7 @@ class Call:
                 steps=steps or data.length,
                 model=self.model,
             )
-        self.kwargs["callbacks"] = self.model.own.callbacks = given
+        self.kwargs["callbacks"] = self.model.untracked.callbacks = given
 
     def _give_back(self):
         """Take our callback out of a list that belongs to the caller."""

@@ -1,9 +1,7 @@
 """The methods of a simulator that Keras models have, too."""
 
-from ..arguments.checks import warn_synapses
-from . import fit as training
-from .keras_calls import predict
-from .precision import float_type
+from ..training import fit as training
+from ..training.predict import predict
 
 
 class KerasMethods:
@@ -42,15 +40,14 @@ class KerasMethods:
             ``steps_per_execution`` as many minibatches are run in a go as callbacks permit.
         """
         self._check_open("compile")
-        with self._scope(), float_type(self._dtype):
-            self.keras_model.compile(
-                optimizer,
-                loss=loss,
-                metrics=metrics,
-                loss_weights=loss_weights,
-                weighted_metrics=weighted_metrics,
-                **kwargs,
-            )
+        self._keras.compile(
+            optimizer,
+            loss=loss,
+            metrics=metrics,
+            loss_weights=loss_weights,
+            weighted_metrics=weighted_metrics,
+            **kwargs,
+        )
 
     def fit(self, x=None, y=None, n_steps=None, stateful=False, **kwargs):
         """Optimize parameters with ``sim.keras_model.fit``.
@@ -81,7 +78,7 @@ class KerasMethods:
             and the same with ``"val_"`` in front.
         """
         self._check_open("fit")
-        return training.fit(self, x, y, n_steps, stateful, kwargs)
+        return training.fit(self._keras, x, y, n_steps, stateful, kwargs)
 
     def evaluate(self, x=None, y=None, n_steps=None, stateful=False, **kwargs):
         """Compute losses and metrics with ``sim.keras_model.evaluate``.
@@ -99,7 +96,7 @@ class KerasMethods:
             ``"loss"``, ``"<probe>_loss"`` and ``"<probe>_<metric>"``, in this order.
         """
         self._check_open("evaluate")
-        return training.evaluate(self, x, y, n_steps, stateful, kwargs)
+        return training.evaluate(self._keras, x, y, n_steps, stateful, kwargs)
 
     def predict(self, x=None, n_steps=None, stateful=False, **kwargs):
         """Run ``sim.keras_model.predict`` over any number of minibatches.
@@ -123,20 +120,9 @@ class KerasMethods:
             Probe -> ``(batch, n_steps, size)``.
         """
         self._check_open("predict")
-        return predict(self, "predict", x, n_steps, stateful, kwargs)
+        return predict(self._keras, "predict", x, n_steps, stateful, kwargs)
 
     def predict_on_batch(self, x=None, n_steps=None, stateful=False, **kwargs):
         """Run ``sim.keras_model.predict_on_batch``: `predict` for exactly one minibatch."""
         self._check_open("predict_on_batch")
-        return predict(self, "predict_on_batch", x, n_steps, stateful, kwargs)
-
-    def _probes_that_matter(self):
-        """Probes with a loss, or all if nothing was compiled."""
-        model, probes = self._keras_model, self._runtime.names.probes
-        if model is None or not model.compiled:
-            return list(probes.values())
-        return [probes[name] for name in model.own.targets.losses]
-
-    def _warn_one_step(self, n_steps, stateful):
-        if n_steps == 1 and not stateful:
-            warn_synapses(self.model, self._probes_that_matter())
+        return predict(self._keras, "predict_on_batch", x, n_steps, stateful, kwargs)

@@ -1,0 +1,139 @@
+"""Data, targets and weights of a `fit` or `evaluate` that lie in memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from nengo.exceptions import ValidationError
+
+from ..arguments.data_forms import by_probe, check_targets, is_array, is_opaque, truncate
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Checked data of a call.
+
+    Parameters
+    ----------
+    x : dict
+        Input node -> ``(items, n_steps, size)``.
+    y : dict
+        Name of a probe -> targets.
+    weights : dict
+        Name of a probe -> weights of items or steps.
+    items, n_steps : int
+        Items, a multiple of ``minibatch_size``, and steps.
+    """
+
+    x: dict
+    y: dict
+    weights: dict
+    items: int
+    n_steps: int
+
+    def part(self, rows):
+        """The items in a slice."""
+        x, y, weights = (
+            {key: value[rows] for key, value in group.items()}
+            for group in (self.x, self.y, self.weights)
+        )
+        return Arrays(x, y, weights, len(range(*rows.indices(self.items))), self.n_steps)
+
+
+def training_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None):
+    """Sort data, targets and weights out, and check them.
+
+    Parameters
+    ----------
+    side : nengo_dl.training.keras_side.KerasSide
+        Whose model they are for.
+    x, y, n_steps, sample_weight, class_weight
+        As in `nengo_dl.Simulator.fit`.
+
+    Returns
+    -------
+    Arrays
+    """
+    rules, layer = side.rules, side.runtime.layer
+    names, size = rules.names, rules.minibatch_size
+    x, items, steps = rules.for_call(x, n_steps)
+    y = truncate(by_probe(y, names), size)
+    shapes = dict(zip(layer.output_names, layer.output_shapes, strict=True))
+    items = check_targets(y, shapes, size, items) or size
+    weights = _sample_weights(rules, sample_weight, y, items)
+    if class_weight is not None:
+        if weights:
+            raise ValueError("class_weight and sample_weight can't be given at the same time")
+        weights = _class_weights(class_weight, y)
+    return Arrays(x, y, weights, items, steps)
+
+
+def _sample_weights(rules, value, y, items):
+    if value is None:
+        return {}
+    names, size = rules.names, rules.minibatch_size
+    if is_array(value) or (isinstance(value, (list, tuple)) and all(map(np.isscalar, value))):
+        weights = dict.fromkeys(y, np.asarray(value))
+    else:
+        weights = by_probe(value, names, "sample_weight")
+    result = {}
+    for name, weight in weights.items():
+        if weight.ndim and weight.shape[0] > size:
+            weight = weight[: weight.shape[0] // size * size]  # as the data, which warned
+        if weight.ndim == 0 or weight.shape[0] != items or weight.dtype.kind not in "biuf":
+            raise ValidationError(
+                f"for {name!r}: expected real numbers for {items} items, got shape"
+                f" {weight.shape} of type {weight.dtype}",
+                attr="sample_weight",
+            )
+        result[name] = weight
+    return result
+
+
+def _class_weights(class_weight, y):
+    """Weight of each step's class: one-hot targets, or class numbers on a last axis of one."""
+    if len(y) != 1:
+        raise ValueError(
+            "`class_weight` is only supported for targets of a single Probe,"
+            f" got {', '.join(y) or 'none'}"
+        )
+    ((name, value),) = y.items()
+    classes = value[..., 0] if value.shape[-1] == 1 else np.argmax(value, axis=-1)
+    found, places = np.unique(np.round(classes).astype(int), return_inverse=True)
+    weights = np.asarray([class_weight.get(int(number), 1.0) for number in found])
+    return {name: weights[places].reshape(classes.shape)}
+
+
+def split(data, fraction, size):
+    """Cut off the last part of the items for validation, in minibatches of a size."""
+    if not 0 < fraction < 1:
+        raise ValidationError(f"must be between 0 and 1, got {fraction}", "validation_split")
+    at = int(data.items * (1 - fraction))
+    for part in (at, data.items - at):
+        if part % size or not part:
+            raise ValidationError(
+                f"Split data is not evenly divisible by minibatch_size ({size}): it"
+                f" has {at} items for training and {data.items - at} for validation",
+                "validation_split",
+            )
+    return data.part(slice(0, at)), data.part(slice(at, None))
+
+
+def validation_data(side, given, n_steps):
+    """Return validation data for Keras and, if they are arrays, what was made of them."""
+    if isinstance(given, Arrays):
+        return None, given
+    if is_opaque(given) or (isinstance(given, (tuple, list)) and given and is_opaque(given[0])):
+        return given, None
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        raise ValidationError(
+            f"expected (x, y), (x, y, sample_weight) or a dataset, got {_short(given)}",
+            "validation_data",
+        )
+    x, y, weight = (*given, None)[:3]
+    return None, training_arrays(side, x, y, n_steps, weight)
+
+
+def _short(given):
+    """What was given, without its numbers."""
+    sized = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
+    return f"a {type(given).__name__}{sized}"

@@ -1,0 +1,120 @@
+"""The Keras model of a simulator, and what all calls of it have in common."""
+
+import contextlib
+
+from nengo.exceptions import SimulationError
+
+from ..arguments.checks import warn_synapses, warn_user
+from ..tensor_graph import build_keras_model
+from .model import SimulatorModel
+from .precision import float_type
+
+# arguments that Keras 2 took and Keras 3 refuses
+DROPPED = ("workers", "use_multiprocessing", "max_queue_size")
+
+
+class KerasSide:
+    """The Keras model of a built model, made when it is first asked for.
+
+    Parameters
+    ----------
+    runtime : nengo_dl.run.runtime.Runtime
+        What runs the built model.
+    rules : nengo_dl.arguments.data_rules.DataRules
+        What data has to fit.
+    stateful : bool
+        Whether a call may keep the state at all.
+    scope : callable
+        ``with scope():`` surrounds what makes or runs layers: their precision and device.
+    """
+
+    def __init__(self, runtime, rules, stateful, scope):
+        self.runtime, self.rules, self.stateful, self.scope = runtime, rules, stateful, scope
+        self._model = None
+
+    @property
+    def model(self):
+        """nengo_dl.training.model.SimulatorModel : The model."""
+        if self._model is None:
+            with self.scope(), float_type(self.runtime.dtype):
+                self._model = build_keras_model(self.runtime.layer, SimulatorModel)
+                self._model.set_up(self.runtime.names)
+        return self._model
+
+    def compile(self, optimizer, **arguments):
+        """Call ``compile`` of the model."""
+        with self.scope(), float_type(self.runtime.dtype):
+            self.model.compile(optimizer, **arguments)
+
+    def compiled(self, method):
+        """The model, if it is ready for a method that needs losses."""
+        if not self.model.compiled:
+            raise ValueError(f"You must call `compile()` of the simulator before `{method}()`")
+        return self.model
+
+    def close(self):
+        """Forget the model."""
+        self._model = None
+
+    @contextlib.contextmanager
+    def errors(self):
+        """Raise what a Python function of the model raised, not what TensorFlow made of it."""
+        try:
+            yield
+        except Exception as e:
+            error = self.runtime.take_error()
+            if error is not None:
+                raise error from (error.__cause__ or e)
+            raise
+
+    def clean_arguments(self, kwargs, stateful, sizes=("batch_size",), warn=True):
+        """Take arguments out that Keras 3 does not know or that the simulator decides.
+
+        Parameters
+        ----------
+        kwargs : dict
+            Arguments for Keras; it is changed.
+        stateful : bool
+            Whether the state is to be kept.
+        sizes : tuple of str
+            Arguments that say how many items a minibatch has.
+        warn : bool
+            Whether to warn if the network keeps no state.
+
+        Returns
+        -------
+        bool
+            Whether the state is kept.
+        """
+        for name in sizes:
+            if kwargs.pop(name, None) is not None:
+                warn_user(
+                    f"Batch size is determined statically by minibatch_size; {name} is ignored"
+                )
+        for name in DROPPED:
+            if kwargs.pop(name, None) is not None:
+                warn_user(f"Keras 3 has no argument {name}; it is ignored")
+        if stateful and not self.stateful and warn:
+            warn_user("Ignoring stateful=True, since the network is configured with stateful=False")
+        return bool(stateful and self.stateful)
+
+    def warn_one_step(self, n_steps, stateful):
+        """Warn before a single step that starts anew, if synapses let nothing through in it."""
+        if n_steps == 1 and not stateful:
+            warn_synapses(self.runtime.model, self._probes_that_matter())
+
+    def _probes_that_matter(self):
+        """Probes with a loss, or all if nothing was compiled."""
+        model, probes = self._model, self.runtime.names.probes
+        if model is None or not model.compiled:
+            return list(probes.values())
+        return [probes[name] for name in model.untracked.targets.losses]
+
+
+def refuse_steps(x, n_steps):
+    """Data that only Keras can take apart says itself how many steps it has."""
+    if n_steps is not None:
+        raise SimulationError(
+            f"n_steps can't be given together with a {type(x).__name__}, which has the number of"
+            " steps in its own n_steps"
+        )
