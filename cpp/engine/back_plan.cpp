@@ -1,23 +1,6 @@
 #include "engine/backward.h"
 
 namespace nengo_dl {
-namespace {
-
-bool in_place(BufferKind kind) { return kind == BufferKind::state || kind == BufferKind::learned; }
-
-// The elements that the op overwrites: all of the operand, or those in the list of a `copy`.
-std::vector<int64_t> overwritten(const OpRecord& op, const Operand& o) {
-  std::vector<int64_t> elements;
-  if (op.kind == "copy" && op.attrs.count("dst_index")) {
-    for (int64_t i : op.integers("dst_index")) elements.push_back(i * o.strides[0]);
-    return elements;
-  }
-  for_each_element(o.shape, o.strides, [&](int64_t e) { elements.push_back(e); });
-  return elements;
-}
-
-}  // namespace
-
 template <class T>
 BackPlan<T>::BackPlan(const Program& program, const Plan<T>& plan, const Activity& activity, const TapeLayout& tape,
                       const Wishes& wishes, const std::vector<char>& keep_last)
@@ -75,17 +58,17 @@ BackOp<T> BackPlan<T>::make_op(const Program& program, const std::vector<char>& 
     const BufferKind kind = program.buffers[b].kind;
     if (back.passes && o.read() && (kind == BufferKind::param || kind == BufferKind::learned)) {
       back.params = true;
-      if (kind == BufferKind::learned && changing[b]) back.params_at_once = true;
+      if (kind == BufferKind::learned && changing[b]) back.params_each_step = true;
     }
     if (!o.written() || !o.in_place) continue;
     writes_in_place = true;
     const bool cleared = o.overwrites || (o.access == Access::update && !back.passes);
     if (!cleared) continue;
     overwrites_in_place = true;
-    back.clearings.push_back({Access1(*o.operand), overwritten(*op.record, *o.operand)});
+    back.clearings.push_back({View(*o.operand), op.written_elements(o)});
   }
-  back.params_at_once = back.params && (back.params_at_once || writes_in_place);
-  back.step_by_step = !loop && back.passes && (overwrites_in_place || back.params_at_once);
+  back.params_each_step = back.params && (back.params_each_step || writes_in_place);
+  back.step_by_step = !loop && back.passes && (overwrites_in_place || back.params_each_step);
   return back;
 }
 

@@ -180,8 +180,8 @@ template <class T>
 void Backward<T>::clear(const BackOp<T>& op) {
   for (const Clearing& c : op.clearings)
     for (int64_t b = 0; b < frame_.adjoint.batch; ++b)
-      for (int64_t offset : c.operand.offsets) {
-        T* at = c.operand.at(frame_.adjoint, 0, b) + offset;
+      for (int64_t k = 0; k < c.operand.blocks; ++k) {
+        T* at = c.operand.at(frame_.adjoint, 0, b) + c.operand.offsets[k];
         for (int64_t e : c.elements) at[e] = 0;
       }
 }
@@ -193,9 +193,9 @@ void Backward<T>::sequence(const std::vector<BackOp<T>>& ops, int64_t steps, boo
     const int64_t first = op->only_last ? steps - 1 : 0;
     const int64_t length = op->step_by_step ? 1 : steps - first;
     for (int64_t t1 = steps; t1 > first; t1 -= length) {
-      if (op->params && op->params_at_once) op->op->grad_params(frame_, t1 - length, t1);
+      if (op->params && op->params_each_step) op->op->grad_params(frame_, t1 - length, t1);
       if (op->passes) op->op->grad(frame_, t1 - length, t1);
-      if (op->params && !op->params_at_once) op->op->grad_params(frame_, t1 - length, t1);
+      if (op->params && !op->params_each_step) op->op->grad_params(frame_, t1 - length, t1);
       clear(*op);
     }
   }
@@ -206,12 +206,12 @@ void Backward<T>::loop(const std::vector<BackOp<T>>& ops, int64_t steps, bool la
   for (int64_t t = steps - 1; t >= 0; --t)
     for (auto op = ops.rbegin(); op != ops.rend(); ++op) {
       if (op->only_last && !(last_window && t == steps - 1)) continue;
-      if (op->params_at_once) op->op->grad_params(frame_, t, t + 1);
+      if (op->params_each_step) op->op->grad_params(frame_, t, t + 1);
       if (op->passes) op->op->grad(frame_, t, t + 1);
       clear(*op);
     }
   for (auto op = ops.rbegin(); op != ops.rend(); ++op) {
-    if (!op->params || op->params_at_once || (op->only_last && !last_window)) continue;
+    if (!op->params || op->params_each_step || (op->only_last && !last_window)) continue;
     op->op->grad_params(frame_, op->only_last ? steps - 1 : 0, steps);
   }
 }

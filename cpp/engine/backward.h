@@ -11,19 +11,19 @@ namespace nengo_dl {
 
 // An adjoint in place that an op has overwritten on the way forward.
 struct Clearing {
-  Access1 operand;
+  View operand;
   std::vector<int64_t> elements;  // of each block
 };
 
 // An op on the way back.
 template <class T>
 struct BackOp {
-  const Op<T>* op;
-  bool passes;          // calls grad()
-  bool params;          // calls grad_params()
-  bool params_at_once;  // in a loop: before the grad() of each step; else for the window, behind the loop
-  bool step_by_step;    // in a sequence
-  bool only_last;       // an output of which only the last step is kept
+  const Kernel<T>* op;
+  bool passes;            // calls grad()
+  bool params;            // calls grad_params()
+  bool params_each_step;  // in a loop: before the grad() of each step; else once for the window, after all its steps
+  bool step_by_step;      // in a sequence
+  bool only_last;         // an output of which only the last step is kept
   std::vector<Clearing> clearings;
 };
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "engine/backend.h"
 #include "engine/isa.h"
 #include "engine/run.h"
 #include "engine/validate.h"
@@ -21,13 +22,13 @@ Plan<T>::Plan(const Program& program, uint64_t fingerprint) : flow(program), fin
   std::vector<int64_t> changed;  // in running order
   for (size_t r = 0; r < program.regions.size(); ++r) {
     stages.push_back({program.regions[r].kind == RegionKind::loop, {}});
-    for (FlowOp& op : flow.stages[r]) {
-      stages.back().ops.push_back(compile(op, program));
+    for (const FlowOp& op : flow.stages[r]) {
+      stages.back().ops.push_back(cpu_backend().find_kernel(op.record->kind).make<T>()(*op.compiled, program));
       for (const FlowOperand& o : op.operands) {
         work += static_cast<double>(o.operand->count()) * static_cast<double>(op.record->blocks);
         if (o.written() && o.in_place) changed.push_back(o.operand->buffer);
       }
-      if (op.record->kind == "callback") {
+      if (op.kind->edge == Edge::python) {
         has_callbacks = true, undo = changed;
         functions = std::max(functions, op.record->integer("index") + 1);
       }
@@ -35,22 +36,6 @@ Plan<T>::Plan(const Program& program, uint64_t fingerprint) : flow(program), fin
   }
   std::sort(undo.begin(), undo.end());
   undo.erase(std::unique(undo.begin(), undo.end()), undo.end());
-}
-
-template <class T>
-std::unique_ptr<Op<T>> Plan<T>::compile(FlowOp& op, const Program& program) {
-  const OpSpec& spec = find_op(op.record->kind);
-  const OpRecord record = Flow::shifted(op);
-  std::unique_ptr<Op<T>> compiled;
-  if constexpr (sizeof(T) == 4)
-    compiled = spec.make32(record, program);
-  else
-    compiled = spec.make64(record, program);
-  op.passes = compiled->passes_gradient();
-  for (const std::string& name : compiled->grad_reads())
-    for (FlowOperand& o : op.operands)
-      o.needed = o.needed || (*o.name == name && program.buffers[o.operand->buffer].kind != BufferKind::param);
-  return compiled;
 }
 
 struct Compiled::Impl {

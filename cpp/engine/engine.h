@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/op.h"
+#include "engine/kernel.h"
 #include "engine/program.h"
 
 namespace nengo_dl {

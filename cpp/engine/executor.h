@@ -12,7 +12,7 @@ namespace nengo_dl {
 template <class T>
 struct Stage {  // a region, compiled
   bool loop;
-  std::vector<std::unique_ptr<Op<T>>> ops;
+  std::vector<std::unique_ptr<Kernel<T>>> ops;
 };
 
 template <class T>
@@ -22,13 +22,10 @@ struct Plan {  // constant, shared by all runs
   int64_t functions = 0;      // Python functions that the table must hold
   std::vector<int64_t> undo;  // state and learned buffers that change before the last callback of a step
   double work = 0;            // elements touched per step and item: what threads are worth
-  Flow flow;
+  const Flow flow;
   uint64_t fingerprint;  // of the program
 
   Plan(const Program& program, uint64_t fingerprint);
-
- private:
-  std::unique_ptr<Op<T>> compile(FlowOp& op, const Program& program);
 };
 
 }  // namespace nengo_dl

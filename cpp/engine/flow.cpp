@@ -1,3 +1,5 @@
+// Flow: which op writes what before which other reads it. Activity: between what is wanted and what is given. Needs:
+// the values that must be recorded.
 #include "engine/flow.h"
 
 #include "engine/op_util.h"
@@ -9,15 +11,14 @@ namespace {
 constexpr int64_t kElementBudget = int64_t{1} << 24;  // of a program, for what intervals can't tell
 
 // Of all blocks, in ascending order; false if there are too many to list.
-bool list_elements(Operand o, int64_t* budget, std::vector<int64_t>* elements) {
-  for (size_t i = 0; i < o.shape.size(); ++i)
+bool list_elements(const Operand& operand, int64_t* budget, std::vector<int64_t>* elements) {
+  View o(operand);
+  for (int64_t i = 0; i < o.rank; ++i)
     if (o.strides[i] == 0) o.shape[i] = 1;
   int64_t count;
-  if (__builtin_mul_overflow(o.count(), static_cast<int64_t>(o.offsets.size()), &count) || count > *budget)
-    return false;
+  if (__builtin_mul_overflow(o.count(), o.blocks, &count) || count > *budget) return false;
   *budget -= count;
-  for (int64_t offset : o.offsets)
-    for_each_element(o.shape, o.strides, [&](int64_t e) { elements->push_back(offset + e); });
+  for (int64_t k = 0; k < o.blocks; ++k) for_each_element(o, [&](int64_t e) { elements->push_back(o.offsets[k] + e); });
   std::sort(elements->begin(), elements->end());
   return true;
 }
@@ -65,20 +66,24 @@ Flow::Flow(const Program& program) : changed_in_sequence(program.buffers.size())
     }
   }
   order_writers(program.buffers.size());
-  find_own();
+  find_overwritten_inputs();
+  shift_records();
 }
 
 void Flow::add_op(const Program& program, const OpRecord& record, std::vector<FlowOp>* stage) {
-  const OpSpec& spec = find_op(record.kind);
-  FlowOp op{&record, -1, -1, false, {}};
-  if (record.kind == "input") op.input = record.integer("index");
-  if (record.kind == "output") op.output = record.integer("index");
+  const Kind& kind = find_kind(record.kind);
+  const GradientFacts gradient = kind.gradient_of(record);
+  FlowOp op{&record, &kind, &record};
+  if (kind.edge == Edge::input) op.input = record.integer("index");
+  if (kind.edge == Edge::output) op.output = record.integer("index");
+  op.passes = gradient.passes;
   for (const auto& [name, o] : record.args) {
-    const Access access = find_arg_spec(spec, name)->access;
-    const BufferKind kind = program.buffers[o.buffer].kind;
-    const bool set = access == Access::inc && record.integer("set", 0) == 1;
-    op.operands.push_back(
-        {&name, &o, access, kind == BufferKind::state || kind == BufferKind::learned, access == Access::write || set});
+    const BufferKind buffer = program.buffers[o.buffer].kind;
+    FlowOperand operand{&name, &o, kind.find_arg(name)->access, in_place(buffer),
+                        access_of(kind, record, name) == Access::write};
+    for (const std::string& read : gradient.reads)
+      operand.value_needed = operand.value_needed || (read == name && buffer != BufferKind::param);
+    op.operands.push_back(operand);
   }
   stage->push_back(std::move(op));
 }
@@ -92,13 +97,13 @@ void Flow::order_writers(size_t buffers) {
       if (o.in_place && o.written()) seen[o.operand->buffer].add(*o.operand);
   };
   for (auto& stage : stages)
-    for (FlowOp& op : stage) visit(op, &FlowOperand::before);
+    for (FlowOp& op : stage) visit(op, &FlowOperand::written_earlier);
   seen.assign(buffers, {});
   for (auto stage = stages.rbegin(); stage != stages.rend(); ++stage)
-    for (auto op = stage->rbegin(); op != stage->rend(); ++op) visit(*op, &FlowOperand::after);
+    for (auto op = stage->rbegin(); op != stage->rend(); ++op) visit(*op, &FlowOperand::written_later);
 }
 
-void Flow::find_own() {
+void Flow::find_overwritten_inputs() {
   int64_t budget = kElementBudget;
   for (auto& stage : stages)
     for (FlowOp& op : stage)
@@ -107,15 +112,29 @@ void Flow::find_own() {
           const FlowOperand& o = op.operands[i];
           if (w.in_place && (w.overwrites || w.access == Access::update) && o.access == Access::read &&
               o.operand->buffer == w.operand->buffer && share_elements(*w.operand, *o.operand, &budget))
-            op.own = static_cast<int>(i);
+            op.overwrites_input = static_cast<int>(i);
         }
 }
 
-OpRecord Flow::shifted(const FlowOp& op) {
-  OpRecord record = *op.record;
-  for (const FlowOperand& o : op.operands)
-    if (o.in_place && (o.before || o.written())) record.args.at(*o.name).shift = 1;
-  return record;
+void Flow::shift_records() {
+  for (auto& stage : stages)
+    for (FlowOp& op : stage)
+      for (const FlowOperand& o : op.operands) {
+        if (!o.in_place || !(o.written_earlier || o.written())) continue;
+        if (op.compiled == op.record) op.compiled = &shifted_.emplace_back(*op.record);
+        shifted_.back().args.at(*o.name).shift = 1;
+      }
+}
+
+std::vector<int64_t> FlowOp::written_elements(const FlowOperand& o) const {
+  std::vector<int64_t> elements;
+  if (lists_elements(o)) {
+    const int64_t stride = o.operand->strides.empty() ? 0 : o.operand->strides[0];
+    for (int64_t i : record->integers(kind->elements)) elements.push_back(i * stride);
+    return elements;
+  }
+  for_each_element(View(*o.operand), [&](int64_t e) { elements.push_back(e); });
+  return elements;
 }
 
 // ---------------------------------------------------------------- Activity
@@ -181,19 +200,20 @@ Activity find_activity(const Program& program, const Flow& flow, const Wishes& w
 // ---------------------------------------------------------------- Needs
 
 Needs::Needs(const Program& program, const Flow& flow, const Activity& activity)
-    : rows(program.buffers.size(), 0), constant(program.buffers.size(), 0), saved(flow.stages.size()) {
+    : rows(program.buffers.size(), 0), constant(program.buffers.size(), 0), changing(flow.stages.size()) {
   for (const auto& stage : flow.stages)
     for (const FlowOp& op : stage) {
       if (!activity.runs(op)) continue;
-      if (op.own >= 0) refuse_own(program, activity, op, op.operands[op.own]);
+      if (op.overwrites_input >= 0) refuse_overwritten_input(program, activity, op, op.operands[op.overwrites_input]);
       for (const FlowOperand& o : op.operands)
-        if (o.needed) need(program, flow, op, o);
+        if (o.value_needed) need(program, flow, op, o);
     }
   place_pieces(program, flow);
 }
 
 // An adjoint in place can't be that of an element both before and behind the op.
-void Needs::refuse_own(const Program& program, const Activity& activity, const FlowOp& op, const FlowOperand& o) {
+void Needs::refuse_overwritten_input(const Program& program, const Activity& activity, const FlowOp& op,
+                                     const FlowOperand& o) {
   const int64_t b = o.operand->buffer;
   if (activity.active[b])
     op.record->fail("the program has no gradient: it overwrites elements of buffer '" + program.buffers[b].name +
@@ -209,7 +229,7 @@ void Needs::need(const Program& program, const Flow& flow, const FlowOp& op, con
   const std::string what =
       "the program has no gradient: it needs argument '" + *o.name + "' in buffer '" + program.buffers[b].name + "', ";
   if (flow.changed_in_sequence[b].overlaps(*o.operand))
-    op.record->fail(what + "which changes in place in a sequence region; a carried buffer was due");
+    op.record->fail(what + "which changes in place in a sequence region; expected a carried buffer");
   bool changes = false;
   for (const auto& stage : flow.changed_in_loop) {
     auto it = stage.find(b);
@@ -219,17 +239,16 @@ void Needs::need(const Program& program, const Flow& flow, const FlowOp& op, con
     constant[b] = 1;
     return;
   }
-  if (o.after && (o.before || o.written()))
+  if (o.written_later && (o.written_earlier || o.written()))
     op.record->fail(what + "which other ops change in place before and after this one in a step");
-  if (o.before && o.access == Access::update)
+  if (o.written_earlier && o.access == Access::update)
     op.record->fail(what + "which another op changes in place before this one updates it");
   rows[b] = 1;
 }
 
 void Needs::place_pieces(const Program& program, const Flow& flow) {
   for (size_t b = 0; b < rows.size(); ++b) {
-    const BufferKind kind = program.buffers[b].kind;
-    if (!rows[b] || (kind != BufferKind::state && kind != BufferKind::learned)) continue;
+    if (!rows[b] || !in_place(program.buffers[b].kind)) continue;
     Intervals changed;
     for (size_t r = 0; r < flow.stages.size(); ++r) {
       auto it = flow.changed_in_loop[r].find(b);
@@ -239,15 +258,16 @@ void Needs::place_pieces(const Program& program, const Flow& flow) {
                            program.buffers[b].name + "', whose values it needs");
       for (const auto& [first, last] : it->second.all()) {
         changed.add(first, last);
-        saved[r].push_back({static_cast<int64_t>(b), first, last - first + 1});
+        changing[r].push_back({static_cast<int64_t>(b), first, last - first + 1});
       }
     }
     int64_t next = 0;
     for (const auto& [first, last] : changed.all()) {
-      if (first > next) rest.push_back({static_cast<int64_t>(b), next, first - next});
+      if (first > next) lasting.push_back({static_cast<int64_t>(b), next, first - next});
       next = last + 1;
     }
-    if (next < program.buffers[b].size) rest.push_back({static_cast<int64_t>(b), next, program.buffers[b].size - next});
+    if (next < program.buffers[b].size)
+      lasting.push_back({static_cast<int64_t>(b), next, program.buffers[b].size - next});
   }
 }
 

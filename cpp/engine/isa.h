@@ -31,4 +31,14 @@ Isa current_isa();  // chosen at load time: the best this processor has, or NENG
                                                         : &::nengo_dl::baseline::name)
 #endif
 
+// The kernel of the scalar type: NDL_PICK_TYPED(T, lif) is lif32 or lif64.
+template <class T, class F32, class F64>
+auto pick_typed([[maybe_unused]] F32 f32, [[maybe_unused]] F64 f64) {
+  if constexpr (sizeof(T) == 4)
+    return f32;
+  else
+    return f64;
+}
+#define NDL_PICK_TYPED(T, name) ::nengo_dl::pick_typed<T>(NDL_PICK(name##32), NDL_PICK(name##64))
+
 }  // namespace nengo_dl

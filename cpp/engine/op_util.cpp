@@ -1,26 +1,34 @@
 #include "engine/op_util.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace nengo_dl {
 
-bool is_contiguous(const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
-  int64_t due = 1;
-  for (size_t i = shape.size(); i-- > 0;) {
-    if (shape[i] != 1 && strides[i] != due) return false;
-    due *= shape[i];
+bool is_contiguous(const View& o) {
+  int64_t expected = 1;
+  for (int64_t i = o.rank; i-- > 0;) {
+    if (o.shape[i] != 1 && o.strides[i] != expected) return false;
+    expected *= o.shape[i];
   }
   return true;
 }
 
-std::vector<double> per_block(const OpRecord& op, const std::string& key) {
-  const std::vector<double>& values = op.numbers(key);
-  const size_t blocks = static_cast<size_t>(op.blocks);
-  if (values.size() == 1) return std::vector<double>(blocks, values[0]);
-  if (values.size() != blocks)
-    op.fail("attribute '" + key + "' has " + std::to_string(values.size()) + " values, 1 or " +
-            std::to_string(op.blocks) + " (one per block) were due");
-  return values;
+bool elements_differ(std::vector<std::pair<int64_t, int64_t>> dims) {
+  std::sort(dims.begin(), dims.end());
+  int64_t reach = 0;
+  for (auto& [stride, size] : dims) {
+    if (size == 1) continue;
+    if (stride <= reach) return false;
+    reach += stride * (size - 1);  // can't overflow: the operand's extent was checked
+  }
+  return true;
+}
+
+std::vector<std::pair<int64_t, int64_t>> dims_of(const Operand& o) {
+  std::vector<std::pair<int64_t, int64_t>> dims;
+  for (size_t i = 0; i < o.shape.size(); ++i) dims.emplace_back(std::abs(o.strides[i]), o.shape[i]);
+  return dims;
 }
 
 bool all_equal(const std::vector<double>& values) {
@@ -33,11 +41,11 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + ")";
 }
 
-void need_shape(const OpRecord& op, const std::string& name, const std::vector<int64_t>& due) {
+void need_shape(const OpRecord& op, const std::string& name, const std::vector<int64_t>& expected) {
   const std::vector<int64_t>& shape = op.arg(name).shape;
-  const bool scalar = shape.empty() && due == std::vector<int64_t>{1};
-  if (shape != due && !scalar)
-    op.fail("'" + name + "' has shape " + shape_text(shape) + ", " + shape_text(due) + " was due");
+  const bool scalar = shape.empty() && expected == std::vector<int64_t>{1};
+  if (shape != expected && !scalar)
+    op.fail("argument '" + name + "': expected shape " + shape_text(expected) + ", got " + shape_text(shape));
 }
 
 namespace {

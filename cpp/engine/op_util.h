@@ -3,32 +3,34 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
-#include "engine/op.h"
+#include "engine/kernel.h"
 
 namespace nengo_dl {
 
 // C order without gaps (dimensions of one element don't matter).
-bool is_contiguous(const std::vector<int64_t>& shape, const std::vector<int64_t>& strides);
-inline bool is_contiguous(const Operand& o) { return is_contiguous(o.shape, o.strides); }
-inline bool is_contiguous(const Access1& o) { return is_contiguous(o.shape, o.strides); }
+bool is_contiguous(const View& o);
+inline bool is_contiguous(const Operand& o) { return is_contiguous(View(o)); }
 
-// A float attribute marked * in docs/PROGRAM.md: 1 or `blocks` values; returns `blocks` values, or fails naming the op.
-std::vector<double> per_block(const OpRecord& op, const std::string& key);
+// No two elements of a block are one. Sufficient, and exact for slices of arrays: sorted by stride, each dimension
+// (|stride|, size) steps over all that lies inside of it.
+bool elements_differ(std::vector<std::pair<int64_t, int64_t>> dims);
+std::vector<std::pair<int64_t, int64_t>> dims_of(const Operand& o);
+
 // True if all values are the same one, so that a kernel can take it as a scalar.
 bool all_equal(const std::vector<double>& values);
 
-// Fails unless `o` has the shape `due` (a scalar () counts as (1)); `name` is the argument's.
-void need_shape(const OpRecord& op, const std::string& name, const std::vector<int64_t>& due);
+// Fails unless the argument has this shape (a scalar () counts as (1)).
+void need_shape(const OpRecord& op, const std::string& name, const std::vector<int64_t>& expected);
 std::string shape_text(const std::vector<int64_t>& shape);
 
 // Calls f(element offset) in C order for the elements of one block.
 template <class F>
-void for_each_element(const std::vector<int64_t>& shape, const std::vector<int64_t>& strides, F&& f) {
-  int64_t d[4] = {1, 1, 1, 1}, s[4] = {0, 0, 0, 0};
-  const size_t rank = shape.size(), pad = 4 - rank;
-  for (size_t i = 0; i < rank; ++i) d[pad + i] = shape[i], s[pad + i] = strides[i];
+void for_each_element(const View& o, F&& f) {
+  int64_t d[kMaxRank] = {1, 1, 1, 1}, s[kMaxRank] = {0, 0, 0, 0};
+  for (int64_t i = 0, pad = kMaxRank - o.rank; i < o.rank; ++i) d[pad + i] = o.shape[i], s[pad + i] = o.strides[i];
   for (int64_t i = 0; i < d[0]; ++i)
     for (int64_t j = 0; j < d[1]; ++j)
       for (int64_t k = 0; k < d[2]; ++k)
@@ -37,39 +39,40 @@ void for_each_element(const std::vector<int64_t>& shape, const std::vector<int64
 
 // Copies a strided block to contiguous memory and back.
 template <class T>
-void gather(const T* src, const std::vector<int64_t>& shape, const std::vector<int64_t>& strides, T* dst) {
-  for_each_element(shape, strides, [&](int64_t e) { *dst++ = src[e]; });
+void gather(const T* from, const View& o, T* to) {
+  for_each_element(o, [&](int64_t e) { *to++ = from[e]; });
 }
 template <class T>
-void scatter(const T* src, T* dst, const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
-  for_each_element(shape, strides, [&](int64_t e) { dst[e] = *src++; });
+void scatter(const T* from, T* to, const View& o) {
+  for_each_element(o, [&](int64_t e) { to[e] = *from++; });
 }
 
-// For an `update` operand: in a carried buffer copies row t (old) to row t+1 for the elements of the operand, so that
-// the op can then work in place on `o.at(frame, t, b)`; in a state or learned buffer does nothing.
-// One that computes new from old element by element can skip this and read `o.at(frame, t, b)[e - old_row(frame, o)]`.
+// From the new value of an `update` operand back to its old one: in a carried buffer of 3 elements and 2 items, 6.
+// There step 3 reads row 3 and writes row 4, at `o.at(frame, 3, b)`, as the operand has shift 1. In a state or learned
+// buffer old and new are one: 0.
 template <class T>
-int64_t old_row(const Frame<T>& frame, const Access1& o) {
-  return frame.row[o.buffer];  // 0 in state and learned buffers: old and new are one
+int64_t old_row(const Frame<T>& frame, const View& o) {
+  return frame.row[o.buffer];
 }
+// Copies the old value (row 3) to the place of the new one (row 4), so that an op can then work in place there; where
+// they are one, does nothing. An op that makes each new element of the old one alone reads it at `- old_row(frame, o)`.
 template <class T>
-void advance(const Frame<T>& frame, const Access1& o, int64_t t, int64_t b) {
+void advance(const Frame<T>& frame, const View& o, int64_t t, int64_t b) {
   const int64_t row = old_row(frame, o);
   if (row == 0) return;
   T* now = o.at(frame, t, b);
   const bool flat = is_contiguous(o);
-  int64_t count = 1;
-  for (int64_t d : o.shape) count *= d;
-  for (int64_t offset : o.offsets) {
-    T* p = now + offset;
+  const int64_t count = o.count();
+  for (int64_t k = 0; k < o.blocks; ++k) {
+    T* p = now + o.offsets[k];
     if (flat)
       std::memcpy(p, p - row, count * sizeof(T));
     else
-      for_each_element(o.shape, o.strides, [&](int64_t e) { p[e] = p[e - row]; });
+      for_each_element(o, [&](int64_t e) { p[e] = p[e - row]; });
   }
 }
 template <class T>
-void advance(const Frame<T>& frame, const Access1& o, int64_t t) {
+void advance(const Frame<T>& frame, const View& o, int64_t t) {
   for (int64_t b = 0; b < frame.batch; ++b) advance(frame, o, t, b);
 }
 

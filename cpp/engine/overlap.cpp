@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "engine/op_util.h"
 #include "engine/validate.h"
 
 namespace nengo_dl {
@@ -14,24 +15,6 @@ struct Piece {  // what one block of one argument may write
   int64_t offset;
 };
 
-// Sufficient, and exact for slices of arrays: sorted by stride, each dimension steps over all that lies inside it.
-bool injective(std::vector<std::pair<int64_t, int64_t>> dims) {  // (|stride|, size)
-  std::sort(dims.begin(), dims.end());
-  int64_t reach = 0;
-  for (auto& [stride, size] : dims) {
-    if (size == 1) continue;
-    if (stride <= reach) return false;
-    reach += stride * (size - 1);  // can't overflow: the operand's extent was checked
-  }
-  return true;
-}
-
-std::vector<std::pair<int64_t, int64_t>> dims_of(const Operand& o) {
-  std::vector<std::pair<int64_t, int64_t>> dims;
-  for (size_t i = 0; i < o.shape.size(); ++i) dims.emplace_back(std::abs(o.strides[i]), o.shape[i]);
-  return dims;
-}
-
 // Blocks of one argument that interleave regularly: column slices of one matrix.
 bool regular_slices(const std::vector<Piece>& pieces) {
   const Operand* o = pieces[0].operand;
@@ -40,7 +23,7 @@ bool regular_slices(const std::vector<Piece>& pieces) {
       return false;
   auto dims = dims_of(*o);
   dims.emplace_back(pieces[1].first - pieces[0].first, static_cast<int64_t>(pieces.size()));
-  return injective(dims);
+  return elements_differ(dims);
 }
 
 void mark_all(const OpRecord& op, const std::vector<Piece>& pieces, int64_t* budget) {
@@ -69,7 +52,7 @@ void check_pieces(const OpRecord& op, std::vector<Piece>& pieces, int64_t* budge
   for (size_t i = 1; apart && i < pieces.size(); ++i) apart = pieces[i - 1].last < pieces[i].first;
   for (size_t i = 0; apart && i < pieces.size(); ++i) {
     if (i && pieces[i].operand == pieces[i - 1].operand) continue;
-    apart = injective(dims_of(*pieces[i].operand));
+    apart = elements_differ(dims_of(*pieces[i].operand));
   }
   if (apart || (pieces.size() > 1 && regular_slices(pieces))) return;
   mark_all(op, pieces, budget);
@@ -77,10 +60,10 @@ void check_pieces(const OpRecord& op, std::vector<Piece>& pieces, int64_t* budge
 
 }  // namespace
 
-void check_overlap(const OpRecord& op, const OpSpec& spec, int64_t* budget) {
+void check_overlap(const OpRecord& op, const Kind& kind, int64_t* budget) {
   std::map<int64_t, std::vector<Piece>> written;  // by buffer
   for (const auto& [name, o] : op.args) {
-    if (find_arg_spec(spec, name)->access == Access::read) continue;
+    if (kind.find_arg(name)->access == Access::read) continue;
     int64_t lowest, highest;
     extent(o, &lowest, &highest);
     for (int64_t offset : o.offsets)

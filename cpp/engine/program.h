@@ -13,12 +13,15 @@
 
 namespace nengo_dl {
 
-// A program that does not follow the rules; the message says where and what was due.
+// A program that does not follow the rules; the message says where and what was expected.
 struct NDL_API ProgramError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
 enum class BufferKind { param, learned, state, carried, window, local };
+// Its values lie in the state or parameters themselves and change there, without a row per step.
+inline bool in_place(BufferKind kind) { return kind == BufferKind::state || kind == BufferKind::learned; }
+
 enum class RegionKind { sequence, loop };
 enum class Access { read, write, inc, update };
 
@@ -56,8 +59,8 @@ struct Operand {
   }
 };
 
-// The reader keeps a single float as an array of one, so that attributes which hold 1 or `blocks` values read alike.
-using Attr = std::variant<int64_t, double, std::string, std::vector<int64_t>, std::vector<double>>;
+// A single float is kept as an array of one, so that attributes which hold 1 or `blocks` values read alike.
+using Attr = std::variant<int64_t, std::string, std::vector<int64_t>, std::vector<double>>;
 
 struct NDL_API OpRecord {
   std::string kind;
@@ -70,12 +73,15 @@ struct NDL_API OpRecord {
   const Operand& arg(const std::string& key) const;
   const Operand* find_arg(const std::string& key) const;  // nullptr if absent
   int64_t integer(const std::string& key) const;
-  int64_t integer(const std::string& key, int64_t otherwise) const;
   double number(const std::string& key) const;  // a float attribute holding one value
   std::string text(const std::string& key) const;
   const std::vector<int64_t>& integers(const std::string& key) const;
-  const std::vector<double>& numbers(const std::string& key) const;  // 1 or `blocks` values are the caller's check
-  [[noreturn]] void fail(const std::string& message) const;          // ProgramError("op 'kind' (name): message")
+  const std::vector<double>& numbers(const std::string& key) const;
+  std::vector<double> per_block(
+      const std::string& key) const;  // `blocks` values of a float attribute that holds 1 or so many
+  bool has(const std::string& attr) const { return attrs.count(attr) != 0; }
+  bool set() const { return has("set") && integer("set") == 1; }  // overwrites its target instead of adding to it
+  [[noreturn]] void fail(const std::string& message) const;       // ProgramError("op 'kind' (name): message")
 };
 
 struct Region {
@@ -96,8 +102,10 @@ struct Program {
   std::vector<Region> regions;
 };
 
+constexpr uint32_t kProgramVersion = 1;  // that this library reads
+
 // Reads and validates: after it returns, every index, shape, offset and size that the generic rules of docs/PROGRAM.md
-// name has been checked, and each op's own check (its registration) has accepted it. Throws ProgramError.
+// name has been checked, and each kind's own check (engine/kind.h) has accepted it. Throws ProgramError.
 NDL_API Program read_program(std::string_view bytes);
 
 }  // namespace nengo_dl

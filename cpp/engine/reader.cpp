@@ -20,7 +20,7 @@ class Reader {
 
   const char* take(uint64_t count) {
     if (count > bytes_.size() - pos_)
-      fail("truncated: " + std::to_string(count) + " bytes due, " + std::to_string(bytes_.size() - pos_) + " left");
+      fail("truncated: expected " + std::to_string(count) + " bytes, got " + std::to_string(bytes_.size() - pos_));
     const char* p = bytes_.data() + pos_;
     pos_ += count;
     return p;
@@ -33,12 +33,10 @@ class Reader {
     return value;
   }
 
-  void tag(char due, const char* what) {
-    const char came = *take(1);
-    if (came != due) {
-      --pos_;
-      fail(std::string(what) + " was due (tag '" + due + "')");
-    }
+  void tag(char expected, const char* what) {
+    if (*take(1) == expected) return;
+    --pos_;
+    fail(std::string("expected ") + what + " (tag '" + expected + "')");
   }
 
   uint32_t count(uint64_t bytes_each) {
@@ -83,12 +81,11 @@ class Reader {
   void record(uint32_t keys, const char* what) {
     tag('D', what);
     const uint32_t n = count(3);
-    if (n != keys)
-      fail(std::string(what) + " has " + std::to_string(n) + " keys, " + std::to_string(keys) + " were due");
+    if (n != keys) fail(std::string(what) + ": expected " + std::to_string(keys) + " keys, got " + std::to_string(n));
   }
-  void key(const char* due) {
-    const std::string came = key();
-    if (came != due) fail("key '" + came + "' where '" + due + "' was due");
+  void key(const char* expected) {
+    const std::string got = key();
+    if (got != expected) fail("expected key '" + std::string(expected) + "', got '" + got + "'");
   }
 
   template <class F>
@@ -167,7 +164,7 @@ Param Reader::param() {
   record(3, "a parameter");
   key("learned");
   const int64_t learned = integer();
-  if (learned != 0 && learned != 1) fail("'learned' is " + std::to_string(learned) + ", 0 or 1 was due");
+  if (learned != 0 && learned != 1) fail("'learned': expected 0 or 1, got " + std::to_string(learned));
   p.learned = learned == 1;
   key("name"), p.name = string();
   key("size"), p.size = integer();
@@ -238,14 +235,15 @@ Program Reader::program() {
   if (bytes_.size() < 8 || bytes_.substr(0, 4) != "NDLP") fail("not a program: it does not start with NDLP");
   pos_ = 4;
   const uint32_t version = raw<uint32_t>();
-  if (version != 1) fail("program version " + std::to_string(version) + ", this library reads 1");
+  if (version != kProgramVersion)
+    fail("program version " + std::to_string(version) + ", this library reads " + std::to_string(kProgramVersion));
   Program p;
   record(10, "a program");
   key("buffers"), p.buffers = list<Buffer>("a list of buffers", [&] { return buffer(); });
   key("dt"), p.dt = number();
   key("dtype");
   const std::string dtype = string();
-  if (dtype != "float32" && dtype != "float64") fail("dtype '" + dtype + "', float32 or float64 was due");
+  if (dtype != "float32" && dtype != "float64") fail("dtype: expected float32 or float64, got '" + dtype + "'");
   p.float64 = dtype == "float64";
   key("inputs"), p.inputs = list<Port>("a list of inputs", [&] { return port(); });
   key("istate_size"), p.istate_size = integer();

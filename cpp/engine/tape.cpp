@@ -34,8 +34,6 @@ class Hash {  // FNV-1a
   uint64_t hash_ = 0xcbf29ce484222325;
 };
 
-bool in_place(BufferKind kind) { return kind == BufferKind::state || kind == BufferKind::learned; }
-
 }  // namespace
 
 TapeLayout::TapeLayout(const Program& program, const Flow& flow, const Activity& activity, int64_t batch,

@@ -12,36 +12,37 @@ constexpr int64_t kMostRuns = int64_t{1} << 20;  // of elements side by side, in
 // than may be listed.
 template <class F>
 bool for_each_run(const Operand& o, int64_t* budget, F&& f) {
-  std::vector<int64_t> shape, strides;
+  View starts(o);  // without what makes a run
+  starts.rank = 0;
   for (size_t i = 0; i < o.shape.size(); ++i) {
-    const bool once = o.shape[i] == 1 || o.strides[i] == 0;
-    if (!once) shape.push_back(o.shape[i]), strides.push_back(o.strides[i]);
+    if (o.shape[i] == 1 || o.strides[i] == 0) continue;
+    starts.shape[starts.rank] = o.shape[i];
+    starts.strides[starts.rank++] = o.strides[i];
   }
   int64_t length = 1;
-  while (!shape.empty() && strides.back() == length) {
-    length *= shape.back();
-    shape.pop_back(), strides.pop_back();
-  }
-  int64_t runs = static_cast<int64_t>(o.offsets.size());
-  for (int64_t n : shape)
-    if (__builtin_mul_overflow(runs, n, &runs)) return false;
+  for (; starts.rank > 0 && starts.strides[starts.rank - 1] == length; --starts.rank)
+    length *= starts.shape[starts.rank - 1];
+  int64_t runs = starts.blocks;
+  for (int64_t i = 0; i < starts.rank; ++i)
+    if (__builtin_mul_overflow(runs, starts.shape[i], &runs)) return false;
   if (o.count() == 0) return true;
   if (runs > *budget) return false;
   *budget -= runs;
   bool go_on = true;
   for (int64_t offset : o.offsets)
-    for_each_element(shape, strides, [&](int64_t e) { go_on = go_on && f(offset + e, offset + e + length - 1); });
+    for_each_element(starts, [&](int64_t e) { go_on = go_on && f(offset + e, offset + e + length - 1); });
   return go_on;
 }
 
 class Written {
  public:
   explicit Written(const Program& program) : sets_(program.buffers.size()) {}
-  void add(const OpRecord& op, const Operand& o) {
+  void add(const FlowOp& op, const FlowOperand& written) {
+    const Operand& o = *written.operand;
     Intervals& set = sets_[o.buffer];
-    if (op.attrs.count("dst_index")) {  // only these elements
-      for (int64_t offset : o.offsets)
-        for (int64_t i : op.integers("dst_index")) set.add(offset + i * o.strides[0], offset + i * o.strides[0]);
+    if (op.lists_elements(written)) {
+      for (int64_t e : op.written_elements(written))
+        for (int64_t offset : o.offsets) set.add(offset + e, offset + e);
       return;
     }
     for_each_run(o, &budget_, [&](int64_t first, int64_t last) { return set.add(first, last), true; });
@@ -78,7 +79,7 @@ std::vector<char> may_read_unwritten(const Program& program, const Flow& flow) {
         if (own(o) && reads && !old && !written.covers(*o.operand)) found[o.operand->buffer] = 1;
       }
       for (const FlowOperand& o : op.operands)
-        if (own(o) && o.written()) written.add(*op.record, *o.operand);
+        if (own(o) && o.written()) written.add(op, o);
     }
   for (size_t i = 0; i < found.size(); ++i)
     if (program.buffers[i].kind == BufferKind::carried && !written.all_of(i, program.buffers[i].size)) found[i] = 1;

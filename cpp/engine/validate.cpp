@@ -17,7 +17,7 @@ constexpr int64_t kMarkBudget = int64_t{1} << 26;
 std::string text(int64_t n) { return std::to_string(n); }
 
 void add_size(int64_t size, const std::string& what, int64_t* total) {
-  if (size < 0 || size > kMaxElements) fail(what + " has size " + text(size) + ", 0 to 2^40 was due");
+  if (size < 0 || size > kMaxElements) fail(what + ": expected size 0 to 2^40, got " + text(size));
   *total += size;  // at most 2^40 added at a time, refused before it can overflow
   if (*total > kMaxElements) fail(what + " brings the program to more than 2^40 elements");
 }
@@ -26,17 +26,17 @@ void check_param(const Program& p, const Buffer& b, const std::string& what) {
   const bool has_param = b.kind == BufferKind::param || b.kind == BufferKind::learned;
   if (!has_param) {
     if (b.param != -1)
-      fail(what + " has param " + text(b.param) + ", only param and learned buffers have one (else -1)");
+      fail(what + ": expected param -1, as only param and learned buffers have one, got " + text(b.param));
     return;
   }
   if (b.param < 0 || b.param >= static_cast<int64_t>(p.params.size()))
-    fail(what + " has param " + text(b.param) + ", there are " + text(p.params.size()) + " parameters");
+    fail(what + ": expected the number of one of " + text(p.params.size()) + " parameters, got " + text(b.param));
   const Param& q = p.params[b.param];
   if (q.learned != (b.kind == BufferKind::learned))
     fail(what + ": parameter '" + q.name + "' is " + (q.learned ? "" : "not ") +
          "learned, the buffer's kind says otherwise");
   if (q.size != b.size)
-    fail(what + " has size " + text(b.size) + ", its parameter '" + q.name + "' has " + text(q.size));
+    fail(what + ": expected size " + text(q.size) + ", that of its parameter '" + q.name + "', got " + text(b.size));
 }
 
 void check_buffers(const Program& p, int64_t* total) {
@@ -50,7 +50,9 @@ void check_buffers(const Program& p, int64_t* total) {
       fail(what + ": parameter '" + p.params[b.param].name + "' is in another buffer already");
     const bool in_state = b.kind == BufferKind::state || b.kind == BufferKind::carried;
     if (!in_state) {
-      if (b.state_offset != -1) fail(what + " has a state_offset, only state and carried buffers have one (else -1)");
+      if (b.state_offset != -1)
+        fail(what + ": expected state_offset -1, as only state and carried buffers have one, got " +
+             text(b.state_offset));
       continue;
     }
     if (b.state_offset < 0 || b.state_offset > p.state_size - b.size)
@@ -68,15 +70,15 @@ void check_buffers(const Program& p, int64_t* total) {
 
 void check_shape(const OpRecord& op, const std::string& name, Operand& o) {
   const std::string what = "argument '" + name + "' ";
-  if (o.shape.size() > 4) op.fail(what + "has rank " + text(o.shape.size()) + ", at most 4 is allowed");
+  if (o.shape.size() > kMaxRank)
+    op.fail(what + "has rank " + text(o.shape.size()) + ", expected at most " + text(kMaxRank));
   if (o.strides.size() != o.shape.size())
     op.fail(what + "has " + text(o.strides.size()) + " strides for " + text(o.shape.size()) + " dimensions");
   if (o.offsets.size() != static_cast<size_t>(op.blocks))
-    op.fail(what + "has " + text(o.offsets.size()) + " offsets, one for each of " + text(op.blocks) +
-            " blocks was due");
+    op.fail(what + "expected an offset for each of " + text(op.blocks) + " blocks, got " + text(o.offsets.size()));
   int64_t count = op.blocks;
   for (int64_t d : o.shape) {
-    if (d < 1) op.fail(what + "has a dimension of " + text(d) + ", at least 1 was due");
+    if (d < 1) op.fail(what + "expected dimensions of at least 1, got " + text(d));
     if (__builtin_mul_overflow(count, d, &count) || count > kMaxElements)
       op.fail(what + "has more than 2^40 elements in its blocks");
   }
@@ -104,46 +106,87 @@ void check_access(const OpRecord& op, const std::string& name, const Operand& o,
   const std::string what = "argument '" + name + "' ";
   const bool carried = b.kind == BufferKind::carried;
   if (o.shift != 0 && !(o.shift == 1 && carried))
-    op.fail(what + "has shift " + text(o.shift) + ", due is 0, or 1 in a carried buffer ('" + b.name + "' " +
-            (carried ? "is one)" : "is none)"));
+    op.fail(what + "expected shift 0, or 1 in a carried buffer ('" + b.name + "' is " + (carried ? "one" : "none") +
+            "), got " + text(o.shift));
   if (access == Access::read) return;
   if (b.kind == BufferKind::param)
     op.fail(what + "writes into buffer '" + b.name + "', which holds a constant parameter");
   if (carried && o.shift != 1)
-    op.fail(what + "writes into the carried buffer '" + b.name + "' with shift 0, 1 was due");
+    op.fail(what + "writes into the carried buffer '" + b.name + "': expected shift 1, got 0");
   if (access == Access::update && (b.kind == BufferKind::window || b.kind == BufferKind::local))
     op.fail(what + "keeps its value in buffer '" + b.name + "', which does not live from step to step");
 }
 
-void check_args(OpRecord& op, const OpSpec& spec, const Program& p) {
+void check_rank(const OpRecord& op, const std::string& name, Operand& o, const ArgSpec& spec) {
+  const int rank = static_cast<int>(o.shape.size());
+  if (spec.rank == 1 && rank == 0)
+    o.shape = {1}, o.strides = {1};
+  else if (spec.rank == 0 && o.shape == std::vector<int64_t>{1})
+    o.shape.clear(), o.strides.clear();
+  else if (spec.rank >= 0 && rank != spec.rank)
+    op.fail("argument '" + name + "': expected rank " + text(spec.rank) + ", got " + text(rank));
+}
+
+void check_args(OpRecord& op, const Kind& kind, const Program& p) {
   for (auto& [name, o] : op.args) {
-    const ArgSpec* due = find_arg_spec(spec, name);
-    if (!due) op.fail("has no argument '" + name + "'");
+    const ArgSpec* spec = kind.find_arg(name);
+    if (!spec) op.fail("has no argument '" + name + "'");
     check_shape(op, name, o);
-    const int rank = static_cast<int>(o.shape.size());
-    if (due->rank == 1 && rank == 0)
-      o.shape = {1}, o.strides = {1};
-    else if (due->rank == 0 && o.shape == std::vector<int64_t>{1})
-      o.shape.clear(), o.strides.clear();
-    else if (due->rank >= 0 && rank != due->rank)
-      op.fail("argument '" + name + "' has rank " + text(rank) + ", " + text(due->rank) + " was due");
+    check_rank(op, name, o, *spec);
     check_range(op, name, o, p);
-    check_access(op, name, o, p, due->access);
+    check_access(op, name, o, p, spec->access);
   }
-  for (const ArgSpec& due : spec.args) {
-    if (due.name.back() != '*') {
-      if (!due.optional && !op.find_arg(due.name)) op.fail("argument '" + due.name + "' is missing");
+  for (const ArgSpec& spec : kind.args) {
+    if (spec.name.back() != '*') {
+      if (!spec.optional && !op.find_arg(spec.name)) op.fail("argument '" + spec.name + "' is missing");
       continue;
     }
-    const std::string stem = due.name.substr(0, due.name.size() - 1);
+    const std::string stem = spec.name.substr(0, spec.name.size() - 1);
     int64_t number = 0, found = 0;
     while (op.find_arg(stem + text(number))) ++number;
-    for (const auto& entry : op.args) found += find_arg_spec(spec, entry.first) == &due;
-    if (found != number) op.fail("arguments '" + due.name + "' are not numbered 0, 1, 2 ..");
+    for (const auto& entry : op.args) found += kind.find_arg(entry.first) == &spec;
+    if (found != number) op.fail("arguments '" + spec.name + "' are not numbered 0, 1, 2 ..");
   }
-  for (const auto& [name, value] : op.attrs)
-    if (std::find(spec.attrs.begin(), spec.attrs.end(), name) == spec.attrs.end())
-      op.fail("has no attribute '" + name + "'");
+}
+
+// Reads alike and says what it is: an array without elements carries no type.
+void check_attr(const OpRecord& op, const AttrSpec& spec, Attr& value) {
+  const std::string what = "attribute '" + spec.name + "': expected ";
+  const auto* numbers = std::get_if<std::vector<double>>(&value);
+  const auto* integers = std::get_if<std::vector<int64_t>>(&value);
+  switch (spec.type) {
+    case AttrType::integer:
+      if (!std::holds_alternative<int64_t>(value)) op.fail(what + "an integer");
+      return;
+    case AttrType::text:
+      if (!std::holds_alternative<std::string>(value)) op.fail(what + "a string");
+      return;
+    case AttrType::integers:
+      if (numbers && numbers->empty()) value = std::vector<int64_t>();
+      if (!std::holds_alternative<std::vector<int64_t>>(value)) op.fail(what + "an array of integers");
+      return;
+    case AttrType::numbers:
+      if (integers && integers->empty()) value = std::vector<double>();
+      if (!std::holds_alternative<std::vector<double>>(value)) op.fail(what + "an array of floats");
+      return;
+    case AttrType::number:
+      if (!numbers) op.fail(what + "a float" + (spec.per_block ? ", or one for each block" : ""));
+      if (numbers->size() == 1 || (spec.per_block && numbers->size() == static_cast<size_t>(op.blocks))) return;
+      op.fail(what + "1 value" + (spec.per_block ? " or " + text(op.blocks) + " (one per block)" : "") + ", got " +
+              text(numbers->size()));
+  }
+}
+
+void check_attrs(OpRecord& op, const Kind& kind) {
+  for (auto& [name, value] : op.attrs) {
+    const AttrSpec* spec = kind.find_attr(name);
+    if (!spec) op.fail("has no attribute '" + name + "'");
+    check_attr(op, *spec, value);
+  }
+  for (const AttrSpec& spec : kind.attrs)
+    if (!spec.optional && !op.has(spec.name)) op.fail("attribute '" + spec.name + "' is missing");
+  if (!kind.settable.empty() && op.integer("set") != 0 && op.integer("set") != 1)
+    op.fail("attribute 'set': expected 0 or 1, got " + text(op.integer("set")));
 }
 
 void check_local(const Program& p) {
@@ -174,22 +217,9 @@ bool extent(const Operand& o, int64_t* lowest, int64_t* highest) {
   return true;
 }
 
-const ArgSpec* find_arg_spec(const OpSpec& spec, const std::string& name) {
-  for (const ArgSpec& a : spec.args) {
-    if (a.name == name) return &a;
-    if (a.name.back() != '*') continue;
-    const size_t stem = a.name.size() - 1;
-    if (name.size() <= stem || name.size() > stem + 6 || name.compare(0, stem, a.name, 0, stem) != 0) continue;
-    const std::string digits = name.substr(stem);
-    if (digits.find_first_not_of("0123456789") == std::string::npos && (digits[0] != '0' || digits.size() == 1))
-      return &a;
-  }
-  return nullptr;
-}
-
 void validate(Program& p) {
-  if (!std::isfinite(p.dt) || p.dt < 0) fail("dt is " + std::to_string(p.dt) + ", 0 or more was due");
-  if (p.window < 0) fail("window is " + text(p.window) + ", 0 or more was due");
+  if (!std::isfinite(p.dt) || p.dt < 0) fail("dt: expected 0 or more, got " + std::to_string(p.dt));
+  if (p.window < 0) fail("window: expected 0 or more, got " + text(p.window));
   int64_t total = 0, words = 0, budget = kMarkBudget;
   add_size(p.state_size, "the state", &total);
   add_size(p.istate_size, "the integer state", &words);
@@ -199,13 +229,15 @@ void validate(Program& p) {
   check_buffers(p, &total);
   for (Region& region : p.regions)
     for (OpRecord& op : region.ops) {
-      const OpSpec& spec = find_op(op.kind);
-      if (op.blocks < 1) op.fail("has " + text(op.blocks) + " blocks, at least 1 was due");
-      check_args(op, spec, p);
-      check_overlap(op, spec, &budget);
-      if (op.kind == "callback" && p.window != 1)
-        op.fail("a program with callbacks has window 1, not " + text(p.window));
-      if (spec.check) spec.check(op, p);
+      const Kind& kind = find_kind(op.kind);
+      if (op.blocks < 1 || (op.blocks > 1 && !kind.slices))
+        op.fail("expected " + std::string(kind.slices ? "at least 1 block" : "1 block") + ", got " + text(op.blocks));
+      check_args(op, kind, p);
+      check_attrs(op, kind);
+      check_overlap(op, kind, &budget);
+      if (kind.edge == Edge::python && p.window != 1)
+        op.fail("a program that calls Python has window 1, not " + text(p.window));
+      if (kind.check) kind.check(op, p);
     }
   check_local(p);
 }

@@ -1,7 +1,7 @@
 // The generic rules of docs/PROGRAM.md, checked once when a program is read.
 #pragma once
 
-#include "engine/op.h"
+#include "engine/kind.h"
 #include "engine/program.h"
 
 namespace nengo_dl {
@@ -9,14 +9,11 @@ namespace nengo_dl {
 // Throws ProgramError. Scalars () in arguments of rank 1 become (1), (1) in arguments of rank 0 becomes ().
 void validate(Program& program);
 
-// The specification of an argument, resolving numbered ones ("in3" for "in*"); nullptr if the kind has none such.
-const ArgSpec* find_arg_spec(const OpSpec& spec, const std::string& name);
-
 // Elements an operand may touch in one block, relative to its offset; false if that overflows.
 bool extent(const Operand& o, int64_t* lowest, int64_t* highest);
 
 // Refuses ops whose arguments or blocks write the same element twice, and what can't be shown not to (overlap.cpp).
 // `budget` is the number of elements the program as a whole may have marked one by one.
-void check_overlap(const OpRecord& op, const OpSpec& spec, int64_t* budget);
+void check_overlap(const OpRecord& op, const Kind& kind, int64_t* budget);
 
 }  // namespace nengo_dl

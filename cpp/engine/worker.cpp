@@ -15,8 +15,6 @@ void copy(const T* from, T* to, int64_t count) {
   if (count) std::memcpy(to, from, count * sizeof(T));
 }
 
-bool is_in_place(BufferKind kind) { return kind == BufferKind::state || kind == BufferKind::learned; }
-
 }  // namespace
 
 Layout::Layout(const Program& program, const std::vector<char>& unwritten, int64_t batch, int64_t n_steps, int threads,
@@ -248,7 +246,7 @@ void Worker<T>::start_window(int64_t group, int64_t window) {
   const Block& block = tape.block(window, group);
   for (size_t i = 0; i < base_.size(); ++i) {
     const Buffer& b = program_.buffers[i];
-    if (block.place[i] < 0 || is_in_place(b.kind)) continue;
+    if (block.place[i] < 0 || in_place(b.kind)) continue;
     base_[i] = values_ + block.place[i], row_[i] = frame_.batch * b.size;
   }
   load();
@@ -285,15 +283,15 @@ void Worker<T>::save(const std::vector<Needs::Piece>& pieces, const Block& block
 template <class T>
 void Worker<T>::run_and_save(const Block& block, int64_t steps) {
   const Needs& needs = recording_->layout.needs;
-  for (const auto& pieces : needs.saved) save(pieces, block, 0);
-  for (int64_t row = 0; row <= steps; ++row) save(needs.rest, block, row);
+  for (const auto& pieces : needs.changing) save(pieces, block, 0);
+  for (int64_t row = 0; row <= steps; ++row) save(needs.lasting, block, row);
   for (size_t r = 0; r < plan_.stages.size(); ++r) {
     const Stage<T>& stage = plan_.stages[r];
     const int64_t pieces = stage.loop ? 1 : steps;
     for (int64_t t = 0; t < steps; t += pieces) {
       for (size_t i = 0; i < stage.ops.size(); ++i)
         if (recording_->write_outputs || plan_.flow.stages[r][i].output < 0) stage.ops[i]->run(frame_, t, t + pieces);
-      save(needs.saved[r], block, t + 1);
+      save(needs.changing[r], block, t + 1);
     }
   }
 }

@@ -144,11 +144,29 @@ void run(const NeuronModel& bytes, const NeuronCall<T>& c) {
   }
 }
 
-#define NDL_NEURON_ENTRY(Type)                                                                   \
-  {Type<float>::name,     Type<float>::parameters, Type<float>::states,      Type<float>::draws, \
-   &prepare<Type<float>>, &prepare<Type<double>>,  &run<Type<float>, float>, &run<Type<double>, double>},
+template <template <class> class N, class T>
+constexpr NeuronFunctions<T> functions() {
+  return {&prepare<N<T>>, &run<N<T>, T>, &neuron_grad<N, T, false>, N<T>::spikes ? &neuron_grad<N, T, true> : nullptr};
+}
 
-const NeuronKernel table[] = {NDL_NEURON_TYPES(NDL_NEURON_ENTRY)};
+template <template <class> class N>
+constexpr NeuronKernel entry() {
+  using F = N<float>;
+  return {F::name,
+          F::parameters,
+          flags<F>(0),
+          F::states,
+          F::draws,
+          F::spikes,
+          rate_form<F>(0),
+          F::grad_reads,
+          slope_reads<F>(),
+          functions<N, float>(),
+          functions<N, double>()};
+}
+
+#define NDL_NEURON_ENTRY(Type) entry<Type>(),
+constexpr NeuronKernel table[] = {NDL_NEURON_TYPES(NDL_NEURON_ENTRY)};
 
 }  // namespace
 

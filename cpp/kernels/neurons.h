@@ -1,4 +1,4 @@
-// The face of the neuron kernels: one table per instruction set, in the order of neurons/types.h.
+// The face of the neuron kernels: one table per instruction set, with all that belongs to a type in one entry.
 #pragma once
 
 #include <stdint.h>
@@ -30,19 +30,6 @@ struct NeuronModel {
   alignas(8) char bytes[128];
 };
 
-struct NeuronKernel {
-  const char* name;
-  const char* const* parameters;  // ended by nullptr
-  const char* const* states;
-  bool draws;
-  void (*prepare32)(NeuronModel* model, const double* parameters, double dt);
-  void (*prepare64)(NeuronModel* model, const double* parameters, double dt);
-  void (*run32)(const NeuronModel& model, const NeuronCall<float>& call);
-  void (*run64)(const NeuronModel& model, const NeuronCall<double>& call);
-};
-
-NDL_DECLARE_KERNEL(const NeuronKernel*, neuron_kernels, (int* count))
-
 // The way back through steps of n neurons, from the last to the first. Pointers are those of the first step; what is
 // not read, not there or not wanted is null. The values and adjoints of an operand have the same stride.
 template <class T>
@@ -60,17 +47,43 @@ struct NeuronGradCall {
   double width;
 };
 
-// What of J and the states a way back reads: bit 0 for J, bit i + 1 for state i.
 template <class T>
-using NeuronGrad = void (*)(const NeuronModel& model, const NeuronGradCall<T>& call);
-struct NeuronGradKernel {
-  bool spikes;        // needs a surrogate
-  unsigned reads;     // by rates, and with a bump
-  unsigned straight;  // with the surrogate `straight_through`
-  NeuronGrad<float> grad32, straight32;
-  NeuronGrad<double> grad64, straight64;
+struct NeuronFunctions {
+  void (*prepare)(NeuronModel* model, const double* parameters, double dt);
+  void (*run)(const NeuronModel& model, const NeuronCall<T>& call);
+  void (*grad)(const NeuronModel& model, const NeuronGradCall<T>& call);           // by rates, and with a bump
+  void (*grad_straight)(const NeuronModel& model, const NeuronGradCall<T>& call);  // with `straight_through`
 };
 
-NDL_DECLARE_KERNEL(const NeuronGradKernel*, neuron_grad_kernels, (int* count))
+// All of a neuron type; names end with nullptr.
+struct NeuronKernel {
+  const char* name;
+  const char* const* parameters;
+  const char* const* flags;
+  const char* const* states;
+  bool draws, spikes;
+  const char* rate_form;
+  unsigned reads, straight_reads;  // what of J and the states the way back reads: bit 0 for J, bit i + 1 for state i
+  NeuronFunctions<float> of32;
+  NeuronFunctions<double> of64;
+
+  template <class T>
+  const NeuronFunctions<T>& of() const {
+    if constexpr (sizeof(T) == 4)
+      return of32;
+    else
+      return of64;
+  }
+};
+
+NDL_DECLARE_KERNEL(const NeuronKernel*, neuron_kernels, (int* count))
+
+// The way back through steps of type N<T> (kernels/neurons_grad.cpp); `Straight` with the surrogate `straight_through`.
+#ifdef NDL_ISA
+namespace NDL_ISA {
+template <template <class> class N, class T, bool Straight>
+void neuron_grad(const NeuronModel& model, const NeuronGradCall<T>& call);
+}  // namespace NDL_ISA
+#endif
 
 }  // namespace nengo_dl

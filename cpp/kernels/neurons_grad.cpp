@@ -7,14 +7,6 @@ namespace nengo_dl {
 namespace NDL_ISA {
 namespace {
 
-template <class N>
-constexpr unsigned slope_reads() {
-  if constexpr (N::spikes)
-    return N::slope_reads;
-  else
-    return 0;
-}
-
 // How elements reach a vector: all lanes, the first `rest`, or the first `rest` with a stride.
 struct Whole {
   template <class V>
@@ -89,7 +81,7 @@ NDL_HD void lanes_back(const N& model, const Surrogate<T>& h, const NeuronGradCa
 }
 
 template <bool Straight, class N, class T>
-void grad(const NeuronModel& bytes, const NeuronGradCall<T>& call) {
+void way_back(const NeuronModel& bytes, const NeuronGradCall<T>& call) {
   constexpr int64_t W = Lane<typename VectorOf<T>::type>::width;
   alignas(N) char copy[sizeof(N)];
   __builtin_memcpy(copy, bytes.bytes, sizeof(N));
@@ -109,30 +101,19 @@ void grad(const NeuronModel& bytes, const NeuronGradCall<T>& call) {
   }
 }
 
-template <template <class> class N>
-constexpr NeuronGradKernel entry() {
-  NeuronGradKernel k{};
-  k.spikes = N<float>::spikes;
-  k.reads = N<float>::grad_reads;
-  k.straight = slope_reads<N<float>>();
-  k.grad32 = &grad<false, N<float>, float>;
-  k.grad64 = &grad<false, N<double>, double>;
-  if constexpr (N<float>::spikes) {
-    k.straight32 = &grad<true, N<float>, float>;
-    k.straight64 = &grad<true, N<double>, double>;
-  }
-  return k;
-}
-
-#define NDL_NEURON_GRAD(Type) entry<Type>(),
-const NeuronGradKernel table[] = {NDL_NEURON_TYPES(NDL_NEURON_GRAD)};
-
 }  // namespace
 
-const NeuronGradKernel* neuron_grad_kernels(int* count) {
-  *count = sizeof table / sizeof table[0];
-  return table;
+template <template <class> class N, class T, bool Straight>
+void neuron_grad(const NeuronModel& model, const NeuronGradCall<T>& call) {
+  if constexpr (N<T>::spikes || !Straight) way_back<Straight, N<T>, T>(model, call);
 }
+
+#define NDL_NEURON_GRAD(Type)                                                                        \
+  template void neuron_grad<Type, float, false>(const NeuronModel&, const NeuronGradCall<float>&);   \
+  template void neuron_grad<Type, float, true>(const NeuronModel&, const NeuronGradCall<float>&);    \
+  template void neuron_grad<Type, double, false>(const NeuronModel&, const NeuronGradCall<double>&); \
+  template void neuron_grad<Type, double, true>(const NeuronModel&, const NeuronGradCall<double>&);
+NDL_NEURON_TYPES(NDL_NEURON_GRAD)
 
 }  // namespace NDL_ISA
 }  // namespace nengo_dl

@@ -63,6 +63,7 @@ struct AdaptiveLIF {
   static constexpr const char* states[] = {"voltage", "refractory_time", "adaptation", nullptr};
   static constexpr bool draws = false;
   static constexpr bool spikes = true;
+  static constexpr const char* rate_form = "AdaptiveLIFRate";
   static constexpr unsigned grad_reads = kJ | state_bit(0) | state_bit(1) | state_bit(2);
   static constexpr unsigned slope_reads = kJ | state_bit(2);
   static constexpr int settled = LIF<T>::settled;

@@ -14,6 +14,7 @@ struct LIF {
   static constexpr const char* states[] = {"voltage", "refractory_time", nullptr};
   static constexpr bool draws = false;
   static constexpr bool spikes = true;
+  static constexpr const char* rate_form = "LIFRate";
   static constexpr unsigned grad_reads = kJ | state_bit(0) | state_bit(1);
   static constexpr unsigned slope_reads = kJ;
   static constexpr int settled = 1;  // settle gives the refractory time

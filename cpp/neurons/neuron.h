@@ -1,5 +1,6 @@
 // What a neuron type is: a struct templated on the scalar T with
 //   name, parameters[], states[]   as in Nengo (ended by nullptr)
+//   flags[]                        integer parameters, if any; passed as doubles behind the others
 //   draws                          true if it consumes random numbers
 //   X(const double* p, double dt)  parameters in the order of parameters[], and the step in seconds
 //   step(V J, V& out, V* s) const  one step for one lane or a vector of them (V is T or VectorOf<T>); s as states[]
@@ -12,13 +13,14 @@
 //                                     random.poisson(mean): a whole number, or NaN for a mean that NumPy refuses
 // and, for the way back through a step,
 //   spikes                         true if the output is no smooth function of the input
+//   rate_form                      the name of the smooth type that stands for a spiking one in training, if any
 //   grad_reads                     what of J and the states before the step grad looks at: kJ, state_bit(i)
 //   grad(V J, const V* s, V g, V* a) const   returns the derivative of the loss by J; s: the states before the step,
 //       g: the derivative by out, a: those by the states after the step, on return by those before it
 // or, if it spikes (h: see surrogate.h; the reset and the refractory time count as numbers),
 //   grad(const Surrogate<T>& h, V J, const V* s, V g, V* a) const
 //   slope_reads, slope(V J, const V* s) const   derivative of the rate by J, for the surrogate `straight_through`
-// An integer parameter is passed as a double, too. To add a type: write its header and name it in types.h.
+// To add a type: write its header and name it in types.h.
 #pragma once
 
 #include "math/math.h"
@@ -34,6 +36,32 @@ template <class N>
 NDL_HD constexpr int state_count() {
   // clang can't read the elements of an array of unwritten bound here, so its size tells
   return sizeof(N::states) / sizeof(N::states[0]) - 1;
+}
+
+// What a type may leave out.
+constexpr const char* no_names[] = {nullptr};
+template <class N>
+constexpr auto flags(int) -> decltype(+N::flags) {
+  return N::flags;
+}
+template <class N>
+constexpr const char* const* flags(long) {
+  return no_names;
+}
+template <class N>
+constexpr auto rate_form(int) -> decltype(N::rate_form) {
+  return N::rate_form;
+}
+template <class N>
+constexpr const char* rate_form(long) {
+  return "";
+}
+template <class N>
+constexpr unsigned slope_reads() {
+  if constexpr (N::spikes)
+    return N::slope_reads;
+  else
+    return 0;
 }
 
 // Does N settle?

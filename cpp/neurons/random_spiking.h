@@ -9,10 +9,12 @@ namespace NDL_ISA {
 
 template <class T>
 struct RandomSpiking {
-  static constexpr const char* parameters[] = {"amplitude", "negative", nullptr};
+  static constexpr const char* parameters[] = {"amplitude", nullptr};
+  static constexpr const char* flags[] = {"negative", nullptr};
   static constexpr const char* states[] = {nullptr};
   static constexpr bool draws = true;
   static constexpr bool spikes = true;
+  static constexpr const char* rate_form = "LeakyReLU";
   static constexpr unsigned grad_reads = 0;
   static constexpr unsigned slope_reads = 0;
   T dt;           // s

@@ -14,13 +14,13 @@ std::vector<std::string> strings(const char* const* names) {
 std::vector<NeuronSpec> read_table() {
   int count = 0;
   const NeuronKernel* table = baseline::neuron_kernels(&count);
-  const NeuronGradKernel* grads = baseline::neuron_grad_kernels(&count);
   std::vector<NeuronSpec> specs;
   for (int i = 0; i < count; i++) {
     const NeuronKernel& k = table[i];
     for (const NeuronSpec& s : specs)
       if (s.name == k.name) throw std::logic_error("two neuron types are named " + s.name);
-    specs.push_back({k.name, strings(k.parameters), strings(k.states), k.draws, grads[i].spikes});
+    specs.push_back({k.name, strings(k.parameters), strings(k.flags), strings(k.states), k.draws, k.spikes, k.rate_form,
+                     k.reads, k.straight_reads});
   }
   return specs;
 }
@@ -44,11 +44,6 @@ const NeuronKernel& find_neuron_kernel(const std::string& name) {
   for (int i = 0; i < count; i++)
     if (name == table[i].name) return table[i];
   throw std::out_of_range("no neuron type named " + name);
-}
-
-const NeuronGradKernel& find_neuron_grad_kernel(const std::string& name) {
-  int count = 0;
-  return NDL_PICK(neuron_grad_kernels)(&count)[&find_neuron_kernel(name) - NDL_PICK(neuron_kernels)(&count)];
 }
 
 }  // namespace nengo_dl

@@ -9,10 +9,12 @@ namespace NDL_ISA {
 template <class T>
 struct RegularSpiking {
   static constexpr const char* name = "RegularSpiking";
-  static constexpr const char* parameters[] = {"amplitude", "negative", nullptr};
+  static constexpr const char* parameters[] = {"amplitude", nullptr};
+  static constexpr const char* flags[] = {"negative", nullptr};
   static constexpr const char* states[] = {"voltage", nullptr};
   static constexpr bool draws = false;
   static constexpr bool spikes = true;
+  static constexpr const char* rate_form = "LeakyReLU";
   static constexpr unsigned grad_reads = kJ | state_bit(0);
   static constexpr unsigned slope_reads = 0;
   T dt;           // s

@@ -14,6 +14,7 @@ struct SpikingLeakyReLU {
   static constexpr const char* states[] = {"voltage", nullptr};
   static constexpr bool draws = false;
   static constexpr bool spikes = true;
+  static constexpr const char* rate_form = "LeakyReLU";
   static constexpr unsigned grad_reads = kJ | state_bit(0);
   static constexpr unsigned slope_reads = kJ;
   LeakyReLU<T> rate;

@@ -13,6 +13,7 @@ struct SpikingRectifiedLinear {
   static constexpr const char* states[] = {"voltage", nullptr};
   static constexpr bool draws = false;
   static constexpr bool spikes = true;
+  static constexpr const char* rate_form = "RectifiedLinear";
   static constexpr unsigned grad_reads = kJ | state_bit(0);
   static constexpr unsigned slope_reads = kJ;
   T dt;         // s

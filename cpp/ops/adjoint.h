@@ -1,7 +1,7 @@
 // What gradients of several ops share: where the adjoints of an operand lie, and which of them grad() adds to.
 #pragma once
 
-#include "engine/op.h"
+#include "engine/kernel.h"
 
 namespace nengo_dl {
 
@@ -9,7 +9,7 @@ inline bool in_param(const Operand& o, const Program& p) { return p.buffers[o.bu
 
 // The adjoints of an operand at step t of item b (add offsets[block]), null if nobody wants them.
 template <class T>
-T* adjoint_at(const GradFrame<T>& f, const Access1& o, int64_t t, int64_t b) {
+T* adjoint_at(const GradFrame<T>& f, const View& o, int64_t t, int64_t b) {
   return f.adjoint.base[o.buffer] ? o.at(f.adjoint, t, b) : nullptr;
 }
 

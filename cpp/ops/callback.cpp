@@ -1,6 +1,7 @@
 // Python functions, called once per item and step.
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "engine/op_util.h"
-#include "ops/rows.h"
 
 namespace nengo_dl {
 namespace {
@@ -12,16 +13,16 @@ std::vector<const Operand*> numbered(const OpRecord& op, const std::string& stem
 }
 
 // An operand that Python sees as a contiguous array: in place if it is one, else by way of `scratch`.
-struct Handed {
-  Access1 operand;
+struct PythonArray {
+  View operand;
   bool in_place;
   int64_t count, scratch;
 };
 
 template <class T>
-class CallbackOp : public Op<T> {
+class CallbackKernel : public Kernel<T> {
  public:
-  CallbackOp(const OpRecord& op, const Program& p) {
+  CallbackKernel(const OpRecord& op, const Program& p) {
     site_.index = op.integer("index"), site_.name = op.name, site_.float64 = p.float64;
     if (const Operand* t = op.find_arg("t")) time_.emplace_back(*t);
     for (const Operand* o : numbered(op, "in")) add(*o, &in_, &site_.in_shapes);
@@ -39,8 +40,8 @@ class CallbackOp : public Op<T> {
   }
 
  private:
-  void add(const Operand& o, std::vector<Handed>* list, std::vector<std::vector<int64_t>>* shapes) {
-    Handed h{Access1(o), is_contiguous(o), o.count(), scratch_};
+  void add(const Operand& o, std::vector<PythonArray>* list, std::vector<std::vector<int64_t>>* shapes) {
+    PythonArray h{View(o), is_contiguous(o), o.count(), scratch_};
     if (!h.in_place) scratch_ += h.count;
     list->push_back(h);
     shapes->push_back(o.shape);
@@ -57,37 +58,44 @@ class CallbackOp : public Op<T> {
     const double time = time_.empty() ? static_cast<double>(f.first_step + t + 1) * f.dt
                                       : static_cast<double>(*(time_[0].at(f, t, b) + time_[0].offsets[0]));
     f.callbacks->call(site_, f.first_item + b, time, in, out);
-    for (const Handed& h : out_)
-      if (!h.in_place)
-        scatter(scratch + h.scratch, h.operand.at(f, t, b) + h.operand.offsets[0], h.operand.shape, h.operand.strides);
+    for (const PythonArray& h : out_)
+      if (!h.in_place) scatter(scratch + h.scratch, h.operand.at(f, t, b) + h.operand.offsets[0], h.operand);
   }
 
-  static T* hand(const Frame<T>& f, int64_t t, int64_t b, const Handed& h, T* scratch, bool with_value) {
+  static T* hand(const Frame<T>& f, int64_t t, int64_t b, const PythonArray& h, T* scratch, bool with_value) {
     T* p = h.operand.at(f, t, b) + h.operand.offsets[0];
     if (h.in_place) return p;
-    if (with_value) gather(p, h.operand.shape, h.operand.strides, scratch + h.scratch);
+    if (with_value) gather(p, h.operand, scratch + h.scratch);
     return scratch + h.scratch;
   }
 
   CallbackSite site_;
-  std::vector<Access1> time_;  // none or one
-  std::vector<Handed> in_, out_;
+  std::vector<View> time_;  // none or one
+  std::vector<PythonArray> in_, out_;
   int64_t scratch_ = 0;
 };
 
 void check(const OpRecord& op, const Program&) {
-  one_block(op);
   const int64_t index = op.integer("index");
   if (index < 0 || index > INT32_MAX)
-    op.fail("attribute 'index' is " + std::to_string(index) + ", a small number was due");
+    op.fail("attribute 'index': expected 0 to 2^31 - 1, got " + std::to_string(index));
 }
 
-OpRegistration registration(make_spec<CallbackOp>("callback",
-                                                  {{"t", Access::read, 0, true},
-                                                   {"in*", Access::read, -1},
-                                                   {"out*", Access::write, -1},
-                                                   {"state*", Access::update, -1}},
-                                                  {"index"}, check));
+Kind kind() {
+  Kind k{"callback",
+         {{"t", Access::read, 0, true},
+          {"in*", Access::read, -1, true},
+          {"out*", Access::write, -1, true},
+          {"state*", Access::update, -1, true}},
+         {{"index", AttrType::integer}}};
+  k.merges = k.slices = false;
+  k.edge = Edge::python;
+  k.check = check;
+  return k;
+}
+
+const KindRegistration callback(kind());
+const CpuKernel<CallbackKernel> kernel("callback");
 
 }  // namespace
 }  // namespace nengo_dl

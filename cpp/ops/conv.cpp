@@ -1,7 +1,8 @@
 // `conv` and `conv_transpose`, in any number of spatial dimensions, with groups.
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "ops/adjoint.h"
 #include "ops/convolution.h"
-#include "ops/rows.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
@@ -18,30 +19,30 @@ int64_t product_of(const OpRecord& op, const std::vector<int64_t>& values, int64
   return product;
 }
 
-void check_flat(const OpRecord& op, const char* name, int64_t due) {
+void check_flat(const OpRecord& op, const char* name, int64_t expected) {
   const Operand& o = op.arg(name);
-  if (!is_contiguous(o)) op.fail(std::string("'") + name + "' is not contiguous");
-  if (o.count() != due)
-    op.fail(std::string("'") + name + "' has " + std::to_string(o.count()) + " elements, " + std::to_string(due) +
-            " were due");
+  if (!is_contiguous(o)) op.fail(std::string("argument '") + name + "' is not contiguous");
+  if (o.count() != expected)
+    op.fail(std::string("argument '") + name + "': expected " + std::to_string(expected) + " elements, got " +
+            std::to_string(o.count()));
 }
 
 int64_t check_extent(const OpRecord& op, const char* key, int64_t value, int64_t least) {
   if (value < least || value >= kMaxExtent)
-    op.fail(std::string("attribute '") + key + "' holds " + std::to_string(value) + ", " + std::to_string(least) +
-            " to 2^31 - 1 were due");
+    op.fail(std::string("attribute '") + key + "': expected " + std::to_string(least) + " to 2^31 - 1, got " +
+            std::to_string(value));
   return value;
 }
 
 void check(const OpRecord& op, const Program&) {
   const size_t rank = op.integers("kernel").size();
   if (rank < 1 || rank > kMaxSpatial)
-    op.fail("has " + std::to_string(rank) + " spatial dimensions, 1 to " + std::to_string(kMaxSpatial) + " were due");
+    op.fail("expected 1 to " + std::to_string(kMaxSpatial) + " spatial dimensions, got " + std::to_string(rank));
   for (const char* key : {"kernel", "in_shape", "out_shape", "stride", "pad"}) {
     const std::vector<int64_t>& values = op.integers(key);
     if (values.size() != rank)
-      op.fail(std::string("attribute '") + key + "' has " + std::to_string(values.size()) + " values, " +
-              std::to_string(rank) + " (one per spatial dimension) were due");
+      op.fail(std::string("attribute '") + key + "': expected " + std::to_string(rank) +
+              " values (one per spatial dimension), got " + std::to_string(values.size()));
     for (int64_t v : values) check_extent(op, key, v, std::string(key) == "pad" ? 0 : 1);
   }
   const int64_t in = check_extent(op, "in_channels", op.integer("in_channels"), 1);
@@ -51,22 +52,21 @@ void check(const OpRecord& op, const Program&) {
     op.fail(std::to_string(in) + " input and " + std::to_string(out) + " output channels can't be split into " +
             std::to_string(groups) + " groups");
   check_flag(op, "channels_last");
-  set_attr(op);
   check_flat(op, "X", product_of(op, op.integers("in_shape"), in));
   check_flat(op, "Y", product_of(op, op.integers("out_shape"), out));
   check_flat(op, "W", product_of(op, {in / groups, out}, product_of(op, op.integers("kernel"), 1)));
 }
 
 template <class T, bool kTransposed>
-class ConvolutionOp : public Op<T> {
+class ConvolutionKernel : public Kernel<T> {
  public:
-  ConvolutionOp(const OpRecord& op, const Program& p)
+  ConvolutionKernel(const OpRecord& op, const Program& p)
       : W_(op.arg("W")),
         X_(op.arg("X")),
         Y_(op.arg("Y")),
         constant_W_(in_param(op.arg("W"), p)),
         constant_X_(in_param(op.arg("X"), p)),
-        set_(set_attr(op)),
+        set_(op.set()),
         shape_(op, kTransposed),
         forward_(shape_),
         backward_(shape_),
@@ -75,13 +75,10 @@ class ConvolutionOp : public Op<T> {
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     for (int64_t t = t0; t < t1; t++)
       for (int64_t b = 0; b < f.batch; b++)
-        for (size_t k = 0; k < Y_.offsets.size(); k++)
+        for (int64_t k = 0; k < Y_.blocks; k++)
           forward_.run(W_.at(f, t, b) + W_.offsets[k], X_.at(f, t, b) + X_.offsets[k], Y_.at(f, t, b) + Y_.offsets[k],
                        set_);
   }
-
-  bool passes_gradient() const override { return true; }
-  std::vector<std::string> grad_reads() const override { return {"W", "X"}; }
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     if (!constant_X_) grad_X(f, t0, t1);
@@ -97,7 +94,7 @@ class ConvolutionOp : public Op<T> {
   void grad_X(const GradFrame<T>& f, int64_t t0, int64_t t1) const {
     if (!f.adjoint.base[X_.buffer] || !f.adjoint.base[Y_.buffer]) return;
     const T *held = nullptr, *prepared = nullptr;
-    for (size_t k = 0; k < Y_.offsets.size(); k++)
+    for (int64_t k = 0; k < Y_.blocks; k++)
       for (int64_t t = t1; t-- > t0;)
         for (int64_t b = 0; b < f.adjoint.batch; b++) {
           const T* W = W_.at(f.value, t, b) + W_.offsets[k];
@@ -110,7 +107,7 @@ class ConvolutionOp : public Op<T> {
   void grad_W(const GradFrame<T>& f, int64_t t0, int64_t t1) const {
     if (!f.adjoint.base[W_.buffer] || !f.adjoint.base[Y_.buffer]) return;
     const int64_t batch = f.adjoint.batch, most = constant_W_ ? products_.items(batch) : 1;
-    for (size_t k = 0; k < Y_.offsets.size(); k++)
+    for (int64_t k = 0; k < Y_.blocks; k++)
       for (int64_t t = t1; t-- > t0;)
         for (int64_t b = 0; b < batch; b += most)
           products_.add(X_.at(f.value, t, b) + X_.offsets[k], f.value.item[X_.buffer],
@@ -118,7 +115,7 @@ class ConvolutionOp : public Op<T> {
                         W_.at(f.adjoint, t, b) + W_.offsets[k]);
   }
 
-  Access1 W_, X_, Y_;
+  View W_, X_, Y_;
   bool constant_W_, constant_X_;  // in param buffers
   bool set_;
   ConvShape shape_;
@@ -128,15 +125,32 @@ class ConvolutionOp : public Op<T> {
 };
 
 template <class T>
-using ConvOp = ConvolutionOp<T, false>;
+using ConvKernel = ConvolutionKernel<T, false>;
 template <class T>
-using ConvTransposeOp = ConvolutionOp<T, true>;
+using ConvTransposeKernel = ConvolutionKernel<T, true>;
 
-const std::vector<ArgSpec> args{{"W", Access::read, -1}, {"X", Access::read, -1}, {"Y", Access::inc, -1}};
-const std::vector<std::string> attrs{"set",    "in_shape", "out_shape", "in_channels", "out_channels",
-                                     "kernel", "stride",   "pad",       "groups",      "channels_last"};
-OpRegistration conv(make_spec<ConvOp>("conv", args, attrs, check));
-OpRegistration conv_transpose(make_spec<ConvTransposeOp>("conv_transpose", args, attrs, check));
+Kind kind(const char* name) {
+  Kind k{name, {{"W", Access::read}, {"X", Access::read}, {"Y", Access::inc}}};
+  k.attrs = {kSet,
+             {"in_shape", AttrType::integers},
+             {"out_shape", AttrType::integers},
+             {"in_channels", AttrType::integer},
+             {"out_channels", AttrType::integer},
+             {"kernel", AttrType::integers},
+             {"stride", AttrType::integers},
+             {"pad", AttrType::integers},
+             {"groups", AttrType::integer},
+             {"channels_last", AttrType::integer}};
+  k.settable = "Y";
+  k.gradient = Gradient::exact;
+  k.reads = {"W", "X"};
+  k.check = check;
+  return k;
+}
+
+const KindRegistration conv(kind("conv")), conv_transpose(kind("conv_transpose"));
+const CpuKernel<ConvKernel> conv_kernel("conv");
+const CpuKernel<ConvTransposeKernel> conv_transpose_kernel("conv_transpose");
 
 }  // namespace
 }  // namespace nengo_dl

@@ -126,7 +126,7 @@ class Convolution {
         position_step_(shape.channels_last ? shape.out_channels : 1),
         weight_step_(shape.steps(&ConvDimension::kernel, shape.in_channels / shape.groups * shape.out_channels)) {
     const bool swapped = weights == Weights::swapped, innermost = swapped || shape.channels_last;
-    run_ = swapped ? dots_kernel(T()) : point_kernel(T());
+    run_ = swapped ? NDL_PICK_TYPED(T, conv_dots) : NDL_PICK_TYPED(T, conv_point);
     input_step_ = shape.steps(&ConvDimension::in, innermost ? shape.in_channels : 1);
     ConvPoint<T>& p = point_;
     p.rank = static_cast<int>(shape.dims.size());
@@ -167,11 +167,6 @@ class Convolution {
   }
 
  private:
-  static auto point_kernel(float) { return NDL_PICK(conv_point32); }
-  static auto point_kernel(double) { return NDL_PICK(conv_point64); }
-  static auto dots_kernel(float) { return NDL_PICK(conv_dots32); }
-  static auto dots_kernel(double) { return NDL_PICK(conv_dots64); }
-
   ConvShape shape_;
   int64_t positions_, position_step_, weight_group_;
   std::vector<int64_t> weight_step_, input_step_;  // elements from tap to tap and from input position to position
@@ -220,7 +215,7 @@ class ConvProducts {
       : shape_(shape),
         input_step_(shape.steps(&ConvDimension::in, shape.channels_last ? shape.in_channels : 1)),
         output_step_(shape.steps(&ConvDimension::out, shape.out_channels)),
-        run_(kernel(T())) {
+        run_(NDL_PICK_TYPED(T, conv_sums)) {
     ConvSums<T>& s = sums_;
     s.rank = static_cast<int>(shape.dims.size()) + 1;
     s.in_channels = shape.in_channels / shape.groups;
@@ -268,9 +263,6 @@ class ConvProducts {
   }
 
  private:
-  static auto kernel(float) { return NDL_PICK(conv_sums32); }
-  static auto kernel(double) { return NDL_PICK(conv_sums64); }
-
   ConvShape shape_;
   std::vector<int64_t> input_step_, output_step_;  // elements from position to position
   ConvSums<T> sums_{};

@@ -1,6 +1,8 @@
 // fill, copy (whole or by index lists) and elementwise products.
 #include <algorithm>
 
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "engine/op_util.h"
 #include "kernels/dense_kernels.h"
 #include "ops/adjoint.h"
@@ -14,11 +16,11 @@ constexpr int64_t kEnough = 8;  // elements side by side for which a sum over ro
 // ---------------------------------------------------------------- fill
 
 template <class T>
-class FillOp : public Op<T> {
+class FillKernel : public Kernel<T> {
  public:
-  FillOp(const OpRecord& op, const Program&)
+  FillKernel(const OpRecord& op, const Program&)
       : dst_(op.arg("dst")),
-        values_(per_block(op, "value")),
+        values_(op.per_block("value")),
         same_(all_equal(values_)),
         nest_(make_nest({&op.arg("dst")})) {}
 
@@ -34,40 +36,34 @@ class FillOp : public Op<T> {
                       });
     for (int64_t t = t0; t < t1; ++t)
       for (int64_t b = 0; b < f.batch; ++b)
-        for (size_t k = 0; k < values_.size(); ++k)
-          for_each_element(dst_.shape, dst_.strides, [&, dst = dst_.at(f, t, b) + dst_.offsets[k]](int64_t e) {
-            dst[e] = static_cast<T>(values_[k]);
-          });
+        for (int64_t k = 0; k < dst_.blocks; ++k)
+          for_each_element(
+              dst_, [&, dst = dst_.at(f, t, b) + dst_.offsets[k]](int64_t e) { dst[e] = static_cast<T>(values_[k]); });
   }
 
  private:
-  Access1 dst_;
+  View dst_;
   std::vector<double> values_;
   bool same_;
   Nest nest_;
 };
 
-void check_fill(const OpRecord& op, const Program&) { per_block(op, "value"); }
-
-OpRegistration fill(make_spec<FillOp>("fill", {{"dst", Access::write, -1}}, {"value"}, check_fill));
+const KindRegistration fill({"fill", {{"dst", Access::write}}, {{"value", AttrType::number, true}}});
+const CpuKernel<FillKernel> fill_kernel("fill");
 
 // ---------------------------------------------------------------- copy
 
-bool has_lists(const OpRecord& op) { return op.attrs.count("src_index") || op.attrs.count("dst_index"); }
+bool has_lists(const OpRecord& op) { return op.has("src_index") || op.has("dst_index"); }
 
 template <class T>
-class CopyOp : public Op<T> {
+class CopyKernel : public Kernel<T> {
  public:
-  CopyOp(const OpRecord& op, const Program& p)
+  CopyKernel(const OpRecord& op, const Program& p)
       : src_(op.arg("src")),
         dst_(op.arg("dst")),
-        set_(set_attr(op)),
+        set_(op.set()),
         lists_(has_lists(op)),
         shared_(in_param(op.arg("src"), p)) {
-    if constexpr (sizeof(T) == 4)
-      kernel_ = NDL_PICK(vec_copy32), dot_ = NDL_PICK(vec_dot32);
-    else
-      kernel_ = NDL_PICK(vec_copy64), dot_ = NDL_PICK(vec_dot64);
     if (!lists_) {
       Operand src = op.arg("src"), dst = op.arg("dst");
       if (src.shape.empty()) src.shape = {1}, src.strides = {0};
@@ -87,11 +83,10 @@ class CopyOp : public Op<T> {
     }
     for (int64_t t = t0; t < t1; ++t)
       for (int64_t b = 0; b < f.batch; ++b)
-        for (size_t k = 0; k < src_.offsets.size(); ++k)
+        for (int64_t k = 0; k < src_.blocks; ++k)
           by_lists(src_.at(f, t, b) + src_.offsets[k], dst_.at(f, t, b) + dst_.offsets[k]);
   }
 
-  bool passes_gradient() const override { return true; }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     if (!shared_) back(f.adjoint, t0, t1);
   }
@@ -114,7 +109,7 @@ class CopyOp : public Op<T> {
     }
     for (int64_t t = t0; t < t1; ++t)
       for (int64_t b = 0; b < f.batch; ++b)
-        for (size_t k = 0; k < src_.offsets.size(); ++k) {
+        for (int64_t k = 0; k < src_.blocks; ++k) {
           T* src = src_.at(f, t, b) + src_.offsets[k];
           const T* dst = dst_.at(f, t, b) + dst_.offsets[k];
           for (size_t i = 0; i < to_.size(); ++i) src[from_[i]] += dst[to_[i]];
@@ -123,7 +118,7 @@ class CopyOp : public Op<T> {
 
   static std::vector<int64_t> element_offsets(const OpRecord& op, const char* key, const Operand& o) {
     std::vector<int64_t> at;
-    if (op.attrs.count(key))
+    if (op.has(key))
       at = op.integers(key);
     else
       for (int64_t i = 0; i < o.count(); ++i) at.push_back(i);
@@ -138,69 +133,74 @@ class CopyOp : public Op<T> {
       for (size_t i = 0; i < to_.size(); ++i) dst[to_[i]] += src[from_[i]];
   }
 
-  Access1 src_, dst_;
+  View src_, dst_;
   bool set_, lists_, shared_;  // shared_: src is in a param buffer
   static constexpr T kOne = 1;
   Nest nest_;
   std::vector<int64_t> from_, to_;
-  void (*kernel_)(const T*, long, T*, long, long, bool) = nullptr;
-  T (*dot_)(const T*, long, const T*, long, long) = nullptr;
+  void (*kernel_)(const T*, int64_t, T*, int64_t, int64_t, bool) = NDL_PICK_TYPED(T, vec_copy);
+  T (*dot_)(const T*, int64_t, const T*, int64_t, int64_t) = NDL_PICK_TYPED(T, vec_dot);
 };
 
 void check_list(const OpRecord& op, const char* key, int64_t size) {
   for (int64_t i : op.integers(key))
     if (i < 0 || i >= size)
-      op.fail("attribute '" + std::string(key) + "' holds " + std::to_string(i) + ", 0 to " + std::to_string(size - 1) +
-              " was due");
+      op.fail("attribute '" + std::string(key) + "': expected 0 to " + std::to_string(size - 1) + ", got " +
+              std::to_string(i));
 }
 
 void check_copy(const OpRecord& op, const Program&) {
   const Operand &src = op.arg("src"), &dst = op.arg("dst");
-  const bool set = set_attr(op);
   if (!has_lists(op)) {
     if (!same_shape(src, dst))
-      op.fail("'src' has shape " + shape_text(src.shape) + ", 'dst' has " + shape_text(dst.shape) +
-              "; equal ones were due");
+      op.fail("expected equal shapes, got " + shape_text(src.shape) + " for 'src' and " + shape_text(dst.shape) +
+              " for 'dst'");
     return;
   }
   if (src.shape.size() > 1 || dst.shape.size() > 1) op.fail("with index lists 'src' and 'dst' have rank 1");
   int64_t from = src.count(), to = dst.count();
-  if (op.attrs.count("src_index")) check_list(op, "src_index", from), from = op.integers("src_index").size();
-  if (op.attrs.count("dst_index")) {
+  if (op.has("src_index")) check_list(op, "src_index", from), from = op.integers("src_index").size();
+  if (op.has("dst_index")) {
     check_list(op, "dst_index", to);
     std::vector<int64_t> sorted = op.integers("dst_index");
     to = sorted.size();
     std::sort(sorted.begin(), sorted.end());
-    if (set && std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+    if (op.set() && std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
       op.fail("'dst_index' repeats an index, which only an increment (set=0) may");
   }
   if (from != to)
-    op.fail("takes " + std::to_string(from) + " elements and writes " + std::to_string(to) + "; equal counts were due");
+    op.fail("expected as many elements to write as to take, got " + std::to_string(to) + " and " +
+            std::to_string(from));
 }
 
-OpRegistration copy(make_spec<CopyOp>("copy", {{"src", Access::read, -1}, {"dst", Access::inc, -1}},
-                                      {"set", "src_index", "dst_index"}, check_copy));
+Kind copy_kind() {
+  Kind k{"copy", {{"src", Access::read}, {"dst", Access::inc}}};
+  k.attrs = {kSet, {"src_index", AttrType::integers, false, true}, {"dst_index", AttrType::integers, false, true}};
+  k.settable = "dst", k.elements = "dst_index";
+  k.gradient = Gradient::exact;
+  k.check = check_copy;
+  return k;
+}
+
+const KindRegistration copy(copy_kind());
+const CpuKernel<CopyKernel> copy_kernel("copy");
 
 // ---------------------------------------------------------------- elementwise
 
 template <class T>
-class ElementwiseOp : public Op<T> {
+class ElementwiseKernel : public Kernel<T> {
  public:
-  ElementwiseOp(const OpRecord& op, const Program& p)
+  ElementwiseKernel(const OpRecord& op, const Program& p)
       : a_(op.arg("A")),
         x_(op.arg("X")),
         y_(op.arg("Y")),
-        set_(set_attr(op)),
+        set_(op.set()),
         shared_a_(in_param(op.arg("A"), p)),
         shared_x_(in_param(op.arg("X"), p)) {
     Operand all[3] = {op.arg("A"), op.arg("X"), op.arg("Y")};
     for (Operand& o : all)
       if (o.shape.empty()) o.shape = {1}, o.strides = {0};
     nest_ = make_nest({&all[0], &all[1], &all[2]});
-    if constexpr (sizeof(T) == 4)
-      kernel_ = NDL_PICK(vec_mul32), dot_ = NDL_PICK(vec_dot32);
-    else
-      kernel_ = NDL_PICK(vec_mul64), dot_ = NDL_PICK(vec_dot64);
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
@@ -213,8 +213,6 @@ class ElementwiseOp : public Op<T> {
     });
   }
 
-  bool passes_gradient() const override { return true; }
-  std::vector<std::string> grad_reads() const override { return {"A", "X"}; }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
 
@@ -241,24 +239,31 @@ class ElementwiseOp : public Op<T> {
     each_run(rows, t1 - t0, f.batch, nest_, product, kEnough);
   }
 
-  Access1 a_, x_, y_;
+  View a_, x_, y_;
   bool set_, shared_a_, shared_x_;  // shared: in a param buffer
   Nest nest_;
-  void (*kernel_)(const T*, long, const T*, long, T*, long, long, bool) = nullptr;
-  T (*dot_)(const T*, long, const T*, long, long) = nullptr;
+  void (*kernel_)(const T*, int64_t, const T*, int64_t, T*, int64_t, int64_t, bool) = NDL_PICK_TYPED(T, vec_mul);
+  T (*dot_)(const T*, int64_t, const T*, int64_t, int64_t) = NDL_PICK_TYPED(T, vec_dot);
 };
 
 void check_elementwise(const OpRecord& op, const Program&) {
   const Operand &a = op.arg("A"), &x = op.arg("X"), &y = op.arg("Y");
   if (!same_shape(a, y) || !same_shape(x, y) || y.shape.size() > 2)
-    op.fail("'A', 'X' and 'Y' have shapes " + shape_text(a.shape) + ", " + shape_text(x.shape) + " and " +
-            shape_text(y.shape) + "; equal ones of rank 2 at most were due (broadcast by stride 0)");
-  set_attr(op);
+    op.fail("expected equal shapes of rank 2 at most (broadcast by stride 0), got " + shape_text(a.shape) + ", " +
+            shape_text(x.shape) + " and " + shape_text(y.shape) + " for 'A', 'X' and 'Y'");
 }
 
-OpRegistration elementwise(
-    make_spec<ElementwiseOp>("elementwise", {{"A", Access::read, -1}, {"X", Access::read, -1}, {"Y", Access::inc, -1}},
-                             {"set"}, check_elementwise));
+Kind elementwise_kind() {
+  Kind k{"elementwise", {{"A", Access::read}, {"X", Access::read}, {"Y", Access::inc}}, {kSet}};
+  k.settable = "Y";
+  k.gradient = Gradient::exact;
+  k.reads = {"A", "X"};
+  k.check = check_elementwise;
+  return k;
+}
+
+const KindRegistration elementwise(elementwise_kind());
+const CpuKernel<ElementwiseKernel> elementwise_kernel("elementwise");
 
 }  // namespace
 }  // namespace nengo_dl

@@ -1,33 +1,31 @@
 // Sums of products: encoders, decoders, weights.
 #include <optional>
 
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "engine/op_util.h"
 #include "ops/dense_grad.h"
-#include "ops/rows.h"
 
 namespace nengo_dl {
 namespace {
 
-static_assert(sizeof(long) == sizeof(int64_t), "kernels count in long");
-
-int64_t stride_of(const Operand& o, size_t dim) { return o.shape[dim] == 1 ? 1 : o.strides[dim]; }
-const long* longs(const std::vector<int64_t>& v) { return reinterpret_cast<const long*>(v.data()); }
+// A dimension of one element has none: the kernel that wants neighbours may take it, too.
+int64_t stride_or_1(const Operand& o, size_t dim) { return o.shape[dim] == 1 ? 1 : o.strides[dim]; }
 
 template <class T>
-class DenseOp : public Op<T> {
+class DenseKernel : public Kernel<T> {
  public:
-  DenseOp(const OpRecord& op, const Program& p)
+  DenseKernel(const OpRecord& op, const Program& p)
       : a_(op.arg("A")), x_(op.arg("X")), y_(op.arg("Y")), bias_(op.find_arg("bias") ? op.arg("bias") : op.arg("Y")) {
     const Operand& a = op.arg("A");
     d_.blocks = op.blocks, d_.m = a.shape[0], d_.n = a.shape[1];
-    d_.a_i = stride_of(a, 0), d_.a_j = stride_of(a, 1), d_.x_j = stride_of(op.arg("X"), 0);
-    d_.y_i = stride_of(op.arg("Y"), 0);
-    d_.set = set_attr(op);
+    d_.a_i = stride_or_1(a, 0), d_.a_j = stride_or_1(a, 1), d_.x_j = stride_or_1(op.arg("X"), 0);
+    d_.y_i = stride_or_1(op.arg("Y"), 0);
+    d_.set = op.set();
     has_bias_ = op.find_arg("bias") != nullptr;
-    d_.b_i = has_bias_ ? stride_of(op.arg("bias"), 0) : 1;
-    d_.a_at = longs(a_.offsets), d_.x_at = longs(x_.offsets), d_.y_at = longs(y_.offsets),
-    d_.bias_at = longs(bias_.offsets);
-    kernel_ = dense_kernel(d_, has_bias_);
+    d_.b_i = has_bias_ ? stride_or_1(op.arg("bias"), 0) : 1;
+    d_.a_at = a_.offsets, d_.x_at = x_.offsets, d_.y_at = y_.offsets, d_.bias_at = bias_.offsets;
+    kernel_ = dense_function(d_, has_bias_);
     grad_.emplace(op, p, d_);
   }
 
@@ -51,8 +49,6 @@ class DenseOp : public Op<T> {
     }
   }
 
-  bool passes_gradient() const override { return true; }
-  std::vector<std::string> grad_reads() const override { return {"A", "X"}; }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
 
@@ -62,10 +58,10 @@ class DenseOp : public Op<T> {
   }
 
   // Rows of all steps and items at one distance.
-  static bool one_stride(const Frame<T>& f, const Access1& o) { return f.row[o.buffer] == f.batch * f.item[o.buffer]; }
+  static bool one_stride(const Frame<T>& f, const View& o) { return f.row[o.buffer] == f.batch * f.item[o.buffer]; }
 
   void rows(const Frame<T>& f, int64_t t, int64_t b, int64_t count, bool along_steps) const {
-    auto stride = [&](const Access1& o) { return along_steps ? f.row[o.buffer] : f.item[o.buffer]; };
+    auto stride = [&](const View& o) { return along_steps ? f.row[o.buffer] : f.item[o.buffer]; };
     if (!d_.set && count > 1 && stride(y_) == 0) {  // rows that are added up in one place, one after the other
       for (int64_t i = 0; i < count; ++i) along_steps ? rows(f, t + i, b, 1, true) : rows(f, t, b + i, 1, false);
       return;
@@ -77,10 +73,10 @@ class DenseOp : public Op<T> {
     kernel_(d);
   }
 
-  Access1 a_, x_, y_, bias_;
+  View a_, x_, y_, bias_;
   bool has_bias_ = false;
   DenseArgs<T> d_ = {};
-  DenseKernel<T> kernel_ = nullptr;
+  DenseFunction<T> kernel_ = nullptr;
   std::optional<DenseGrad<T>> grad_;
 };
 
@@ -88,15 +84,24 @@ void check(const OpRecord& op, const Program&) {
   const std::vector<int64_t>& a = op.arg("A").shape;
   need_shape(op, "X", {a[1]});
   need_shape(op, "Y", {a[0]});
-  const bool set = set_attr(op);
   if (!op.find_arg("bias")) return;
   need_shape(op, "bias", {a[0]});
-  if (!set) op.fail("has a bias, which needs set=1");
+  if (!op.set()) op.fail("has a bias: expected set=1, got set=0");
 }
 
-OpRegistration registration(make_spec<DenseOp>(
-    "dense", {{"A", Access::read, 2}, {"X", Access::read, 1}, {"Y", Access::inc, 1}, {"bias", Access::read, 1, true}},
-    {"set"}, check));
+Kind kind() {
+  Kind k{"dense",
+         {{"A", Access::read, 2}, {"X", Access::read, 1}, {"Y", Access::inc, 1}, {"bias", Access::read, 1, true}},
+         {kSet}};
+  k.settable = "Y";
+  k.gradient = Gradient::exact;
+  k.reads = {"A", "X"};
+  k.check = check;
+  return k;
+}
+
+const KindRegistration dense(kind());
+const CpuKernel<DenseKernel> kernel("dense");
 
 }  // namespace
 }  // namespace nengo_dl

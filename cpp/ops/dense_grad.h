@@ -2,30 +2,21 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 #include <vector>
 
+#include "engine/op_util.h"
 #include "kernels/dense_kernels.h"
 #include "ops/adjoint.h"
 
 namespace nengo_dl {
 
 template <class T>
-using DenseKernel = void (*)(const DenseArgs<T>&);
-
-template <class T, class F32, class F64>
-DenseKernel<T> pick(F32 f32, F64 f64) {
-  if constexpr (sizeof(T) == 4)
-    return f32;
-  else
-    return f64;
-}
-#define NDL_PICK_TYPED(T, name) pick<T>(NDL_PICK(name##32), NDL_PICK(name##64))
+using DenseFunction = void (*)(const DenseArgs<T>&);
 
 // The kernel for these sizes and strides.
 template <class T>
-DenseKernel<T> dense_kernel(const DenseArgs<T>& d, bool has_bias) {
+DenseFunction<T> dense_function(const DenseArgs<T>& d, bool has_bias) {
   const bool lanes_along_m = d.a_i == 1 && d.y_i == 1 && (!has_bias || d.b_i == 1) && d.m >= 2;
   return d.n == 1                   ? NDL_PICK_TYPED(T, dense_outer)
          : d.a_j == 1 && d.x_j == 1 ? NDL_PICK_TYPED(T, dense_rows)
@@ -56,22 +47,18 @@ class DenseGrad {
         shared_a_(in_param(op.arg("A"), p)),
         shared_x_(in_param(op.arg("X"), p)),
         shared_bias_(op.find_arg("bias") && in_param(op.arg("bias"), p)),
-        distinct_x_(apart(op.arg("X"))),
-        distinct_a_(apart(op.arg("A"))),
+        distinct_x_(elements_differ(dims_of(op.arg("X")))),
+        distinct_a_(elements_differ(dims_of(op.arg("A")))),
         row_major_(d_.n > 1 && d_.a_j == 1),
         x_kernel_(kernel_of(transposed())),
         a_kernel_(kernel_of(outer(row_major_, 2))) {
     const bool rows = d_.m > 1 && d_.n >= 8 && d_.a_i == 1 && d_.y_i == 1 && d_.x_j == 1;
     few_y_ = rows && d_.m <= 24, some_y_ = rows && d_.m <= 64;
-    if constexpr (sizeof(T) == 4)
-      sum_rows_ = NDL_PICK(vec_copy32);
-    else
-      sum_rows_ = NDL_PICK(vec_copy64);
   }
 
-  // `pass` says whose adjoints are due: those in param buffers or the others.
-  void add(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, const Access1& a, const Access1& x,
-           const Access1& y, const Access1* bias) const {
+  // `pass` says whose adjoints are wanted: those in param buffers or the others.
+  void add(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, const View& a, const View& x, const View& y,
+           const View* bias) const {
     if (!f.adjoint.base[y.buffer]) return;
     const bool params = pass == Pass::params;
     if (f.adjoint.base[x.buffer] && shared_x_ == params) add_x(f, t0, t1, a, x, y);
@@ -80,23 +67,9 @@ class DenseGrad {
   }
 
  private:
-  // No two elements of a block are one: each stride steps over all that lies inside of it.
-  static bool apart(const Operand& o) {
-    std::vector<std::pair<int64_t, int64_t>> dims;
-    for (size_t i = 0; i < o.shape.size(); ++i)
-      if (o.shape[i] > 1) dims.emplace_back(std::abs(o.strides[i]), o.shape[i]);
-    std::sort(dims.begin(), dims.end());
-    int64_t reach = 0;
-    for (const auto& [stride, size] : dims) {
-      if (stride <= reach) return false;
-      reach += stride * (size - 1);
-    }
-    return true;
-  }
-
-  static DenseKernel<T> kernel_of(const DenseArgs<T>& d) { return dense_kernel(d, false); }
+  static DenseFunction<T> kernel_of(const DenseArgs<T>& d) { return dense_function(d, false); }
   // Rows of all steps and items at one distance; the same row for all is none.
-  static bool one_stride(const Frame<T>& f, const Access1& o) {
+  static bool one_stride(const Frame<T>& f, const View& o) {
     return f.row[o.buffer] != 0 && f.row[o.buffer] == f.batch * f.item[o.buffer];
   }
 
@@ -109,7 +82,7 @@ class DenseGrad {
   }
 
   // For many rows and a sum over few elements of Y that lie side by side in A: where turning A pays was measured.
-  DenseKernel<T> kernel_of_x(int64_t rows) const {
+  DenseFunction<T> kernel_of_x(int64_t rows) const {
     const bool turn = (few_y_ && rows >= 8) || (some_y_ && rows >= 32);
     return turn ? NDL_PICK_TYPED(T, dense_turned) : x_kernel_;
   }
@@ -129,8 +102,7 @@ class DenseGrad {
     return d;
   }
 
-  void add_x(const GradFrame<T>& f, int64_t t0, int64_t t1, const Access1& a, const Access1& x,
-             const Access1& y) const {
+  void add_x(const GradFrame<T>& f, int64_t t0, int64_t t1, const View& a, const View& x, const View& y) const {
     const int64_t items = f.adjoint.batch;
     const bool own_a = f.value.row[a.buffer] || f.value.item[a.buffer];
     const bool apart = distinct_x_ && f.adjoint.item[x.buffer] && (f.adjoint.row[x.buffer] || t1 - t0 == 1);
@@ -154,14 +126,13 @@ class DenseGrad {
 
   // Elements of X that are one and the same (stride 0): what they get is added up.
   static void overlapping(const DenseArgs<T>& d) {
-    for (long k = 0; k < d.blocks; ++k)
-      for (long i = 0; i < d.m; ++i)
-        for (long j = 0; j < d.n; ++j)
+    for (int64_t k = 0; k < d.blocks; ++k)
+      for (int64_t i = 0; i < d.m; ++i)
+        for (int64_t j = 0; j < d.n; ++j)
           d.y[d.y_at[k] + i * d.y_i] += d.a[d.a_at[k] + i * d.a_i + j * d.a_j] * d.x[d.x_at[k] + j * d.x_j];
   }
 
-  void add_a(const GradFrame<T>& f, int64_t t0, int64_t t1, const Access1& a, const Access1& x,
-             const Access1& y) const {
+  void add_a(const GradFrame<T>& f, int64_t t0, int64_t t1, const View& a, const View& x, const View& y) const {
     const auto rows = [&](int64_t t, int64_t b, int64_t count, bool along_steps) {
       const int64_t x_row = along_steps ? f.value.row[x.buffer] : f.value.item[x.buffer];
       const int64_t y_row = along_steps ? f.adjoint.row[y.buffer] : f.adjoint.item[y.buffer];
@@ -189,31 +160,32 @@ class DenseGrad {
 
   // Elements of A that are one and the same.
   void overlapping_weights(T* da, const T* x, int64_t x_row, const T* dy, int64_t y_row, int64_t count) const {
-    for (long k = 0; k < d_.blocks; ++k)
+    for (int64_t k = 0; k < d_.blocks; ++k)
       for (int64_t r = 0; r < count; ++r)
-        for (long i = 0; i < d_.m; ++i)
-          for (long j = 0; j < d_.n; ++j)
+        for (int64_t i = 0; i < d_.m; ++i)
+          for (int64_t j = 0; j < d_.n; ++j)
             da[d_.a_at[k] + i * a_i_true() + j * a_j_true()] +=
                 dy[d_.y_at[k] + r * y_row + i * d_.y_i] * x[d_.x_at[k] + r * x_row + j * d_.x_j];
   }
-  long a_i_true() const { return d_.m == 1 ? 0 : d_.a_i; }
-  long a_j_true() const { return d_.n == 1 ? 0 : d_.a_j; }
+  int64_t a_i_true() const { return d_.m == 1 ? 0 : d_.a_i; }
+  int64_t a_j_true() const { return d_.n == 1 ? 0 : d_.a_j; }
 
-  void add_bias(const GradFrame<T>& f, int64_t t0, int64_t t1, const Access1& bias, const Access1& y) const {
+  void add_bias(const GradFrame<T>& f, int64_t t0, int64_t t1, const View& bias, const View& y) const {
     for (int64_t t = t0; t < t1; ++t)
       for (int64_t b = 0; b < f.adjoint.batch; ++b) {
         T* db = bias.at(f.adjoint, t, b);
         const T* dy = y.at(f.adjoint, t, b);
-        const long step = d_.m == 1 ? 1 : bias.strides[0];
-        for (long k = 0; k < d_.blocks; ++k) sum_rows_(dy + d_.y_at[k], d_.y_i, db + d_.bias_at[k], step, d_.m, false);
+        const int64_t step = d_.m == 1 ? 1 : bias.strides[0];
+        for (int64_t k = 0; k < d_.blocks; ++k)
+          sum_rows_(dy + d_.y_at[k], d_.y_i, db + d_.bias_at[k], step, d_.m, false);
       }
   }
 
   DenseArgs<T> d_;
   bool shared_a_, shared_x_, shared_bias_, distinct_x_, distinct_a_, row_major_;
   bool few_y_, some_y_;  // sums of dX are short
-  DenseKernel<T> x_kernel_, a_kernel_;
-  void (*sum_rows_)(const T*, long, T*, long, long, bool);
+  DenseFunction<T> x_kernel_, a_kernel_;
+  void (*sum_rows_)(const T*, int64_t, T*, int64_t, int64_t, bool) = NDL_PICK_TYPED(T, vec_copy);
 };
 
 }  // namespace nengo_dl

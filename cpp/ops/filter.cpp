@@ -2,41 +2,32 @@
 #include "kernels/filters.h"
 
 #include <algorithm>
+#include <optional>
 
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "ops/adjoint.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
 namespace {
 
-inline auto lowpass_kernel(float) { return NDL_PICK(lowpass32); }
-inline auto lowpass_kernel(double) { return NDL_PICK(lowpass64); }
-inline auto filter_kernel(float) { return NDL_PICK(filter32); }
-inline auto filter_kernel(double) { return NDL_PICK(filter64); }
-
-inline auto lowpass_grad_kernel(float) { return NDL_PICK(lowpass_grad32); }
-inline auto lowpass_grad_kernel(double) { return NDL_PICK(lowpass_grad64); }
-inline auto filter_grad_kernel(float) { return NDL_PICK(filter_grad32); }
-inline auto filter_grad_kernel(double) { return NDL_PICK(filter_grad64); }
-
 void check_lowpass(const OpRecord& op, const Program&) {
   need_shape(op, "y", {op.arg("x").count()});
   need_shape(op, "x", {op.arg("x").count()});
-  per_block(op, "a");
-  per_block(op, "b");
 }
 
 template <class T>
-class LowpassOp : public Op<T> {
+class LowpassKernel : public Kernel<T> {
  public:
-  LowpassOp(const OpRecord& op, const Program& p)
+  LowpassKernel(const OpRecord& op, const Program& p)
       : x_(op.arg("x")),
         y_(op.arg("y")),
         constant_(in_param(op.arg("x"), p)),
-        a_(per_block(op, "a")),
-        b_(per_block(op, "b")),
-        run_(lowpass_kernel(T())),
-        grad_(lowpass_grad_kernel(T())) {
+        a_(op.per_block("a")),
+        b_(op.per_block("b")),
+        run_(NDL_PICK_TYPED(T, lowpass)),
+        grad_(NDL_PICK_TYPED(T, lowpass_grad)) {
     runs_ = make_runs({&op.arg("x"), &op.arg("y")}, op.blocks,
                       [&](int64_t k) { return a_[k] == a_[k - 1] && b_[k] == b_[k - 1]; });
   }
@@ -61,8 +52,6 @@ class LowpassOp : public Op<T> {
       }
     }
   }
-
-  bool passes_gradient() const override { return true; }
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     if (!f.adjoint.base[y_.buffer]) return;
@@ -99,7 +88,7 @@ class LowpassOp : public Op<T> {
   }
 
  private:
-  Access1 x_, y_;
+  View x_, y_;
   bool constant_;  // x is in a param buffer
   std::vector<double> a_, b_;
   std::vector<Run> runs_;
@@ -112,15 +101,15 @@ void check_filter(const OpRecord& op, const Program&) {
   need_shape(op, "x", {n});
   need_shape(op, "y", {n});
   check_flag(op, "direct");
-  op.number("D");
-  const auto due = [&](const char* key, size_t size) {
+  const auto need_values = [&](const char* key, size_t size) {
     if (op.numbers(key).size() != size)
-      op.fail(std::string("attribute '") + key + "' has " + std::to_string(op.numbers(key).size()) + " values, " +
-              std::to_string(size) + " were due for order " + std::to_string(order));
+      op.fail(std::string("attribute '") + key + "': expected " + std::to_string(size) + " values for order " +
+              std::to_string(order) + ", got " + std::to_string(op.numbers(key).size()));
   };
   if (order > 1024) op.fail("the order " + std::to_string(order) + " is above 1024");
-  due("A", order * order);
-  due("C", order);
+  need_values("A", order * order);
+  need_values("C", order);
+  need_values("D", 1);
   if (order > 0)
     need_shape(op, "X", {order, n});
   else if (op.find_arg("X") && op.arg("X").count() != 0)
@@ -128,25 +117,25 @@ void check_filter(const OpRecord& op, const Program&) {
 }
 
 template <class T>
-class FilterOp : public Op<T> {
+class FilterKernel : public Kernel<T> {
  public:
-  FilterOp(const OpRecord& op, const Program& p)
+  FilterKernel(const OpRecord& op, const Program& p)
       : x_(op.arg("x")),
         y_(op.arg("y")),
         constant_(in_param(op.arg("x"), p)),
         n_(op.arg("x").count()),
-        run_(filter_kernel(T())),
-        grad_(filter_grad_kernel(T())) {
+        run_(NDL_PICK_TYPED(T, filter)),
+        grad_(NDL_PICK_TYPED(T, filter_grad)) {
     A_ = cast(op.numbers("A"));
     B_ = cast(op.numbers("B"));
     C_ = cast(op.numbers("C"));
     D_ = static_cast<T>(op.number("D"));
     direct_ = op.integer("direct") != 0;
     set_way_back(op);
-    if (!B_.empty()) X_ = {Access1(op.arg("X"))};
+    if (!B_.empty()) X_ = View(op.arg("X"));
     std::vector<const Operand*> flat{&op.arg("x"), &op.arg("y")};
     Operand row;
-    if (!X_.empty()) {  // rows of X are joined like x and y, if the distance of the rows allows it
+    if (X_) {  // rows of X are joined like x and y, if the distance of the rows allows it
       row = op.arg("X");
       row_stride_ = order() > 1 ? row.strides[0] : 0;
       row.shape = {n_};
@@ -166,7 +155,6 @@ class FilterOp : public Op<T> {
         for (int64_t t = t0; t < t1; t++) step(f, t, b, run, packed);
   }
 
-  bool passes_gradient() const override { return true; }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     if (constant_ && f.adjoint.base[x_.buffer]) back(f, t0, t1, Pass::params);
@@ -189,8 +177,8 @@ class FilterOp : public Op<T> {
     FilterCall<T> c = call(run);
     const T* x = x_.at(f, t, b) + run.offset[0];
     T* y = y_.at(f, t, b) + run.offset[1];
-    T* X = X_.empty() ? nullptr : X_[0].at(f, t, b) + run.offset[2];
-    const T* old = X ? X - old_row(f, X_[0]) : nullptr;
+    T* X = !X_ ? nullptr : X_->at(f, t, b) + run.offset[2];
+    const T* old = X ? X - old_row(f, *X_) : nullptr;
     if (unit_ && (!X || old != X || order() == 1)) {
       c.x = x, c.y = y, c.old = old, c.now = X;
       c.old_stride = c.now_stride = row_stride_;
@@ -249,11 +237,11 @@ class FilterOp : public Op<T> {
     const int64_t n = run.n;
     T* dx = constant_ == (pass == Pass::params) ? adjoint_at(f, x_, t, b) : nullptr;
     const T* dy = adjoint_at(f, y_, t, b);
-    T* X = X_.empty() ? nullptr : adjoint_at(f, X_[0], t, b);
+    T* X = !X_ ? nullptr : adjoint_at(f, *X_, t, b);
     if (dx) dx += run.offset[0];
     if (dy) dy += run.offset[1];
     if (X) X += run.offset[2];
-    const int64_t row = X ? old_row(f.adjoint, X_[0]) : 0;
+    const int64_t row = X ? old_row(f.adjoint, *X_) : 0;
     FilterGradCall<T> c{};
     c.n = n, c.order = order();
     c.A = A_.data(), c.B = B_.data(), c.E = E_.data(), c.F = F_;
@@ -284,9 +272,9 @@ class FilterOp : public Op<T> {
       }
   }
 
-  Access1 x_, y_;
-  std::vector<Access1> X_;  // none if the order is 0
-  bool constant_;           // x is in a param buffer
+  View x_, y_;
+  std::optional<View> X_;  // none if the order is 0
+  bool constant_;          // x is in a param buffer
   int64_t n_, row_stride_ = 0, longest_ = 0;
   std::vector<T> A_, B_, C_, E_;
   T D_, F_;
@@ -296,11 +284,30 @@ class FilterOp : public Op<T> {
   void (*grad_)(const FilterGradCall<T>&);
 };
 
-OpRegistration lowpass(make_spec<LowpassOp>("lowpass", {{"x", Access::read, -1}, {"y", Access::update, -1}}, {"a", "b"},
-                                            check_lowpass));
-OpRegistration filter(
-    make_spec<FilterOp>("filter", {{"x", Access::read, -1}, {"y", Access::write, -1}, {"X", Access::update, 2, true}},
-                        {"A", "B", "C", "D", "direct"}, check_filter));
+Kind lowpass_kind() {
+  Kind k{"lowpass", {{"x", Access::read}, {"y", Access::update}}};
+  k.attrs = {{"a", AttrType::number, true}, {"b", AttrType::number, true}};
+  k.gradient = Gradient::exact;
+  k.check = check_lowpass;
+  return k;
+}
+
+Kind filter_kind() {
+  Kind k{"filter",
+         {{"x", Access::read}, {"y", Access::write, -1, false, false}, {"X", Access::update, 2, true}},
+         {{"A", AttrType::numbers},
+          {"B", AttrType::numbers},
+          {"C", AttrType::numbers},
+          {"D", AttrType::numbers},
+          {"direct", AttrType::integer}}};
+  k.gradient = Gradient::exact;
+  k.check = check_filter;
+  return k;
+}
+
+const KindRegistration lowpass(lowpass_kind()), filter(filter_kind());
+const CpuKernel<LowpassKernel> lowpass_kernel("lowpass");
+const CpuKernel<FilterKernel> filter_kernel("filter");
 
 }  // namespace
 }  // namespace nengo_dl

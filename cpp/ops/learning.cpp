@@ -1,305 +1,289 @@
 // Learning rules: pes, bcm, oja, voja, rls. Each makes the weight change `delta` (m, n) of one step.
 #include "kernels/learning.h"
 
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
 namespace {
 
 template <class T>
-struct Kernels {  // of the scalar and the current instruction set
-  void (*outer)(const LearningRow<T>&);
-  void (*oja)(const LearningRow<T>&);
-  void (*voja)(const LearningRow<T>&);
-  T (*dot)(const T*, const T*, long);
-  void (*minus)(T*, const T*, T, const T*, long);
+struct Kernels {  // of the current instruction set
+  void (*outer)(const LearningRow<T>&) = NDL_PICK_TYPED(T, outer_row);
+  void (*oja)(const LearningRow<T>&) = NDL_PICK_TYPED(T, oja_row);
+  void (*voja)(const LearningRow<T>&) = NDL_PICK_TYPED(T, voja_row);
+  T (*dot)(const T*, const T*, int64_t) = NDL_PICK_TYPED(T, dot);
+  void (*minus)(T*, const T*, T, const T*, int64_t) = NDL_PICK_TYPED(T, minus_row);
 };
-Kernels<float> pick(float) {
-  return {NDL_PICK(outer_row32), NDL_PICK(oja_row32), NDL_PICK(voja_row32), NDL_PICK(dot32), NDL_PICK(minus_row32)};
-}
-Kernels<double> pick(double) {
-  return {NDL_PICK(outer_row64), NDL_PICK(oja_row64), NDL_PICK(voja_row64), NDL_PICK(dot64), NDL_PICK(minus_row64)};
-}
 
-// `delta` has shape (m, n); `pre` (n), `post` (m).
-void check_pair(const OpRecord& op, const char* pre, const char* post) {
-  const std::vector<int64_t> shape = check_rank(op, "delta", 2);
+using Names = std::vector<const char*>;
+
+// `delta` has shape (m, n); `pre` (n), each of `posts` (m).
+void check_shapes(const OpRecord& op, const char* pre, const Names& posts) {
+  const std::vector<int64_t>& shape = op.arg("delta").shape;
   need_shape(op, pre, {shape[1]});
-  need_shape(op, post, {shape[0]});
+  for (const char* post : posts) need_shape(op, post, {shape[0]});
 }
 
-// What all rules have: a loop over steps, items and blocks, and the addresses of vectors and matrices in each.
+// What all rules have: operands and rates by their place in a list of names, and a loop over steps, items and blocks.
 template <class T>
-class Rule : public Op<T> {
+class Rule : public Kernel<T> {
  public:
-  explicit Rule(const OpRecord& op) : kernels_(pick(T())), m_(op.arg("delta").shape[0]), n_(op.arg("delta").shape[1]) {}
+  Rule(const OpRecord& op, const Names& operands, const Names& rates)
+      : m_(op.arg("delta").shape[0]), n_(op.arg("delta").shape[1]), blocks_(op.blocks) {
+    for (const char* name : operands) operands_.emplace_back(op.arg(name));
+    for (const char* name : rates) rates_.push_back(op.per_block(name));
+  }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     for (int64_t t = t0; t < t1; t++)
       for (int64_t b = 0; b < f.batch; b++)
-        for (size_t k = 0; k < blocks(); k++) block(f, t, b, k);
+        for (int64_t k = 0; k < blocks_; k++) block({*this, f, t, b, k});
   }
 
  protected:
-  virtual size_t blocks() const = 0;
-  virtual void block(const Frame<T>& f, int64_t t, int64_t b, size_t k) const = 0;
+  // Operands at one step of one item, and rates.
+  struct Block {
+    const Rule& rule;
+    const Frame<T>& frame;
+    int64_t t, b, k;
 
-  static Strided<T> vector(const Access1& o, const Frame<T>& f, int64_t t, int64_t b, size_t k) {
-    return {o.at(f, t, b) + o.offsets[k], static_cast<long>(stride_of(o, 0))};
-  }
-  static Strided<T> matrix_row(const Access1& o, const Frame<T>& f, int64_t t, int64_t b, size_t k, int64_t row) {
-    return {o.at(f, t, b) + o.offsets[k] + row * o.strides[0], static_cast<long>(o.strides[1])};
-  }
-  static T element(Strided<T> v, int64_t i) { return v.p[i * v.stride]; }
-  static Strided<const T> read(Strided<T> v) { return {v.p, v.stride}; }
+    T* at(int operand) const {
+      const View& o = rule.operands_[operand];
+      return o.at(frame, t, b) + o.offsets[k];
+    }
+    Strided<const T> vector(int operand) const { return {at(operand), stride_of(rule.operands_[operand], 0)}; }
+    Strided<T> row(int operand, int64_t i) const {
+      const View& o = rule.operands_[operand];
+      return {at(operand) + i * o.strides[0], o.strides[1]};
+    }
+    Strided<const T> read_row(int operand, int64_t i) const {
+      const Strided<T> r = row(operand, i);
+      return {r.p, r.stride};
+    }
+    T rate(int number) const { return static_cast<T>(rule.rates_[number][k]); }
+  };
 
-  Kernels<T> kernels_;
-  int64_t m_, n_;
+  virtual void block(const Block& at) const = 0;
+
+  static T element(Strided<const T> v, int64_t i) { return v.p[i * v.stride]; }
+
+  const Kernels<T> kernels_;
+  const int64_t m_, n_;
+
+ private:
+  const int64_t blocks_;
+  std::vector<View> operands_;
+  std::vector<std::vector<double>> rates_;  // per block
 };
 
 // ---------------------------------------------------------------- pes
 // delta = outer(alpha error, pre)
 
-void check_pes(const OpRecord& op, const Program&) {
-  check_pair(op, "pre_filtered", "error");
-  per_block(op, "alpha");
-}
+void check_pes(const OpRecord& op, const Program&) { check_shapes(op, "pre_filtered", {"error"}); }
 
 template <class T>
-class PesOp : public Rule<T> {
+class PesKernel : public Rule<T> {
+  enum { kPre, kError, kDelta };
+
  public:
-  PesOp(const OpRecord& op, const Program&)
-      : Rule<T>(op),
-        pre_(op.arg("pre_filtered")),
-        error_(op.arg("error")),
-        delta_(op.arg("delta")),
-        alpha_(per_block(op, "alpha")) {}
+  PesKernel(const OpRecord& op, const Program&) : Rule<T>(op, {"pre_filtered", "error", "delta"}, {"alpha"}) {}
 
  private:
-  size_t blocks() const override { return alpha_.size(); }
-  void block(const Frame<T>& f, int64_t t, int64_t b, size_t k) const override {
+  void block(const typename Rule<T>::Block& at) const override {
     LearningRow<T> row{};
-    row.n = this->n_;
-    row.x = this->read(this->vector(pre_, f, t, b, k));
-    const Strided<T> error = this->vector(error_, f, t, b, k);
+    row.n = this->n_, row.x = at.vector(kPre);
+    const Strided<const T> error = at.vector(kError);
     for (int64_t i = 0; i < this->m_; i++) {
-      row.y = this->matrix_row(delta_, f, t, b, k, i);
-      row.s = static_cast<T>(alpha_[k]) * this->element(error, i);
+      row.y = at.row(kDelta, i);
+      row.s = at.rate(0) * this->element(error, i);
       this->kernels_.outer(row);
     }
   }
-
-  Access1 pre_, error_, delta_;
-  std::vector<double> alpha_;
 };
 
 // ---------------------------------------------------------------- bcm
 // delta = outer(alpha post (post - theta), pre)
 
-void check_bcm(const OpRecord& op, const Program&) {
-  check_pair(op, "pre_filtered", "post_filtered");
-  check_pair(op, "pre_filtered", "theta");
-  per_block(op, "alpha");
-}
+void check_bcm(const OpRecord& op, const Program&) { check_shapes(op, "pre_filtered", {"post_filtered", "theta"}); }
 
 template <class T>
-class BcmOp : public Rule<T> {
+class BcmKernel : public Rule<T> {
+  enum { kPre, kPost, kTheta, kDelta };
+
  public:
-  BcmOp(const OpRecord& op, const Program&)
-      : Rule<T>(op),
-        pre_(op.arg("pre_filtered")),
-        post_(op.arg("post_filtered")),
-        theta_(op.arg("theta")),
-        delta_(op.arg("delta")),
-        alpha_(per_block(op, "alpha")) {}
+  BcmKernel(const OpRecord& op, const Program&)
+      : Rule<T>(op, {"pre_filtered", "post_filtered", "theta", "delta"}, {"alpha"}) {}
 
  private:
-  size_t blocks() const override { return alpha_.size(); }
-  void block(const Frame<T>& f, int64_t t, int64_t b, size_t k) const override {
+  void block(const typename Rule<T>::Block& at) const override {
     LearningRow<T> row{};
-    row.n = this->n_;
-    row.x = this->read(this->vector(pre_, f, t, b, k));
-    const Strided<T> post = this->vector(post_, f, t, b, k), theta = this->vector(theta_, f, t, b, k);
+    row.n = this->n_, row.x = at.vector(kPre);
+    const Strided<const T> post = at.vector(kPost), theta = at.vector(kTheta);
     for (int64_t i = 0; i < this->m_; i++) {
       const T activity = this->element(post, i);
-      row.y = this->matrix_row(delta_, f, t, b, k, i);
-      row.s = static_cast<T>(alpha_[k]) * activity * (activity - this->element(theta, i));
+      row.y = at.row(kDelta, i);
+      row.s = at.rate(0) * activity * (activity - this->element(theta, i));
       this->kernels_.outer(row);
     }
   }
-
-  Access1 pre_, post_, theta_, delta_;
-  std::vector<double> alpha_;
 };
 
 // ---------------------------------------------------------------- oja
 // delta = alpha (outer(post, pre) - beta post^2 w)
 
 void check_oja(const OpRecord& op, const Program&) {
-  check_pair(op, "pre_filtered", "post_filtered");
+  check_shapes(op, "pre_filtered", {"post_filtered"});
   need_shape(op, "weights", op.arg("delta").shape);
-  per_block(op, "alpha");
-  per_block(op, "beta");
 }
 
 template <class T>
-class OjaOp : public Rule<T> {
+class OjaKernel : public Rule<T> {
+  enum { kPre, kPost, kWeights, kDelta };
+
  public:
-  OjaOp(const OpRecord& op, const Program&)
-      : Rule<T>(op),
-        pre_(op.arg("pre_filtered")),
-        post_(op.arg("post_filtered")),
-        weights_(op.arg("weights")),
-        delta_(op.arg("delta")),
-        alpha_(per_block(op, "alpha")),
-        beta_(per_block(op, "beta")) {}
+  OjaKernel(const OpRecord& op, const Program&)
+      : Rule<T>(op, {"pre_filtered", "post_filtered", "weights", "delta"}, {"alpha", "beta"}) {}
 
  private:
-  size_t blocks() const override { return alpha_.size(); }
-  void block(const Frame<T>& f, int64_t t, int64_t b, size_t k) const override {
+  void block(const typename Rule<T>::Block& at) const override {
     LearningRow<T> row{};
-    row.n = this->n_;
-    row.x = this->read(this->vector(pre_, f, t, b, k));
-    row.forget = static_cast<T>(-beta_[k]);
-    const Strided<T> post = this->vector(post_, f, t, b, k);
+    row.n = this->n_, row.x = at.vector(kPre);
+    row.forget = -at.rate(1);
+    const Strided<const T> post = at.vector(kPost);
     for (int64_t i = 0; i < this->m_; i++) {
       const T activity = this->element(post, i);
-      row.w = this->read(this->matrix_row(weights_, f, t, b, k, i));
-      row.y = this->matrix_row(delta_, f, t, b, k, i);
-      row.s = static_cast<T>(alpha_[k]) * activity;
+      row.w = at.read_row(kWeights, i);
+      row.y = at.row(kDelta, i);
+      row.s = at.rate(0) * activity;
       row.q = row.s * activity;
       this->kernels_.oja(row);
     }
   }
-
-  Access1 pre_, post_, weights_, delta_;
-  std::vector<double> alpha_, beta_;
 };
 
 // ---------------------------------------------------------------- voja
 // delta = alpha signal (scale outer(post, pre) - post encoders)
 
 void check_voja(const OpRecord& op, const Program&) {
-  check_pair(op, "pre_decoded", "post_filtered");
-  check_pair(op, "pre_decoded", "scale");
+  check_shapes(op, "pre_decoded", {"post_filtered", "scale"});
   need_shape(op, "scaled_encoders", op.arg("delta").shape);
   need_shape(op, "learning_signal", {1});
-  per_block(op, "alpha");
 }
 
 template <class T>
-class VojaOp : public Rule<T> {
+class VojaKernel : public Rule<T> {
+  enum { kPre, kPost, kEncoders, kSignal, kScale, kDelta };
+
  public:
-  VojaOp(const OpRecord& op, const Program&)
-      : Rule<T>(op),
-        pre_(op.arg("pre_decoded")),
-        post_(op.arg("post_filtered")),
-        encoders_(op.arg("scaled_encoders")),
-        signal_(op.arg("learning_signal")),
-        scale_(op.arg("scale")),
-        delta_(op.arg("delta")),
-        alpha_(per_block(op, "alpha")) {}
+  VojaKernel(const OpRecord& op, const Program&)
+      : Rule<T>(op, {"pre_decoded", "post_filtered", "scaled_encoders", "learning_signal", "scale", "delta"},
+                {"alpha"}) {}
 
  private:
-  size_t blocks() const override { return alpha_.size(); }
-  void block(const Frame<T>& f, int64_t t, int64_t b, size_t k) const override {
+  void block(const typename Rule<T>::Block& at) const override {
     LearningRow<T> row{};
-    row.n = this->n_;
-    row.x = this->read(this->vector(pre_, f, t, b, k));
-    row.rate = static_cast<T>(alpha_[k]) * *this->vector(signal_, f, t, b, k).p;
-    const Strided<T> post = this->vector(post_, f, t, b, k), scale = this->vector(scale_, f, t, b, k);
+    row.n = this->n_, row.x = at.vector(kPre);
+    row.rate = at.rate(0) * *at.at(kSignal);
+    const Strided<const T> post = at.vector(kPost), scale = at.vector(kScale);
     for (int64_t i = 0; i < this->m_; i++) {
-      row.w = this->read(this->matrix_row(encoders_, f, t, b, k, i));
-      row.y = this->matrix_row(delta_, f, t, b, k, i);
+      row.w = at.read_row(kEncoders, i);
+      row.y = at.row(kDelta, i);
       row.post = this->element(post, i);
       row.scale = this->element(scale, i);
       this->kernels_.voja(row);
     }
   }
-
-  Access1 pre_, post_, encoders_, signal_, scale_, delta_;
-  std::vector<double> alpha_;
 };
 
 // ---------------------------------------------------------------- rls (recursive least squares)
 // P r; c = 1 / (1 + r.Pr); P -= outer(Pr, c Pr); delta = outer(error, -c Pr)
 
 void check_rls(const OpRecord& op, const Program&) {
-  check_pair(op, "pre_filtered", "error");
+  check_shapes(op, "pre_filtered", {"error"});
   const int64_t n = op.arg("delta").shape[1];
   need_shape(op, "inv_gamma", {n, n});
 }
 
 template <class T>
-class RlsOp : public Rule<T> {
+class RlsKernel : public Rule<T> {
+  enum { kPre, kError, kDelta, kGamma };
+
  public:
-  RlsOp(const OpRecord& op, const Program&)
-      : Rule<T>(op),
-        pre_(op.arg("pre_filtered")),
-        error_(op.arg("error")),
-        delta_(op.arg("delta")),
-        gamma_(op.arg("inv_gamma")),
-        blocks_(op.blocks) {}
+  RlsKernel(const OpRecord& op, const Program&)
+      : Rule<T>(op, {"pre_filtered", "error", "delta", "inv_gamma"}, {}), gamma_(op.arg("inv_gamma")) {}
 
  private:
-  size_t blocks() const override { return blocks_; }
-  void block(const Frame<T>& f, int64_t t, int64_t b, size_t k) const override {
+  using Block = typename Rule<T>::Block;
+
+  void block(const Block& at) const override {
     const int64_t n = this->n_;
     T* r = scratch<T>(4 * n);  // the activities; P r; c P r; a row of P, if its elements don't lie side by side
     T *Pr = r + n, *cPr = r + 2 * n, *line = r + 3 * n;
-    const Strided<T> pre = this->vector(pre_, f, t, b, k);
+    const Strided<const T> pre = at.vector(kPre);
     for (int64_t j = 0; j < n; j++) r[j] = this->element(pre, j);
-    const int64_t back = old_row(f, gamma_);
-    for (int64_t i = 0; i < n; i++) Pr[i] = this->kernels_.dot(old_line(f, t, b, k, i, back, line), r, n);
+    const int64_t back = old_row(at.frame, gamma_);
+    for (int64_t i = 0; i < n; i++) Pr[i] = this->kernels_.dot(old_line(at, i, back, line), r, n);
     const T c = T(1) / (T(1) + this->kernels_.dot(r, Pr, n));
     for (int64_t j = 0; j < n; j++) cPr[j] = Pr[j] * c;
     for (int64_t i = 0; i < n; i++) {
-      const Strided<T> now = this->matrix_row(gamma_, f, t, b, k, i);
+      const Strided<T> now = at.row(kGamma, i);
       const bool unit = now.stride == 1;
-      const T* old = old_line(f, t, b, k, i, back, line);
+      const T* old = old_line(at, i, back, line);
       this->kernels_.minus(unit ? now.p : line, old, Pr[i], cPr, n);
       for (int64_t j = 0; !unit && j < n; j++) now.p[j * now.stride] = line[j];
     }
     LearningRow<T> row{};
-    row.n = n;
-    row.x = {cPr, 1};
-    const Strided<T> error = this->vector(error_, f, t, b, k);
+    row.n = n, row.x = {cPr, 1};
+    const Strided<const T> error = at.vector(kError);
     for (int64_t i = 0; i < this->m_; i++) {
-      row.y = this->matrix_row(delta_, f, t, b, k, i);
+      row.y = at.row(kDelta, i);
       row.s = -this->element(error, i);
       this->kernels_.outer(row);
     }
   }
 
-  const T* old_line(const Frame<T>& f, int64_t t, int64_t b, size_t k, int64_t i, int64_t back, T* line) const {
-    const Strided<T> now = this->matrix_row(gamma_, f, t, b, k, i);
+  const T* old_line(const Block& at, int64_t i, int64_t back, T* line) const {
+    const Strided<T> now = at.row(kGamma, i);
     if (now.stride == 1) return now.p - back;
     for (int64_t j = 0; j < this->n_; j++) line[j] = now.p[j * now.stride - back];
     return line;
   }
 
-  Access1 pre_, error_, delta_, gamma_;
-  size_t blocks_;
+  const View gamma_;
 };
 
 // ---------------------------------------------------------------- registration
 
-const ArgSpec pre{"pre_filtered", Access::read, -1}, post{"post_filtered", Access::read, -1};
-const ArgSpec error{"error", Access::read, -1}, delta{"delta", Access::update, 2};
+const ArgSpec pre{"pre_filtered", Access::read}, post{"post_filtered", Access::read}, error{"error", Access::read};
+const ArgSpec delta{"delta", Access::update, 2, false, false};
 
-OpRegistration pes(make_spec<PesOp>("pes", {pre, error, delta}, {"alpha"}, check_pes));
-OpRegistration bcm(make_spec<BcmOp>("bcm", {pre, post, {"theta", Access::read, -1}, delta}, {"alpha"}, check_bcm));
-OpRegistration oja(make_spec<OjaOp>("oja", {pre, post, {"weights", Access::read, 2}, delta}, {"alpha", "beta"},
-                                    check_oja));
-OpRegistration voja(make_spec<VojaOp>("voja",
-                                      {{"pre_decoded", Access::read, -1},
-                                       post,
-                                       {"scaled_encoders", Access::read, 2},
-                                       {"learning_signal", Access::read, -1},
-                                       {"scale", Access::read, -1},
-                                       delta},
-                                      {"alpha"}, check_voja));
-OpRegistration rls(make_spec<RlsOp>("rls", {pre, error, delta, {"inv_gamma", Access::update, 2}}, {}, check_rls));
+Kind rule(const char* name, std::vector<ArgSpec> args, const Names& rates, decltype(Kind::check) check) {
+  Kind k{name, std::move(args)};
+  for (const char* rate : rates) k.attrs.push_back({rate, AttrType::number, true});
+  k.check = std::move(check);
+  return k;
+}
+
+const KindRegistration kinds[] = {
+    KindRegistration(rule("pes", {pre, error, delta}, {"alpha"}, check_pes)),
+    KindRegistration(rule("bcm", {pre, post, {"theta", Access::read}, delta}, {"alpha"}, check_bcm)),
+    KindRegistration(rule("oja", {pre, post, {"weights", Access::read, 2}, delta}, {"alpha", "beta"}, check_oja)),
+    KindRegistration(rule("voja",
+                          {{"pre_decoded", Access::read},
+                           post,
+                           {"scaled_encoders", Access::read, 2},
+                           {"learning_signal", Access::read},
+                           {"scale", Access::read},
+                           delta},
+                          {"alpha"}, check_voja)),
+    KindRegistration(rule("rls", {pre, error, delta, {"inv_gamma", Access::update, 2}}, {}, check_rls))};
+const CpuKernel<PesKernel> pes("pes");
+const CpuKernel<BcmKernel> bcm("bcm");
+const CpuKernel<OjaKernel> oja("oja");
+const CpuKernel<VojaKernel> voja("voja");
+const CpuKernel<RlsKernel> rls("rls");
 
 }  // namespace
 }  // namespace nengo_dl

@@ -4,29 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "ops/adjoint.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
 namespace {
-
-// What belongs to the scalar: the right member of a kernel.
-inline auto preparer(const NeuronKernel& k, float) { return k.prepare32; }
-inline auto preparer(const NeuronKernel& k, double) { return k.prepare64; }
-inline auto runner(const NeuronKernel& k, float) { return k.run32; }
-inline auto runner(const NeuronKernel& k, double) { return k.run64; }
-inline auto backward(const NeuronGradKernel& k, bool straight, float) { return straight ? k.straight32 : k.grad32; }
-inline auto backward(const NeuronGradKernel& k, bool straight, double) { return straight ? k.straight64 : k.grad64; }
-
-// A parameter is a float attribute; `negative` may be an integer.
-std::vector<double> parameter(const OpRecord& op, const std::string& key) {
-  const auto found = op.attrs.find(key);
-  if (found != op.attrs.end() && std::holds_alternative<int64_t>(found->second))
-    return std::vector<double>(op.blocks, static_cast<double>(op.integer(key)));
-  if (found != op.attrs.end() && std::holds_alternative<double>(found->second))
-    return std::vector<double>(op.blocks, op.number(key));
-  return per_block(op, key);
-}
 
 const NeuronSpec& spec_of(const OpRecord& op) {
   const std::string type = op.text("type");
@@ -54,7 +38,7 @@ int bump_of(const OpRecord& op) {
 }
 
 void check_surrogate(const OpRecord& op, const NeuronSpec& spec) {
-  const bool given = op.attrs.count("surrogate") != 0, width = op.attrs.count("width") != 0;
+  const bool given = op.has("surrogate"), width = op.has("width");
   if (given && !spec.spikes) op.fail("neuron type '" + spec.name + "' does not spike: it takes no surrogate");
   if (!given && width) op.fail("has a width, but no surrogate");
   if (!given) return;
@@ -62,7 +46,7 @@ void check_surrogate(const OpRecord& op, const NeuronSpec& spec) {
     op.fail("unknown surrogate '" + op.text("surrogate") +
             "'; known are superspike, arctan, triangle, straight_through");
   if (bump_of(op) < 0 && !width) return;
-  for (double w : per_block(op, "width"))
+  for (double w : op.per_block("width"))
     if (!(w > 0) || std::isinf(w)) op.fail("the width of a surrogate must be above 0, got " + std::to_string(w));
 }
 
@@ -75,31 +59,49 @@ void check(const OpRecord& op, const Program& program) {
   for (const auto& entry : op.args)
     if (entry.first != "J" && entry.first != "out" && !contains(spec.states, entry.first))
       op.fail("neuron type '" + spec.name + "' has no state '" + entry.first + "'");
-  for (const std::string& key : spec.parameters) parameter(op, key);
+  for (const auto* names : {&spec.parameters, &spec.flags})
+    for (const std::string& key : *names)
+      if (!op.has(key)) op.fail("attribute '" + key + "' is missing");
   for (const auto& entry : op.attrs)
     if (entry.first != "type" && entry.first != "surrogate" && entry.first != "width" &&
-        !(spec.draws && entry.first == "rng") && !contains(spec.parameters, entry.first))
+        !(spec.draws && entry.first == "rng") && !contains(spec.parameters, entry.first) &&
+        !contains(spec.flags, entry.first))
       op.fail("neuron type '" + spec.name + "' has no parameter '" + entry.first + "'");
   check_surrogate(op, spec);
   if (!spec.draws) return;
-  check_one_block(op);
+  if (op.blocks != 1) op.fail("draws random numbers: expected 1 block, got " + std::to_string(op.blocks));
   check_generator(op, program);
 }
 
+// What the way back reads; bit 0: J, bit s + 1: state s.
+unsigned reads_of(const OpRecord& op, const NeuronSpec& spec) {
+  return spec.spikes && bump_of(op) < 0 ? spec.straight_reads : spec.reads;
+}
+
+GradientFacts gradient_by_type(const OpRecord& op) {
+  const NeuronSpec& spec = spec_of(op);
+  if (spec.spikes && !op.has("surrogate")) return {};
+  GradientFacts facts{true, {}};
+  const unsigned reads = reads_of(op, spec);
+  if (reads & 1) facts.reads.push_back("J");
+  for (size_t s = 0; s < spec.states.size(); s++)
+    if (reads >> (s + 1) & 1) facts.reads.push_back(spec.states[s]);
+  return facts;
+}
+
 template <class T>
-class NeuronsOp : public Op<T> {
+class NeuronsKernel : public Kernel<T> {
  public:
-  NeuronsOp(const OpRecord& op, const Program& program) {
+  NeuronsKernel(const OpRecord& op, const Program& program) {
     const NeuronSpec& spec = spec_of(op);
     const NeuronKernel& kernel = find_neuron_kernel(spec.name);
-    run_ = runner(kernel, T());
-    std::vector<std::vector<double>> values;
-    for (const std::string& key : spec.parameters) values.push_back(parameter(op, key));
-    set_way_back(op, program, spec);
-    values.push_back(width_);
+    run_ = kernel.of<T>().run;
+    set_way_back(op, program, spec, kernel);
+    std::vector<std::vector<double>> values{width_};
+    for (const std::string& key : spec.parameters) values.push_back(op.per_block(key));
     std::vector<const Operand*> operands{&op.arg("J"), &op.arg("out")};
     for (const std::string& state : spec.states) operands.push_back(&op.arg(state));
-    for (const Operand* o : operands) access_.emplace_back(*o);
+    for (const Operand* o : operands) views_.emplace_back(*o);
     runs_ = make_runs(operands, op.blocks, [&](int64_t k) {
       for (const auto& v : values)
         if (v[k] != v[k - 1]) return false;
@@ -107,9 +109,9 @@ class NeuronsOp : public Op<T> {
     });
     for (const Run& run : runs_) {
       std::vector<double> p;
-      for (size_t i = 0; i < spec.parameters.size(); i++) p.push_back(values[i][run.block]);
-      models_.emplace_back();
-      preparer(kernel, T())(&models_.back(), p.data(), program.dt);
+      for (size_t i = 1; i < values.size(); i++) p.push_back(values[i][run.block]);
+      for (const std::string& key : spec.flags) p.push_back(static_cast<double>(op.integer(key)));
+      kernel.of<T>().prepare(&models_.emplace_back(), p.data(), program.dt);
     }
     if (spec.draws) rng_ = op.integer("rng");
   }
@@ -117,21 +119,20 @@ class NeuronsOp : public Op<T> {
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     NeuronCall<T> call{};
     call.steps = t1 - t0;
-    call.J_row = f.row[access_[0].buffer];
-    call.out_row = f.row[access_[1].buffer];
-    const int states = static_cast<int>(access_.size()) - 2;
-    for (int s = 0; s < states; s++) call.state_row[s] = call.old_row[s] = old_row(f, access_[s + 2]);
+    call.J_row = f.row[views_[0].buffer];
+    call.out_row = f.row[views_[1].buffer];
+    for (int64_t s = 0; s < states_; s++) call.state_row[s] = call.old_row[s] = old_row(f, views_[s + 2]);
     for (int64_t b = 0; b < f.batch; b++) {
       if (rng_ >= 0) call.generator = f.istate + b * f.istate_item + rng_;
       for (size_t r = 0; r < runs_.size(); r++) {
         const Run& run = runs_[r];
         call.n = run.n;
-        call.J = access_[0].at(f, t0, b) + run.offset[0];
+        call.J = views_[0].at(f, t0, b) + run.offset[0];
         call.J_stride = run.stride[0];
-        call.out = access_[1].at(f, t0, b) + run.offset[1];
+        call.out = views_[1].at(f, t0, b) + run.offset[1];
         call.out_stride = run.stride[1];
-        for (int s = 0; s < states; s++) {
-          call.state[s] = access_[s + 2].at(f, t0, b) + run.offset[s + 2];
+        for (int64_t s = 0; s < states_; s++) {
+          call.state[s] = views_[s + 2].at(f, t0, b) + run.offset[s + 2];
           call.state_stride[s] = run.stride[s + 2];
         }
         run_(models_[r], call);
@@ -139,51 +140,36 @@ class NeuronsOp : public Op<T> {
     }
   }
 
-  bool passes_gradient() const override { return grad_ != nullptr; }
-
-  std::vector<std::string> grad_reads() const override {
-    std::vector<std::string> names;
-    if (!grad_) return names;
-    if (reads_ & 1) names.push_back("J");
-    for (size_t s = 0; s < states_.size(); s++)
-      if (reads_ >> (s + 1) & 1) names.push_back(states_[s]);
-    return names;
-  }
-
-  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
-    if (grad_) back(f, t0, t1, Pass::values);
-  }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
 
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
-    if (grad_ && constant_ && f.adjoint.base[access_[0].buffer]) back(f, t0, t1, Pass::params);
+    if (constant_ && f.adjoint.base[views_[0].buffer]) back(f, t0, t1, Pass::params);
   }
 
  private:
-  void set_way_back(const OpRecord& op, const Program& program, const NeuronSpec& spec) {
-    const bool surrogate = op.attrs.count("surrogate") != 0;
-    states_ = spec.states;
+  void set_way_back(const OpRecord& op, const Program& program, const NeuronSpec& spec, const NeuronKernel& kernel) {
+    states_ = static_cast<int64_t>(spec.states.size());
     constant_ = in_param(op.arg("J"), program);
-    width_ = op.attrs.count("width") ? per_block(op, "width") : std::vector<double>(op.blocks, 1.0);
-    if (spec.spikes && !surrogate) return;
-    const NeuronGradKernel& kernel = find_neuron_grad_kernel(spec.name);
-    const bool straight = surrogate && bump_of(op) < 0;
-    if (surrogate && !straight) surrogate_ = static_cast<SurrogateKind>(bump_of(op));
-    reads_ = straight ? kernel.straight : kernel.reads;
-    grad_ = backward(kernel, straight, T());
+    width_ = op.has("width") ? op.per_block("width") : std::vector<double>(op.blocks, 1.0);
+    if (spec.spikes && !op.has("surrogate")) return;
+    const bool straight = spec.spikes && bump_of(op) < 0;
+    if (spec.spikes && !straight) surrogate_ = static_cast<SurrogateKind>(bump_of(op));
+    reads_ = reads_of(op, spec);
+    grad_ = straight ? kernel.of<T>().grad_straight : kernel.of<T>().grad;
   }
 
   // Steps t1-1 .. t0 in reverse. Pass::params leaves the adjoints of the states as they are.
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
-    const Access1 &J = access_[0], &out = access_[1];
+    const View &J = views_[0], &out = views_[1];
     NeuronGradCall<T> call{};
     call.steps = t1 - t0;
     call.surrogate = surrogate_;
     call.J_row = f.value.row[J.buffer];
     call.dJ_row = f.adjoint.row[J.buffer];
     call.out_row = f.adjoint.row[out.buffer];
-    for (size_t s = 0; s < states_.size(); s++) {
-      call.old_row[s] = f.value.row[access_[s + 2].buffer];
-      call.state_row[s] = f.adjoint.row[access_[s + 2].buffer];
+    for (int64_t s = 0; s < states_; s++) {
+      call.old_row[s] = f.value.row[views_[s + 2].buffer];
+      call.state_row[s] = f.adjoint.row[views_[s + 2].buffer];
     }
     for (int64_t b = 0; b < f.adjoint.batch; b++)
       for (size_t r = 0; r < runs_.size(); r++) {
@@ -197,14 +183,14 @@ class NeuronsOp : public Op<T> {
         if (call.out) call.out += run.offset[1];
         call.dJ = constant_ == (pass == Pass::params) ? adjoint_at(f, J, t0, b) : nullptr;
         if (call.dJ) call.dJ += run.offset[0];
-        for (size_t s = 0; s < states_.size(); s++) set_state(f, run, s, t0, b, pass, call);
+        for (int64_t s = 0; s < states_; s++) set_state(f, run, s, t0, b, pass, call);
         grad_(models_[r], call);
       }
   }
 
-  void set_state(const GradFrame<T>& f, const Run& run, size_t s, int64_t t, int64_t b, Pass pass,
+  void set_state(const GradFrame<T>& f, const Run& run, int64_t s, int64_t t, int64_t b, Pass pass,
                  NeuronGradCall<T>& call) const {
-    const Access1& o = access_[s + 2];
+    const View& o = views_[s + 2];
     call.state_stride[s] = run.stride[s + 2];
     call.old[s] = nullptr;
     // row t of the values is the state before step t in every kind of buffer, whatever the operand's shift
@@ -215,37 +201,43 @@ class NeuronsOp : public Op<T> {
     call.last[s] = next && pass == Pass::values ? next - old_row(f.adjoint, o) : nullptr;
   }
 
-  std::vector<Access1> access_;  // J, out, states
+  std::vector<View> views_;  // J, out, states
+  int64_t states_ = 0;
   std::vector<Run> runs_;
   std::vector<NeuronModel> models_;  // per run
   void (*run_)(const NeuronModel&, const NeuronCall<T>&) = nullptr;
   int64_t rng_ = -1;
   // The way back; grad_ is null if there is none.
-  NeuronGrad<T> grad_ = nullptr;
-  std::vector<std::string> states_;
+  void (*grad_)(const NeuronModel&, const NeuronGradCall<T>&) = nullptr;
   unsigned reads_ = 0;     // bit 0: J, bit s + 1: state s
   bool constant_ = false;  // J is in a param buffer
   SurrogateKind surrogate_ = SurrogateKind::superspike;
   std::vector<double> width_;  // per block
 };
 
-OpSpec spec() {
-  std::vector<ArgSpec> args{{"J", Access::read, -1}, {"out", Access::write, -1}};
-  std::vector<std::string> attrs{"type", "rng", "surrogate", "width"};
-  std::vector<std::string> seen;
+Kind kind() {
+  Kind k{"neurons", {{"J", Access::read}, {"out", Access::write}}};
+  k.attrs = {{"type", AttrType::text},
+             {"rng", AttrType::integer, false, true},
+             {"surrogate", AttrType::text, false, true},
+             {"width", AttrType::number, true, true}};
   for (const NeuronSpec& s : neuron_specs()) {
-    for (const std::string& state : s.states) {
-      if (contains(seen, state)) continue;
-      seen.push_back(state);
-      args.push_back({state, Access::update, -1, true});
-    }
+    for (const std::string& state : s.states)
+      if (!k.find_arg(state)) k.args.push_back({state, Access::update, -1, true});
     for (const std::string& key : s.parameters)
-      if (!contains(attrs, key)) attrs.push_back(key);
+      if (!k.find_attr(key)) k.attrs.push_back({key, AttrType::number, true, true});
   }
-  return make_spec<NeuronsOp>("neurons", args, attrs, check);
+  for (const NeuronSpec& s : neuron_specs())
+    for (const std::string& key : s.flags)
+      if (!k.find_attr(key)) k.attrs.push_back({key, AttrType::integer, false, true});
+  k.gradient = Gradient::type;
+  k.gradient_by_type = gradient_by_type;
+  k.check = check;
+  return k;
 }
 
-OpRegistration registration(spec());
+const KindRegistration neurons(kind());
+const CpuKernel<NeuronsKernel> kernel("neurons");
 
 }  // namespace
 }  // namespace nengo_dl

@@ -1,33 +1,31 @@
 // `noise`: numbers drawn in every step, as NumPy's RandomState draws them. Always in double precision.
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "engine/random.h"
-#include "ops/rows.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
 namespace {
 
 void check(const OpRecord& op, const Program& program) {
-  check_one_block(op);
   check_generator(op, program);
-  set_attr(op);
   need_shape(op, "dst", {op.arg("dst").count()});
-  op.number("scale");
   const std::string dist = op.text("dist");
   if (dist != "gaussian" && dist != "uniform")
-    op.fail("attribute 'dist' is '" + dist + "', 'gaussian' or 'uniform' was due");
+    op.fail("attribute 'dist': expected 'gaussian' or 'uniform', got '" + dist + "'");
   const bool gaussian = dist == "gaussian";
   op.number(gaussian ? "mean" : "low");
   op.number(gaussian ? "std" : "high");
 }
 
 template <class T>
-class NoiseOp : public Op<T> {
+class NoiseKernel : public Kernel<T> {
  public:
-  NoiseOp(const OpRecord& op, const Program&)
+  NoiseKernel(const OpRecord& op, const Program&)
       : dst_(op.arg("dst")),
         n_(op.arg("dst").count()),
         rng_(op.integer("rng")),
-        set_(set_attr(op)),
+        set_(op.set()),
         gaussian_(op.text("dist") == "gaussian"),
         scale_(op.number("scale")) {
     base_ = op.number(gaussian_ ? "mean" : "low");
@@ -50,14 +48,27 @@ class NoiseOp : public Op<T> {
   }
 
  private:
-  Access1 dst_;
+  View dst_;
   int64_t n_, rng_;
   bool set_, gaussian_;
   double scale_, base_, range_;
 };
 
-OpRegistration registration(make_spec<NoiseOp>("noise", {{"dst", Access::inc, -1}},
-                                               {"set", "dist", "mean", "std", "low", "high", "scale", "rng"}, check));
+Kind kind() {
+  Kind k{"noise", {{"dst", Access::inc}}};
+  k.attrs = {kSet, {"dist", AttrType::text}};
+  for (const char* parameter : {"mean", "std", "low", "high"})
+    k.attrs.push_back({parameter, AttrType::number, false, true});
+  k.attrs.push_back({"scale", AttrType::number});
+  k.attrs.push_back({"rng", AttrType::integer});
+  k.settable = "dst";
+  k.merges = k.slices = false;
+  k.check = check;
+  return k;
+}
+
+const KindRegistration noise(kind());
+const CpuKernel<NoiseKernel> kernel("noise");
 
 }  // namespace
 }  // namespace nengo_dl

@@ -1,30 +1,30 @@
 // What connects a program with the outside: time, model inputs, model outputs.
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "engine/op_util.h"
 #include "ops/adjoint.h"
-#include "ops/rows.h"
 
 namespace nengo_dl {
 namespace {
 
 int64_t port_index(const OpRecord& op, const std::vector<Port>& ports, const char* arg) {
-  one_block(op);
   const int64_t index = op.integer("index"), count = ports.size(), size = op.arg(arg).count();
   if (index < 0 || index >= count)
-    op.fail("attribute 'index' is " + std::to_string(index) + ", the program has " + std::to_string(count));
+    op.fail("attribute 'index': expected the number of one of " + std::to_string(count) + ", got " +
+            std::to_string(index));
   if (ports[index].size != size)
-    op.fail("'" + std::string(arg) + "' has " + std::to_string(size) + " elements, '" + ports[index].name + "' has " +
-            std::to_string(ports[index].size));
+    op.fail("argument '" + std::string(arg) + "': expected " + std::to_string(ports[index].size) + " elements, as '" +
+            ports[index].name + "' has, got " + std::to_string(size));
   return index;
 }
 
 // ---------------------------------------------------------------- time
 
 template <class T>
-class TimeOp : public Op<T> {
+class TimeKernel : public Kernel<T> {
  public:
-  TimeOp(const OpRecord& op, const Program&)
+  TimeKernel(const OpRecord& op, const Program&)
       : time_(op.arg("time")), step_(op.find_arg("step") ? op.arg("step") : op.arg("time")) {
-    one_block(op);
     has_step_ = op.find_arg("step") != nullptr;
   }
 
@@ -40,19 +40,25 @@ class TimeOp : public Op<T> {
   }
 
  private:
-  Access1 time_, step_;
+  View time_, step_;
   bool has_step_ = false;
 };
 
-OpRegistration time_op(make_spec<TimeOp>("time", {{"time", Access::write, 0}, {"step", Access::write, 0, true}}, {},
-                                         [](const OpRecord& op, const Program&) { one_block(op); }));
+Kind time_kind() {
+  Kind k{"time", {{"time", Access::write, 0}, {"step", Access::write, 0, true}}};
+  k.merges = k.slices = false;
+  return k;
+}
+
+const KindRegistration time_registration(time_kind());
+const CpuKernel<TimeKernel> time_kernel("time");
 
 // ---------------------------------------------------------------- input
 
 template <class T>
-class InputOp : public Op<T> {
+class InputKernel : public Kernel<T> {
  public:
-  InputOp(const OpRecord& op, const Program& p) : dst_(op.arg("dst")), index_(port_index(op, p.inputs, "dst")) {}
+  InputKernel(const OpRecord& op, const Program& p) : dst_(op.arg("dst")), index_(port_index(op, p.inputs, "dst")) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     const int64_t n = dst_.shape[0], stride = dst_.strides[0];
@@ -64,8 +70,6 @@ class InputOp : public Op<T> {
       }
     }
   }
-
-  bool passes_gradient() const override { return true; }
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     T* rows = f.input_grads[index_];
@@ -80,19 +84,33 @@ class InputOp : public Op<T> {
   }
 
  private:
-  Access1 dst_;
+  View dst_;
   int64_t index_;
 };
 
-OpRegistration input(make_spec<InputOp>("input", {{"dst", Access::write, 1}}, {"index"},
-                                        [](const OpRecord& op, const Program& p) { port_index(op, p.inputs, "dst"); }));
+Kind port_kind(const char* name, ArgSpec arg, Edge edge) {
+  Kind k{name, {std::move(arg)}, {{"index", AttrType::integer}}};
+  k.merges = k.slices = false;
+  k.gradient = Gradient::exact;
+  k.edge = edge;
+  return k;
+}
+
+Kind input_kind() {
+  Kind k = port_kind("input", {"dst", Access::write, 1}, Edge::input);
+  k.check = [](const OpRecord& op, const Program& p) { port_index(op, p.inputs, "dst"); };
+  return k;
+}
+
+const KindRegistration input(input_kind());
+const CpuKernel<InputKernel> input_kernel("input");
 
 // ---------------------------------------------------------------- output
 
 template <class T>
-class OutputOp : public Op<T> {
+class OutputKernel : public Kernel<T> {
  public:
-  OutputOp(const OpRecord& op, const Program& p)
+  OutputKernel(const OpRecord& op, const Program& p)
       : src_(op.arg("src")),
         shared_(in_param(op.arg("src"), p)),
         index_(port_index(op, p.outputs, "src")),
@@ -109,12 +127,11 @@ class OutputOp : public Op<T> {
         if (flat_)
           std::memcpy(dst, src, count_ * sizeof(T));
         else
-          gather(src, src_.shape, src_.strides, dst);
+          gather(src, src_, dst);
       }
     }
   }
 
-  bool passes_gradient() const override { return true; }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     if (!shared_) back(f, t0, t1);
   }
@@ -133,21 +150,25 @@ class OutputOp : public Op<T> {
       for (int64_t b = 0; b < f.adjoint.batch; ++b) {
         const T* from = rows + (b * kept + (last_only ? 0 : f.value.offset + t)) * count_;
         T* to = src_.at(f.adjoint, t, b) + src_.offsets[0];
-        for_each_element(src_.shape, src_.strides, [&](int64_t e) { to[e] += *from++; });
+        for_each_element(src_, [&](int64_t e) { to[e] += *from++; });
       }
     }
   }
 
-  Access1 src_;
+  View src_;
   bool shared_;  // src is in a param buffer
   int64_t index_, count_;
   bool flat_;
 };
 
-OpRegistration output(make_spec<OutputOp>("output", {{"src", Access::read, -1}}, {"index"},
-                                          [](const OpRecord& op, const Program& p) {
-                                            port_index(op, p.outputs, "src");
-                                          }));
+Kind output_kind() {
+  Kind k = port_kind("output", {"src", Access::read}, Edge::output);
+  k.check = [](const OpRecord& op, const Program& p) { port_index(op, p.outputs, "src"); };
+  return k;
+}
+
+const KindRegistration output(output_kind());
+const CpuKernel<OutputKernel> output_kernel("output");
 
 }  // namespace
 }  // namespace nengo_dl

@@ -33,12 +33,13 @@ struct Rows {
   T* base;
   int64_t row, item;
 
-  Rows(const Frame<T>& f, const Access1& o, int64_t t)
+  Rows(const Frame<T>& f, const View& o, int64_t t)
       : base(o.at(f, t, 0)), row(f.row[o.buffer]), item(f.item[o.buffer]) {}
 };
 
 // kernel(T* const* pointers, const int64_t* strides, int64_t n) for runs that together are every element of `steps`
-// steps of `batch` items. Runs of `enough` elements are not exchanged for longer ones along items or steps.
+// steps of `batch` items. A run goes along whatever is longest: a signal of 2 elements in 16 items is taken as 2 runs
+// along the items. One of `enough` elements is long enough, however many items or steps there are.
 template <class T, int N, class F>
 void each_run(const Rows<T> (&rows)[N], int64_t steps, int64_t batch, const Nest& nest, F&& kernel,
               int64_t enough = INT64_MAX) {
@@ -59,17 +60,6 @@ void each_run(const Rows<T> (&rows)[N], int64_t steps, int64_t batch, const Nest
         for (int o = 0; o < N; ++o) p[o] = rows[o].base + t * time.stride[o] + b * item.stride[o] + at[o];
         kernel(p, inner.stride, inner.n);
       });
-}
-
-// The attribute `set`: overwrite (1) or increment (0).
-inline bool set_attr(const OpRecord& op) {
-  const int64_t set = op.integer("set");
-  if (set != 0 && set != 1) op.fail("attribute 'set' is " + std::to_string(set) + ", 0 or 1 was due");
-  return set == 1;
-}
-
-inline void one_block(const OpRecord& op) {
-  if (op.blocks != 1) op.fail("has " + std::to_string(op.blocks) + " blocks, 1 was due");
 }
 
 // () and (1) are one shape.

@@ -1,6 +1,7 @@
 // Sparse products: `sparse` (compressed rows) and `bsr` (compressed rows of dense blocks).
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "ops/adjoint.h"
-#include "ops/rows.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
@@ -10,20 +11,19 @@ namespace {
 void check_structure(const OpRecord& op, int64_t rows, int64_t columns, int64_t entries) {
   const std::vector<int64_t>&indices = op.integers("indices"), &indptr = op.integers("indptr");
   if (static_cast<int64_t>(indices.size()) != entries)
-    op.fail("attribute 'indices' has " + std::to_string(indices.size()) + " values, " + std::to_string(entries) +
-            " (one per entry of 'A') were due");
+    op.fail("attribute 'indices': expected " + std::to_string(entries) + " values (one per entry of 'A'), got " +
+            std::to_string(indices.size()));
   if (static_cast<int64_t>(indptr.size()) != rows + 1)
-    op.fail("attribute 'indptr' has " + std::to_string(indptr.size()) + " values, " + std::to_string(rows + 1) +
-            " (rows + 1) were due");
+    op.fail("attribute 'indptr': expected " + std::to_string(rows + 1) + " values (rows + 1), got " +
+            std::to_string(indptr.size()));
   for (int64_t i = 0; i < rows; i++)
     if (indptr[i + 1] < indptr[i]) op.fail("attribute 'indptr' falls at " + std::to_string(i + 1));
   if (indptr.front() != 0 || indptr.back() != entries)
-    op.fail("attribute 'indptr' goes from " + std::to_string(indptr.front()) + " to " + std::to_string(indptr.back()) +
-            ", from 0 to " + std::to_string(entries) + " was due");
+    op.fail("attribute 'indptr': expected values from 0 to " + std::to_string(entries) + ", got " +
+            std::to_string(indptr.front()) + " to " + std::to_string(indptr.back()));
   for (int64_t column : indices)
     if (column < 0 || column >= columns)
-      op.fail("attribute 'indices' holds " + std::to_string(column) + ", 0 to " + std::to_string(columns - 1) +
-              " were due");
+      op.fail("attribute 'indices': expected 0 to " + std::to_string(columns - 1) + ", got " + std::to_string(column));
 }
 
 // What both kinds have in common on the way back: A and X, each in a param buffer or not.
@@ -34,8 +34,8 @@ class SparseGrad {
       : shared_a_(in_param(op.arg("A"), p)), shared_x_(in_param(op.arg("X"), p)) {}
 
   // product.each(f): f(row, entry of A, column) as element offsets, for every entry.
-  void add(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, const Access1& A, const Access1& X,
-           const Access1& Y, const Product& product) const {
+  void add(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, const View& A, const View& X, const View& Y,
+           const Product& product) const {
     if (!f.adjoint.base[Y.buffer]) return;
     const bool params = pass == Pass::params;
     const bool a = f.adjoint.base[A.buffer] && shared_a_ == params, x = f.adjoint.base[X.buffer] && shared_x_ == params;
@@ -63,8 +63,6 @@ class SparseGrad {
 // ---------------------------------------------------------------- sparse
 
 void check_sparse(const OpRecord& op, const Program&) {
-  check_one_block(op);
-  set_attr(op);
   const int64_t entries = op.arg("A").count(), n = op.arg("X").count(), m = op.arg("Y").count();
   need_shape(op, "A", {entries});
   need_shape(op, "X", {n});
@@ -73,13 +71,13 @@ void check_sparse(const OpRecord& op, const Program&) {
 }
 
 template <class T>
-class SparseOp : public Op<T> {
+class SparseKernel : public Kernel<T> {
  public:
-  SparseOp(const OpRecord& op, const Program& p)
+  SparseKernel(const OpRecord& op, const Program& p)
       : A_(op.arg("A")),
         X_(op.arg("X")),
         Y_(op.arg("Y")),
-        set_(set_attr(op)),
+        set_(op.set()),
         column_(op.integers("indices")),
         start_(op.integers("indptr")),
         grad_(op, p) {
@@ -101,8 +99,6 @@ class SparseOp : public Op<T> {
       }
   }
 
-  bool passes_gradient() const override { return true; }
-  std::vector<std::string> grad_reads() const override { return {"A", "X"}; }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     grad_.add(f, t0, t1, Pass::values, A_, X_, Y_, *this);
   }
@@ -118,18 +114,16 @@ class SparseOp : public Op<T> {
   }
 
  private:
-  Access1 A_, X_, Y_;
+  View A_, X_, Y_;
   bool set_;
   std::vector<int64_t> column_, start_;  // column_: element offsets
-  SparseGrad<T, SparseOp> grad_;
+  SparseGrad<T, SparseKernel> grad_;
 };
 
 // ---------------------------------------------------------------- bsr
 
 void check_bsr(const OpRecord& op, const Program&) {
-  check_one_block(op);
-  set_attr(op);
-  const std::vector<int64_t>& shape = check_rank(op, "A", 3);
+  const std::vector<int64_t>& shape = op.arg("A").shape;
   const int64_t n = op.arg("X").count(), m = op.arg("Y").count(), height = shape[1], width = shape[2];
   need_shape(op, "X", {n});
   need_shape(op, "Y", {m});
@@ -140,13 +134,13 @@ void check_bsr(const OpRecord& op, const Program&) {
 }
 
 template <class T>
-class BsrOp : public Op<T> {
+class BsrKernel : public Kernel<T> {
  public:
-  BsrOp(const OpRecord& op, const Program& p)
+  BsrKernel(const OpRecord& op, const Program& p)
       : A_(op.arg("A")),
         X_(op.arg("X")),
         Y_(op.arg("Y")),
-        set_(set_attr(op)),
+        set_(op.set()),
         column_(op.integers("indices")),
         start_(op.integers("indptr")),
         grad_(op, p) {}
@@ -157,8 +151,6 @@ class BsrOp : public Op<T> {
         product(A_.at(f, t, b) + A_.offsets[0], X_.at(f, t, b) + X_.offsets[0], Y_.at(f, t, b) + Y_.offsets[0]);
   }
 
-  bool passes_gradient() const override { return true; }
-  std::vector<std::string> grad_reads() const override { return {"A", "X"}; }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     grad_.add(f, t0, t1, Pass::values, A_, X_, Y_, *this);
   }
@@ -191,18 +183,26 @@ class BsrOp : public Op<T> {
     }
   }
 
-  Access1 A_, X_, Y_;
+  View A_, X_, Y_;
   bool set_;
   std::vector<int64_t> column_, start_;
-  SparseGrad<T, BsrOp> grad_;
+  SparseGrad<T, BsrKernel> grad_;
 };
 
-const std::vector<std::string> attrs{"set", "indices", "indptr"};
-OpRegistration sparse(make_spec<SparseOp>("sparse",
-                                          {{"A", Access::read, -1}, {"X", Access::read, -1}, {"Y", Access::inc, -1}},
-                                          attrs, check_sparse));
-OpRegistration bsr(make_spec<BsrOp>("bsr", {{"A", Access::read, 3}, {"X", Access::read, -1}, {"Y", Access::inc, -1}},
-                                    attrs, check_bsr));
+Kind kind(const char* name, int rank, decltype(Kind::check) check) {
+  Kind k{name, {{"A", Access::read, rank}, {"X", Access::read}, {"Y", Access::inc}}};
+  k.attrs = {kSet, {"indices", AttrType::integers}, {"indptr", AttrType::integers}};
+  k.settable = "Y";
+  k.merges = k.slices = false;
+  k.gradient = Gradient::exact;
+  k.reads = {"A", "X"};
+  k.check = std::move(check);
+  return k;
+}
+
+const KindRegistration sparse(kind("sparse", -1, check_sparse)), bsr(kind("bsr", 3, check_bsr));
+const CpuKernel<SparseKernel> sparse_kernel("sparse");
+const CpuKernel<BsrKernel> bsr_kernel("bsr");
 
 }  // namespace
 }  // namespace nengo_dl

@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/rows.h"
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
@@ -15,36 +16,34 @@ Mode mode_of(const OpRecord& op) {
   if (mode == "signal") return Mode::signal;
   if (mode == "present") return Mode::present;
   if (mode == "piecewise") return Mode::piecewise;
-  op.fail("attribute 'mode' is '" + mode + "', 'signal', 'present' or 'piecewise' was due");
+  op.fail("attribute 'mode': expected 'signal', 'present' or 'piecewise', got '" + mode + "'");
 }
 
 void check(const OpRecord& op, const Program&) {
-  const int64_t n = op.arg("dst").count(), rows = check_rank(op, "table", 2)[0];
+  const int64_t n = op.arg("dst").count(), rows = op.arg("table").shape[0];
   need_shape(op, "dst", {n});
   need_shape(op, "table", {rows, n});
-  if (rows < 1) op.fail("'table' has no rows");
-  set_attr(op);
   const Mode mode = mode_of(op);
   if (mode == Mode::present && !(op.number("period") > 0 && std::isfinite(op.number("period"))))
-    op.fail("attribute 'period' is " + std::to_string(op.number("period")) + ", a positive number was due");
+    op.fail("attribute 'period': expected a positive number, got " + std::to_string(op.number("period")));
   if (mode != Mode::piecewise) return;
   const std::vector<double>& times = op.numbers("times");
   if (times.size() != static_cast<size_t>(rows))
-    op.fail("attribute 'times' has " + std::to_string(times.size()) + " values, " + std::to_string(rows) +
-            " (one per row) were due");
+    op.fail("attribute 'times': expected " + std::to_string(rows) + " values (one per row), got " +
+            std::to_string(times.size()));
   for (size_t i = 0; i < times.size(); i++)
     if (std::isnan(times[i]) || (i > 0 && times[i] < times[i - 1])) op.fail("attribute 'times' is not ascending");
 }
 
 template <class T>
-class TableOp : public Op<T> {
+class TableKernel : public Kernel<T> {
  public:
-  TableOp(const OpRecord& op, const Program& program)
+  TableKernel(const OpRecord& op, const Program& program)
       : table_(op.arg("table")),
         dst_(op.arg("dst")),
         n_(op.arg("dst").count()),
         rows_(op.arg("table").shape[0]),
-        set_(set_attr(op)),
+        set_(op.set()),
         mode_(mode_of(op)),
         dt_(program.dt) {
     if (mode_ == Mode::present) period_ = op.number("period");
@@ -56,7 +55,7 @@ class TableOp : public Op<T> {
     for (int64_t t = t0; t < t1; t++) {
       const int64_t row = row_at(f.first_step + t + 1);
       for (int64_t b = 0; b < f.batch; b++)
-        for (size_t k = 0; k < dst_.offsets.size(); k++) {
+        for (int64_t k = 0; k < dst_.blocks; k++) {
           T* dst = dst_.at(f, t, b) + dst_.offsets[k];
           const T* src = table_.at(f, t, b) + table_.offsets[k] + std::max<int64_t>(row, 0) * table_.strides[0];
           for (int64_t i = 0; i < n_; i++) {
@@ -81,7 +80,7 @@ class TableOp : public Op<T> {
     return static_cast<int64_t>(next - times_.begin()) - 1;
   }
 
-  Access1 table_, dst_;
+  View table_, dst_;
   int64_t n_, rows_;
   bool set_;
   Mode mode_;
@@ -89,8 +88,20 @@ class TableOp : public Op<T> {
   std::vector<double> times_;
 };
 
-OpRegistration registration(make_spec<TableOp>("table", {{"table", Access::read, 2}, {"dst", Access::inc, -1}},
-                                               {"set", "mode", "period", "times"}, check));
+Kind kind() {
+  Kind k{"table", {{"table", Access::read, 2}, {"dst", Access::inc}}};
+  k.attrs = {kSet,
+             {"mode", AttrType::text},
+             {"period", AttrType::number, false, true},
+             {"times", AttrType::numbers, false, true}};
+  k.settable = "dst";
+  k.merges = false;
+  k.check = check;
+  return k;
+}
+
+const KindRegistration table(kind());
+const CpuKernel<TableKernel> kernel("table");
 
 }  // namespace
 }  // namespace nengo_dl

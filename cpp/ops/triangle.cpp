@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/backend.h"
+#include "engine/kind.h"
 #include "ops/adjoint.h"
 #include "ops/util.h"
 
@@ -9,15 +11,12 @@ namespace nengo_dl {
 namespace {
 
 void check(const OpRecord& op, const Program&) {
-  const int64_t n = op.arg("x").count(), taps = check_rank(op, "X", 2)[0];
+  const int64_t n = op.arg("x").count(), taps = op.arg("X").shape[0];
   need_shape(op, "x", {n});
   need_shape(op, "y", {n});
   need_shape(op, "Y", {n});
-  if (taps < 1) op.fail("'X' has no rows, at least 1 tap was due");
   need_shape(op, "X", {taps, n});
   need_shape(op, "Xi", {1});
-  op.number("n0");
-  op.number("ndiff");
 }
 
 // The row after the one that Xi names, by Python's modulo; a state that names no row counts as the last one.
@@ -30,9 +29,9 @@ int64_t next_row(T Xi, int64_t taps) {
 }
 
 template <class T>
-class TriangleOp : public Op<T> {
+class TriangleKernel : public Kernel<T> {
  public:
-  TriangleOp(const OpRecord& op, const Program& p)
+  TriangleKernel(const OpRecord& op, const Program& p)
       : x_(op.arg("x")),
         y_(op.arg("y")),
         Y_(op.arg("Y")),
@@ -50,19 +49,16 @@ class TriangleOp : public Op<T> {
       advance(f, X_, t);
       advance(f, Xi_, t);
       for (int64_t b = 0; b < f.batch; b++)
-        for (size_t k = 0; k < x_.offsets.size(); k++)
+        for (int64_t k = 0; k < x_.blocks; k++)
           step(x_.at(f, t, b) + x_.offsets[k], y_.at(f, t, b) + y_.offsets[k], Y_.at(f, t, b) + Y_.offsets[k],
                X_.at(f, t, b) + X_.offsets[k], Xi_.at(f, t, b) + Xi_.offsets[k]);
     }
   }
 
-  bool passes_gradient() const override { return true; }
-  std::vector<std::string> grad_reads() const override { return {"Xi"}; }
-
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     for (int64_t t = t1; t-- > t0;)
       for (int64_t b = 0; b < f.adjoint.batch; b++)
-        for (size_t k = 0; k < x_.offsets.size(); k++) {
+        for (int64_t k = 0; k < x_.blocks; k++) {
           const Back back = adjoints(f, t, b, k);
           if (!constant_) back_to_x(back);
           back_to_states(back);
@@ -75,7 +71,7 @@ class TriangleOp : public Op<T> {
     if (!constant_) return;
     for (int64_t t = t1; t-- > t0;)
       for (int64_t b = 0; b < f.adjoint.batch; b++)
-        for (size_t k = 0; k < x_.offsets.size(); k++) back_to_x(adjoints(f, t, b, k));
+        for (int64_t k = 0; k < x_.blocks; k++) back_to_x(adjoints(f, t, b, k));
   }
 
  private:
@@ -84,8 +80,8 @@ class TriangleOp : public Op<T> {
     int64_t Y_row, X_row, next;  // rows: back to the old values
   };
 
-  Back adjoints(const GradFrame<T>& f, int64_t t, int64_t b, size_t k) const {
-    const auto block = [&](const Access1& o) {
+  Back adjoints(const GradFrame<T>& f, int64_t t, int64_t b, int64_t k) const {
+    const auto block = [&](const View& o) {
       T* p = adjoint_at(f, o, t, b);
       return p ? p + o.offsets[k] : nullptr;
     };
@@ -147,19 +143,28 @@ class TriangleOp : public Op<T> {
     *Xi = static_cast<T>(next);
   }
 
-  Access1 x_, y_, Y_, X_, Xi_;
+  View x_, y_, Y_, X_, Xi_;
   bool constant_;  // x is in a param buffer
   int64_t n_, taps_;
   T n0_, ndiff_;
 };
 
-OpRegistration registration(make_spec<TriangleOp>("triangle",
-                                                  {{"x", Access::read, -1},
-                                                   {"y", Access::write, -1},
-                                                   {"Y", Access::update, -1},
-                                                   {"X", Access::update, 2},
-                                                   {"Xi", Access::update, -1}},
-                                                  {"n0", "ndiff"}, check));
+Kind kind() {
+  Kind k{"triangle",
+         {{"x", Access::read},
+          {"y", Access::write, -1, false, false},
+          {"Y", Access::update},
+          {"X", Access::update, 2},
+          {"Xi", Access::update}},
+         {{"n0", AttrType::number}, {"ndiff", AttrType::number}}};
+  k.gradient = Gradient::exact;
+  k.reads = {"Xi"};
+  k.check = check;
+  return k;
+}
+
+const KindRegistration triangle(kind());
+const CpuKernel<TriangleKernel> kernel("triangle");
 
 }  // namespace
 }  // namespace nengo_dl

@@ -6,7 +6,7 @@ namespace nengo_dl {
 namespace {
 
 // May block k of the operand follow the block before it in a run?
-bool follows(const Operand& o, int64_t k, int64_t due) { return o.offsets[k] - o.offsets[k - 1] == due; }
+bool follows(const Operand& o, int64_t k, int64_t distance) { return o.offsets[k] - o.offsets[k - 1] == distance; }
 
 }  // namespace
 
@@ -49,18 +49,7 @@ void check_generator(const OpRecord& op, const Program& program) {
 
 void check_flag(const OpRecord& op, const std::string& key) {
   const int64_t value = op.integer(key);
-  if (value != 0 && value != 1) op.fail("attribute '" + key + "' is " + std::to_string(value) + ", 0 or 1 was due");
-}
-
-void check_one_block(const OpRecord& op) {
-  if (op.blocks != 1) op.fail("has " + std::to_string(op.blocks) + " blocks, 1 was due");
-}
-
-const std::vector<int64_t>& check_rank(const OpRecord& op, const std::string& name, size_t rank) {
-  const std::vector<int64_t>& shape = op.arg(name).shape;
-  if (shape.size() != rank)
-    op.fail("'" + name + "' has shape " + shape_text(shape) + ", " + std::to_string(rank) + " dimensions were due");
-  return shape;
+  if (value != 0 && value != 1) op.fail("attribute '" + key + "': expected 0 or 1, got " + std::to_string(value));
 }
 
 }  // namespace nengo_dl

@@ -22,7 +22,7 @@ std::vector<Run> make_runs(const std::vector<const Operand*>& operands, int64_t 
                            const std::function<bool(int64_t)>& joinable);
 
 // Stride of a dimension; 0 for one that a scalar doesn't have.
-inline int64_t stride_of(const Access1& o, size_t dim) { return dim < o.strides.size() ? o.strides[dim] : 0; }
+inline int64_t stride_of(const View& o, int64_t dim) { return dim < o.rank ? o.strides[dim] : 0; }
 
 // Memory for intermediate values, kept by each thread, so that no step allocates any. One user at a time.
 template <class T>
@@ -36,9 +36,5 @@ T* scratch(size_t size) {
 void check_generator(const OpRecord& op, const Program& program);
 // Fails unless attribute `key` is 0 or 1.
 void check_flag(const OpRecord& op, const std::string& key);
-// Fails unless the op has one block only.
-void check_one_block(const OpRecord& op);
-// Fails unless the argument has as many dimensions; returns its shape.
-const std::vector<int64_t>& check_rank(const OpRecord& op, const std::string& name, size_t rank);
 
 }  // namespace nengo_dl

@@ -3,43 +3,59 @@
 #include <pybind11/stl.h>
 
 #include "engine/engine.h"
-#include "engine/op.h"
+#include "engine/kind.h"
 #include "neurons/registry.h"
 #include "python/callbacks.h"
 #include "python/runs.h"
 
 namespace py = pybind11;
+using namespace pybind11::literals;
 
 namespace nengo_dl {
 namespace {
 
-const char* access_name(Access a) {
+const char* name_of(Access a) {
   return a == Access::read ? "read" : a == Access::write ? "write" : a == Access::inc ? "inc" : "update";
+}
+
+const char* name_of(AttrType t) {
+  return t == AttrType::integer    ? "int"
+         : t == AttrType::number   ? "float"
+         : t == AttrType::text     ? "str"
+         : t == AttrType::integers ? "ints"
+                                   : "floats";
+}
+
+const char* name_of(Gradient g) { return g == Gradient::exact ? "exact" : g == Gradient::type ? "type" : "none"; }
+
+const char* name_of(Edge e) {
+  return e == Edge::input ? "input" : e == Edge::output ? "output" : e == Edge::python ? "python" : "";
+}
+
+py::dict facts_of(const Kind& kind) {
+  py::list args, attrs;
+  for (const ArgSpec& a : kind.args)
+    args.append(py::dict("name"_a = a.name, "access"_a = name_of(a.access), "rank"_a = a.rank,
+                         "optional"_a = a.optional, "old_value"_a = a.old_value));
+  for (const AttrSpec& a : kind.attrs)
+    attrs.append(py::dict("name"_a = a.name, "type"_a = name_of(a.type), "per_block"_a = a.per_block,
+                          "optional"_a = a.optional));
+  return py::dict("args"_a = args, "attrs"_a = attrs, "settable"_a = kind.settable, "merges"_a = kind.merges,
+                  "slices"_a = kind.slices, "gradient"_a = name_of(kind.gradient), "reads"_a = kind.reads,
+                  "edge"_a = name_of(kind.edge), "elements"_a = kind.elements);
 }
 
 py::dict op_specs() {
   py::dict specs;
-  for (const std::string& kind : op_kinds()) {
-    const OpSpec& spec = find_op(kind);
-    py::list args;
-    for (const ArgSpec& a : spec.args) args.append(py::make_tuple(a.name, access_name(a.access), a.rank, a.optional));
-    py::dict entry;
-    entry["args"] = args;
-    entry["attrs"] = spec.attrs;
-    specs[py::str(kind)] = entry;
-  }
+  for (const std::string& name : kind_names()) specs[py::str(name)] = facts_of(find_kind(name));
   return specs;
 }
 
 py::dict neuron_types() {
   py::dict types;
-  for (const NeuronSpec& spec : neuron_specs()) {
-    py::dict entry;
-    entry["parameters"] = spec.parameters;
-    entry["states"] = spec.states;
-    entry["draws"] = spec.draws;
-    types[py::str(spec.name)] = entry;
-  }
+  for (const NeuronSpec& s : neuron_specs())
+    types[py::str(s.name)] = py::dict("parameters"_a = s.parameters, "flags"_a = s.flags, "states"_a = s.states,
+                                      "draws"_a = s.draws, "spikes"_a = s.spikes, "rate_form"_a = s.rate_form);
   return types;
 }
 
@@ -76,7 +92,6 @@ PYBIND11_MODULE(_engine, m) {
   m.def("isa", &isa, "The instruction set that programs compiled now will use.");
   m.def("set_isa", &set_isa, py::arg("name"), "Choose another instruction set for programs compiled later.");
   m.def("isas", &isas, "The instruction sets that this processor and this library have.");
-  m.def("op_specs", &op_specs, "The op kinds: {kind: {'args': [(name, access, rank, optional)], 'attrs': [name]}}.");
-  m.def("neuron_types", &neuron_types,
-        "The neuron types: {name: {'parameters': [..], 'states': [..], 'draws': bool}}.");
+  m.def("op_specs", &op_specs, "The facts of the op kinds by name (cpp/engine/kind.h; plan/kinds.py has the same).");
+  m.def("neuron_types", &neuron_types, "The facts of the neuron types by name.");
 }

@@ -115,7 +115,7 @@ def _broken_op(program, op, spec):
     if op.args:
         operand = next(iter(op.args.values()))
         yield "unknown argument", replace(op, args={**op.args, "magic": operand})
-    known = {name: (access, optional) for name, access, _, optional in spec["args"]}
+    known = {arg["name"]: (arg["access"], arg["optional"]) for arg in spec["args"]}
     for name, operand in op.args.items():
         access, optional = known.get(name) or known[name.rstrip("0123456789") + "*"]
         if not optional and name in known:

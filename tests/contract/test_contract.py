@@ -58,9 +58,7 @@ def test_kind_equals_twin(kind, isa):
         assert_close(run_engine(case), run_twin(case), f"{kind} seed {seed}")
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS if "set" in _engine.op_specs()[kind]["attrs"]]
-)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if _engine.op_specs()[kind]["settable"]])
 def test_sums_in_place_equal_twin(kind, isa):
     """In state, what a sequence adds in one step is there in the next."""
     for seed in range(24):
@@ -196,5 +194,5 @@ def test_every_argument_and_attribute_is_tried(kind):
         cases += [type_case(name, seed) for name in TYPES for seed in range(4)]
     args, attrs = seen_names(cases)
     spec = _engine.op_specs()[kind]
-    assert {(kind, name.rstrip("*")) for name, *_ in spec["args"]} <= args
-    assert {(kind, name) for name in spec["attrs"]} <= attrs
+    assert {(kind, arg["name"].rstrip("*")) for arg in spec["args"]} <= args
+    assert {(kind, attr["name"]) for attr in spec["attrs"]} <= attrs

@@ -1,6 +1,7 @@
 """The written contract, the Python records and the C++ registry say the same."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from contract_engine import _engine
 from contract_kinds import make_subject
 
 from nengo_dl import reference
+from nengo_dl.plan.kinds import KINDS, NEURONS
 from nengo_dl.plan.program import from_bytes, to_bytes
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "PROGRAM.md"
@@ -31,9 +33,8 @@ def documented_kinds():
     return kinds
 
 
-def spec_names(kind):
-    spec = _engine.op_specs()[kind]
-    return {name for name, *_ in spec["args"]}, set(spec["attrs"])
+def names(kind):
+    return {arg.name for arg in kind.args}, {attr.name for attr in kind.attrs}
 
 
 def test_kinds_are_those_of_the_document():
@@ -42,18 +43,48 @@ def test_kinds_are_those_of_the_document():
 
 @pytest.mark.parametrize("kind", sorted(set(documented_kinds()) - {"neurons"}))
 def test_names_are_those_of_the_document(kind):
-    assert spec_names(kind) == documented_kinds()[kind]
+    assert names(KINDS[kind]) == documented_kinds()[kind]
 
 
 def test_neuron_names_are_those_of_the_document():
-    args, attrs = spec_names("neurons")
+    args, attrs = names(KINDS["neurons"])
     written_args, written_attrs = documented_kinds()["neurons"]
-    types = _engine.neuron_types().values()
-    assert args == written_args.union(*(spec["states"] for spec in types))
-    assert attrs == written_attrs.union(*(spec["parameters"] for spec in types))
+    assert args == written_args.union(*(entry.states for entry in NEURONS.values()))
+    assert attrs == written_attrs.union(*(e.parameters + e.flags for e in NEURONS.values()))
     text = DOCUMENT.read_text()
-    for name in _engine.neuron_types():
+    for name in NEURONS:
         assert f"`{name}`" in text
+
+
+def same_fields(ours, theirs, but):
+    """A record of the planner holds what the engine says; ``but``: what only the planner knows."""
+    facts = asdict(ours)
+    assert {field: facts[field] for field in theirs} == theirs
+    assert set(facts) - set(theirs) == but
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_both_languages_have_one_table_of_kinds(kind):
+    ours, theirs = KINDS[kind], _engine.op_specs()[kind]
+    for field, but in (("args", {"factor"}), ("attrs", set())):
+        for a, b in zip(getattr(ours, field), theirs.pop(field), strict=True):
+            same_fields(a, b, but)
+    theirs["reads"] = tuple(theirs["reads"])
+    same_fields(ours, theirs, {"name", "args", "attrs", "placing"})
+
+
+@pytest.mark.parametrize("name", sorted(NEURONS))
+def test_both_languages_have_one_table_of_neuron_types(name):
+    theirs = {
+        field: tuple(value) if isinstance(value, list) else value
+        for field, value in _engine.neuron_types()[name].items()
+    }
+    same_fields(NEURONS[name], theirs, {"name", "smooth_form", "rate_constants"})
+
+
+def test_both_languages_have_the_same_kinds_and_types():
+    assert sorted(_engine.op_specs()) == sorted(KINDS)
+    assert sorted(_engine.neuron_types()) == sorted(NEURONS)
 
 
 @pytest.mark.parametrize("kind", sorted(_engine.op_specs()))

@@ -54,7 +54,7 @@ def seed_of(*facts):
 
 def parameters_of(name, rng, blocks):
     names = _engine.neuron_types()[name]["parameters"]
-    return {p: rng.uniform(*PARAMETERS[p], size=blocks) for p in names if p != "negative"}
+    return {p: rng.uniform(*PARAMETERS[p], size=blocks) for p in names}
 
 
 def make(name, kind, blocks=BLOCKS, dtype="float64", **kwargs):
@@ -65,7 +65,7 @@ def make(name, kind, blocks=BLOCKS, dtype="float64", **kwargs):
     (low, high), spread = CURRENTS[name]
     spec = _engine.neuron_types()[name]
     attrs = {"type": name, "surrogate": kind, **parameters_of(name, rng, blocks)}
-    if "negative" in spec["parameters"]:
+    if "negative" in spec["flags"]:
         attrs["negative"] = int(name == "RegularSpiking" and kind == "arctan")
     if kind != "straight_through":
         attrs["width"] = rng.uniform(0.2, 1, size=blocks)

@@ -28,7 +28,7 @@ VALUES = {
 
 
 def parameters(name, k):
-    return {p: VALUES[p][k] for p in TYPES[name]["parameters"] if p != "negative"}
+    return {p: VALUES[p][k] for p in TYPES[name]["parameters"]}
 
 
 def class_of(name):
@@ -45,7 +45,7 @@ def make_type(name, k, negative=False):
 
 def currents(name, rng, size):
     """Strong, weak, negative and changing currents."""
-    if "negative" in TYPES[name]["parameters"]:
+    if TYPES[name]["flags"]:
         return rng.uniform(-100, 900, size=(STEPS, size))
     low, high = (-5, 25) if name == "Izhikevich" else (-2, 12)
     steady = rng.uniform(low, high, size=size)
@@ -77,9 +77,8 @@ def make_case(name, blocks, dtype, **kwargs):
     rng = np.random.RandomState(len(name))
     J = currents(name, rng, N * blocks).astype(dtype)
     states = {s: v.astype(dtype) for s, v in initial(name, rng, N * blocks).items()}
-    attrs = {"type": name}
-    for p in TYPES[name]["parameters"]:
-        attrs[p] = 0 if p == "negative" else np.array(VALUES[p][:blocks])
+    attrs = {"type": name, **dict.fromkeys(TYPES[name]["flags"], 0)}
+    attrs |= {p: np.array(VALUES[p][:blocks]) for p in TYPES[name]["parameters"]}
     if TYPES[name]["draws"]:
         attrs["rng"] = 0
     writes = {"out": (N,)}

@@ -51,6 +51,7 @@ class Kind:
     gradient: str = "none"  # "exact"; "type": the neuron type says; "none"
     reads: tuple = ()  # arguments whose values the way back looks at; of "type", the type says
     edge: str = ""  # what it is to the outside: "input", "output" or "python"
+    elements: str = ""  # attribute that lists which elements of `settable` are written; "": all
     placing: int = 9  # the layout places the operands of small numbers first, in block order
 
     @cached_property
@@ -275,6 +276,7 @@ KINDS = Table(
         (Arg("src", READ, factor="zero"), Arg("dst", INC)),
         (_SET, Attr("src_index", INTS, optional=True), Attr("dst_index", INTS, optional=True)),
         settable="dst",
+        elements="dst_index",
         gradient="exact",
     ),
     Kind(

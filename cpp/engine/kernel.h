@@ -1,8 +1,7 @@
-// What an op is to the engine: a registration (arguments, check, factory) and a compiled object that runs it.
+// What runs an op: a kernel, and the frames that show it where its data lies.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,14 +48,33 @@ struct Frame {
   Callbacks* callbacks;
 };
 
-// A compiled operand: everything but the base pointer.
-struct Access1 {
+constexpr int kMaxRank = 4;
+
+// A compiled operand: all of it but the base pointer. Plain data, passed to kernels by value; `offsets` is the table of
+// the record that it was made from, which outlives it.
+struct View {
   int64_t buffer = 0, shift = 0;
-  std::vector<int64_t> shape, strides, offsets;
+  int64_t rank = 0;
+  int64_t shape[kMaxRank] = {}, strides[kMaxRank] = {};
+  int64_t blocks = 0;
+  const int64_t* offsets = nullptr;  // one per block
 
-  explicit Access1(const Operand& o)
-      : buffer(o.buffer), shift(o.shift), shape(o.shape), strides(o.strides), offsets(o.offsets) {}
+  View() = default;
+  explicit View(const Operand& o)
+      : buffer(o.buffer),
+        shift(o.shift),
+        rank(static_cast<int64_t>(o.shape.size())),
+        blocks(static_cast<int64_t>(o.offsets.size())),
+        offsets(o.offsets.data()) {
+    for (int64_t i = 0; i < rank; ++i) shape[i] = o.shape[i], strides[i] = o.strides[i];
+  }
+  explicit View(Operand&&) = delete;
 
+  int64_t count() const {  // elements of one block
+    int64_t n = 1;
+    for (int64_t i = 0; i < rank; ++i) n *= shape[i];
+    return n;
+  }
   template <class T>
   T* at(const Frame<T>& f, int64_t t, int64_t b) const {  // add offsets[block] for a block
     return f.base[buffer] + (t + shift) * f.row[buffer] + b * f.item[buffer];
@@ -64,8 +82,8 @@ struct Access1 {
 };
 
 // Where one thread finds its data while it goes back through one window (docs/PROGRAM.md, "Gradients").
-// Both frames are laid out as for run(), but every buffer whose values grad_reads() names has a row per step in `value`
-// (state and learned ones too: row t before step t, row t+1 after it).
+// Both frames are laid out as for run(), but every buffer whose values the gradient's facts (engine/kind.h) name has a
+// row per step in `value` (state and learned ones too: row t before step t, row t+1 after it).
 template <class T>
 struct GradFrame {
   Frame<T> value;    // what the window held; window, carried and local buffers that nobody needs are null
@@ -76,69 +94,21 @@ struct GradFrame {
   int64_t n_steps;               // of the run. An `output` that keeps only the last step is called only for that step
 };
 
-// A compiled op: immutable, shared by threads and simulators.
+// Runs one op, or a chain of ops as one. Immutable, shared by threads and simulators.
 template <class T>
-class Op {
+class Kernel {
  public:
-  virtual ~Op() = default;
+  virtual ~Kernel() = default;
   // Runs steps t0 .. t1-1 of the window for all items of the frame.
   virtual void run(const Frame<T>& frame, int64_t t0, int64_t t1) const = 0;
 
-  // Whether derivatives pass from what it writes to what it reads. If not, none of what follows is called.
-  virtual bool passes_gradient() const { return false; }
-  // Arguments whose values (before or after the step) grad() or grad_params() looks at; those in param buffers are
-  // always there and need not be named.
-  virtual std::vector<std::string> grad_reads() const { return {}; }
   // Steps t1-1 down to t0: takes the adjoints of what it wrote, adds to those of what it read. An `update` operand in a
   // buffer with rows: takes row t+1, adds to row t; in place (row 0): replaces. What write and set operands overwrote
-  // in place is cleared by the engine afterwards.
+  // in place is cleared by the engine afterwards. Called only if its kind says that derivatives pass.
   virtual void grad(const GradFrame<T>&, int64_t, int64_t) const {}
   // Adds to the adjoints of its operands in param (and learned) buffers for steps t0 .. t1-1. Called after grad() for a
   // whole window at once, or before grad() step by step if the adjoint of what it writes lies in place.
   virtual void grad_params(const GradFrame<T>&, int64_t, int64_t) const {}
 };
-
-// One argument of an op kind.
-struct ArgSpec {
-  std::string name;  // a trailing '*' stands for a number (in*, out*, state*)
-  Access access;
-  int rank;  // -1: any
-  bool optional = false;
-};
-
-struct OpSpec {
-  std::string kind;
-  std::vector<ArgSpec> args;
-  std::vector<std::string> attrs;  // names of all attributes it may have
-  std::function<void(const OpRecord&, const Program&)>
-      check;  // relations between shapes and attributes; throws ProgramError
-  std::function<std::unique_ptr<Op<float>>(const OpRecord&, const Program&)> make32;
-  std::function<std::unique_ptr<Op<double>>(const OpRecord&, const Program&)> make64;
-};
-
-// The registry. Registering a kind twice throws; looking up an unknown one lists the known ones.
-void register_op(OpSpec spec);
-NDL_API const OpSpec& find_op(const std::string& kind);
-NDL_API std::vector<std::string> op_kinds();
-
-struct OpRegistration {
-  explicit OpRegistration(OpSpec spec) { register_op(std::move(spec)); }
-};
-
-// In a .cpp of cpp/ops: `static OpRegistration reg(make_spec<DenseOp>("dense", {...args}, {...attrs}, check));`
-template <template <class> class OpT>
-OpSpec make_spec(std::string kind, std::vector<ArgSpec> args, std::vector<std::string> attrs,
-                 std::function<void(const OpRecord&, const Program&)> check) {
-  return {std::move(kind),
-          std::move(args),
-          std::move(attrs),
-          std::move(check),
-          [](const OpRecord& r, const Program& p) -> std::unique_ptr<Op<float>> {
-            return std::make_unique<OpT<float>>(r, p);
-          },
-          [](const OpRecord& r, const Program& p) -> std::unique_ptr<Op<double>> {
-            return std::make_unique<OpT<double>>(r, p);
-          }};
-}
 
 }  // namespace nengo_dl

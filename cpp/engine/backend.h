@@ -1,0 +1,60 @@
+// Who runs a program: the kernels of the op kinds.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "engine/kernel.h"
+
+namespace nengo_dl {
+
+// Makes the kernel of an op. The record outlives the kernel.
+template <class T>
+using MakeKernel = std::function<std::unique_ptr<Kernel<T>>(const OpRecord&, const Program&)>;
+
+struct KernelMaker {
+  MakeKernel<float> make32;
+  MakeKernel<double> make64;
+
+  template <class T>
+  const MakeKernel<T>& make() const {
+    if constexpr (sizeof(T) == 4)
+      return make32;
+    else
+      return make64;
+  }
+};
+
+class Backend {
+ public:
+  explicit Backend(std::string name) : name_(std::move(name)) {}
+
+  const std::string& name() const { return name_; }
+  // Throws std::logic_error for a kind that has a kernel already.
+  void add_kernel(const std::string& kind, KernelMaker maker);
+  const KernelMaker& find_kernel(const std::string& kind) const;  // ProgramError lists what there is
+
+ private:
+  std::string name_;
+  std::map<std::string, KernelMaker> kernels_;
+};
+
+Backend& cpu_backend();
+
+// In a .cpp of cpp/ops: `const CpuKernel<DenseKernel> kernel("dense");`, a class template with a constructor
+// (const OpRecord&, const Program&).
+template <template <class> class K>
+struct CpuKernel {
+  explicit CpuKernel(const std::string& kind) {
+    cpu_backend().add_kernel(kind, {[](const OpRecord& r, const Program& p) -> std::unique_ptr<Kernel<float>> {
+                                      return std::make_unique<K<float>>(r, p);
+                                    },
+                                    [](const OpRecord& r, const Program& p) -> std::unique_ptr<Kernel<double>> {
+                                      return std::make_unique<K<double>>(r, p);
+                                    }});
+  }
+};
+
+}  // namespace nengo_dl
