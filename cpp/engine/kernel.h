@@ -10,8 +10,9 @@
 
 namespace nengo_dl {
 
-// Python functions, called by `callback` ops. Implemented by the pybind11 module; the engine only sees this face.
+// Python functions, called by `callback` ops. Implemented by the pybind11 module; the engine only sees these faces.
 struct CallbackSite {                            // one `callback` op: constant while the program lives
+  int64_t number;                                // among the program's `callback` ops
   int64_t index;                                 // into the table
   std::string name;                              // the op's
   bool float64;                                  // dtype of all arrays
@@ -20,12 +21,18 @@ struct CallbackSite {                            // one `callback` op: constant 
   size_t first_state;                            // out_shapes[first_state..] hold the old value on entry
 };
 
-struct NDL_API Callbacks {
+// The calls of one run of one program on one thread, which outlives neither the program nor the table.
+struct NDL_API CallbackRun {
+  virtual ~CallbackRun() = default;
+  // Runs the site's function for one item. `in` and `out` are contiguous arrays of the program's dtype.
+  // Throws on failure (the run stops; steps before this one are kept).
+  virtual void call(const CallbackSite& site, int64_t item, double time, const void* const* in, void* const* out) = 0;
+};
+
+struct NDL_API Callbacks {  // a table of functions; several runs of several programs may use it at once
   virtual ~Callbacks() = default;
   virtual int64_t size() const { return INT64_MAX; }  // functions in the table: a run that needs more is refused
-  // Runs the site's function for one item. `in` and `out` are contiguous arrays of the program's dtype.
-  // Throws on failure (the run stops; steps before this one are kept). May be called by several runs at once.
-  virtual void call(const CallbackSite& site, int64_t item, double time, const void* const* in, void* const* out) = 0;
+  virtual std::unique_ptr<CallbackRun> start(int64_t sites) = 0;  // of a program with so many `callback` ops
 };
 
 // Where one thread finds its data while it runs one window for one group of items.
@@ -45,7 +52,7 @@ struct Frame {
   T* const* outputs;            // per model output: likewise
   const int64_t* input_steps;   // rows per item of each input (n_steps)
   const int64_t* output_steps;  // rows per item of each output: n_steps, or 1 (only the last step is kept)
-  Callbacks* callbacks;
+  CallbackRun* calls;           // null if the program has no callbacks
 };
 
 constexpr int kMaxRank = 4;

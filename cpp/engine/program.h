@@ -68,6 +68,7 @@ struct NDL_API OpRecord {
   int64_t blocks;
   std::map<std::string, Operand> args;
   std::map<std::string, Attr> attrs;
+  int64_t site = -1;  // of a `callback` op: its number among those of the program (set by validate())
 
   // Typed access; each throws ProgramError naming the op if the entry is missing or of another type.
   const Operand& arg(const std::string& key) const;
@@ -100,6 +101,7 @@ struct Program {
   std::vector<Port> inputs;
   std::vector<Port> outputs;
   std::vector<Region> regions;
+  int64_t sites = 0;  // number of `callback` ops
 };
 
 constexpr uint32_t kProgramVersion = 1;  // that this library reads

@@ -235,8 +235,10 @@ void validate(Program& p) {
       check_args(op, kind, p);
       check_attrs(op, kind);
       check_overlap(op, kind, &budget);
-      if (kind.edge == Edge::python && p.window != 1)
-        op.fail("a program that calls Python has window 1, not " + text(p.window));
+      if (kind.edge == Edge::python) {
+        if (p.window != 1) op.fail("a program that calls Python has window 1, not " + text(p.window));
+        op.site = p.sites++;
+      }
       if (kind.check) kind.check(op, p);
     }
   check_local(p);

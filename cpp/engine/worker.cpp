@@ -94,7 +94,8 @@ Worker<T>::Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>&
   frame_.istate_item = program.istate_size;
   frame_.inputs = inputs_.data(), frame_.outputs = outputs_.data();
   frame_.input_steps = input_steps_.data(), frame_.output_steps = output_steps_.data();
-  frame_.callbacks = args.callbacks;
+  if (program.sites && args.callbacks) calls_ = args.callbacks->start(program.sites);
+  frame_.calls = calls_.get();
 }
 
 template <class T>

@@ -79,6 +79,7 @@ class Worker {
   std::vector<T*> outputs_;
   std::vector<T> saved_;
   std::vector<int32_t> saved_istate_;
+  std::unique_ptr<CallbackRun> calls_;
   Frame<T> frame_;
 };
 

@@ -58,16 +58,23 @@ int64_t bytes_of(const CallbackSite& site, const std::vector<int64_t>& shape) {
 
 // Stands for Python: reads all that it is given and writes all that is due, or throws.
 struct Host : Callbacks {
-  explicit Host(bool fails) : fails_(fails) {}
-  void call(const CallbackSite& site, int64_t, double, const void* const* in, void* const* out) override {
-    uint8_t sum = 0;
-    for (size_t i = 0; i < site.in_shapes.size(); ++i)
-      for (int64_t k = 0; k < bytes_of(site, site.in_shapes[i]); ++k) sum ^= static_cast<const uint8_t*>(in[i])[k];
-    if (fails_ && ++calls_ == 3) throw std::runtime_error("callback");
-    for (size_t i = 0; i < site.out_shapes.size(); ++i) std::memset(out[i], sum, bytes_of(site, site.out_shapes[i]));
-  }
-  bool fails_;
-  int calls_ = 0;
+  explicit Host(bool fails) : fails(fails) {}
+  std::unique_ptr<CallbackRun> start(int64_t) override { return std::make_unique<Run>(this); }
+
+  struct Run : CallbackRun {
+    explicit Run(Host* host) : host(host) {}
+    void call(const CallbackSite& site, int64_t, double, const void* const* in, void* const* out) override {
+      uint8_t sum = 0;
+      for (size_t i = 0; i < site.in_shapes.size(); ++i)
+        for (int64_t k = 0; k < bytes_of(site, site.in_shapes[i]); ++k) sum ^= static_cast<const uint8_t*>(in[i])[k];
+      if (host->fails && ++host->calls == 3) throw std::runtime_error("callback");
+      for (size_t i = 0; i < site.out_shapes.size(); ++i) std::memset(out[i], sum, bytes_of(site, site.out_shapes[i]));
+    }
+    Host* host;
+  };
+
+  bool fails;
+  int calls = 0;
 };
 
 bool is_small(const Program& p) {

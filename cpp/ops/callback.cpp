@@ -23,7 +23,7 @@ template <class T>
 class CallbackKernel : public Kernel<T> {
  public:
   CallbackKernel(const OpRecord& op, const Program& p) {
-    site_.index = op.integer("index"), site_.name = op.name, site_.float64 = p.float64;
+    site_.number = op.site, site_.index = op.integer("index"), site_.name = op.name, site_.float64 = p.float64;
     if (const Operand* t = op.find_arg("t")) time_.emplace_back(*t);
     for (const Operand* o : numbered(op, "in")) add(*o, &in_, &site_.in_shapes);
     for (const Operand* o : numbered(op, "out")) add(*o, &out_, &site_.out_shapes);
@@ -57,7 +57,7 @@ class CallbackKernel : public Kernel<T> {
     // exact also in single precision: a function that compares times decides as in nengo.Simulator
     const double time = time_.empty() ? static_cast<double>(f.first_step + t + 1) * f.dt
                                       : static_cast<double>(*(time_[0].at(f, t, b) + time_[0].offsets[0]));
-    f.callbacks->call(site_, f.first_item + b, time, in, out);
+    f.calls->call(site_, f.first_item + b, time, in, out);
     for (const PythonArray& h : out_)
       if (!h.in_place) scatter(scratch + h.scratch, h.operand.at(f, t, b) + h.operand.offsets[0], h.operand);
   }

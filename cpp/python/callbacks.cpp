@@ -32,7 +32,7 @@ PythonError::PythonError(py::object error)
 PythonCallbacks::~PythonCallbacks() {
   py::gil_scoped_acquire gil;
   functions_.clear();
-  idle_.clear();
+  spare_.clear();
   error_ = py::object();
 }
 
@@ -62,7 +62,7 @@ std::unique_ptr<PythonCallbacks::Arrays> PythonCallbacks::make_arrays(const Call
       data->push_back(a.mutable_data());
       bytes->push_back(a.nbytes());
       std::memset(data->back(), 0, bytes->back());
-      if (!writeable) a.attr("flags").attr("writeable") = false;
+      if (!writeable) py::detail::array_proxy(a.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
       tuple[i] = a;
       list->push_back(std::move(a));
     }
@@ -73,33 +73,66 @@ std::unique_ptr<PythonCallbacks::Arrays> PythonCallbacks::make_arrays(const Call
   return arrays;
 }
 
-// Taken out while they are in use: a function may run another simulation with the same callbacks, or another thread
-// may.
-std::unique_ptr<PythonCallbacks::Arrays> PythonCallbacks::take_arrays(const CallbackSite& site) {
-  auto it = idle_.find(&site);
-  if (it == idle_.end()) return make_arrays(site);
-  std::unique_ptr<Arrays> arrays = std::move(it->second);
-  idle_.erase(it);
-  return arrays;
+PythonCallbacks::Spare* PythonCallbacks::spare_of(const CallbackSite& site) {
+  auto it = spare_.find(std::tie(site.float64, site.in_shapes, site.out_shapes));
+  if (it == spare_.end()) it = spare_.emplace(std::tie(site.float64, site.in_shapes, site.out_shapes), Spare()).first;
+  return &it->second;
 }
 
-void PythonCallbacks::call(const CallbackSite& site, int64_t item, double time, const void* const* in,
-                           void* const* out) {
-  py::gil_scoped_acquire gil;
-  try {
-    std::unique_ptr<Arrays> a = take_arrays(site);
-    for (size_t i = 0; i < a->in.size(); ++i) std::memcpy(a->in_data[i], in[i], a->in_bytes[i]);
-    for (size_t i = site.first_state; i < a->out.size(); ++i) std::memcpy(a->out_data[i], out[i], a->out_bytes[i]);
-    py::object function = functions_.at(site.index);  // kept alive even if the table goes away meanwhile
-    function(item, time, a->in_tuple, a->out_tuple);
-    for (size_t i = 0; i < a->out.size(); ++i) std::memcpy(out[i], a->out_data[i], a->out_bytes[i]);
-    if (!a->shared()) idle_[&site] = std::move(a);
-  } catch (py::error_already_set& e) {
-    py::object error = e.value();
-    if (e.trace()) PyException_SetTraceback(error.ptr(), e.trace().ptr());
-    if (!error_) error_ = error;
-    throw PythonError(error);
+// Has arrays of its own while it lives: a function may run another simulation with the same table, or another thread
+// may.
+class PythonCallbacks::Run : public CallbackRun {
+ public:
+  Run(PythonCallbacks* table, int64_t sites) : table_(table), slots_(sites) {}
+
+  ~Run() override {
+    py::gil_scoped_acquire gil;
+    for (Slot& slot : slots_)
+      if (slot.arrays && !slot.arrays->shared()) slot.spare->push_back(std::move(slot.arrays));
+    slots_.clear();
   }
-}
+
+  void call(const CallbackSite& site, int64_t item, double time, const void* const* in, void* const* out) override {
+    py::gil_scoped_acquire gil;
+    try {
+      const Arrays& a = arrays_of(site);
+      for (size_t i = 0; i < a.in.size(); ++i) std::memcpy(a.in_data[i], in[i], a.in_bytes[i]);
+      for (size_t i = site.first_state; i < a.out.size(); ++i) std::memcpy(a.out_data[i], out[i], a.out_bytes[i]);
+      table_->functions_.at(site.index)(item, time, a.in_tuple, a.out_tuple);
+      for (size_t i = 0; i < a.out.size(); ++i) std::memcpy(out[i], a.out_data[i], a.out_bytes[i]);
+    } catch (py::error_already_set& e) {
+      py::object error = e.value();
+      if (e.trace()) PyException_SetTraceback(error.ptr(), e.trace().ptr());
+      if (!table_->error_) table_->error_ = error;
+      throw PythonError(error);
+    }
+  }
+
+ private:
+  struct Slot {
+    Spare* spare = nullptr;
+    std::unique_ptr<Arrays> arrays;
+  };
+
+  const Arrays& arrays_of(const CallbackSite& site) {
+    Slot& slot = slots_[site.number];
+    if (slot.arrays && !slot.arrays->shared()) return *slot.arrays;
+    if (!slot.spare) slot.spare = table_->spare_of(site);
+    if (slot.spare->empty()) {
+      slot.arrays = make_arrays(site);
+      return *slot.arrays;
+    }
+    slot.arrays = std::move(slot.spare->back());
+    slot.spare->pop_back();
+    for (size_t i = 0; i < slot.arrays->out.size(); ++i)  // may hold what another site's function wrote
+      std::memset(slot.arrays->out_data[i], 0, slot.arrays->out_bytes[i]);
+    return *slot.arrays;
+  }
+
+  PythonCallbacks* table_;
+  std::vector<Slot> slots_;  // per site, filled at its first call
+};
+
+std::unique_ptr<CallbackRun> PythonCallbacks::start(int64_t sites) { return std::make_unique<Run>(this, sites); }
 
 }  // namespace nengo_dl

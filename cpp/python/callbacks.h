@@ -6,7 +6,8 @@
 
 #include <exception>
 #include <map>
-#include <mutex>
+#include <memory>
+#include <tuple>
 #include <vector>
 
 #include "engine/engine.h"
@@ -31,26 +32,30 @@ class __attribute__((visibility("hidden"))) PythonCallbacks : public Callbacks {
   ~PythonCallbacks() override;
 
   int64_t size() const override { return static_cast<int64_t>(functions_.size()); }
-  void call(const CallbackSite& site, int64_t item, double time, const void* const* in, void* const* out) override;
+  std::unique_ptr<CallbackRun> start(int64_t sites) override;
 
   // The first exception since the last call of this, or None; with the GIL held.
   pybind11::object take_error();
 
  private:
-  // Array objects of one site, kept from call to call.
+  class Run;
+  // Array objects for calls of one site, or of another one with the same shapes and dtype.
   struct Arrays {
     std::vector<pybind11::array> in, out;
     std::vector<void*> in_data, out_data;
     std::vector<size_t> in_bytes, out_bytes;
     pybind11::tuple in_tuple, out_tuple;
-    std::vector<PyObject*> borrowed() const;
-    bool shared() const;  // the function kept a reference: new ones are due
+    bool shared() const;  // the function kept a reference: other arrays from now on
   };
+  using Shapes = std::vector<std::vector<int64_t>>;
+  using Spare = std::vector<std::unique_ptr<Arrays>>;
   static std::unique_ptr<Arrays> make_arrays(const CallbackSite& site);
-  std::unique_ptr<Arrays> take_arrays(const CallbackSite& site);
+  Spare* spare_of(const CallbackSite& site);
 
+  // Guarded by the GIL:
   std::vector<pybind11::object> functions_;
-  std::map<const CallbackSite*, std::unique_ptr<Arrays>> idle_;  // guarded by the GIL
+  // What no run uses now, by float64, shapes in, shapes out: the next run need not make it anew.
+  std::map<std::tuple<bool, Shapes, Shapes>, Spare, std::less<>> spare_;
   pybind11::object error_;
 };
 

@@ -226,3 +226,55 @@ def test_callbacks_need_windows_of_one_step():
     maker.window = 0
     with pytest.raises((ProgramError, _engine.ProgramError), match="has window 1, not 0"):
         _engine.Compiled(to_bytes(maker.program()))
+
+
+def test_programs_of_many_shapes_share_a_table():
+    """A program's arrays go with it: the next one, wherever it lies in memory, has its own."""
+    rng = np.random.RandomState(0)
+
+    def function(item, t, inputs, outputs):
+        seen.append((inputs[0].dtype, inputs[0].copy(), outputs[1].copy()))
+        outputs[0][...] = inputs[0].sum()
+        outputs[1][...] += 1
+
+    with table(function) as handle:
+        for number in range(200):
+            dtype, seen = ("float32", "float64")[number % 2], []
+            shape, out = tuple(rng.randint(1, 9, rng.randint(1, 4))), int(rng.randint(1, 300))
+            size = int(np.prod(shape))
+            maker = Maker(dtype, window=1)
+            x, y = maker.buffer("window", size), maker.buffer("window", out)
+            count = maker.buffer("state", 3)
+            args = {"in0": view(x, shape), "out0": view(y, (out,)), "state0": view(count, (3,))}
+            maker.region("loop", maker.input(x, size), op("callback", args, index=0),
+                         maker.output(view(y, (out,))))  # fmt: skip
+            rows = rng.randint(-9, 9, (2, 2, size)).astype(dtype)
+            (got,), steps, error, state = maker.run(2, 2, [rows], callbacks=handle)
+            assert (steps, error, len(seen)) == (2, None, 4)
+            for call, (kind, value, counted) in enumerate(seen):
+                step, item = divmod(call, 2)
+                assert kind == dtype
+                np.testing.assert_array_equal(value, rows[item, step].reshape(shape))
+                np.testing.assert_array_equal(counted, np.full(3, step))
+            np.testing.assert_array_equal(got, np.repeat(rows.sum(axis=2)[..., None], out, axis=2))
+            np.testing.assert_array_equal(state, np.full((2, 3), 2))
+
+
+def test_a_function_finds_nothing_of_the_last_run():
+    """What it leaves unwritten is zero, whichever arrays it is given."""
+    maker = model()
+    x = np.ones((2, 3, 6))
+    found = []
+
+    def function(item, t, inputs, outputs):
+        if not len(found) % 6:  # the first call of a run
+            found.append(outputs[0].copy())
+            outputs[0][...] = 7
+        else:
+            found.append(None)
+
+    with table(function) as handle:
+        for _ in range(3):
+            maker.run(3, 2, [x], callbacks=handle)
+    for first in found[::6]:
+        np.testing.assert_array_equal(first, np.zeros((2, 2)))

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 
+import keras
 import nengo
 import numpy as np
 import pytest
@@ -298,3 +299,27 @@ def test_threads(Sim, double_net):
     for sim, found, values in zip(sims, probes, due, strict=True):
         for probe, value in zip(found, values, strict=True):
             assert np.array_equal(sim.data[probe], value)
+
+
+def test_functions_of_two_sizes_after_another_compile(Sim):
+    """Every `compile` leads to a program of its own; functions see their own values in each."""
+    sizes, seen = (2, 50, 7), {}
+    with nengo.Network(seed=0) as net:
+        net.x = nengo.Node(np.zeros(1), label="x")
+        net.y = nengo.Node(size_in=1)
+        net.w = nengo.Connection(net.x, net.y, synapse=None)
+        net.py = nengo.Probe(net.y)
+        for size in sizes:
+            node = nengo.Node(
+                lambda t, x, n=size: seen[n].append(x.copy()), size_in=size, size_out=0
+            )
+            nengo.Connection(net.x, node, transform=np.full((size, 1), size), synapse=None)
+    sim = Sim(net, minibatch_size=2)
+    data = np.arange(1.0, 7.0).reshape(2, 3, 1)
+    for attempt in range(4):
+        sim.compile(keras.optimizers.SGD(0.0), loss="mse" if attempt % 2 else "mae")
+        seen.update((size, []) for size in sizes)
+        sim.fit(data, data, epochs=1, shuffle=False, verbose=0)
+        for size in sizes:
+            due = size * data.transpose(1, 0, 2).reshape(-1, 1)
+            np.testing.assert_array_equal(seen[size], np.repeat(due, size, axis=1))

@@ -119,3 +119,24 @@ def test_failure(Sim):
 def test_without_training_mode(Sim):
     with pytest.raises(SimulationError, match="inference_only"):
         Sim(network(inference_only=True)).check_gradients()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_after_a_gradient_check(Sim, dtype):
+    """The check compiles programs of its own; functions see their own values before and after."""
+    seen = []
+    with nengo.Network(seed=0) as net:
+        configure_settings(dtype=dtype)
+        ramp = nengo.Node(lambda t: [1000 * t, 2000 * t, 3000 * t])
+        ens = nengo.Ensemble(10, 1, neuron_type=nengo.Tanh())
+        python = nengo.Node(lambda t, x: seen.append(x.copy()), size_in=3, size_out=0)
+        nengo.Connection(ramp, python, synapse=None)
+        nengo.Connection(ramp[0], ens)
+        nengo.Probe(ens)
+    for _ in range(3):
+        sim = Sim(net)
+        for _ in range(3):
+            sim.check_gradients()
+        seen.clear()
+        sim.run_steps(4)
+        np.testing.assert_allclose(seen, np.outer(range(1, 5), [1, 2, 3]), rtol=1e-6)
