@@ -9,9 +9,6 @@ namespace nengo_dl {
 
 constexpr int kMaxNeuronStates = 4;
 
-// Shapes of the bump that stands for the derivative of a spike (neurons/surrogate.h).
-enum class SurrogateKind { superspike, arctan, triangle };
-
 // Steps of n neurons. Strides and rows are in elements.
 template <class T>
 struct NeuronCall {
@@ -43,7 +40,7 @@ struct NeuronGradCall {
   T* last[kMaxNeuronStates];        // of those before it: added to, or replaced where it is the same as `next`
   int64_t J_stride, out_stride, state_stride[kMaxNeuronStates];
   int64_t J_row, out_row, dJ_row, old_row[kMaxNeuronStates], state_row[kMaxNeuronStates];  // state_row: next and last
-  SurrogateKind surrogate;
+  int surrogate;                                                                           // number in surrogate_names
   double width;
 };
 
@@ -77,6 +74,7 @@ struct NeuronKernel {
 };
 
 NDL_DECLARE_KERNEL(const NeuronKernel*, neuron_kernels, (int* count))
+NDL_DECLARE_KERNEL(const char* const*, surrogate_names, ())  // in their order in neurons/surrogate.h; ends with nullptr
 
 // The way back through steps of type N<T> (kernels/neurons_grad.cpp); `Straight` with the surrogate `straight_through`.
 #ifdef NDL_ISA

@@ -101,7 +101,12 @@ void way_back(const NeuronModel& bytes, const NeuronGradCall<T>& call) {
   }
 }
 
+#define NDL_SURROGATE_NAME(Type) Type::name,
+const char* const names_of_surrogates[] = {NDL_SURROGATES(NDL_SURROGATE_NAME) nullptr};
+
 }  // namespace
+
+const char* const* surrogate_names() { return names_of_surrogates; }
 
 template <template <class> class N, class T, bool Straight>
 void neuron_grad(const NeuronModel& model, const NeuronGradCall<T>& call) {

@@ -25,7 +25,19 @@ std::vector<NeuronSpec> read_table() {
   return specs;
 }
 
+std::vector<SurrogateSpec> read_surrogates() {
+  std::vector<SurrogateSpec> specs;
+  for (const std::string& name : strings(baseline::surrogate_names())) specs.push_back({name, true});
+  specs.push_back({"straight_through", false});
+  return specs;
+}
+
 }  // namespace
+
+const std::vector<SurrogateSpec>& surrogate_specs() {
+  static const std::vector<SurrogateSpec> specs = read_surrogates();
+  return specs;
+}
 
 const std::vector<NeuronSpec>& neuron_specs() {
   static const std::vector<NeuronSpec> specs = read_table();

@@ -20,7 +20,14 @@ struct NeuronSpec {
   unsigned reads, straight_reads;       // of NeuronKernel
 };
 
+// What stands for the derivative of a spike.
+struct SurrogateSpec {
+  std::string name;
+  bool width;  // a bump of some width; else the derivative of the rate
+};
+
 NDL_API const std::vector<NeuronSpec>& neuron_specs();
+NDL_API const std::vector<SurrogateSpec>& surrogate_specs();      // a bump's place is its number for the kernels
 const NeuronSpec* find_neuron_spec(const std::string& name);      // nullptr if there is none
 const NeuronKernel& find_neuron_kernel(const std::string& name);  // of the current instruction set; the name must exist
 

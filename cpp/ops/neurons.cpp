@@ -27,25 +27,25 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
   return false;
 }
 
-// The bumps in the order of SurrogateKind; and the one that has none.
-const std::vector<std::string> kBumps{"superspike", "arctan", "triangle"};
-const std::string kStraight = "straight_through";
-
-// Which bump the op has; -1 for none.
-int bump_of(const OpRecord& op) {
-  const auto found = std::find(kBumps.begin(), kBumps.end(), op.text("surrogate"));
-  return found == kBumps.end() ? -1 : static_cast<int>(found - kBumps.begin());
+// The number of the op's surrogate.
+int surrogate_of(const OpRecord& op) {
+  const std::string name = op.text("surrogate");
+  std::string known;
+  int number = 0;
+  for (const SurrogateSpec& s : surrogate_specs()) {
+    if (s.name == name) return number;
+    known += (number++ ? ", " : "") + s.name;
+  }
+  op.fail("unknown surrogate '" + name + "'; known are " + known);
 }
+
+bool has_bump(const OpRecord& op) { return surrogate_specs()[surrogate_of(op)].width; }
 
 void check_surrogate(const OpRecord& op, const NeuronSpec& spec) {
   const bool given = op.has("surrogate"), width = op.has("width");
   if (given && !spec.spikes) op.fail("neuron type '" + spec.name + "' does not spike: it takes no surrogate");
   if (!given && width) op.fail("has a width, but no surrogate");
-  if (!given) return;
-  if (bump_of(op) < 0 && op.text("surrogate") != kStraight)
-    op.fail("unknown surrogate '" + op.text("surrogate") +
-            "'; known are superspike, arctan, triangle, straight_through");
-  if (bump_of(op) < 0 && !width) return;
+  if (!given || (!has_bump(op) && !width)) return;
   for (double w : op.per_block("width"))
     if (!(w > 0) || std::isinf(w)) op.fail("the width of a surrogate must be above 0, got " + std::to_string(w));
 }
@@ -75,7 +75,7 @@ void check(const OpRecord& op, const Program& program) {
 
 // What the way back reads; bit 0: J, bit s + 1: state s.
 unsigned reads_of(const OpRecord& op, const NeuronSpec& spec) {
-  return spec.spikes && bump_of(op) < 0 ? spec.straight_reads : spec.reads;
+  return spec.spikes && !has_bump(op) ? spec.straight_reads : spec.reads;
 }
 
 GradientFacts gradient_by_type(const OpRecord& op) {
@@ -152,8 +152,8 @@ class NeuronsKernel : public Kernel<T> {
     constant_ = in_param(op.arg("J"), program);
     width_ = op.has("width") ? op.per_block("width") : std::vector<double>(op.blocks, 1.0);
     if (spec.spikes && !op.has("surrogate")) return;
-    const bool straight = spec.spikes && bump_of(op) < 0;
-    if (spec.spikes && !straight) surrogate_ = static_cast<SurrogateKind>(bump_of(op));
+    const bool straight = spec.spikes && !has_bump(op);
+    if (spec.spikes) surrogate_ = surrogate_of(op);
     reads_ = reads_of(op, spec);
     grad_ = straight ? kernel.of<T>().grad_straight : kernel.of<T>().grad;
   }
@@ -211,7 +211,7 @@ class NeuronsKernel : public Kernel<T> {
   void (*grad_)(const NeuronModel&, const NeuronGradCall<T>&) = nullptr;
   unsigned reads_ = 0;     // bit 0: J, bit s + 1: state s
   bool constant_ = false;  // J is in a param buffer
-  SurrogateKind surrogate_ = SurrogateKind::superspike;
+  int surrogate_ = 0;
   std::vector<double> width_;  // per block
 };
 

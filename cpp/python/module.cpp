@@ -59,6 +59,12 @@ py::dict neuron_types() {
   return types;
 }
 
+py::dict surrogates() {
+  py::dict all;
+  for (const SurrogateSpec& s : surrogate_specs()) all[py::str(s.name)] = py::dict("width"_a = s.width);
+  return all;
+}
+
 int64_t add_python_callbacks(std::vector<py::object> functions) {
   for (const py::object& f : functions)
     if (!PyCallable_Check(f.ptr()))
@@ -94,4 +100,5 @@ PYBIND11_MODULE(_engine, m) {
   m.def("isas", &isas, "The instruction sets that this processor and this library have.");
   m.def("op_specs", &op_specs, "The facts of the op kinds by name (cpp/engine/kind.h; plan/kinds.py has the same).");
   m.def("neuron_types", &neuron_types, "The facts of the neuron types by name.");
+  m.def("surrogates", &surrogates, "What stands for the derivative of a spike, by name; which of them have a width.");
 }

@@ -9,6 +9,7 @@ from contract_cases import Arg, Subject, normal
 from contract_draws import flag, length, n_blocks, per_block, uniform, zero_or
 
 from nengo_dl.plan.kinds import NEURONS
+from nengo_dl.surrogates import SURROGATES
 
 CURRENT = zero_or(0.9, uniform(-1, 6))
 RATE = uniform(0, 400)
@@ -75,7 +76,8 @@ def make_neurons_of(name, rng):
         if attrs["negative"] and entry.draws:
             draw = SIGNED_RATE
     if entry.spikes and flag(rng):
-        attrs["surrogate"] = str(rng.choice(["superspike", "arctan", "triangle"]))
+        bumps = [cls.kind for cls in SURROGATES.values() if hasattr(cls, "width")]
+        attrs["surrogate"] = str(rng.choice(bumps))
         attrs["width"] = per_block(rng, blocks, uniform(0.1, 2))
         if flag(rng):
             attrs["surrogate"] = "straight_through"

@@ -11,13 +11,12 @@ DT = 0.001
 hold = tf.stop_gradient
 
 
-def bump(kind, width, u):
-    """The surrogate derivatives as docs of nengo_dl.surrogates give them."""
-    if kind == "superspike":
-        return (1 + tf.abs(u) / width) ** -2
-    if kind == "arctan":
-        return 1 / (1 + (math.pi * u / width) ** 2)
-    return tf.nn.relu(1 - tf.abs(u) / width)
+# the surrogate derivatives by x = u / width, as the docs of nengo_dl.surrogates give them
+BUMPS = {
+    "superspike": lambda x: (1 + tf.abs(x)) ** -2,
+    "arctan": lambda x: 1 / (1 + (math.pi * x) ** 2),
+    "triangle": lambda x: tf.nn.relu(1 - tf.abs(x)),
+}
 
 
 def emit(count, u, kind, width):
@@ -25,7 +24,7 @@ def emit(count, u, kind, width):
 
     @tf.custom_gradient
     def spikes(distance):
-        return hold(count), lambda g: g * bump(kind, width, distance)
+        return hold(count), lambda g: g * BUMPS[kind](distance / width)
 
     return spikes(u)
 

@@ -10,9 +10,10 @@ from contract_engine import _engine
 from surrogate_programs import LAYOUTS, Population
 from surrogate_reference import STEPS, gradients
 
+from nengo_dl import surrogates
 from nengo_dl.plan.kinds import NEURONS
 
-SURROGATES = ("superspike", "arctan", "triangle", "straight_through")
+SURROGATES = tuple(_engine.surrogates())
 BATCH, TIME, INPUTS, N, BLOCKS = 2, 24, 3, 11, 2
 
 # currents without input, how strongly inputs change them, and initial values
@@ -67,7 +68,7 @@ def make(name, kind, blocks=BLOCKS, dtype="float64", **kwargs):
     attrs = {"type": name, "surrogate": kind, **parameters_of(name, rng, blocks)}
     if "negative" in spec["flags"]:
         attrs["negative"] = int(name == "RegularSpiking" and kind == "arctan")
-    if kind != "straight_through":
+    if _engine.surrogates()[kind]["width"]:
         attrs["width"] = rng.uniform(0.2, 1, size=blocks)
     if spec["draws"]:
         attrs["rng"] = 0
@@ -111,6 +112,12 @@ def reference(name, kind):
 
 
 CASES = list(itertools.product(STEPS, SURROGATES))
+
+
+def test_surrogates_are_those_of_the_package():
+    assert set(SURROGATES) == {cls.kind for cls in surrogates.SURROGATES.values()}
+    for cls in surrogates.SURROGATES.values():
+        assert hasattr(cls(), "width") == _engine.surrogates()[cls.kind]["width"]
 
 
 def test_every_spiking_type_is_here():
