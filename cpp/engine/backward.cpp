@@ -1,35 +1,20 @@
 // The windows of one group of items in reverse: bring values and adjoints to their places, go back through the regions.
 #include "engine/backward.h"
 
-#include <algorithm>
-#include <cstring>
-
 namespace nengo_dl {
-namespace {
-
-template <class T>
-void copy(const T* from, T* to, int64_t count) {
-  if (count) std::memcpy(to, from, count * sizeof(T));
-}
-
-template <class T>
-void zero(T* p, int64_t count) {
-  if (count) std::memset(p, 0, count * sizeof(T));
-}
-
-}  // namespace
 
 template <class T>
 Backward<T>::Backward(const Program& program, const Plan<T>& plan, const BackPlan<T>& back, const GradArgs<T>& args,
                       const char* tape, const TapeLayout& layout, const RunArgs<T>& scratch, const Layout* memory)
     : program_(program),
+      space_(plan.space),
       back_(back),
       args_(args),
       tape_(tape),
       layout_(layout),
       scratch_(scratch),
       recording_{layout, nullptr, false},
-      arena_(allocate<T>(back.size)) {
+      arena_(allocate<T>(plan.space, back.size)) {
   if (memory) replay_ = std::make_unique<Worker<T>>(program, plan, scratch, *memory, &recording_);
   const size_t buffers = program.buffers.size();
   value_.resize(buffers), adjoint_.resize(buffers);
@@ -76,7 +61,7 @@ void Backward<T>::place_group(int64_t group, const std::vector<T*>& params) {
     const int64_t size = steps * program_.inputs[i].size;
     inputs_[i] = args_.run.inputs[i] + first * size;
     input_grads_[i] = args_.input_grads[i] ? args_.input_grads[i] + first * size : nullptr;
-    if (input_grads_[i]) zero(input_grads_[i], batch * size);
+    if (input_grads_[i]) space_.clear(input_grads_[i], batch * size);
   }
   for (size_t i = 0; i < output_grads_.size(); ++i) {
     const int64_t size = output_steps_[i] * program_.outputs[i].size;
@@ -93,13 +78,13 @@ void Backward<T>::restore(int64_t window) {
   const T* state = window ? reinterpret_cast<const T*>(at + c.state) : args_.run.state;
   const int32_t* istate = window ? reinterpret_cast<const int32_t*>(at + c.istate) : args_.run.istate;
   const int64_t row = program_.state_size, words = program_.istate_size;
-  copy(state + first * row, scratch_.state + first * row, n * row);
-  copy(istate + first * words, scratch_.istate + first * words, n * words);
+  space_.copy(state + first * row, scratch_.state + first * row, n * row);
+  space_.copy(istate + first * words, scratch_.istate + first * words, n * words);
   for (size_t p = 0; p < c.learned.size(); ++p) {
     if (c.learned[p] < 0) continue;
     const T* from = window ? reinterpret_cast<const T*>(at + c.learned[p]) : args_.run.params[p];
     const int64_t size = program_.params[p].size;
-    copy(from + first * size, scratch_.params[p] + first * size, n * size);
+    space_.copy(from + first * size, scratch_.params[p] + first * size, n * size);
   }
 }
 
@@ -113,10 +98,10 @@ void Backward<T>::place_window(int64_t window) {
     replay_->replay(group_, window);
     values = replay_->values();
   }
-  const Block& block = layout_.block(window, group_);
+  const WindowPlaces& places = layout_.places(window, group_);
   for (size_t i = 0; i < value_.size(); ++i) {
-    if (block.place[i] < 0) continue;
-    value_[i] = const_cast<T*>(values) + block.place[i];  // ops only read values on the way back
+    if (places.place[i] < 0) continue;
+    value_[i] = const_cast<T*>(values) + places.place[i];  // ops only read values on the way back
     value_row_[i] = frame_.value.batch * program_.buffers[i].size, value_item_[i] = program_.buffers[i].size;
   }
   frame_.value.offset = frame_.adjoint.offset = window * layout_.geometry.window;
@@ -134,24 +119,24 @@ void Backward<T>::start() {
     if (b.kind == BufferKind::learned) {
       const T* given = args_.learned_grads[b.param];
       if (given)
-        copy(given + first * b.size, adjoint_[i], n * b.size);
+        space_.copy(given + first * b.size, adjoint_[i], n * b.size);
       else
-        zero(adjoint_[i], n * b.size);
+        space_.clear(adjoint_[i], n * b.size);
     }
     if (b.kind != BufferKind::state && b.kind != BufferKind::carried) continue;
     T* to = adjoint_[i] + last * row_[i];
     if (!args_.state_out_grad)
-      zero(to, n * b.size);
+      space_.clear(to, n * b.size);
     else
-      for (int64_t k = 0; k < n; ++k)
-        copy(args_.state_out_grad + (first + k) * program_.state_size + b.state_offset, to + k * b.size, b.size);
+      space_.copy_items(args_.state_out_grad + first * program_.state_size + b.state_offset, program_.state_size, to,
+                        b.size, b.size, n);
   }
 }
 
 template <class T>
 void Backward<T>::zero_rows(int64_t steps) {
   for (size_t i = 0; i < program_.buffers.size(); ++i)
-    if (back_.active[i] && row_[i]) zero(adjoint_[i], steps * row_[i]);
+    if (back_.active[i] && row_[i]) space_.clear(adjoint_[i], steps * row_[i]);
 }
 
 // What is left at the first step is the gradient by the state.
@@ -160,19 +145,17 @@ void Backward<T>::finish() {
   if (!args_.state_grad) return;
   const int64_t size = program_.state_size, first = frame_.value.first_item, n = frame_.value.batch;
   if (args_.state_out_grad)  // what no buffer holds stays as it is
-    copy(args_.state_out_grad + first * size, args_.state_grad + first * size, n * size);
+    space_.copy(args_.state_out_grad + first * size, args_.state_grad + first * size, n * size);
   else
-    zero(args_.state_grad + first * size, n * size);
+    space_.clear(args_.state_grad + first * size, n * size);
   for (size_t i = 0; i < program_.buffers.size(); ++i) {
     const Buffer& b = program_.buffers[i];
     if (b.kind != BufferKind::state && b.kind != BufferKind::carried) continue;
-    for (int64_t k = 0; k < n; ++k) {
-      T* to = args_.state_grad + (first + k) * size + b.state_offset;
-      if (back_.active[i])
-        copy(adjoint_[i] + k * b.size, to, b.size);
-      else
-        zero(to, b.size);
-    }
+    T* to = args_.state_grad + first * size + b.state_offset;
+    if (back_.active[i])
+      space_.copy_items(adjoint_[i], b.size, to, size, b.size, n);
+    else
+      for (int64_t k = 0; k < n; ++k) space_.clear(to + k * size, b.size);
   }
 }
 
@@ -180,10 +163,7 @@ template <class T>
 void Backward<T>::clear(const BackOp<T>& op) {
   for (const Clearing& c : op.clearings)
     for (int64_t b = 0; b < frame_.adjoint.batch; ++b)
-      for (int64_t k = 0; k < c.operand.blocks; ++k) {
-        T* at = c.operand.at(frame_.adjoint, 0, b) + c.operand.offsets[k];
-        for (int64_t e : c.elements) at[e] = 0;
-      }
+      space_.zero_elements(c.operand.at(frame_.adjoint, 0, b), c.elements, sizeof(T));
 }
 
 template <class T>
@@ -235,7 +215,7 @@ bool Backward<T>::run(int64_t group, const std::vector<T*>& params) {
     if (w == 0) break;
     for (size_t i = 0; i < program_.buffers.size(); ++i)
       if (back_.active[i] && program_.buffers[i].kind == BufferKind::carried)
-        copy(adjoint_[i], adjoint_[i] + layout_.steps(w - 1) * row_[i], row_[i]);
+        space_.copy(adjoint_[i], adjoint_[i] + layout_.steps(w - 1) * row_[i], row_[i]);
   }
   finish();
   return true;

@@ -12,7 +12,7 @@ namespace nengo_dl {
 // An adjoint in place that an op has overwritten on the way forward.
 struct Clearing {
   View operand;
-  std::vector<int64_t> elements;  // of each block
+  std::vector<int64_t> elements;  // of all blocks
 };
 
 // An op on the way back.
@@ -70,6 +70,7 @@ class Backward {
   void clear(const BackOp<T>& op);
 
   const Program& program_;
+  Space& space_;
   const BackPlan<T>& back_;
   const GradArgs<T>& args_;
   const char* tape_;

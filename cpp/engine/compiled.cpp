@@ -56,6 +56,8 @@ Compiled::~Compiled() = default;
 
 const Program& Compiled::program() const { return impl_->program; }
 
+Space& Compiled::space() const { return impl_->as64 ? impl_->as64->plan.space : impl_->as32->plan.space; }
+
 RunResult Compiled::run(const RunArgs<float>& args) const {
   if (!impl_->as32) throw std::logic_error("run: float32 arguments, but the program is float64");
   return run_program(*impl_->as32, args);
@@ -68,10 +70,22 @@ RunResult Compiled::run(const RunArgs<double>& args) const {
 
 int64_t Compiled::tape_bytes(int64_t batch, int64_t n_steps, const TapeOptions& options) const {
   if (batch < 1 || n_steps < 0)
-    throw std::invalid_argument("tape_bytes: batch and n_steps are " + std::to_string(batch) + " and " +
-                                std::to_string(n_steps) + ", at least 1 and 0 were due");
+    throw std::invalid_argument("tape_bytes: expected batch and n_steps of at least 1 and 0, got " +
+                                std::to_string(batch) + " and " + std::to_string(n_steps));
   return impl_->as64 ? impl_->as64->recipes.tape(batch, n_steps, options)->tape.bytes
                      : impl_->as32->recipes.tape(batch, n_steps, options)->tape.bytes;
+}
+
+std::shared_ptr<Tape> Compiled::new_tape(int64_t batch, int64_t n_steps, const TapeOptions& options) const {
+  struct Owned {
+    Memory<char> memory;
+    Tape tape;
+  };
+  const int64_t bytes = tape_bytes(batch, n_steps, options);
+  auto owned = std::make_shared<Owned>();
+  owned->memory = allocate<char>(space(), bytes);
+  owned->tape = {owned->memory.get(), bytes, {}};
+  return {owned, &owned->tape};
 }
 
 void Compiled::grad(const GradArgs<float>& args) const {

@@ -10,6 +10,7 @@
 
 #include "engine/kernel.h"
 #include "engine/program.h"
+#include "engine/space.h"
 
 namespace nengo_dl {
 
@@ -17,6 +18,19 @@ namespace nengo_dl {
 struct TapeOptions {
   int64_t memory = -1;  // bytes that recorded values may take; -1: no limit; 0: only checkpoints, windows are run again
   std::vector<char> wanted_params;  // per param: whether its gradient may be asked for; empty: all
+};
+
+// What a run has recorded for its gradient: values, in memory that the program's backend can reach, and on the host
+// what they belong to.
+struct TapeHeader {
+  uint64_t layout = 0;     // stands for the program and all sizes; 0: nothing is recorded
+  int64_t first_step = 0;  // of the run
+  int64_t steps = 0;       // that were recorded
+};
+struct Tape {
+  void* memory = nullptr;  // aligned to 16 bytes
+  int64_t bytes = 0;       // Compiled::tape_bytes()
+  TapeHeader header;
 };
 
 template <class T>
@@ -34,7 +48,7 @@ struct RunArgs {
   int threads = 0;        // 0: as many as there are processors, if there is work for them
   double time_limit = 0;  // seconds; stop at the next window border after it; 0: none
   const std::atomic<bool>* cancel = nullptr;
-  char* tape = nullptr;  // where to record what the gradient needs: Compiled::tape_bytes() bytes, 16-byte aligned
+  Tape* tape = nullptr;  // where to record what the gradient needs
   TapeOptions record;    // how, if there is a tape
 };
 
@@ -43,7 +57,7 @@ struct RunArgs {
 template <class T>
 struct GradArgs {
   RunArgs<T> run;              // the run: params, state and istate as they were before it; outputs, time_limit not used
-  const char* tape = nullptr;  // recorded by that run with the same options; null: it is run again
+  const Tape* tape = nullptr;  // recorded by that run with the same options; null: it is run again
   std::vector<const T*> output_grads;   // (batch, n_steps or 1, size) each
   std::vector<const T*> learned_grads;  // per param: by the learned values after the run, (batch, size)
   const T* state_out_grad = nullptr;    // by the state after the run, (batch, state_size)
@@ -68,11 +82,13 @@ class NDL_API Compiled {
   explicit Compiled(std::string_view bytes);  // ProgramError
   ~Compiled();
   const Program& program() const;
+  Space& space() const;  // of its backend
   // std::invalid_argument if arguments are missing; what they point to must have the sizes above.
   RunResult run(const RunArgs<float>& args) const;   // std::logic_error if the program is of the other dtype
   RunResult run(const RunArgs<double>& args) const;  // safe to call from several threads at once
   // Size of the tape of a run; ProgramError if the program has no gradient (docs/PROGRAM.md, "Gradients").
   int64_t tape_bytes(int64_t batch, int64_t n_steps, const TapeOptions& options) const;
+  std::shared_ptr<Tape> new_tape(int64_t batch, int64_t n_steps, const TapeOptions& options) const;
   // ProgramError as above; std::invalid_argument if arguments are missing, the tape is not of this run, or there is no
   // tape and the program has callbacks; Cancelled.
   void grad(const GradArgs<float>& args) const;

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/flow.h"
+#include "engine/space.h"
 
 namespace nengo_dl {
 
@@ -24,6 +25,7 @@ struct Plan {  // constant, shared by all runs
   double work = 0;            // elements touched per step and item: what threads are worth
   const Flow flow;
   uint64_t fingerprint;  // of the program
+  Space& space = host_space();
 
   Plan(const Program& program, uint64_t fingerprint);
 };

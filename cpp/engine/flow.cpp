@@ -128,12 +128,13 @@ void Flow::shift_records() {
 
 std::vector<int64_t> FlowOp::written_elements(const FlowOperand& o) const {
   std::vector<int64_t> elements;
-  if (lists_elements(o)) {
-    const int64_t stride = o.operand->strides.empty() ? 0 : o.operand->strides[0];
-    for (int64_t i : record->integers(kind->elements)) elements.push_back(i * stride);
-    return elements;
+  const int64_t stride = o.operand->strides.empty() ? 0 : o.operand->strides[0];
+  for (int64_t offset : o.operand->offsets) {
+    if (lists_elements(o))
+      for (int64_t i : record->integers(kind->elements)) elements.push_back(offset + i * stride);
+    else
+      for_each_element(View(*o.operand), [&](int64_t e) { elements.push_back(offset + e); });
   }
-  for_each_element(View(*o.operand), [&](int64_t e) { elements.push_back(e); });
   return elements;
 }
 

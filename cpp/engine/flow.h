@@ -38,7 +38,7 @@ struct FlowOp {
   std::vector<FlowOperand> operands = {};
   int overwrites_input = -1;  // an operand that reads elements which the op overwrites in place
 
-  // Whether an attribute lists the elements of an operand that it writes, and which they are, of each block.
+  // Whether an attribute lists the elements of an operand that it writes, and which they are, of all blocks.
   bool lists_elements(const FlowOperand& o) const { return *o.name == kind->settable && record->has(kind->elements); }
   std::vector<int64_t> written_elements(const FlowOperand& o) const;
 };

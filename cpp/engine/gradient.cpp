@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "engine/pool.h"
+#include "engine/resident.h"
 #include "engine/run.h"
 
 namespace nengo_dl {
@@ -41,24 +42,24 @@ struct Scratch {
   Memory<int32_t> istate;
   std::vector<Memory<T>> learned;
 
-  Scratch(const Program& p, const RunArgs<T>& run)
+  Scratch(Space& space, const Program& p, const RunArgs<T>& run)
       : args(run),
-        state(filled(run.state, run.batch * p.state_size)),
-        istate(filled(run.istate, run.batch * p.istate_size)) {
+        state(filled(space, run.state, run.batch * p.state_size)),
+        istate(filled(space, run.istate, run.batch * p.istate_size)) {
     args.state = state.get(), args.istate = istate.get();
     args.outputs.clear(), args.tape = nullptr, args.time_limit = 0;
     for (size_t i = 0; i < p.params.size(); ++i) {
       if (!p.params[i].learned) continue;
-      learned.push_back(filled(run.params[i], run.batch * p.params[i].size));
+      learned.push_back(filled(space, run.params[i], run.batch * p.params[i].size));
       args.params[i] = learned.back().get();
     }
   }
 
  private:
   template <class U>
-  static Memory<U> filled(const U* from, int64_t count) {
-    Memory<U> memory = allocate<U>(count);
-    std::copy_n(from, count, memory.get());
+  static Memory<U> filled(Space& space, const U* from, int64_t count) {
+    Memory<U> memory = allocate<U>(space, count);
+    space.copy(from, memory.get(), count);
     return memory;
   }
 };
@@ -68,32 +69,33 @@ struct Scratch {
 template <class T>
 class Accumulators {
  public:
-  Accumulators(const Program& p, const Activity& activity, const GradArgs<T>& a, int64_t count) {
+  Accumulators(Space& space, const Program& p, const Activity& activity, const GradArgs<T>& a, int64_t count)
+      : space_(space) {
     std::vector<char> used(p.params.size(), 0);
     for (size_t i = 0; i < p.buffers.size(); ++i)
       if (p.buffers[i].kind == BufferKind::param && activity.active[i]) used[p.buffers[i].param] = 1;
     places_.assign(count, std::vector<T*>(p.params.size(), nullptr));
     for (size_t i = 0; i < p.params.size(); ++i) {
       if (!a.param_grads[i] || p.params[i].learned) continue;
-      std::fill_n(a.param_grads[i], p.params[i].size, T(0));
+      space.clear(a.param_grads[i], p.params[i].size);
       if (!used[i]) continue;
       places_[0][i] = a.param_grads[i];
       sizes_.emplace_back(i, p.params[i].size);
       for (int64_t k = 1; k < count; ++k) {
-        memory_.push_back(allocate<T>(p.params[i].size));
+        memory_.push_back(allocate<T>(space, p.params[i].size));
         places_[k][i] = memory_.back().get();
-        std::fill_n(places_[k][i], p.params[i].size, T(0));
+        space.clear(places_[k][i], p.params[i].size);
       }
     }
   }
   const std::vector<T*>& at(int64_t k) const { return places_[k]; }
   void sum() {
     for (size_t k = 1; k < places_.size(); ++k)
-      for (const auto& [i, size] : sizes_)
-        for (int64_t e = 0; e < size; ++e) places_[0][i][e] += places_[k][i][e];
+      for (const auto& [i, size] : sizes_) space_.add(places_[k][i], places_[0][i], size);
   }
 
  private:
+  Space& space_;
   std::vector<std::vector<T*>> places_;
   std::vector<std::pair<size_t, int64_t>> sizes_;
   std::vector<Memory<T>> memory_;
@@ -101,14 +103,14 @@ class Accumulators {
 
 // Where no derivative flows, the gradient of a learned parameter is what was given, or zero.
 template <class T>
-void fill_learned(const Program& p, const GradArgs<T>& a) {
+void fill_learned(Space& space, const Program& p, const GradArgs<T>& a) {
   for (size_t i = 0; i < p.params.size(); ++i) {
     if (!p.params[i].learned || !a.param_grads[i]) continue;
     const int64_t size = a.run.batch * p.params[i].size;
     if (a.learned_grads[i])
-      std::copy_n(a.learned_grads[i], size, a.param_grads[i]);
+      space.copy(a.learned_grads[i], a.param_grads[i], size);
     else
-      std::fill_n(a.param_grads[i], size, T(0));
+      space.clear(a.param_grads[i], size);
   }
 }
 
@@ -118,7 +120,7 @@ void go_back(const Runnable<T>& r, const GradArgs<T>& args, const GradRecipe<T>&
   const TapeLayout& tape = recipe.record->tape;
   const Layout* replay = tape.first_kept > 0 ? &recipe.record->replay : nullptr;
   const int64_t chunks = tape.geometry.accumulators, groups = tape.geometry.groups;
-  Accumulators<T> sums(r.program, recipe.activity, args, chunks);
+  Accumulators<T> sums(r.plan.space, r.program, recipe.activity, args, chunks);
   int threads = thread_count(args.run, 3 * r.plan.work, r.plan.has_callbacks);
   threads = static_cast<int>(std::min<int64_t>(threads, chunks));
   std::vector<std::unique_ptr<Backward<T>>> workers;
@@ -139,26 +141,33 @@ void go_back(const Runnable<T>& r, const GradArgs<T>& args, const GradRecipe<T>&
 }  // namespace
 
 template <class T>
-void differentiate(const Runnable<T>& r, const GradArgs<T>& args) {
+void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
   const Program& program = r.program;
-  check_grad_args(program, r.plan, args);
-  const RunArgs<T>& run = args.run;
-  const std::shared_ptr<const GradRecipe<T>> recipe = r.recipes.grad(args);
+  Space& space = r.plan.space;
+  check_grad_args(program, r.plan, host_args);
+  const std::shared_ptr<const GradRecipe<T>> recipe = r.recipes.grad(host_args);
   const TapeLayout& tape = recipe->record->tape;
-  fill_learned(program, args);
+  if (host_args.tape) tape.check(*host_args.tape, host_args.run.first_step, host_args.run.n_steps);
+  const ResidentGrad<T> resident(space, program, host_args);
+  const GradArgs<T>& args = resident.args();
+  fill_learned(space, program, args);
   if (args.tape) {
-    if (reinterpret_cast<uintptr_t>(args.tape) % kTapeStartAlign != 0)
-      fail("the tape is not aligned to " + std::to_string(kTapeStartAlign) + " bytes");
-    tape.check(args.tape, run.first_step, run.n_steps);
-    if (tape.first_kept == 0) return go_back(r, args, *recipe, args.tape, run);
-    const Scratch<T> scratch(program, run);
-    return go_back(r, args, *recipe, args.tape, scratch.args);
+    const char* recorded = static_cast<const char*>(args.tape->memory);
+    if (tape.first_kept == 0) {
+      go_back(r, args, *recipe, recorded, args.run);
+    } else {
+      const Scratch<T> scratch(space, program, args.run);
+      go_back(r, args, *recipe, recorded, scratch.args);
+    }
+  } else {
+    const Memory<char> recorded = allocate<char>(space, tape.bytes);
+    Tape own{recorded.get(), tape.bytes, {}};
+    Scratch<T> scratch(space, program, args.run);
+    scratch.args.tape = &own;
+    if (record_run(r, scratch.args, *recipe->record, false).cancelled) throw Cancelled();
+    go_back(r, args, *recipe, recorded.get(), scratch.args);
   }
-  const Memory<char> recorded = allocate<char>(tape.bytes);
-  Scratch<T> scratch(program, run);
-  scratch.args.tape = recorded.get();
-  if (record_run(r, scratch.args, *recipe->record, false).cancelled) throw Cancelled();
-  go_back(r, args, *recipe, recorded.get(), scratch.args);
+  resident.bring_back();
 }
 
 template void differentiate(const Runnable<float>&, const GradArgs<float>&);

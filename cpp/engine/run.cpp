@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "engine/pool.h"
+#include "engine/resident.h"
 
 namespace nengo_dl {
 namespace {
@@ -115,27 +116,37 @@ int thread_count(const RunArgs<T>& a, double work, bool has_callbacks) {
 }
 
 template <class T>
-RunResult run_program(const Runnable<T>& r, const RunArgs<T>& args) {
-  check_args(r.program, args, r.plan.functions, true);
-  if (args.tape) return record_run(r, args, *r.recipes.tape(args.batch, args.n_steps, args.record), true);
-  if (args.n_steps == 0) return {};
-  const int threads = thread_count(args, r.plan.work, r.plan.has_callbacks);
-  return run_groups(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr);
+RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
+  check_args(r.program, host_args, r.plan.functions, true);
+  std::shared_ptr<const TapeRecipe> recipe;
+  if (host_args.tape) {
+    recipe = r.recipes.tape(host_args.batch, host_args.n_steps, host_args.record);
+    recipe->tape.check_memory(*host_args.tape);
+  }
+  const ResidentRun<T> resident(r.plan.space, r.program, host_args);
+  const RunArgs<T>& args = resident.args();
+  RunResult result;
+  if (recipe) {
+    result = record_run(r, args, *recipe, true);
+  } else if (args.n_steps > 0) {
+    const int threads = thread_count(args, r.plan.work, r.plan.has_callbacks);
+    result = run_groups(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr);
+  }
+  resident.bring_back(result.steps);
+  return result;
 }
 
 template <class T>
 RunResult record_run(const Runnable<T>& r, const RunArgs<T>& args, const TapeRecipe& recipe, bool write_outputs) {
-  const TapeLayout& tape = recipe.tape;
-  if (reinterpret_cast<uintptr_t>(args.tape) % kTapeStartAlign != 0)
-    throw std::invalid_argument("run: the tape is not aligned to " + std::to_string(kTapeStartAlign) + " bytes");
-  tape.write_header(args.tape, args.first_step, 0);
+  TapeHeader& header = args.tape->header;
+  header = {recipe.tape.number(), args.first_step, 0};
   RunResult result;
   if (args.n_steps > 0) {
-    const Recording recording{tape, args.tape, write_outputs};
+    const Recording recording{recipe.tape, static_cast<char*>(args.tape->memory), write_outputs};
     const int threads = thread_count(args, r.plan.work, r.plan.has_callbacks);
     result = run_groups(r, args, recipe.run, threads, &recording);
   }
-  tape.write_header(args.tape, args.first_step, result.steps);
+  header.steps = result.steps;
   return result;
 }
 

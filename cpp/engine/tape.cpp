@@ -7,8 +7,6 @@
 namespace nengo_dl {
 namespace {
 
-constexpr uint64_t kMagic = 0x3130657061744c44;  // "DLtape01"
-
 [[noreturn]] void too_large() { throw std::runtime_error("the tape of this run is larger than memory can be"); }
 
 int64_t times(int64_t a, int64_t b) {
@@ -40,7 +38,7 @@ TapeLayout::TapeLayout(const Program& program, const Flow& flow, const Activity&
                        int64_t n_steps, int64_t memory, bool has_callbacks, uint64_t fingerprint)
     : needs(program, flow, activity), element_(program.float64 ? 8 : 4) {
   choose_geometry(program, activity, batch, n_steps, has_callbacks);
-  place_blocks(program);
+  place_values(program);
   place_checkpoint(program, flow, batch);
   place_windows(has_callbacks ? -1 : memory);
   Hash hash;
@@ -48,7 +46,7 @@ TapeLayout::TapeLayout(const Program& program, const Flow& flow, const Activity&
   for (int64_t v : {batch, n_steps, bytes, first_kept, geometry.group, geometry.window})
     hash.add(static_cast<uint64_t>(v));
   for (char rows : needs.rows) hash.add(rows);
-  layout_ = hash.value();
+  number_ = std::max<uint64_t>(1, hash.value());
 }
 
 // Weight gradients are products over all steps and items of a window, so a window has more of them than one that is
@@ -78,20 +76,20 @@ void TapeLayout::choose_geometry(const Program& program, const Activity& activit
   last_items_ = batch - (g.groups - 1) * g.group;
 }
 
-void TapeLayout::place_blocks(const Program& program) {
+void TapeLayout::place_values(const Program& program) {
   const int64_t line = kTapeAlign / element_;
   for (int last_window = 0; last_window < 2; ++last_window)
     for (int last_group = 0; last_group < 2; ++last_group) {
-      Block& block = blocks_[last_window][last_group];
+      WindowPlaces& places = places_[last_window][last_group];
       const int64_t steps = last_window ? last_steps_ : geometry.window;
       const int64_t items = last_group ? last_items_ : geometry.group;
       for (size_t i = 0; i < program.buffers.size(); ++i) {
         const Buffer& b = program.buffers[i];
-        block.place.push_back(needs.rows[i] ? block.size : -1);
+        places.place.push_back(needs.rows[i] ? places.size : -1);
         if (!needs.rows[i]) continue;
         const bool one_more = b.kind == BufferKind::carried || in_place(b.kind);
-        block.size = plus(block.size, times(times(steps + one_more, items), b.size));
-        block.size = (block.size + line - 1) / line * line;
+        places.size = plus(places.size, times(times(steps + one_more, items), b.size));
+        places.size = (places.size + line - 1) / line * line;
       }
     }
 }
@@ -117,8 +115,8 @@ void TapeLayout::place_checkpoint(const Program& program, const Flow& flow, int6
 }
 
 int64_t TapeLayout::window_bytes(bool last) const {
-  const Block(&blocks)[2] = blocks_[last];
-  return times(plus(times(geometry.groups - 1, blocks[0].size), blocks[1].size), element_);
+  const WindowPlaces(&of)[2] = places_[last];
+  return times(plus(times(geometry.groups - 1, of[0].size), of[1].size), element_);
 }
 
 void TapeLayout::place_windows(int64_t memory) {
@@ -131,30 +129,31 @@ void TapeLayout::place_windows(int64_t memory) {
     else
       first_kept = g.windows - 1 - (full ? std::min(g.windows - 1, (memory - last) / full) : g.windows - 1);
   }
-  checkpoints_ = aligned(sizeof(TapeHeader));
-  values_ = plus(checkpoints_, times(std::max<int64_t>(0, first_kept - 1), checkpoint_bytes_));
+  values_ = times(std::max<int64_t>(0, first_kept - 1), checkpoint_bytes_);
   bytes = values_;
   const int64_t kept = g.windows - first_kept;
   if (kept > 0) bytes = plus(bytes, plus(times(kept - 1, window_bytes(false)), window_bytes(true)));
 }
 
 int64_t TapeLayout::values_at(int64_t w, int64_t g) const {
-  const int64_t in_window = g * blocks_[w + 1 == geometry.windows][0].size * element_;
+  const int64_t in_window = g * places_[w + 1 == geometry.windows][0].size * element_;
   return values_ + (w - first_kept) * window_bytes(false) + in_window;
 }
 
-void TapeLayout::write_header(char* tape, int64_t first_step, int64_t steps) const {
-  const TapeHeader header{kMagic, layout_, bytes, first_step, steps};
-  std::memcpy(tape, &header, sizeof header);
+void TapeLayout::check_memory(const Tape& tape) const {
+  if (tape.bytes != bytes)
+    throw std::invalid_argument("the tape: expected " + std::to_string(bytes) + " bytes, as this run needs, got " +
+                                std::to_string(tape.bytes));
+  if (reinterpret_cast<uintptr_t>(tape.memory) % kTapeStartAlign != 0)
+    throw std::invalid_argument("the tape: expected memory aligned to " + std::to_string(kTapeStartAlign) + " bytes");
 }
 
-void TapeLayout::check(const char* tape, int64_t first_step, int64_t n_steps) const {
-  TapeHeader header;
-  std::memcpy(&header, tape, sizeof header);
-  if (header.magic != kMagic || header.layout != layout_ || header.bytes != bytes || header.first_step != first_step)
+void TapeLayout::check(const Tape& tape, int64_t first_step, int64_t n_steps) const {
+  check_memory(tape);
+  if (tape.header.layout != number_ || tape.header.first_step != first_step)
     throw std::invalid_argument("the tape was not recorded by a run of this program with these sizes and options");
-  if (header.steps != n_steps)
-    throw std::invalid_argument("the tape ends after " + std::to_string(header.steps) + " steps, expected " +
+  if (tape.header.steps != n_steps)
+    throw std::invalid_argument("the tape ends after " + std::to_string(tape.header.steps) + " steps, expected " +
                                 std::to_string(n_steps) + ": its run did not finish");
 }
 

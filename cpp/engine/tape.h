@@ -14,7 +14,7 @@ constexpr int64_t kTapeAlign = 64;       // of its parts
 constexpr int64_t kTapeStartAlign = 16;  // of a tape: what malloc and NumPy give
 
 // Values of one window and one group of items, one behind the other.
-struct Block {
+struct WindowPlaces {
   std::vector<int64_t> place;  // per buffer: first element; -1 if it has no rows
   int64_t size = 0;            // elements
 };
@@ -22,12 +22,6 @@ struct Block {
 struct Checkpoint {  // where its parts begin, in bytes
   int64_t state, istate;
   std::vector<int64_t> learned;  // per param; -1 if nothing changes it
-};
-
-struct TapeHeader {
-  uint64_t magic, layout;
-  int64_t bytes, first_step;
-  int64_t steps;  // that were recorded
 };
 
 // Steps and items that are run together when a gradient is wanted.
@@ -48,27 +42,28 @@ class TapeLayout {
 
   int64_t steps(int64_t w) const { return w + 1 < geometry.windows ? geometry.window : last_steps_; }
   int64_t items(int64_t g) const { return g + 1 < geometry.groups ? geometry.group : last_items_; }
-  const Block& block(int64_t w, int64_t g) const {
-    return blocks_[w + 1 == geometry.windows][g + 1 == geometry.groups];
+  const WindowPlaces& places(int64_t w, int64_t g) const {
+    return places_[w + 1 == geometry.windows][g + 1 == geometry.groups];
   }
-  int64_t largest_block() const { return std::max(blocks_[0][0].size, blocks_[1][0].size); }  // elements
-  int64_t values_at(int64_t w, int64_t g) const;  // bytes; w is a window that is kept
-  int64_t checkpoint_at(int64_t w) const { return checkpoints_ + (w - 1) * checkpoint_bytes_; }  // 0 < w < first_kept
+  int64_t largest_window() const { return std::max(places_[0][0].size, places_[1][0].size); }  // elements, of a group
+  int64_t values_at(int64_t w, int64_t g) const;                                  // bytes; w is a window that is kept
+  int64_t checkpoint_at(int64_t w) const { return (w - 1) * checkpoint_bytes_; }  // 0 < w < first_kept
   const Checkpoint& checkpoint() const { return checkpoint_; }
 
-  void write_header(char* tape, int64_t first_step, int64_t steps) const;
-  void check(const char* tape, int64_t first_step, int64_t n_steps) const;  // std::invalid_argument
+  void check_memory(const Tape& tape) const;                                // std::invalid_argument
+  void check(const Tape& tape, int64_t first_step, int64_t n_steps) const;  // likewise
+  uint64_t number() const { return number_; }                               // stands for the program and all sizes
 
  private:
   void choose_geometry(const Program& program, const Activity& activity, int64_t batch, int64_t n_steps, bool whole);
-  void place_blocks(const Program& program);
+  void place_values(const Program& program);
   void place_checkpoint(const Program& program, const Flow& flow, int64_t batch);
   void place_windows(int64_t memory);
   int64_t window_bytes(bool last) const;
 
-  uint64_t layout_ = 0;  // stands for the program and all sizes
-  int64_t element_, last_steps_ = 0, last_items_ = 0, checkpoints_ = 0, checkpoint_bytes_ = 0, values_ = 0;
-  Block blocks_[2][2];  // [last window][last group]
+  uint64_t number_ = 0;
+  int64_t element_, last_steps_ = 0, last_items_ = 0, checkpoint_bytes_ = 0, values_ = 0;
+  WindowPlaces places_[2][2];  // [last window][last group]
   Checkpoint checkpoint_;
 };
 

@@ -37,15 +37,12 @@ bool for_each_run(const Operand& o, int64_t* budget, F&& f) {
 class Written {
  public:
   explicit Written(const Program& program) : sets_(program.buffers.size()) {}
-  void add(const FlowOp& op, const FlowOperand& written) {
-    const Operand& o = *written.operand;
-    Intervals& set = sets_[o.buffer];
-    if (op.lists_elements(written)) {
-      for (int64_t e : op.written_elements(written))
-        for (int64_t offset : o.offsets) set.add(offset + e, offset + e);
-      return;
-    }
-    for_each_run(o, &budget_, [&](int64_t first, int64_t last) { return set.add(first, last), true; });
+  void add(const FlowOp& op, const FlowOperand& o) {
+    Intervals& set = sets_[o.operand->buffer];
+    if (op.lists_elements(o))
+      for (int64_t e : op.written_elements(o)) set.add(e, e);
+    else
+      for_each_run(*o.operand, &budget_, [&](int64_t first, int64_t last) { return set.add(first, last), true; });
   }
   bool covers(const Operand& o) {
     const Intervals& set = sets_[o.buffer];

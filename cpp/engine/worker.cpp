@@ -2,7 +2,6 @@
 #include "engine/worker.h"
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 
 namespace nengo_dl {
@@ -10,10 +9,6 @@ namespace {
 
 constexpr int64_t kAlign = 64;
 
-template <class T>
-void copy(const T* from, T* to, int64_t count) {
-  if (count) std::memcpy(to, from, count * sizeof(T));
-}
 
 }  // namespace
 
@@ -53,8 +48,8 @@ Layout::Layout(const Program& program, const std::vector<char>& unwritten, const
     place.push_back(rows ? add(b.name, rows, b.size, line) : -1);
     if (unwritten[i] && rows) zeroed.emplace_back(place[i], arena - place[i]);
   }
-  values = arena;
-  if (!has_tape || tape.first_kept > 0) arena += tape.largest_block();
+  off_tape = arena;
+  if (!has_tape || tape.first_kept > 0) arena += tape.largest_window();
 }
 
 int64_t Layout::add(const std::string& name, int64_t rows, int64_t per_row, int64_t line) {
@@ -72,10 +67,11 @@ Worker<T>::Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>&
                   const Recording* recording)
     : program_(program),
       plan_(plan),
+      space_(plan.space),
       args_(args),
       layout_(layout),
       recording_(recording),
-      arena_(allocate<T>(layout.arena)) {
+      arena_(allocate<T>(plan.space, layout.arena)) {
   const size_t buffers = program.buffers.size();
   base_.resize(buffers), row_.resize(buffers), item_.resize(buffers);
   inputs_.resize(args.inputs.size()), outputs_.resize(args.outputs.size());
@@ -85,8 +81,8 @@ Worker<T>::Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>&
     int64_t size = 0;
     for (int64_t b : plan.undo) size += program.buffers[b].size;
     for (size_t i = 0; i < args.keep_last.size(); ++i) size += args.keep_last[i] ? program.outputs[i].size : 0;
-    saved_.resize(size * args.batch);
-    saved_istate_.resize(program.istate_size * args.batch);
+    undo_ = allocate<T>(space_, size * args.batch);
+    undo_istate_ = allocate<int32_t>(space_, program.istate_size * args.batch);
   }
   frame_ = {};
   frame_.base = base_.data(), frame_.row = row_.data(), frame_.item = item_.data();
@@ -127,19 +123,24 @@ void Worker<T>::place(int64_t group) {
   }
   for (size_t i = 0; i < inputs_.size(); ++i)
     inputs_[i] = args_.inputs[i] + first * input_steps_[i] * program_.inputs[i].size;
-  for (const auto& [begin, count] : layout_.zeroed) std::memset(arena_.get() + begin, 0, count * sizeof(T));
+  for (const auto& [begin, count] : layout_.zeroed) space_.clear(arena_.get() + begin, count);
   if (recording_ && !recording_->write_outputs) return;
   for (size_t i = 0; i < outputs_.size(); ++i)
     outputs_[i] = args_.outputs[i] + first * output_steps_[i] * program_.outputs[i].size;
+}
+
+// Of the group's first item.
+template <class T>
+T* Worker<T>::state_of(int64_t buffer) const {
+  return args_.state + frame_.first_item * program_.state_size + program_.buffers[buffer].state_offset;
 }
 
 template <class T>
 void Worker<T>::load() {
   for (size_t i = 0; i < program_.buffers.size(); ++i) {
     const Buffer& b = program_.buffers[i];
-    if (b.kind != BufferKind::carried) continue;
-    const T* state = args_.state + frame_.first_item * program_.state_size + b.state_offset;
-    for (int64_t k = 0; k < frame_.batch; ++k) copy(state + k * program_.state_size, base_[i] + k * b.size, b.size);
+    if (b.kind == BufferKind::carried)
+      space_.copy_items(state_of(i), program_.state_size, base_[i], b.size, b.size, frame_.batch);
   }
 }
 
@@ -147,10 +148,8 @@ template <class T>
 void Worker<T>::store(int64_t row) {
   for (size_t i = 0; i < program_.buffers.size(); ++i) {
     const Buffer& b = program_.buffers[i];
-    if (b.kind != BufferKind::carried) continue;
-    const T* from = base_[i] + row * row_[i];
-    T* state = args_.state + frame_.first_item * program_.state_size + b.state_offset;
-    for (int64_t k = 0; k < frame_.batch; ++k) copy(from + k * b.size, state + k * program_.state_size, b.size);
+    if (b.kind == BufferKind::carried)
+      space_.copy_items(base_[i] + row * row_[i], b.size, state_of(i), program_.state_size, b.size, frame_.batch);
   }
 }
 
@@ -158,7 +157,7 @@ void Worker<T>::store(int64_t row) {
 template <class T>
 void Worker<T>::roll(int64_t steps) {
   for (size_t i = 0; i < program_.buffers.size(); ++i)
-    if (program_.buffers[i].kind == BufferKind::carried) copy(base_[i] + steps * row_[i], base_[i], row_[i]);
+    if (program_.buffers[i].kind == BufferKind::carried) space_.copy(base_[i] + steps * row_[i], base_[i], row_[i]);
 }
 
 template <class T>
@@ -176,33 +175,25 @@ void Worker<T>::run_window(int64_t steps) {
 // With callbacks there is one group, which is the whole batch, and one step per window: carried rows are undone by not
 // rolling them, so only what changes in place has to be kept: state, and the row of outputs that keep the last step.
 template <class T>
-void Worker<T>::save_undo() {
-  T* to = saved_.data();
-  for (int64_t i : plan_.undo)
-    for (int64_t k = 0, size = program_.buffers[i].size; k < frame_.batch; ++k, to += size)
-      copy(base_[i] + k * item_[i], to, size);
+void Worker<T>::keep_or_undo(bool back) {
+  T* kept = undo_.get();
+  for (int64_t i : plan_.undo) copy_undo(base_[i], item_[i], program_.buffers[i].size, frame_.batch, back, &kept);
   for (size_t i = 0; i < outputs_.size(); ++i) {
-    if (!args_.keep_last[i]) continue;
-    const int64_t size = program_.outputs[i].size * frame_.batch;
-    copy(outputs_[i], to, size);
-    to += size;
+    const int64_t size = program_.outputs[i].size;
+    if (args_.keep_last[i]) copy_undo(outputs_[i], size, size, frame_.batch, back, &kept);
   }
-  copy(frame_.istate, saved_istate_.data(), saved_istate_.size());
+  int32_t* kept_words = undo_istate_.get();
+  copy_undo(frame_.istate, program_.istate_size, program_.istate_size, frame_.batch, back, &kept_words);
 }
 
 template <class T>
-void Worker<T>::undo() {
-  const T* from = saved_.data();
-  for (int64_t i : plan_.undo)
-    for (int64_t k = 0, size = program_.buffers[i].size; k < frame_.batch; ++k, from += size)
-      copy(from, base_[i] + k * item_[i], size);
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    if (!args_.keep_last[i]) continue;
-    const int64_t size = program_.outputs[i].size * frame_.batch;
-    copy(from, outputs_[i], size);
-    from += size;
-  }
-  copy(static_cast<const int32_t*>(saved_istate_.data()), frame_.istate, saved_istate_.size());
+template <class U>
+void Worker<T>::copy_undo(U* values, int64_t distance, int64_t count, int64_t items, bool back, U** kept) {
+  if (back)
+    space_.copy_items(*kept, count, values, distance, count, items);
+  else
+    space_.copy_items(values, distance, *kept, count, count, items);
+  *kept += items * count;
 }
 
 template <class T>
@@ -216,12 +207,12 @@ int64_t Worker<T>::run(int64_t group, int64_t done, int64_t steps, std::exceptio
     frame_.offset = done + complete;
     frame_.first_step = args_.first_step + frame_.offset;
     if (plan_.has_callbacks) {
-      save_undo();
+      keep_or_undo(false);
       try {
         run_window(k);
       } catch (...) {
         *error = std::current_exception();
-        undo();
+        keep_or_undo(true);
         break;
       }
     } else {
@@ -241,14 +232,14 @@ void Worker<T>::start_window(int64_t group, int64_t window) {
   const TapeLayout& tape = recording_->layout;
   const bool kept = recording_->tape && window >= tape.first_kept;
   values_ =
-      kept ? reinterpret_cast<T*>(recording_->tape + tape.values_at(window, group)) : arena_.get() + layout_.values;
+      kept ? reinterpret_cast<T*>(recording_->tape + tape.values_at(window, group)) : arena_.get() + layout_.off_tape;
   frame_.offset = window * layout_.window;
   frame_.first_step = args_.first_step + frame_.offset;
-  const Block& block = tape.block(window, group);
+  const WindowPlaces& places = tape.places(window, group);
   for (size_t i = 0; i < base_.size(); ++i) {
     const Buffer& b = program_.buffers[i];
-    if (block.place[i] < 0 || in_place(b.kind)) continue;
-    base_[i] = values_ + block.place[i], row_[i] = frame_.batch * b.size;
+    if (places.place[i] < 0 || in_place(b.kind)) continue;
+    base_[i] = values_ + places.place[i], row_[i] = frame_.batch * b.size;
   }
   load();
 }
@@ -259,40 +250,38 @@ void Worker<T>::checkpoint(int64_t window) {
   char* at = recording_->tape + tape.checkpoint_at(window);
   const Checkpoint& c = tape.checkpoint();
   const int64_t first = frame_.first_item, n = frame_.batch;
-  copy(args_.state + first * program_.state_size, reinterpret_cast<T*>(at + c.state) + first * program_.state_size,
-       n * program_.state_size);
-  copy(frame_.istate, reinterpret_cast<int32_t*>(at + c.istate) + first * program_.istate_size,
-       n * program_.istate_size);
+  const int64_t row = program_.state_size, words = program_.istate_size;
+  space_.copy(args_.state + first * row, reinterpret_cast<T*>(at + c.state) + first * row, n * row);
+  space_.copy(frame_.istate, reinterpret_cast<int32_t*>(at + c.istate) + first * words, n * words);
   for (size_t p = 0; p < c.learned.size(); ++p) {
     const int64_t size = program_.params[p].size;
     if (c.learned[p] >= 0)
-      copy(args_.params[p] + first * size, reinterpret_cast<T*>(at + c.learned[p]) + first * size, n * size);
+      space_.copy(args_.params[p] + first * size, reinterpret_cast<T*>(at + c.learned[p]) + first * size, n * size);
   }
 }
 
 // Copies elements of buffers that change in place to row `row` of their recorded values.
 template <class T>
-void Worker<T>::save(const std::vector<Needs::Piece>& pieces, const Block& block, int64_t row) {
+void Worker<T>::save(const std::vector<Needs::Piece>& pieces, const WindowPlaces& places, int64_t row) {
   for (const Needs::Piece& p : pieces) {
     const int64_t size = program_.buffers[p.buffer].size;
-    T* to = values_ + block.place[p.buffer] + row * frame_.batch * size + p.first;
-    for (int64_t k = 0; k < frame_.batch; ++k)
-      copy(base_[p.buffer] + k * item_[p.buffer] + p.first, to + k * size, p.count);
+    T* to = values_ + places.place[p.buffer] + row * frame_.batch * size + p.first;
+    space_.copy_items(base_[p.buffer] + p.first, item_[p.buffer], to, size, p.count, frame_.batch);
   }
 }
 
 template <class T>
-void Worker<T>::run_and_save(const Block& block, int64_t steps) {
+void Worker<T>::run_and_save(const WindowPlaces& places, int64_t steps) {
   const Needs& needs = recording_->layout.needs;
-  for (const auto& pieces : needs.changing) save(pieces, block, 0);
-  for (int64_t row = 0; row <= steps; ++row) save(needs.lasting, block, row);
+  for (const auto& pieces : needs.changing) save(pieces, places, 0);
+  for (int64_t row = 0; row <= steps; ++row) save(needs.lasting, places, row);
   for (size_t r = 0; r < plan_.stages.size(); ++r) {
     const Stage<T>& stage = plan_.stages[r];
     const int64_t pieces = stage.loop ? 1 : steps;
     for (int64_t t = 0; t < steps; t += pieces) {
       for (size_t i = 0; i < stage.ops.size(); ++i)
         if (recording_->write_outputs || plan_.flow.stages[r][i].output < 0) stage.ops[i]->run(frame_, t, t + pieces);
-      save(needs.changing[r], block, t + 1);
+      save(needs.changing[r], places, t + 1);
     }
   }
 }
@@ -308,16 +297,16 @@ int64_t Worker<T>::record(int64_t group, int64_t done, int64_t steps, std::excep
     if (window > 0 && window < tape.first_kept) checkpoint(window);
     start_window(group, window);
     if (plan_.has_callbacks) {
-      save_undo();
+      keep_or_undo(false);
       try {
-        run_and_save(tape.block(window, group), k);
+        run_and_save(tape.places(window, group), k);
       } catch (...) {
         *error = std::current_exception();
-        undo();
+        keep_or_undo(true);
         break;
       }
     } else {
-      run_and_save(tape.block(window, group), k);
+      run_and_save(tape.places(window, group), k);
     }
     store(k);
     complete += k;
@@ -329,7 +318,7 @@ template <class T>
 void Worker<T>::replay(int64_t group, int64_t window) {
   place(group);
   start_window(group, window);
-  run_and_save(recording_->layout.block(window, group), recording_->layout.steps(window));
+  run_and_save(recording_->layout.places(window, group), recording_->layout.steps(window));
 }
 
 template class Worker<float>;

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "engine/executor.h"
-#include "engine/memory.h"
 #include "engine/tape.h"
 
 namespace nengo_dl {
@@ -17,7 +16,7 @@ struct Layout {
   int64_t window = 1;          // steps
   std::vector<int64_t> place;  // per buffer: first element in the arena, -1 if it lives elsewhere
   int64_t arena = 0;           // elements
-  int64_t values = 0;          // of a recorded run: first element of the values of a window that is not on the tape
+  int64_t off_tape = 0;        // of a recorded run: first element of the values of a window that the tape does not keep
   std::vector<std::pair<int64_t, int64_t>> zeroed;  // first element and count: at the start of a group's run
 
   // `unwritten`: per buffer, may_read_unwritten()
@@ -34,7 +33,7 @@ struct Layout {
 // How a worker records.
 struct Recording {
   const TapeLayout& layout;
-  char* tape;          // null: values of one window after the other, in the worker's own memory
+  char* tape;          // its memory; null: values of one window after the other, in the worker's own memory
   bool write_outputs;  // false: the run is made again only for its values
 };
 
@@ -49,7 +48,7 @@ class Worker {
   int64_t run(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error);
   // Runs a window of a recorded run, whose state lies where `args` says. Its values stay until the next one.
   void replay(int64_t group, int64_t window);
-  const T* values() const { return values_; }  // of the window that was run last, as TapeLayout::block() lays it out
+  const T* values() const { return values_; }  // of the window that was run last, as TapeLayout::places() says
 
  private:
   void place(int64_t group);
@@ -60,14 +59,18 @@ class Worker {
   int64_t record(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error);
   void start_window(int64_t group, int64_t window);
   void checkpoint(int64_t window);
-  void save(const std::vector<Needs::Piece>& pieces, const Block& block, int64_t row);
-  void run_and_save(const Block& block, int64_t steps);
+  void save(const std::vector<Needs::Piece>& pieces, const WindowPlaces& places, int64_t row);
+  void run_and_save(const WindowPlaces& places, int64_t steps);
   T* in_arena(int64_t place) const { return place < 0 ? nullptr : arena_.get() + place; }
-  void save_undo();
-  void undo();
+
+  T* state_of(int64_t buffer) const;
+  template <class U>
+  void copy_undo(U* values, int64_t distance, int64_t count, int64_t items, bool back, U** kept);
+  void keep_or_undo(bool back);
 
   const Program& program_;
   const Plan<T>& plan_;
+  Space& space_;
   const RunArgs<T>& args_;
   const Layout& layout_;
   const Recording* recording_;
@@ -77,8 +80,8 @@ class Worker {
   std::vector<int64_t> row_, item_, input_steps_, output_steps_;
   std::vector<const T*> inputs_;
   std::vector<T*> outputs_;
-  std::vector<T> saved_;
-  std::vector<int32_t> saved_istate_;
+  Memory<T> undo_;  // what the step changes in place, as it was before
+  Memory<int32_t> undo_istate_;
   std::unique_ptr<CallbackRun> calls_;
   Frame<T> frame_;
 };

@@ -88,7 +88,7 @@ PYBIND11_MODULE(_engine, m) {
   py::class_<Compiled> compiled(m, "Compiled", "A compiled program; any number of runs may use it at once.");
   compiled.def(py::init([](const py::bytes& bytes) { return std::make_unique<Compiled>(std::string_view(bytes)); }),
                py::arg("bytes"));
-  define_runs(compiled);
+  define_runs(m, compiled);
 
   m.def("add_callbacks", &add_python_callbacks, py::arg("functions"),
         "Register functions f(item, time, inputs, outputs); returns the number of the table.");

@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <memory>
 #include <optional>
 
 #include "python/arrays.h"
@@ -13,6 +14,19 @@ namespace nengo_dl {
 namespace {
 
 using Flags = std::optional<std::vector<bool>>;
+
+// A tape and who may look at it.
+struct PyTape {
+  std::shared_ptr<Tape> tape;
+  bool on_host;
+
+  // Its memory as an array, while the tape lives.
+  static py::array array(const py::object& self) {
+    const PyTape& t = self.cast<const PyTape&>();
+    if (!t.on_host) throw py::value_error("the values of this tape lie where only its backend can read them");
+    return py::array(py::dtype::of<uint8_t>(), {t.tape->bytes}, {1}, t.tape->memory, self);
+  }
+};
 
 // What a run and its gradient have in common.
 struct RunRequest {
@@ -69,9 +83,10 @@ RunArgs<T> run_args(const Compiled& compiled, const RunRequest& q, bool write) {
   args.istate = data_of<int32_t>(q.istate, {q.batch, p.istate_size}, write, "istate");
   args.keep_last.assign(q.keep_last.begin(), q.keep_last.end());
   args.record = options_of(p, q.memory, q.wanted_params);
-  if (!q.tape.is_none())
-    args.tape = reinterpret_cast<char*>(
-        data_of<uint8_t>(q.tape, {compiled.tape_bytes(q.batch, q.n_steps, args.record)}, write, "the tape"));
+  if (!q.tape.is_none() && !py::isinstance<PyTape>(q.tape))
+    throw py::value_error("the tape: expected a Tape, as Compiled.tape() makes them, got a " +
+                          std::string(py::str(py::type::of(q.tape).attr("__name__"))));
+  if (!q.tape.is_none()) args.tape = q.tape.cast<const PyTape&>().tape.get();
   return args;
 }
 
@@ -228,6 +243,12 @@ int64_t tape_bytes(const Compiled& compiled, int64_t batch, int64_t n_steps, int
   return compiled.tape_bytes(batch, n_steps, options_of(compiled.program(), memory, wanted_params));
 }
 
+PyTape new_tape(const Compiled& compiled, int64_t batch, int64_t n_steps, int64_t memory, Flags wanted_params) {
+  check_counts(0, n_steps, batch);
+  return {compiled.new_tape(batch, n_steps, options_of(compiled.program(), memory, wanted_params)),
+          compiled.space().on_host()};
+}
+
 constexpr char kRunDoc[] = R"(Run for some steps; returns (outputs, steps, error).
 
 Parameters
@@ -240,7 +261,7 @@ keep_last : sequence of bool, one per output: keep the last step only
 callbacks : int, what add_callbacks returned
 threads : int, 0 for as many as pay
 time_limit : float, stop between steps after so many seconds; 0 for none
-tape : array (tape_bytes(..),) of uint8, where to record what the gradient needs, or None
+tape : Tape, where to record what the gradient needs, or None
 memory : int, bytes that recorded values may take; -1 for no limit, 0 for only what is needed to run again
 wanted_params : sequence of bool, whose gradients may be asked for; None for all
 
@@ -263,7 +284,7 @@ learned_grads : sequence of arrays (batch, size) or None, by the learned paramet
 state_out_grad : array (batch, state_size), by the state after the run
 want_inputs, want_params : sequences of bool, what is asked for; None for all
 want_state : bool, whether the gradient by the state before the run is asked for
-tape : array that the run recorded with the same `memory` and `wanted_params`; None to run it again
+tape : Tape that the run recorded with the same `memory` and `wanted_params`; None to run it again
 
 Returns
 -------
@@ -274,7 +295,15 @@ state_grad : array (batch, state_size), or None
 
 }  // namespace
 
-void define_runs(py::class_<Compiled>& compiled) {
+void define_runs(py::module_& m, py::class_<Compiled>& compiled) {
+  py::class_<PyTape>(m, "Tape", "What a run records for its gradient.")
+      .def_property_readonly(
+          "nbytes", [](const PyTape& t) { return t.tape->bytes; }, "Its size.")
+      .def_readonly("on_host", &PyTape::on_host, "Whether its memory can be read.")
+      .def_property_readonly(
+          "steps", [](const PyTape& t) { return t.tape->header.steps; }, "Steps that were recorded.")
+      .def_property_readonly("memory", &PyTape::array,
+                             "Its memory, an array of uint8; ValueError if only its backend can read it.");
   const py::arg_v tape("tape", py::none()), memory("memory", -1), wanted("wanted_params", py::none());
   compiled
       .def("run", &run_any, py::arg("inputs"), py::arg("params"), py::arg("state"), py::arg("istate"),
@@ -282,6 +311,8 @@ void define_runs(py::class_<Compiled>& compiled) {
            py::arg("threads") = 0, py::arg("time_limit") = 0.0, tape, memory, wanted, kRunDoc)
       .def("tape_bytes", &tape_bytes, py::arg("batch"), py::arg("n_steps"), memory, wanted,
            "The size of the tape of a run in bytes; ProgramError if the program has no gradient.")
+      .def("tape", &new_tape, py::arg("batch"), py::arg("n_steps"), memory, wanted,
+           "A Tape on which such a run can be recorded; ProgramError if the program has no gradient.")
       .def("grad", &grad_any, py::arg("inputs"), py::arg("params"), py::arg("state"), py::arg("istate"),
            py::arg("first_step"), py::arg("n_steps"), py::arg("batch"), py::arg("keep_last"), py::arg("output_grads"),
            py::arg("learned_grads") = py::none(), py::arg("state_out_grad") = py::none(),

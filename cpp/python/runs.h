@@ -7,6 +7,6 @@
 
 namespace nengo_dl {
 
-void define_runs(pybind11::class_<Compiled>& compiled);
+void define_runs(pybind11::module_& module, pybind11::class_<Compiled>& compiled);
 
 }  // namespace nengo_dl

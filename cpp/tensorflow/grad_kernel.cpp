@@ -38,7 +38,7 @@ class GradKernel : public OpKernel {
     OP_REQUIRES_OK(ctx, check_steps(ctx, call));
     OP_REQUIRES_OK(ctx, call.add_inputs_and_params());
     GradArgs<T> grad;
-    OP_REQUIRES_OK(ctx, read_tape(ctx, call, &grad));
+    OP_REQUIRES_OK(ctx, read_tape(ctx, &call, &grad));
     OP_REQUIRES_OK(ctx, read_gradients(ctx, call, &grad));
     OP_REQUIRES_OK(ctx, allocate_gradients(ctx, &grad));
     // the engine only reads them: it works on copies
@@ -68,29 +68,31 @@ class GradKernel : public OpKernel {
                                      " steps were due, ", done, " were done"));
   }
 
-  Status read_tape(OpKernelContext* ctx, const RunCall<T>& call, GradArgs<T>* grad) const {
+  Status read_tape(OpKernelContext* ctx, RunCall<T>* call, GradArgs<T>* grad) const {
     const Tensor& input = ctx->input(tape_place());
     if (!tensorflow::TensorShapeUtils::IsScalar(input.shape())) {
-      return call.invalid(
-          absl::StrCat("input 'tape' is due to have shape [] (a scalar), came ", input.shape().DebugString()));
+      return call->invalid(
+          absl::StrCat("input 'tape': expected shape [] (a scalar), got ", input.shape().DebugString()));
     }
     const tstring& tape = input.scalar<tstring>()();
     if (tape.empty()) return absl::OkStatus();
     for (int64_t i : want_params_) {
       if (attrs_.record.wanted_params[i]) continue;
-      return call.invalid(
-          absl::StrCat("'want_params' is due to name some of those in 'wanted', for which the tape was"
-                       " recorded; it names ",
-                       i, " (", program().params[i].name, ")"));
+      return call->invalid(
+          absl::StrCat("'want_params': expected some of those in 'wanted', for which the tape was recorded, got ", i,
+                       " (", program().params[i].name, ")"));
     }
-    int64_t due = 0;
-    TF_RETURN_IF_ERROR(call.tape_bytes(attrs_.record, &due));
-    if (static_cast<int64_t>(tape.size()) != std::max<int64_t>(due, 1) ||
+    int64_t bytes = 0;
+    TF_RETURN_IF_ERROR(call->tape_bytes(attrs_.record, &bytes));
+    if (static_cast<int64_t>(tape.size()) != kTapeHeaderBytes + bytes ||
         reinterpret_cast<uintptr_t>(tape.data()) % kAlignment != 0) {
-      return call.invalid(absl::StrCat("input 'tape' is due to be what this run recorded, ", due, " bytes, came ",
-                                       tape.size(), " bytes; a tape can't be copied or saved"));
+      return call->invalid(absl::StrCat("input 'tape': expected what this run recorded, ", kTapeHeaderBytes + bytes,
+                                        " bytes, got ", tape.size(), " bytes; a tape can't be copied or saved"));
     }
-    grad->tape = tape.data();
+    std::memcpy(&call->tape.header, tape.data(), sizeof(TapeHeader));
+    call->tape.memory = const_cast<char*>(tape.data()) + kTapeHeaderBytes;  // a gradient only reads it
+    call->tape.bytes = bytes;
+    grad->tape = &call->tape;
     return absl::OkStatus();
   }
 

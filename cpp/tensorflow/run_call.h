@@ -44,6 +44,10 @@ struct RunOptions {
   int64_t threads = 0;             // 0: as many as TensorFlow uses inside one op
 };
 
+// A tape as a string: its header, then its memory.
+constexpr int64_t kTapeHeaderBytes = 64;
+static_assert(sizeof(TapeHeader) <= kTapeHeaderBytes);
+
 // Checks the arguments of a call, collects them for the engine, runs it, and writes what remains. Errors begin with
 // the name of the op.
 template <class T>
@@ -58,6 +62,7 @@ class RunCall {
 
   RunArgs<T> args;
   RunResult result;
+  Tape tape;  // where args.tape points to, if there is one
 
   Status set_state_shapes(const Tensor& state, const Tensor& istate);  // sets the minibatch size
   Status set_steps(const Tensor& first_step, const Tensor& n_steps);

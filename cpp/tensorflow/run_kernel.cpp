@@ -32,6 +32,8 @@ class RunKernel : public OpKernel {
     const int steps_at = static_cast<int>(program().outputs.size() + attrs_.learned.size()) + 2;
     OP_REQUIRES_OK(ctx, allocate_tape(ctx, steps_at + 2, &call));
     OP_REQUIRES_OK(ctx, call.run());
+    if (record_)
+      std::memcpy(static_cast<char*>(call.tape.memory) - kTapeHeaderBytes, &call.tape.header, sizeof(TapeHeader));
     const std::string error = call.result.error ? message_of(call.result.error) : "";
     OP_REQUIRES(ctx, partial_ || !call.result.error, absl::UnknownError(error));
     OP_REQUIRES_OK(ctx, call.finish(steps_at, false, error));
@@ -72,12 +74,13 @@ class RunKernel : public OpKernel {
     int64_t bytes = 0;
     TF_RETURN_IF_ERROR(call->tape_bytes(attrs_.record, &bytes));
     Tensor memory;
-    TF_RETURN_IF_ERROR(ctx->allocate_temp(tensorflow::DT_UINT8, {std::max<int64_t>(bytes, 1)}, &memory));
+    TF_RETURN_IF_ERROR(ctx->allocate_temp(tensorflow::DT_UINT8, {kTapeHeaderBytes + bytes}, &memory));
     char* data = static_cast<char*>(memory.data());
     auto* owner = new tstring::owner<Tensor>(std::move(memory));
-    out->scalar<tstring>()().assign_as_shared_view(data, std::max<int64_t>(bytes, 1), owner);
+    out->scalar<tstring>()().assign_as_shared_view(data, kTapeHeaderBytes + bytes, owner);
     owner->Unref();
-    call->args.tape = data;
+    call->tape.memory = data + kTapeHeaderBytes, call->tape.bytes = bytes;
+    call->args.tape = &call->tape;
     call->args.record = attrs_.record;
     return absl::OkStatus();
   }

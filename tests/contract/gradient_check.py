@@ -75,12 +75,12 @@ class Gradients:
         yield "state", self.state
 
 
-def aligned_bytes(count):
-    """A tape: the engine wants it to begin at a multiple of 64."""
-    memory = np.empty(count + 64, dtype=np.uint8)
-    memory[:] = 0xFF  # NaN, should it be read before it is written
-    start = -memory.ctypes.data % 64
-    return memory[start : start + count]
+def new_tape(compiled, case, memory):
+    """A tape full of NaN, should it be read before it is written."""
+    tape = compiled.tape(case.batch, case.n_steps, memory)
+    if tape.on_host:
+        tape.memory[:] = 0xFF
+    return tape
 
 
 def engine_gradients(case, grads, tape=False, memory=-1, threads=1, compiled=None, **wants):
@@ -92,7 +92,7 @@ def engine_gradients(case, grads, tape=False, memory=-1, threads=1, compiled=Non
     with Functions(case.callbacks) as handle:
         extra = {"callbacks": handle, "threads": threads, "memory": memory}
         if tape or case.callbacks:  # Python can't be run again
-            extra["tape"] = aligned_bytes(compiled.tape_bytes(case.batch, case.n_steps, memory))
+            extra["tape"] = new_tape(compiled, case, memory)
             copies = [v.copy() for v in case.params], case.state.copy(), case.istate.copy()
             _, steps, error = compiled.run(case.inputs, *copies, *size, **extra)
             assert error is None

@@ -31,7 +31,7 @@ def differentiate(case, compiled):
     common["keep_last"] = [False] * len(program.outputs)
     before = case.inputs, case.params, case.state, case.istate
     after = [[v.copy() for v in case.params], case.state.copy(), case.istate.copy()]
-    tape = np.zeros(compiled.tape_bytes(BATCH, N_STEPS), np.uint8)
+    tape = compiled.tape(BATCH, N_STEPS)
     calls = any(op.kind == "callback" for region in program.regions for op in region.ops)
     table = _engine.add_callbacks(case.callbacks)
     try:

@@ -8,6 +8,14 @@ from handmade_programs import Maker, _engine, op, to_bytes, view
 STEP = 1e-6
 
 
+def new_tape(compiled, batch, n_steps, **options):
+    """A tape full of NaN, should it be read before it is written."""
+    tape = compiled.tape(batch, n_steps, **options)
+    if tape.on_host:
+        tape.memory[:] = 0xFF
+    return tape
+
+
 @dataclass
 class Setup:
     """A model with the data of a run and the derivatives of a loss by what it leaves behind.
@@ -80,8 +88,7 @@ class Setup:
         options = {"memory": tape_memory, "wanted_params": wanted_params}
         if memory is not None:
             options["memory"] = memory
-            size = self.compiled.tape_bytes(self.batch, self.n_steps, **options)
-            kwargs["tape"] = np.full(size, 0xFF, np.uint8)
+            kwargs["tape"] = new_tape(self.compiled, self.batch, self.n_steps, **options)
             self.run(tape=kwargs["tape"], **options)
         istate = np.zeros((self.batch, 0), np.int32)
         given = {**self.given, **kwargs}

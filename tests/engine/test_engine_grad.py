@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gradient_models import MODELS, Setup, assert_close, assert_same, chain, recurrent
+from gradient_models import MODELS, Setup, assert_close, assert_same, chain, new_tape, recurrent
 
 
 @pytest.fixture(params=MODELS)
@@ -105,7 +105,7 @@ def test_recorded_run_computes_the_same(model):
     setup = Setup(m, n_steps=8, batch=5)
     plain = setup.run()
     for memory in (-1, 0):
-        tape = np.zeros(setup.compiled.tape_bytes(5, 8, memory), np.uint8)
+        tape = new_tape(setup.compiled, 5, 8, memory=memory)
         recorded = setup.run(tape=tape, memory=memory)
         for a, b in zip(
             plain[0] + plain[1] + [plain[2]], recorded[0] + recorded[1] + [recorded[2]], strict=True

@@ -272,7 +272,7 @@ WRONG = {
     "inputs": ([np.ones((3, 6, 2))], "due"),
     "n_steps": (tf.constant(-1, tf.int64), "n_steps.*due"),
     "steps": (tf.constant(3, tf.int64), "stopped early.*5 steps were due, 3 were done"),
-    "tape": (b"something", "'tape' is due to be what this run recorded"),
+    "tape": (b"something", "'tape': expected what this run recorded"),
     "want_inputs": ([1], "want_inputs.*ascending"),
     "want_params": ([1, 0], "want_params.*ascending"),
     "wanted": ([0], "want_params.*wanted.*total"),

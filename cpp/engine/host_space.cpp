@@ -1,0 +1,126 @@
+// The memory of the machine. What is released is kept for the next run.
+#include "engine/space.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine/fork_lock.h"
+
+namespace nengo_dl {
+namespace {
+
+constexpr int64_t kAlign = 64, kMostKept = 64 << 20;  // bytes
+constexpr size_t kMostBlocks = 64;
+
+struct Spare {
+  void* memory;
+  int64_t bytes;
+};
+
+class Spares {
+ public:
+  static Spares& get() {
+    static auto* const spares = new Spares;  // never destroyed: threads may outlive the end of main
+    return *spares;
+  }
+  void add(const Spare& block) {
+    blocks_.push_back(block);
+    bytes_ += block.bytes;
+    while (bytes_ > kMostKept || blocks_.size() > kMostBlocks) {
+      std::free(blocks_.front().memory);
+      remove(0);
+    }
+  }
+  void* take(int64_t bytes) {
+    for (size_t i = blocks_.size(); i-- > 0;) {  // what was used last may still be in the cache
+      if (blocks_[i].bytes != bytes) continue;
+      void* const memory = blocks_[i].memory;
+      remove(i);
+      return memory;
+    }
+    return nullptr;
+  }
+
+ private:
+  Spares() { blocks_.reserve(kMostBlocks + 1); }
+  void remove(size_t i) {
+    bytes_ -= blocks_[i].bytes;
+    blocks_.erase(blocks_.begin() + i);
+  }
+
+  std::vector<Spare> blocks_;  // the latest last
+  int64_t bytes_ = 0;
+};
+
+int64_t rounded(int64_t bytes) { return (std::max<int64_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign; }
+
+class HostSpace final : public Space {
+ public:
+  bool on_host() const override { return true; }
+
+  void* allocate(int64_t bytes) override {
+    const int64_t most = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE);
+    if (bytes > most)
+      throw std::runtime_error("the program's buffers need " + std::to_string(bytes) +
+                               " bytes per thread, more than the memory of this machine (" + std::to_string(most) +
+                               ")");
+    {
+      std::lock_guard<std::mutex> hold(fork_lock());
+      if (void* memory = Spares::get().take(rounded(bytes))) return memory;
+    }
+    void* const memory = std::aligned_alloc(kAlign, rounded(bytes));
+    if (!memory) throw std::bad_alloc();
+    return memory;
+  }
+  void release(void* memory, int64_t bytes) override {
+    const int64_t size = rounded(bytes);
+    if (size > kMostKept / 2) return std::free(memory);
+    std::lock_guard<std::mutex> hold(fork_lock());
+    Spares::get().add({memory, size});
+  }
+
+  void copy_rows(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
+                 int64_t rows) override {
+    for (int64_t i = 0; i < rows; ++i)
+      std::memcpy(static_cast<char*>(to) + i * to_distance, static_cast<const char*>(from) + i * from_distance, bytes);
+  }
+  void copy_in(const void* host, void* to, int64_t bytes) override { std::memcpy(to, host, bytes); }
+  void copy_out(const void* from, void* host, int64_t bytes) override { std::memcpy(host, from, bytes); }
+  void zero(void* memory, int64_t bytes) override { std::memset(memory, 0, bytes); }
+  void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) override {
+    if (size == 4)
+      zero_all(static_cast<float*>(first), elements);
+    else
+      zero_all(static_cast<double*>(first), elements);
+  }
+  void add(const float* from, float* to, int64_t count) override { add_all(from, to, count); }
+  void add(const double* from, double* to, int64_t count) override { add_all(from, to, count); }
+
+ private:
+  template <class T>
+  static void zero_all(T* first, const std::vector<int64_t>& elements) {
+    for (int64_t e : elements) first[e] = 0;
+  }
+  template <class T>
+  static void add_all(const T* from, T* to, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) to[i] += from[i];
+  }
+};
+
+}  // namespace
+
+Space::~Space() = default;
+
+Space& host_space() {
+  static auto* const space = new HostSpace;  // never destroyed: what is released at the end of main needs it
+  return *space;
+}
+
+}  // namespace nengo_dl

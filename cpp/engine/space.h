@@ -1,0 +1,67 @@
+// Where a backend keeps values: the only way in which the code that backends share touches them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/api.h"
+
+namespace nengo_dl {
+
+// Pointers into a space may be offset on the host, but read and written only through it and by kernels. Sizes and
+// distances are in bytes. What is called first takes effect first.
+class NDL_API Space {
+ public:
+  virtual ~Space();
+
+  // Whether the host may read and write its memory. Then the arguments of a run are used where they lie.
+  virtual bool on_host() const = 0;
+  // Aligned to 64, not initialised. std::runtime_error if there is less memory, std::bad_alloc if it can't be had.
+  virtual void* allocate(int64_t bytes) = 0;
+  virtual void release(void* memory, int64_t bytes) = 0;
+  // Within the space: `rows` rows of `bytes`, at a distance from each other.
+  virtual void copy_rows(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
+                         int64_t rows) = 0;
+  virtual void copy_in(const void* host, void* to, int64_t bytes) = 0;
+  virtual void copy_out(const void* from, void* host, int64_t bytes) = 0;
+  virtual void zero(void* memory, int64_t bytes) = 0;
+  // Elements of `size` bytes, counted from `first`; the list outlives what the call starts.
+  virtual void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) = 0;
+  virtual void add(const float* from, float* to, int64_t count) = 0;
+  virtual void add(const double* from, double* to, int64_t count) = 0;
+
+  // The same, counted in elements.
+  template <class T>
+  void copy(const T* from, T* to, int64_t count) {
+    if (count > 0) copy_rows(from, 0, to, 0, count * sizeof(T), 1);
+  }
+  template <class T>
+  void copy_items(const T* from, int64_t from_distance, T* to, int64_t to_distance, int64_t count, int64_t items) {
+    if (count > 0) copy_rows(from, from_distance * sizeof(T), to, to_distance * sizeof(T), count * sizeof(T), items);
+  }
+  template <class T>
+  void clear(T* values, int64_t count) {
+    if (count > 0) zero(values, count * sizeof(T));
+  }
+};
+
+// The memory of the machine.
+NDL_API Space& host_space();
+
+struct Release {
+  Space* space = nullptr;
+  int64_t bytes = 0;
+  void operator()(void* memory) const { space->release(memory, bytes); }
+};
+template <class T>
+using Memory = std::unique_ptr<T[], Release>;
+
+template <class T>
+Memory<T> allocate(Space& space, int64_t elements) {
+  int64_t bytes;
+  if (__builtin_mul_overflow(elements, static_cast<int64_t>(sizeof(T)), &bytes)) bytes = INT64_MAX;
+  return Memory<T>(static_cast<T*>(space.allocate(bytes)), Release{&space, bytes});
+}
+
+}  // namespace nengo_dl
