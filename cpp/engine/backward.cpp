@@ -112,7 +112,7 @@ void Backward<T>::place_window(int64_t window) {
 template <class T>
 void Backward<T>::start() {
   const int64_t first = frame_.value.first_item, n = frame_.value.batch;
-  const int64_t last = layout_.geometry.windows ? layout_.steps(layout_.geometry.windows - 1) : 0;
+  const int64_t last = layout_.windows ? layout_.steps(layout_.windows - 1) : 0;
   for (size_t i = 0; i < program_.buffers.size(); ++i) {
     const Buffer& b = program_.buffers[i];
     if (!back_.active[i]) continue;
@@ -200,7 +200,7 @@ template <class T>
 bool Backward<T>::run(int64_t group, const std::vector<T*>& params) {
   place_group(group, params);
   start();
-  const int64_t windows = layout_.geometry.windows;
+  const int64_t windows = layout_.windows;
   for (int64_t w = windows - 1; w >= 0; --w) {
     if (args_.run.cancel && args_.run.cancel->load(std::memory_order_relaxed)) return false;
     const int64_t steps = layout_.steps(w);

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/flow.h"
+#include "engine/geometry.h"
 #include "engine/space.h"
 
 namespace nengo_dl {
@@ -26,6 +27,7 @@ struct Plan {  // constant, shared by all runs
   const Flow flow;
   uint64_t fingerprint;  // of the program
   Space& space = host_space();
+  const Tiling& tiling = cpu_tiling();
 
   Plan(const Program& program, uint64_t fingerprint);
 };

@@ -119,7 +119,7 @@ void go_back(const Runnable<T>& r, const GradArgs<T>& args, const GradRecipe<T>&
              const RunArgs<T>& scratch) {
   const TapeLayout& tape = recipe.record->tape;
   const Layout* replay = tape.first_kept > 0 ? &recipe.record->replay : nullptr;
-  const int64_t chunks = tape.geometry.accumulators, groups = tape.geometry.groups;
+  const int64_t chunks = tape.geometry.accumulators, groups = tape.groups;
   Accumulators<T> sums(r.plan.space, r.program, recipe.activity, args, chunks);
   int threads = thread_count(args.run, 3 * r.plan.work, r.plan.has_callbacks);
   threads = static_cast<int>(std::min<int64_t>(threads, chunks));

@@ -46,18 +46,27 @@ RecipeKey& RecipeKey::add(const std::vector<char>& flags) {
 
 template <class T>
 Recipes<T>::Recipes(const Program& program, const Plan<T>& plan)
-    : program_(program), plan_(plan), unwritten_(may_read_unwritten(program, plan.flow)) {}
+    : program_(program),
+      plan_(plan),
+      unwritten_(may_read_unwritten(program, plan.flow)),
+      sharing_(program, plan.flow, unwritten_) {}
 
 template <class T>
 std::shared_ptr<const Layout> Recipes<T>::run(int64_t batch, int64_t n_steps, int threads) const {
   const RecipeKey key = RecipeKey().add(batch).add(n_steps).add(threads);
-  return runs_.get(key, [&] { return Layout(program_, unwritten_, batch, n_steps, threads, plan_.has_callbacks); });
+  return runs_.get(key, [&] {
+    const int64_t item_bytes = sharing_.row_size(program_) * static_cast<int64_t>(sizeof(T));
+    const RunSizes sizes{batch, n_steps, program_.window, item_bytes, plan_.has_callbacks};
+    return Layout(program_, sharing_, unwritten_, plan_.tiling.of_run(sizes, threads));
+  });
 }
 
 template <class T>
 TapeRecipe Recipes<T>::make_tape(const Activity& activity, int64_t batch, int64_t n_steps, int64_t memory) const {
-  const TapeLayout tape(program_, plan_.flow, activity, batch, n_steps, memory, plan_.has_callbacks, plan_.fingerprint);
-  return {tape, Layout(program_, unwritten_, tape, true), Layout(program_, unwritten_, tape, false)};
+  const TapeLayout tape(program_, plan_.flow, activity, batch, n_steps, memory, plan_.has_callbacks, plan_.tiling,
+                        plan_.fingerprint);
+  return {tape, Layout(program_, sharing_, unwritten_, tape, true),
+          Layout(program_, sharing_, unwritten_, tape, false)};
 }
 
 template <class T>

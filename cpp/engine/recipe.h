@@ -86,6 +86,7 @@ class Recipes {
   const Program& program_;
   const Plan<T>& plan_;
   const std::vector<char> unwritten_;
+  const Sharing sharing_;
   mutable Kept<Layout> runs_;
   mutable Kept<TapeRecipe> tapes_;
   mutable Kept<GradRecipe<T>> grads_;

@@ -35,9 +35,13 @@ class Hash {  // FNV-1a
 }  // namespace
 
 TapeLayout::TapeLayout(const Program& program, const Flow& flow, const Activity& activity, int64_t batch,
-                       int64_t n_steps, int64_t memory, bool has_callbacks, uint64_t fingerprint)
+                       int64_t n_steps, int64_t memory, bool has_callbacks, const Tiling& tiling, uint64_t fingerprint)
     : needs(program, flow, activity), element_(program.float64 ? 8 : 4) {
-  choose_geometry(program, activity, batch, n_steps, has_callbacks);
+  geometry = tiling.of_recorded_run({batch, n_steps, program.window, item_bytes(program, activity), has_callbacks});
+  groups = (batch + geometry.group - 1) / geometry.group;
+  windows = n_steps / geometry.window + (n_steps % geometry.window != 0);
+  last_steps_ = n_steps - (windows - 1) * geometry.window;
+  last_items_ = batch - (groups - 1) * geometry.group;
   place_values(program);
   place_checkpoint(program, flow, batch);
   place_windows(has_callbacks ? -1 : memory);
@@ -49,31 +53,16 @@ TapeLayout::TapeLayout(const Program& program, const Flow& flow, const Activity&
   number_ = std::max<uint64_t>(1, hash.value());
 }
 
-// Weight gradients are products over all steps and items of a window, so a window has more of them than one that is
-// only run; it is shorter where its values would not fit into the memory that one thread may reasonably take.
-void TapeLayout::choose_geometry(const Program& program, const Activity& activity, int64_t batch, int64_t n_steps,
-                                 bool whole) {
-  constexpr int64_t kItems = 16, kSteps = 256, kCache = 512 * 1024, kLarge = 64 << 20, kRows = 256;
-  Geometry& g = geometry;
-  g.accumulators = whole ? 1 : std::clamp<int64_t>(batch / 8, 1, 8);
-  g.group = whole ? batch : std::min(kItems, (batch + g.accumulators - 1) / g.accumulators);
-  g.groups = (batch + g.group - 1) / g.group;
-  g.accumulators = std::min(g.accumulators, g.groups);
-  int64_t per_row = 0;
+// What a step of an item takes within a window: values and adjoints.
+int64_t TapeLayout::item_bytes(const Program& program, const Activity& activity) const {
+  int64_t elements = 0;
   for (size_t i = 0; i < program.buffers.size(); ++i) {
     const Buffer& b = program.buffers[i];
     const bool moves = b.kind == BufferKind::carried || b.kind == BufferKind::window;
-    if (needs.rows[i] || moves) per_row = plus(per_row, b.size);
-    if (activity.active[i] && !in_place(b.kind) && b.kind != BufferKind::param) per_row = plus(per_row, b.size);
+    if (needs.rows[i] || moves) elements = plus(elements, b.size);
+    if (activity.active[i] && !in_place(b.kind) && b.kind != BufferKind::param) elements = plus(elements, b.size);
   }
-  const int64_t row_bytes = std::max<int64_t>(1, times(times(per_row, g.group), element_));
-  const int64_t due = std::clamp<int64_t>(kRows / g.group, 1, kSteps);  // rows of a product that pay
-  g.window = std::clamp<int64_t>(std::max(kCache / row_bytes, std::min(due, kLarge / row_bytes)), 1, kSteps);
-  if (program.window) g.window = std::min(program.window, kSteps);
-  g.window = std::max<int64_t>(1, std::min(g.window, n_steps));
-  g.windows = n_steps / g.window + (n_steps % g.window != 0);
-  last_steps_ = n_steps - (g.windows - 1) * g.window;
-  last_items_ = batch - (g.groups - 1) * g.group;
+  return times(elements, element_);
 }
 
 void TapeLayout::place_values(const Program& program) {
@@ -116,27 +105,26 @@ void TapeLayout::place_checkpoint(const Program& program, const Flow& flow, int6
 
 int64_t TapeLayout::window_bytes(bool last) const {
   const WindowPlaces(&of)[2] = places_[last];
-  return times(plus(times(geometry.groups - 1, of[0].size), of[1].size), element_);
+  return times(plus(times(groups - 1, of[0].size), of[1].size), element_);
 }
 
 void TapeLayout::place_windows(int64_t memory) {
-  const Geometry& g = geometry;
   first_kept = 0;
-  if (g.windows > 0 && memory >= 0) {  // the last windows, as many as fit
+  if (windows > 0 && memory >= 0) {  // the last windows, as many as fit
     const int64_t last = window_bytes(true), full = window_bytes(false);
     if (memory < last)
-      first_kept = g.windows;
+      first_kept = windows;
     else
-      first_kept = g.windows - 1 - (full ? std::min(g.windows - 1, (memory - last) / full) : g.windows - 1);
+      first_kept = windows - 1 - (full ? std::min(windows - 1, (memory - last) / full) : windows - 1);
   }
   values_ = times(std::max<int64_t>(0, first_kept - 1), checkpoint_bytes_);
   bytes = values_;
-  const int64_t kept = g.windows - first_kept;
+  const int64_t kept = windows - first_kept;
   if (kept > 0) bytes = plus(bytes, plus(times(kept - 1, window_bytes(false)), window_bytes(true)));
 }
 
 int64_t TapeLayout::values_at(int64_t w, int64_t g) const {
-  const int64_t in_window = g * places_[w + 1 == geometry.windows][0].size * element_;
+  const int64_t in_window = g * places_[w + 1 == windows][0].size * element_;
   return values_ + (w - first_kept) * window_bytes(false) + in_window;
 }
 

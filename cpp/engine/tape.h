@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/flow.h"
+#include "engine/geometry.h"
 
 namespace nengo_dl {
 
@@ -24,27 +25,21 @@ struct Checkpoint {  // where its parts begin, in bytes
   std::vector<int64_t> learned;  // per param; -1 if nothing changes it
 };
 
-// Steps and items that are run together when a gradient is wanted.
-struct Geometry {
-  int64_t group, groups, window, windows, accumulators;
-};
-
 class TapeLayout {
  public:
   // ProgramError: no gradient. std::runtime_error: larger than memory can be.
   TapeLayout(const Program& program, const Flow& flow, const Activity& activity, int64_t batch, int64_t n_steps,
-             int64_t memory, bool has_callbacks, uint64_t fingerprint);
+             int64_t memory, bool has_callbacks, const Tiling& tiling, uint64_t fingerprint);
 
   Needs needs;
   Geometry geometry;
+  int64_t groups = 0, windows = 0;
   int64_t bytes = 0;
   int64_t first_kept = 0;  // windows from this one on keep their values
 
-  int64_t steps(int64_t w) const { return w + 1 < geometry.windows ? geometry.window : last_steps_; }
-  int64_t items(int64_t g) const { return g + 1 < geometry.groups ? geometry.group : last_items_; }
-  const WindowPlaces& places(int64_t w, int64_t g) const {
-    return places_[w + 1 == geometry.windows][g + 1 == geometry.groups];
-  }
+  int64_t steps(int64_t w) const { return w + 1 < windows ? geometry.window : last_steps_; }
+  int64_t items(int64_t g) const { return g + 1 < groups ? geometry.group : last_items_; }
+  const WindowPlaces& places(int64_t w, int64_t g) const { return places_[w + 1 == windows][g + 1 == groups]; }
   int64_t largest_window() const { return std::max(places_[0][0].size, places_[1][0].size); }  // elements, of a group
   int64_t values_at(int64_t w, int64_t g) const;                                  // bytes; w is a window that is kept
   int64_t checkpoint_at(int64_t w) const { return (w - 1) * checkpoint_bytes_; }  // 0 < w < first_kept
@@ -55,7 +50,7 @@ class TapeLayout {
   uint64_t number() const { return number_; }                               // stands for the program and all sizes
 
  private:
-  void choose_geometry(const Program& program, const Activity& activity, int64_t batch, int64_t n_steps, bool whole);
+  int64_t item_bytes(const Program& program, const Activity& activity) const;
   void place_values(const Program& program);
   void place_checkpoint(const Program& program, const Flow& flow, int64_t batch);
   void place_windows(int64_t memory);

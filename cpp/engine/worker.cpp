@@ -12,48 +12,48 @@ constexpr int64_t kAlign = 64;
 
 }  // namespace
 
-Layout::Layout(const Program& program, const std::vector<char>& unwritten, int64_t batch, int64_t n_steps, int threads,
-               bool has_callbacks) {
-  const int64_t bytes = program.float64 ? 8 : 4;
-  constexpr int64_t kItems = 16, kSteps = 256, kMaxSteps = 4096, kCache = 512 * 1024;
-  int64_t per_row = 0;
-  for (const Buffer& b : program.buffers)
-    if (b.kind == BufferKind::carried || b.kind == BufferKind::window) per_row += b.size;
-  group = has_callbacks ? batch : std::min(kItems, (batch + threads - 1) / threads);
-  const int64_t fit = per_row ? kCache / bytes / per_row / group : kSteps;
-  window = program.window ? std::min(program.window, kMaxSteps) : std::clamp<int64_t>(fit, 1, kSteps);
-  window = std::max<int64_t>(1, std::min(window, n_steps));
-  const int64_t line = kAlign / bytes;
-  for (size_t i = 0; i < program.buffers.size(); ++i) {
-    const Buffer& b = program.buffers[i];
-    const int64_t rows = b.kind == BufferKind::carried  ? window + 1
-                         : b.kind == BufferKind::window ? window
-                         : b.kind == BufferKind::local  ? 1
-                                                        : 0;
-    place.push_back(rows ? add(b.name, rows, b.size, line) : -1);
-    if (unwritten[i] && rows) zeroed.emplace_back(place[i], arena - place[i]);
-  }
+Layout::Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
+               const Geometry& geometry)
+    : group(geometry.group), window(geometry.window) {
+  place_buffers(program, sharing, unwritten, std::vector<char>(program.buffers.size(), 0));
 }
 
-Layout::Layout(const Program& program, const std::vector<char>& unwritten, const TapeLayout& tape, bool has_tape)
+Layout::Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
+               const TapeLayout& tape, bool has_tape)
     : group(tape.geometry.group), window(tape.geometry.window) {
-  const int64_t line = kAlign / (program.float64 ? 8 : 4);
-  for (size_t i = 0; i < program.buffers.size(); ++i) {
-    const Buffer& b = program.buffers[i];
-    const int64_t rows = tape.needs.rows[i]              ? 0
-                         : b.kind == BufferKind::carried ? window + 1
-                         : b.kind == BufferKind::window  ? window
-                         : b.kind == BufferKind::local   ? 1
-                                                         : 0;
-    place.push_back(rows ? add(b.name, rows, b.size, line) : -1);
-    if (unwritten[i] && rows) zeroed.emplace_back(place[i], arena - place[i]);
-  }
+  place_buffers(program, sharing, unwritten, tape.needs.rows);
   off_tape = arena;
   if (!has_tape || tape.first_kept > 0) arena += tape.largest_window();
 }
 
-int64_t Layout::add(const std::string& name, int64_t rows, int64_t per_row, int64_t line) {
-  const int64_t at = arena;
+void Layout::place_buffers(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
+                           const std::vector<char>& elsewhere) {
+  place.assign(program.buffers.size(), -1);
+  std::vector<int64_t> sizes(sharing.sizes.size(), 0), shared(sharing.sizes.size(), -1);
+  for (size_t i = 0; i < place.size(); ++i)  // of those that are here
+    if (sharing.place[i] >= 0 && !elsewhere[i])
+      sizes[sharing.place[i]] = std::max(sizes[sharing.place[i]], program.buffers[i].size);
+  for (size_t i = 0; i < place.size(); ++i) {
+    const Buffer& b = program.buffers[i];
+    const int64_t rows = elsewhere[i]                    ? 0
+                         : b.kind == BufferKind::carried ? window + 1
+                         : b.kind == BufferKind::window  ? window
+                         : b.kind == BufferKind::local   ? 1
+                                                         : 0;
+    if (rows == 0) continue;
+    if (sharing.place[i] >= 0) {
+      int64_t& at = shared[sharing.place[i]];
+      if (at < 0) at = add(program, b.name, rows, sizes[sharing.place[i]]);
+      place[i] = at;
+      continue;
+    }
+    place[i] = add(program, b.name, rows, b.size);
+    if (unwritten[i]) zeroed.emplace_back(place[i], arena - place[i]);
+  }
+}
+
+int64_t Layout::add(const Program& program, const std::string& name, int64_t rows, int64_t per_row) {
+  const int64_t line = kAlign / (program.float64 ? 8 : 4), at = arena;
   int64_t size;  // 2^40 elements times rows times items may be more than int64 holds
   if (__builtin_mul_overflow(rows, group, &size) || __builtin_mul_overflow(per_row, size, &size) ||
       __builtin_add_overflow(arena, size, &arena) || arena > INT64_MAX / 2 - line)

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/executor.h"
+#include "engine/sharing.h"
 #include "engine/tape.h"
 
 namespace nengo_dl {
@@ -19,15 +20,18 @@ struct Layout {
   int64_t off_tape = 0;        // of a recorded run: first element of the values of a window that the tape does not keep
   std::vector<std::pair<int64_t, int64_t>> zeroed;  // first element and count: at the start of a group's run
 
-  // `unwritten`: per buffer, may_read_unwritten()
-  Layout(const Program& program, const std::vector<char>& unwritten, int64_t batch, int64_t n_steps, int threads,
-         bool has_callbacks);
-  Layout(const Program& program, const std::vector<char>& unwritten, const TapeLayout& tape,
-         bool has_tape);  // of a recorded run
+  // Of a run.
+  Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten, const Geometry& geometry);
+  // Of a recorded run, or of one made again for its values.
+  Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten, const TapeLayout& tape,
+         bool has_tape);
   int64_t groups(int64_t batch) const { return (batch + group - 1) / group; }
 
  private:
-  int64_t add(const std::string& name, int64_t rows, int64_t size, int64_t line);
+  // `elsewhere`: buffers whose values lie on the tape.
+  void place_buffers(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
+                     const std::vector<char>& elsewhere);
+  int64_t add(const Program& program, const std::string& name, int64_t rows, int64_t size);
 };
 
 // How a worker records.

@@ -1,0 +1,53 @@
+// Groups and windows whose values stay in the cache of a processor's core.
+#include <algorithm>
+
+#include "engine/geometry.h"
+
+namespace nengo_dl {
+namespace {
+
+constexpr int64_t kItems = 16, kSteps = 256, kMaxSteps = 4096;
+constexpr int64_t kCache = 512 * 1024;  // bytes
+constexpr int64_t kRows = 256;          // of a product that pay
+constexpr int64_t kLarge = 64 << 20;    // bytes that one thread may take for a window with so many rows
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+class CpuTiling final : public Tiling {
+ public:
+  Geometry of_run(const RunSizes& s, int threads) const override {
+    Geometry g;
+    g.group = s.whole ? s.batch : std::min(kItems, ceil_div(s.batch, threads));
+    const int64_t fit = s.item_bytes ? kCache / s.item_bytes / g.group : kSteps;
+    g.window = s.window ? std::min(s.window, kMaxSteps) : std::clamp<int64_t>(fit, 1, kSteps);
+    g.window = std::max<int64_t>(1, std::min(g.window, s.n_steps));
+    return g;
+  }
+
+  // Weight gradients are products over all steps and items of a window, so a window has more of them than one that is
+  // only run; it is shorter where its values would not fit into the memory that one thread may reasonably take.
+  Geometry of_recorded_run(const RunSizes& s) const override {
+    Geometry g;
+    g.accumulators = s.whole ? 1 : std::clamp<int64_t>(s.batch / 8, 1, 8);
+    g.group = s.whole ? s.batch : std::min(kItems, ceil_div(s.batch, g.accumulators));
+    g.accumulators = std::min(g.accumulators, ceil_div(s.batch, g.group));
+    int64_t row_bytes;
+    if (__builtin_mul_overflow(std::max<int64_t>(1, s.item_bytes), g.group, &row_bytes)) row_bytes = INT64_MAX;
+    const int64_t pays = std::clamp<int64_t>(kRows / g.group, 1, kSteps);
+    g.window = std::clamp<int64_t>(std::max(kCache / row_bytes, std::min(pays, kLarge / row_bytes)), 1, kSteps);
+    if (s.window) g.window = std::min(s.window, kSteps);
+    g.window = std::max<int64_t>(1, std::min(g.window, s.n_steps));
+    return g;
+  }
+};
+
+}  // namespace
+
+Tiling::~Tiling() = default;
+
+const Tiling& cpu_tiling() {
+  static const auto* const tiling = new CpuTiling;
+  return *tiling;
+}
+
+}  // namespace nengo_dl
