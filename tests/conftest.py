@@ -1,6 +1,10 @@
 """What all tests share."""
 
+import ctypes
 import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -31,3 +35,36 @@ def isa(request):
     _engine.set_isa(request.param)
     yield request.param
     _engine.set_isa(before)
+
+
+@pytest.fixture(scope="session")
+def far_library(tmp_path_factory):
+    """Backend "far", whose memory the host can't read (tests/engine/helpers/far_backend.cpp)."""
+    from nengo_dl import _engine
+
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler to build backend 'far' with")
+    top, library = Path(__file__).parents[1], Path(_engine.__file__).parent
+    target = tmp_path_factory.mktemp("far") / "libfar_backend.so"
+    source = top / "tests" / "engine" / "helpers" / "far_backend.cpp"
+    command = [compiler, "-std=c++17", "-O1", "-fPIC", "-shared", f"-I{top / 'cpp'}", str(source)]
+    command += ["-o", str(target), str(library / "libnengo_engine.so"), f"-Wl,-rpath,{library}"]
+    subprocess.run(command, check=True)
+    assert _engine.backends() == ["cpu"]
+    ctypes.CDLL(str(target))
+    assert _engine.backends() == ["cpu", "far"]
+
+
+@pytest.fixture(params=["cpu", "far"])
+def backend(request):
+    """Runs the test on the processor, and where host and device are apart."""
+    from nengo_dl import _engine
+
+    if request.param == "far":
+        if "isa" in request.fixturenames and request.getfixturevalue("isa") != "baseline":
+            pytest.skip("one instruction set is enough to tell host and device apart")
+        request.getfixturevalue("far_library")
+    _engine.set_backend(request.param)
+    yield request.param
+    _engine.set_backend("cpu")

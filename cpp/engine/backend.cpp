@@ -1,6 +1,9 @@
 #include "engine/backend.h"
 
+#include <mutex>
 #include <stdexcept>
+
+#include "engine/engine.h"
 
 namespace nengo_dl {
 
@@ -18,8 +21,44 @@ const KernelMaker& Backend::find_kernel(const std::string& kind) const {
 }
 
 Backend& cpu_backend() {
-  static Backend cpu("cpu");  // inside a function: registrations run before main in any order
+  static Backend cpu("cpu", host_space(),
+                     cpu_tiling());  // inside a function: registrations run before main in any order
   return cpu;
+}
+
+namespace {
+
+std::mutex lock;
+std::map<std::string, std::unique_ptr<Backend>>& others() {
+  static std::map<std::string, std::unique_ptr<Backend>> table;
+  return table;
+}
+
+}  // namespace
+
+void add_backend(std::unique_ptr<Backend> backend) {
+  std::lock_guard<std::mutex> hold(lock);
+  const std::string name = backend->name();
+  if (name == cpu_backend().name() || !others().emplace(name, std::move(backend)).second)
+    throw std::logic_error("there is a backend '" + name + "' already");
+}
+
+const Backend& find_backend(const std::string& name) {
+  if (name == cpu_backend().name()) return cpu_backend();
+  std::string known = cpu_backend().name();
+  std::lock_guard<std::mutex> hold(lock);
+  for (const auto& [other, backend] : others()) {
+    if (other == name) return *backend;
+    known += ", " + other;
+  }
+  throw std::invalid_argument("backend: expected one of " + known + ", got '" + name + "'");
+}
+
+std::vector<std::string> backends() {
+  std::vector<std::string> names{cpu_backend().name()};
+  std::lock_guard<std::mutex> hold(lock);
+  for (const auto& entry : others()) names.push_back(entry.first);
+  return names;
 }
 
 }  // namespace nengo_dl

@@ -1,4 +1,4 @@
-// Who runs a program: the kernels of the op kinds.
+// Who runs a program: the kernels of the op kinds, the memory they work on, how much of it at a time.
 #pragma once
 
 #include <functional>
@@ -6,7 +6,9 @@
 #include <memory>
 #include <string>
 
+#include "engine/geometry.h"
 #include "engine/kernel.h"
+#include "engine/space.h"
 
 namespace nengo_dl {
 
@@ -27,21 +29,31 @@ struct KernelMaker {
   }
 };
 
-class Backend {
+class NDL_API Backend {
  public:
-  explicit Backend(std::string name) : name_(std::move(name)) {}
+  Backend(std::string name, Space& space, const Tiling& tiling)
+      : name_(std::move(name)), space_(space), tiling_(tiling) {}
 
   const std::string& name() const { return name_; }
+  Space& space() const { return space_; }
+  const Tiling& tiling() const { return tiling_; }
+  const std::map<std::string, KernelMaker>& kernels() const { return kernels_; }
   // Throws std::logic_error for a kind that has a kernel already.
   void add_kernel(const std::string& kind, KernelMaker maker);
   const KernelMaker& find_kernel(const std::string& kind) const;  // ProgramError lists what there is
 
  private:
   std::string name_;
+  Space& space_;
+  const Tiling& tiling_;
   std::map<std::string, KernelMaker> kernels_;
 };
 
-Backend& cpu_backend();
+NDL_API Backend& cpu_backend();
+
+// Backends other than the CPU's, from libraries of their own. Throws std::logic_error if there is one of this name.
+NDL_API void add_backend(std::unique_ptr<Backend> backend);
+const Backend& find_backend(const std::string& name);  // std::invalid_argument lists what there is
 
 // In a .cpp of cpp/ops: `const CpuKernel<DenseKernel> kernel("dense");`, a class template with a constructor
 // (const OpRecord&, const Program&).

@@ -1,29 +1,22 @@
+// Compiles a program for a backend; the face of the engine.
 #include <algorithm>
 #include <stdexcept>
 
 #include "engine/backend.h"
+#include "engine/hash.h"
 #include "engine/isa.h"
 #include "engine/run.h"
 #include "engine/validate.h"
 
 namespace nengo_dl {
-namespace {
-
-uint64_t fingerprint_of(std::string_view bytes) {
-  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  for (char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
-
-}  // namespace
-
 template <class T>
-Plan<T>::Plan(const Program& program, uint64_t fingerprint) : flow(program), fingerprint(fingerprint) {
+Plan<T>::Plan(const Program& program, uint64_t fingerprint, const Backend& backend)
+    : flow(program), fingerprint(fingerprint), space(backend.space()), tiling(backend.tiling()) {
   std::vector<int64_t> changed;  // in running order
   for (size_t r = 0; r < program.regions.size(); ++r) {
     stages.push_back({program.regions[r].kind == RegionKind::loop, {}});
     for (const FlowOp& op : flow.stages[r]) {
-      stages.back().ops.push_back(cpu_backend().find_kernel(op.record->kind).make<T>()(*op.compiled, program));
+      stages.back().ops.push_back(backend.find_kernel(op.record->kind).template make<T>()(*op.compiled, program));
       for (const FlowOperand& o : op.operands) {
         work += static_cast<double>(o.operand->count()) * static_cast<double>(op.record->blocks);
         if (o.written() && o.in_place) changed.push_back(o.operand->buffer);
@@ -40,23 +33,28 @@ Plan<T>::Plan(const Program& program, uint64_t fingerprint) : flow(program), fin
 
 struct Compiled::Impl {
   Program program;
+  const Backend& backend;
   std::unique_ptr<Runnable<float>> as32;
   std::unique_ptr<Runnable<double>> as64;
 };
 
-Compiled::Compiled(std::string_view bytes) : impl_(new Impl{read_program(bytes), nullptr, nullptr}) {
+Compiled::Compiled(std::string_view bytes, const std::string& backend)
+    : impl_(new Impl{read_program(bytes), find_backend(backend), nullptr, nullptr}) {
   current_isa();  // a bad NENGO_DL_ISA is reported here even if no op asks for a kernel
+  const uint64_t fingerprint = Hash().add(bytes).value();
   if (impl_->program.float64)
-    impl_->as64 = std::make_unique<Runnable<double>>(impl_->program, fingerprint_of(bytes));
+    impl_->as64 = std::make_unique<Runnable<double>>(impl_->program, fingerprint, impl_->backend);
   else
-    impl_->as32 = std::make_unique<Runnable<float>>(impl_->program, fingerprint_of(bytes));
+    impl_->as32 = std::make_unique<Runnable<float>>(impl_->program, fingerprint, impl_->backend);
 }
 
 Compiled::~Compiled() = default;
 
 const Program& Compiled::program() const { return impl_->program; }
 
-Space& Compiled::space() const { return impl_->as64 ? impl_->as64->plan.space : impl_->as32->plan.space; }
+const std::string& Compiled::backend() const { return impl_->backend.name(); }
+
+bool Compiled::on_host() const { return impl_->backend.space().on_host(); }
 
 RunResult Compiled::run(const RunArgs<float>& args) const {
   if (!impl_->as32) throw std::logic_error("run: float32 arguments, but the program is float64");
@@ -83,7 +81,7 @@ std::shared_ptr<Tape> Compiled::new_tape(int64_t batch, int64_t n_steps, const T
   };
   const int64_t bytes = tape_bytes(batch, n_steps, options);
   auto owned = std::make_shared<Owned>();
-  owned->memory = allocate<char>(space(), bytes);
+  owned->memory = allocate<char>(impl_->backend.space(), bytes);
   owned->tape = {owned->memory.get(), bytes, {}};
   return {owned, &owned->tape};
 }

@@ -10,7 +10,6 @@
 
 #include "engine/kernel.h"
 #include "engine/program.h"
-#include "engine/space.h"
 
 namespace nengo_dl {
 
@@ -79,10 +78,12 @@ struct NDL_API Cancelled : std::runtime_error {
 
 class NDL_API Compiled {
  public:
-  explicit Compiled(std::string_view bytes);  // ProgramError
+  // ProgramError; std::invalid_argument if there is no such backend.
+  explicit Compiled(std::string_view bytes, const std::string& backend = "cpu");
   ~Compiled();
   const Program& program() const;
-  Space& space() const;  // of its backend
+  const std::string& backend() const;
+  bool on_host() const;  // the host may read what the backend works on, tapes among it
   // std::invalid_argument if arguments are missing; what they point to must have the sizes above.
   RunResult run(const RunArgs<float>& args) const;   // std::logic_error if the program is of the other dtype
   RunResult run(const RunArgs<double>& args) const;  // safe to call from several threads at once
@@ -104,6 +105,8 @@ NDL_API std::string isa();
 NDL_API void set_isa(
     const std::string& name);             // for programs compiled later; std::invalid_argument lists what there is
 NDL_API std::vector<std::string> isas();  // what this processor and this library have
+
+NDL_API std::vector<std::string> backends();  // by name
 
 // Callback tables by number, so that a TensorFlow op can carry one in an attribute.
 NDL_API int64_t add_callbacks(std::shared_ptr<Callbacks> table);

@@ -4,10 +4,9 @@
 #include <memory>
 #include <vector>
 
+#include "engine/backend.h"
 #include "engine/engine.h"
 #include "engine/flow.h"
-#include "engine/geometry.h"
-#include "engine/space.h"
 
 namespace nengo_dl {
 
@@ -26,10 +25,10 @@ struct Plan {  // constant, shared by all runs
   double work = 0;            // elements touched per step and item: what threads are worth
   const Flow flow;
   uint64_t fingerprint;  // of the program
-  Space& space = host_space();
-  const Tiling& tiling = cpu_tiling();
+  Space& space;
+  const Tiling& tiling;
 
-  Plan(const Program& program, uint64_t fingerprint);
+  Plan(const Program& program, uint64_t fingerprint, const Backend& backend);
 };
 
 }  // namespace nengo_dl

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "engine/hash.h"
+
 namespace nengo_dl {
 namespace {
 
@@ -20,17 +22,6 @@ int64_t plus(int64_t a, int64_t b) {
   return c;
 }
 int64_t aligned(int64_t bytes) { return (bytes + kTapeAlign - 1) / kTapeAlign * kTapeAlign; }
-
-class Hash {  // FNV-1a
- public:
-  void add(uint64_t v) {
-    for (int i = 0; i < 8; ++i) hash_ = (hash_ ^ ((v >> (8 * i)) & 255)) * 0x100000001b3;
-  }
-  uint64_t value() const { return hash_; }
-
- private:
-  uint64_t hash_ = 0xcbf29ce484222325;
-};
 
 }  // namespace
 
@@ -49,7 +40,7 @@ TapeLayout::TapeLayout(const Program& program, const Flow& flow, const Activity&
   hash.add(fingerprint);
   for (int64_t v : {batch, n_steps, bytes, first_kept, geometry.group, geometry.window})
     hash.add(static_cast<uint64_t>(v));
-  for (char rows : needs.rows) hash.add(rows);
+  for (char rows : needs.rows) hash.add(static_cast<uint64_t>(rows));
   number_ = std::max<uint64_t>(1, hash.value());
 }
 

@@ -9,7 +9,6 @@ namespace {
 
 constexpr int64_t kAlign = 64;
 
-
 }  // namespace
 
 Layout::Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,

@@ -2,6 +2,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "engine/engine.h"
 #include "engine/kind.h"
 #include "neurons/registry.h"
@@ -77,6 +80,15 @@ py::object callback_error(int64_t handle) {
   return table->take_error();
 }
 
+std::string default_backend = "cpu";  // guarded by the GIL
+
+void set_backend(const std::string& name) {
+  const std::vector<std::string> known = backends();
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    throw py::value_error("set_backend: there is no backend '" + name + "'");
+  default_backend = name;
+}
+
 }  // namespace
 }  // namespace nengo_dl
 
@@ -86,8 +98,12 @@ PYBIND11_MODULE(_engine, m) {
   py::register_exception<ProgramError>(m, "ProgramError", PyExc_ValueError);
 
   py::class_<Compiled> compiled(m, "Compiled", "A compiled program; any number of runs may use it at once.");
-  compiled.def(py::init([](const py::bytes& bytes) { return std::make_unique<Compiled>(std::string_view(bytes)); }),
-               py::arg("bytes"));
+  compiled
+      .def(py::init([](const py::bytes& bytes, const std::optional<std::string>& backend) {
+             return std::make_unique<Compiled>(std::string_view(bytes), backend.value_or(default_backend));
+           }),
+           py::arg("bytes"), py::arg("backend") = py::none())
+      .def_property_readonly("backend", &Compiled::backend, "The name of its backend.");
   define_runs(m, compiled);
 
   m.def("add_callbacks", &add_python_callbacks, py::arg("functions"),
@@ -95,6 +111,9 @@ PYBIND11_MODULE(_engine, m) {
   m.def("remove_callbacks", &remove_callbacks, py::arg("handle"), "Forget a table of callbacks.");
   m.def("callback_error", &callback_error, py::arg("handle"),
         "The first exception raised in a table since the last call of this, or None.");
+  m.def("backends", &backends, "The names of the backends.");
+  m.def("set_backend", &set_backend, py::arg("name"),
+        "The backend of programs compiled later here, unless they name one.");
   m.def("isa", &isa, "The instruction set that programs compiled now will use.");
   m.def("set_isa", &set_isa, py::arg("name"), "Choose another instruction set for programs compiled later.");
   m.def("isas", &isas, "The instruction sets that this processor and this library have.");

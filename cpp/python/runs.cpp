@@ -49,9 +49,9 @@ void check_counts(int64_t first_step, int64_t n_steps, int64_t batch) {
 }
 
 // One flag per port or parameter; None: `otherwise` for all.
-std::vector<char> flags_of(const Flags& given, size_t due, bool otherwise, const char* what) {
-  if (!given) return std::vector<char>(due, otherwise);
-  need_count(given->size(), due, what);
+std::vector<char> flags_of(const Flags& given, size_t expected, bool otherwise, const char* what) {
+  if (!given) return std::vector<char>(expected, otherwise);
+  need_count(given->size(), expected, what);
   return {given->begin(), given->end()};
 }
 
@@ -245,8 +245,7 @@ int64_t tape_bytes(const Compiled& compiled, int64_t batch, int64_t n_steps, int
 
 PyTape new_tape(const Compiled& compiled, int64_t batch, int64_t n_steps, int64_t memory, Flags wanted_params) {
   check_counts(0, n_steps, batch);
-  return {compiled.new_tape(batch, n_steps, options_of(compiled.program(), memory, wanted_params)),
-          compiled.space().on_host()};
+  return {compiled.new_tape(batch, n_steps, options_of(compiled.program(), memory, wanted_params)), compiled.on_host()};
 }
 
 constexpr char kRunDoc[] = R"(Run for some steps; returns (outputs, steps, error).

@@ -52,20 +52,20 @@ class GradKernel : public OpKernel {
   const Program& program() const { return attrs_.program(); }
   int tape_place() const { return static_cast<int>(kInputs + program().inputs.size() + program().params.size()); }
 
-  static Status expect_count(OpKernelConstruction* ctx, const char* name, size_t due) {
-    int64_t came = 0;
-    TF_RETURN_IF_ERROR(ctx->GetAttr(name, &came));
-    if (came == static_cast<int64_t>(due)) return absl::OkStatus();
+  static Status expect_count(OpKernelConstruction* ctx, const char* name, size_t expected) {
+    int64_t got = 0;
+    TF_RETURN_IF_ERROR(ctx->GetAttr(name, &got));
+    if (got == static_cast<int64_t>(expected)) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrCat(
-        "NengoDL>RunGrad: '", name, "' is due to be the number of gradients wanted, ", due, ", came ", came));
+        "NengoDL>RunGrad: '", name, "': expected the number of gradients wanted, ", expected, ", got ", got));
   }
 
   static Status check_steps(OpKernelContext* ctx, const RunCall<T>& call) {
     int64_t done = 0;
     TF_RETURN_IF_ERROR(call.scalar("steps", ctx->input(kFifth), &done));
     if (done == call.args.n_steps) return absl::OkStatus();
-    return call.invalid(absl::StrCat("a run that stopped early has no gradient: ", call.args.n_steps,
-                                     " steps were due, ", done, " were done"));
+    return call.invalid(
+        absl::StrCat("a run that stopped early has no gradient: expected ", call.args.n_steps, " steps, got ", done));
   }
 
   Status read_tape(OpKernelContext* ctx, RunCall<T>* call, GradArgs<T>* grad) const {

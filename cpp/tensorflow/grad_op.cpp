@@ -15,23 +15,23 @@ absl::Status check_places(InferenceContext* c, const RunShapes& run, const char*
   TF_RETURN_IF_ERROR(c->GetAttr(name, places));
   TF_RETURN_IF_ERROR(c->GetAttr(count, &outputs));
   if (outputs != static_cast<int>(places->size())) {
-    return run.invalid(absl::StrCat("'", count, "' is due to be the number of entries of '", name, "', ",
-                                    places->size(), ", came ", outputs));
+    return run.invalid(absl::StrCat("'", count, "': expected the number of entries of '", name, "', ", places->size(),
+                                    ", got ", outputs));
   }
   for (size_t i = 0; i < places->size(); ++i) {
     const int place = (*places)[i];
     if (place >= 0 && place < n && (i == 0 || (*places)[i - 1] < place)) continue;
     return run.invalid(
-        absl::StrCat("'", name, "' is due to have ascending entries from 0 to ", n - 1, ", came ", place, " at ", i));
+        absl::StrCat("'", name, "': expected ascending entries from 0 to ", n - 1, ", got ", place, " at ", i));
   }
   return absl::OkStatus();
 }
 
 absl::Status check_same(InferenceContext* c, const RunShapes& run, const std::string& name, int place,
-                        tensorflow::shape_inference::ShapeHandle due) {
+                        tensorflow::shape_inference::ShapeHandle expected) {
   tensorflow::shape_inference::ShapeHandle merged;
-  if (c->Merge(c->input(place), due, &merged).ok()) return absl::OkStatus();
-  return run.invalid(absl::StrCat("input '", name, "' is due to have shape ", c->DebugString(due), ", came ",
+  if (c->Merge(c->input(place), expected, &merged).ok()) return absl::OkStatus();
+  return run.invalid(absl::StrCat("input '", name, "': expected shape ", c->DebugString(expected), ", got ",
                                   c->DebugString(c->input(place))));
 }
 
@@ -57,7 +57,7 @@ absl::Status grad_shapes(InferenceContext* c) {
   TF_RETURN_IF_ERROR(c->GetAttr("want_state", &want_state));
   TF_RETURN_IF_ERROR(c->GetAttr("n_state_grads", &n_states));
   if (n_states != (want_state ? 1 : 0)) {
-    return run.invalid(absl::StrCat("'n_state_grads' is due to be ", want_state ? 1 : 0, ", came ", n_states));
+    return run.invalid(absl::StrCat("'n_state_grads': expected ", want_state ? 1 : 0, ", got ", n_states));
   }
   int out = 0;
   for (int i : inputs) c->set_output(out++, c->input(kInputs + i));

@@ -36,7 +36,7 @@ class BindKernel : public OpKernel {
   void Compute(OpKernelContext* ctx) override {
     for (int i : {0, 2, 3}) {
       OP_REQUIRES(ctx, ctx->input(i).NumElements() == 1,
-                  absl::InvalidArgumentError(absl::StrCat("NengoDL>Bind: input ", i, " is due to be a scalar, came ",
+                  absl::InvalidArgumentError(absl::StrCat("NengoDL>Bind: input ", i, ": expected a scalar, got ",
                                                           ctx->input(i).shape().DebugString())));
     }
     RefCountPtr<BoundProgram> bound(new BoundProgram);
@@ -48,12 +48,12 @@ class BindKernel : public OpKernel {
     OP_REQUIRES_OK(ctx, LookupResource(ctx, HandleFromInput(ctx, 6), &bound->steps_done));
     OpInputList params;
     OP_REQUIRES_OK(ctx, ctx->input_list("params", &params));
-    const size_t due = bound->compiled->program().params.size();
-    OP_REQUIRES(
-        ctx, static_cast<size_t>(params.size()) == due,
-        absl::InvalidArgumentError(absl::StrCat("NengoDL>Bind: ", params.size(), " params, the program has ", due)));
-    bound->params.resize(due);
-    for (size_t i = 0; i < due; ++i) {
+    const size_t expected = bound->compiled->program().params.size();
+    OP_REQUIRES(ctx, static_cast<size_t>(params.size()) == expected,
+                absl::InvalidArgumentError(absl::StrCat("NengoDL>Bind: params: expected ", expected,
+                                                        ", as the program has, got ", params.size())));
+    bound->params.resize(expected);
+    for (size_t i = 0; i < expected; ++i) {
       OP_REQUIRES_OK(ctx, LookupResource(ctx, HandleFromInput(ctx, 7 + i), &bound->params[i]));
     }
     Tensor* out = nullptr;
@@ -77,7 +77,7 @@ class BindKernel : public OpKernel {
     }
     if (options.threads < 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat("NengoDL>Bind: 'threads' is due to be 0 or more, came ", options.threads));
+          absl::StrCat("NengoDL>Bind: 'threads': expected 0 or more, got ", options.threads));
     }
     return absl::OkStatus();
   }
@@ -106,14 +106,14 @@ class WrittenVars {
     if (std::adjacent_find(locked_.begin(), locked_.end()) != locked_.end()) {
       locked_.clear();
       return absl::InvalidArgumentError(
-          "NengoDL>RunInPlace: state, istate, steps_done and the learned parameters are due to be different variables,"
-          " two of them are the same");
+          "NengoDL>RunInPlace: state, istate, steps_done and the learned parameters: expected different variables,"
+          " got two that are the same");
     }
     for (Var* var : locked_) var->mu()->lock();
     for (const Written& w : vars_) {
       if (w.var->is_initialized && w.var->tensor()->dtype() == w.dtype) continue;
       return absl::InvalidArgumentError(absl::StrCat(
-          "NengoDL>RunInPlace: variable '", w.name, "' is due to hold ", tensorflow::DataTypeString(w.dtype),
+          "NengoDL>RunInPlace: variable '", w.name, "': expected to hold ", tensorflow::DataTypeString(w.dtype),
           w.var->is_initialized ? ", it holds " : ", it holds nothing; its type is ",
           tensorflow::DataTypeString(w.var->tensor()->dtype())));
     }
@@ -265,7 +265,7 @@ class InPlaceKernel : public OpKernel {
     const Tensor& present = *var->tensor();
     if (!var->is_initialized || present.dtype() != tensorflow::DataTypeToEnum<T>::value) {
       return absl::InvalidArgumentError(
-          absl::StrCat("NengoDL>RunInPlace: variable '", name, "' is due to hold ",
+          absl::StrCat("NengoDL>RunInPlace: variable '", name, "': expected to hold ",
                        tensorflow::DataTypeString(tensorflow::DataTypeToEnum<T>::value), ", it holds ",
                        var->is_initialized ? tensorflow::DataTypeString(present.dtype()) : "nothing"));
     }

@@ -8,27 +8,28 @@ using absl::Status;
 
 namespace {
 
-Status expect_list(const std::string& op, const char* name, const std::vector<int64_t>& came,
-                   const std::vector<int64_t>& due) {
-  if (came == due) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(op, ": '", name, "' is [", absl::StrJoin(came, ", "),
-                                                 "], the program says [", absl::StrJoin(due, ", "), "]"));
+Status expect_list(const std::string& op, const char* name, const std::vector<int64_t>& got,
+                   const std::vector<int64_t>& expected) {
+  if (got == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(op, ": '", name, "': expected [", absl::StrJoin(expected, ", "),
+                                                 "], as the program says, got [", absl::StrJoin(got, ", "), "]"));
 }
 
-Status expect_count(tensorflow::OpKernelConstruction* ctx, const std::string& op, const char* name, size_t due) {
-  int64_t came = 0;
-  TF_RETURN_IF_ERROR(ctx->GetAttr(name, &came));
-  if (came == static_cast<int64_t>(due)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(op, ": '", name, "' is ", came, ", the program says ", due));
+Status expect_count(tensorflow::OpKernelConstruction* ctx, const std::string& op, const char* name, size_t expected) {
+  int64_t got = 0;
+  TF_RETURN_IF_ERROR(ctx->GetAttr(name, &got));
+  if (got == static_cast<int64_t>(expected)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(op, ": '", name, "': expected ", expected, ", as the program says, got ", got));
 }
 
 Status check_repeated(tensorflow::OpKernelConstruction* ctx, const std::string& op, const RunAttrs& attrs) {
   const Program& p = attrs.program();
-  std::vector<int64_t> sizes, learned, due_sizes;
+  std::vector<int64_t> sizes, learned, expected_sizes;
   TF_RETURN_IF_ERROR(ctx->GetAttr("output_sizes", &sizes));
   TF_RETURN_IF_ERROR(ctx->GetAttr("learned", &learned));
-  for (const Port& port : p.outputs) due_sizes.push_back(port.size);
-  TF_RETURN_IF_ERROR(expect_list(op, "output_sizes", sizes, due_sizes));
+  for (const Port& port : p.outputs) expected_sizes.push_back(port.size);
+  TF_RETURN_IF_ERROR(expect_list(op, "output_sizes", sizes, expected_sizes));
   TF_RETURN_IF_ERROR(expect_list(op, "learned", learned, attrs.learned));
   TF_RETURN_IF_ERROR(expect_count(ctx, op, "n_inputs", p.inputs.size()));
   TF_RETURN_IF_ERROR(expect_count(ctx, op, "n_params", p.params.size()));
@@ -44,8 +45,8 @@ Status check_repeated(tensorflow::OpKernelConstruction* ctx, const std::string& 
 Status check_places(const std::string& op, const char* name, const std::vector<int64_t>& places, size_t size) {
   for (size_t i = 0; i < places.size(); ++i) {
     if (places[i] >= 0 && places[i] < static_cast<int64_t>(size) && (i == 0 || places[i - 1] < places[i])) continue;
-    return absl::InvalidArgumentError(absl::StrCat(op, ": '", name, "' is due to have ascending entries below ", size,
-                                                   ", came ", places[i], " at ", i));
+    return absl::InvalidArgumentError(
+        absl::StrCat(op, ": '", name, "': expected ascending entries below ", size, ", got ", places[i], " at ", i));
   }
   return absl::OkStatus();
 }
@@ -61,11 +62,11 @@ Status RunAttrs::read(tensorflow::OpKernelConstruction* ctx, bool float64) {
   TF_RETURN_IF_ERROR(ctx->GetAttr("memory", &record.memory));
   TF_RETURN_IF_ERROR(ctx->GetAttr("wanted", &wanted));
   if (options.threads < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(op, ": 'threads' is due to be 0 or more, came ", options.threads));
+    return absl::InvalidArgumentError(absl::StrCat(op, ": 'threads': expected 0 or more, got ", options.threads));
   }
   if (record.memory < -1) {
     return absl::InvalidArgumentError(
-        absl::StrCat(op, ": 'memory' is due to be a number of bytes, or -1 for no limit, came ", record.memory));
+        absl::StrCat(op, ": 'memory': expected a number of bytes, or -1 for no limit, got ", record.memory));
   }
   TF_RETURN_IF_ERROR(compile(op.c_str(), bytes, &compiled));
   const Program& p = program();

@@ -35,17 +35,17 @@ CancelFlag::~CancelFlag() {
 }
 
 template <class T>
-Status RunCall<T>::expect_shape(const std::string& name, const Tensor& tensor, const TensorShape& due,
+Status RunCall<T>::expect_shape(const std::string& name, const Tensor& tensor, const TensorShape& expected,
                                 const char* meaning) const {
-  if (tensor.shape() == due) return absl::OkStatus();
-  return invalid(absl::StrCat("input '", name, "' is due to have shape ", due.DebugString(), " (", meaning, "), came ",
+  if (tensor.shape() == expected) return absl::OkStatus();
+  return invalid(absl::StrCat("input '", name, "': expected shape ", expected.DebugString(), " (", meaning, "), got ",
                               tensor.shape().DebugString()));
 }
 
 template <class T>
 Status RunCall<T>::set_state_shapes(const Tensor& state, const Tensor& istate) {
   if (state.dims() != 2 || state.dim_size(0) < 1) {
-    return invalid(absl::StrCat("input 'state' is due to have shape (minibatch, ", program_.state_size, "), came ",
+    return invalid(absl::StrCat("input 'state': expected shape (minibatch, ", program_.state_size, "), got ",
                                 state.shape().DebugString()));
   }
   args.batch = state.dim_size(0);
@@ -58,8 +58,8 @@ Status RunCall<T>::set_steps(const Tensor& first_step, const Tensor& n_steps) {
   TF_RETURN_IF_ERROR(scalar("first_step", first_step, &args.first_step));
   TF_RETURN_IF_ERROR(scalar("n_steps", n_steps, &args.n_steps));
   if (args.first_step < 0 || args.n_steps < 0 || args.first_step > std::numeric_limits<int64_t>::max() - args.n_steps) {
-    return invalid(absl::StrCat("'first_step' and 'n_steps' are due to be 0 or more, came ", args.first_step, " and ",
-                                args.n_steps));
+    return invalid(
+        absl::StrCat("'first_step' and 'n_steps': expected 0 or more, got ", args.first_step, " and ", args.n_steps));
   }
   return absl::OkStatus();
 }
@@ -68,7 +68,7 @@ template <class T>
 Status RunCall<T>::set_time_limit(const Tensor& time_limit) {
   TF_RETURN_IF_ERROR(scalar("time_limit", time_limit, &args.time_limit));
   if (!(args.time_limit >= 0)) {
-    return invalid(absl::StrCat("'time_limit' is due to be 0 or more seconds, came ", args.time_limit));
+    return invalid(absl::StrCat("'time_limit': expected 0 or more seconds, got ", args.time_limit));
   }
   return absl::OkStatus();
 }

@@ -81,7 +81,8 @@ class RunCall {
     return absl::StrCat(ctx_->op_kernel().type_string(), ": ", text);
   }
   Status invalid(const std::string& text) const { return absl::InvalidArgumentError(message(text)); }
-  Status expect_shape(const std::string& name, const Tensor& tensor, const TensorShape& due, const char* meaning) const;
+  Status expect_shape(const std::string& name, const Tensor& tensor, const TensorShape& expected,
+                      const char* meaning) const;
   template <class V>
   Status scalar(const char* name, const Tensor& tensor, V* value) const {
     TF_RETURN_IF_ERROR(expect_shape(name, tensor, TensorShape({}), "a scalar"));

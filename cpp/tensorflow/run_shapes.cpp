@@ -10,19 +10,19 @@ std::string numbered(const char* name, int i) { return std::string(name) + "[" +
 
 // Merges one dimension of an input with what is known of it.
 Status RunShapes::merge_dim(const std::string& name, ShapeHandle shape, int axis, const char* meaning,
-                            DimensionHandle* due) const {
+                            DimensionHandle* expected) const {
   DimensionHandle merged;
-  if (!c_->Merge(c_->Dim(shape, axis), *due, &merged).ok()) {
+  if (!c_->Merge(c_->Dim(shape, axis), *expected, &merged).ok()) {
     return invalid(absl::StrCat("input '", name, "' has shape ", c_->DebugString(shape), ", but axis ", axis, " (",
-                                meaning, ") is due to be ", c_->DebugString(*due)));
+                                meaning, "): expected ", c_->DebugString(*expected)));
   }
-  *due = merged;
+  *expected = merged;
   return absl::OkStatus();
 }
 
-Status RunShapes::with_rank(const std::string& name, const char* due, ShapeHandle* shape, int rank) const {
+Status RunShapes::with_rank(const std::string& name, const char* expected, ShapeHandle* shape, int rank) const {
   if (c_->WithRank(*shape, rank, shape).ok()) return absl::OkStatus();
-  return invalid(absl::StrCat("input '", name, "' is due to have shape ", due, ", came ", c_->DebugString(*shape)));
+  return invalid(absl::StrCat("input '", name, "': expected shape ", expected, ", got ", c_->DebugString(*shape)));
 }
 
 Status RunShapes::read(const char* fifth) {
@@ -33,7 +33,7 @@ Status RunShapes::read(const char* fifth) {
   TF_RETURN_IF_ERROR(c_->GetAttr("learned", &learned));
   if (keep_last.size() != output_sizes.size()) {
     return invalid(absl::StrCat("'keep_last' has ", keep_last.size(), " entries, 'output_sizes' has ",
-                                output_sizes.size(), "; one per output is due"));
+                                output_sizes.size(), "; expected one per output"));
   }
   state = c_->input(kState);
   istate = c_->input(kIstate);
@@ -63,7 +63,7 @@ Status RunShapes::read_steps() {
   const tensorflow::Tensor* value = c_->input_tensor(kNSteps);
   if (value == nullptr || value->NumElements() != 1) return absl::OkStatus();
   const int64_t n = value->flat<int64_t>()(0);
-  if (n < 0) return invalid(absl::StrCat("'n_steps' is due to be 0 or more, came ", n));
+  if (n < 0) return invalid(absl::StrCat("'n_steps': expected 0 or more, got ", n));
   steps = c_->MakeDim(n);
   return absl::OkStatus();
 }

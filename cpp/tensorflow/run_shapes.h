@@ -14,7 +14,7 @@ namespace nengo_dl {
 // The type T is inferred from the state, which lists that may be empty can't give.
 enum RunPlace { kState, kIstate, kFirstStep, kNSteps, kFifth, kInputs };
 
-// Checks shapes of an op's inputs; errors begin with the name of the op, say what was due and what came.
+// Checks shapes of an op's inputs; errors begin with the name of the op, say what was expected and what it got.
 class RunShapes {
  public:
   using Status = absl::Status;
@@ -30,9 +30,9 @@ class RunShapes {
   DimensionHandle batch, steps;
 
   Status read(const char* fifth);  // attributes and inputs of a run
-  Status with_rank(const std::string& name, const char* due, ShapeHandle* shape, int rank) const;
+  Status with_rank(const std::string& name, const char* expected, ShapeHandle* shape, int rank) const;
   Status merge_dim(const std::string& name, ShapeHandle shape, int axis, const char* meaning,
-                   DimensionHandle* due) const;
+                   DimensionHandle* expected) const;
   Status invalid(const std::string& text) const {
     return absl::InvalidArgumentError(absl::StrCat("NengoDL>", op_, ": ", text));
   }

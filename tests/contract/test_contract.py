@@ -17,6 +17,8 @@ from contract_engine import (
 from contract_kinds import make_subject
 from contract_neurons import make_neurons_of
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 SEEDS = range(24)
 KINDS = sorted(_engine.op_specs())
 TYPES = sorted(_engine.neuron_types())

@@ -12,6 +12,8 @@ from contract_engine import _engine, run_engine
 
 from nengo_dl.plan.program import from_bytes
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 FILES = sorted((Path(__file__).parents[1] / "corpus").glob("[0-9a-f]*"))
 TRAILER = 16  # bytes behind the program, as in cpp/fuzz/fuzz.h
 BATCH, N_STEPS = 2, 3

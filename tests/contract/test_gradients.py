@@ -19,6 +19,8 @@ from gradient_freeze import freeze, passes
 from nengo_dl.plan import kinds
 from nengo_dl.reference.memory import places
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 KINDS = sorted(_engine.op_specs())
 EXACT, NONE = (
     [kind.name for kind in kinds.KINDS.values() if kind.gradient == gradient]

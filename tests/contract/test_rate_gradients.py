@@ -9,6 +9,8 @@ from test_surrogates import assert_close, parameters_of, seed_of
 from nengo_dl.plan.kinds import NEURONS
 from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region, to_bytes
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 RATES = sorted(name for name, entry in NEURONS.items() if not entry.spikes)
 BATCH, TIME, INPUTS, N, BLOCKS = 2, 6, 2, 19, 2
 

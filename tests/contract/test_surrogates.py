@@ -13,6 +13,8 @@ from surrogate_reference import STEPS, gradients
 from nengo_dl import surrogates
 from nengo_dl.plan.kinds import NEURONS
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 SURROGATES = tuple(_engine.surrogates())
 BATCH, TIME, INPUTS, N, BLOCKS = 2, 24, 3, 11, 2
 

@@ -10,6 +10,8 @@ from handmade_programs import Maker, _engine, op, view
 
 from nengo_dl.plan.program import ProgramError, to_bytes
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 class table:
     """Callbacks for a ``with`` block."""

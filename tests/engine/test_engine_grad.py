@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from gradient_models import MODELS, Setup, assert_close, assert_same, chain, new_tape, recurrent
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 @pytest.fixture(params=MODELS)
 def model(request):

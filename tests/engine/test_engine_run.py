@@ -8,6 +8,8 @@ from handmade_programs import Maker, _engine, op, view
 
 from nengo_dl.plan.program import to_bytes
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 def integrator(dtype="float64", n=3, window=0):
     """A loop: y = y + x through a carried buffer; a sequence region reads it."""

@@ -15,6 +15,8 @@ from gradient_models import (
 )
 from handmade_programs import Maker, _engine, op, to_bytes, view
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 def tape_of(setup, **options):
     return new_tape(setup.compiled, setup.batch, setup.n_steps, **options)

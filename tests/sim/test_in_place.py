@@ -59,16 +59,16 @@ BATCHES = np.zeros((3, 2))
     "changes, run, message",
     [
         ({}, {"dtype": "float32"}, "program computes in float64, but 'dtype' is float32"),
-        ({}, {"inputs": [np.zeros((2, 4, 2))]}, r"'inputs\[0\] \(u\)'.*came \[2,4,2\]"),
+        ({}, {"inputs": [np.zeros((2, 4, 2))]}, r"'inputs\[0\] \(u\)'.*got \[2,4,2\]"),
         ({}, {"inputs": [np.zeros((2, 5, 2), np.float32)]}, r"'inputs\[0\]' is of type float"),
         ({}, {"inputs": []}, "0 inputs, the program has 1"),
         ({}, {"n_outputs": 1}, "1 outputs, the program has 2"),
-        ({}, {"n_steps": -1}, "'n_steps' are due to be 0 or more"),
+        ({}, {"n_steps": -1}, "'n_steps': expected 0 or more"),
         ({}, {"time_limit": np.nan}, "'time_limit'"),
-        ({"state": tf.Variable(BATCHES)}, {}, "input 'istate' is due to have shape"),
+        ({"state": tf.Variable(BATCHES)}, {}, "input 'istate': expected shape"),
         ({"total": tf.Variable(BATCHES)}, {}, r"'params\[1\] \(net/total\)'"),
-        ({"state": tf.Variable(np.zeros((2, 2), "f"))}, {}, "'state' is due to hold double"),
-        ({"gain": tf.Variable(np.zeros(2, "f"))}, {}, "'gain' is due to hold double"),
+        ({"state": tf.Variable(np.zeros((2, 2), "f"))}, {}, "'state': expected to hold double"),
+        ({"gain": tf.Variable(np.zeros(2, "f"))}, {}, "'gain': expected to hold double"),
     ],
 )
 def test_wrong_use_of_a_bound_program(changes, run, message):
@@ -82,7 +82,7 @@ def test_wrong_use_of_a_bound_program(changes, run, message):
 def test_one_variable_for_two():
     shared = tf.Variable(np.zeros((2, 2)))
     _, handle = bound(state=shared, total=shared)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="two of them are the same"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="got two that are the same"):
         run_bound(handle, [np.zeros((2, 5, 2))], 5)
     assert not shared.numpy().any()
 
@@ -99,8 +99,8 @@ def test_a_bound_program_outlives_its_variables_names():
         ({"program": b"nonsense"}, "NengoDL>Bind"),
         ({"keep_last": [0]}, "'keep_last' has 1 entries, the program has 2"),
         ({"threads": -1}, "'threads'"),
-        ({"callbacks": [1, 2]}, "due to be a scalar"),
-        ({"params": []}, "0 params, the program has 2"),
+        ({"callbacks": [1, 2]}, "expected a scalar"),
+        ({"params": []}, "params: expected 2, .* got 0"),
     ],
 )
 def test_malformed_binding(change, message):

@@ -206,7 +206,7 @@ def test_wrong_argument_is_named(which, graph):
         call(**{**arguments, which: WRONG[which]})
     named = {"state": "(i?state|inputs\\[0\\]|params)", "n_steps": "n_steps"}
     assert re.search(f"'{named.get(which, which)}", str(info.value)), info.value
-    assert "due" in str(info.value)
+    assert "expected" in str(info.value)
 
 
 def test_wrong_ranks_in_a_graph():
@@ -219,7 +219,7 @@ def test_wrong_ranks_in_a_graph():
         "n_steps": [7],
     }
     for which, value in wrong.items():
-        with pytest.raises(ValueError, match=rf"'{which}(\[.\])?' is due to have shape"):
+        with pytest.raises(ValueError, match=rf"'{which}(\[.\])?': expected shape"):
             tf.function(run)(**{**arguments, which: value})
 
 
@@ -295,12 +295,12 @@ def test_recording_a_short_run(steps):
 @pytest.mark.parametrize("wanted", [[1, 0], [0, 0], [2], [-1]])
 def test_wanted_parameters_are_checked(wanted):
     run, arguments = filter_arguments()
-    with pytest.raises(tf.errors.InvalidArgumentError, match="'wanted' is due to have ascending"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="'wanted': expected ascending"):
         run(**arguments, record=True, wanted=wanted)
 
 
 def test_memory_is_checked():
     _, arguments = filter_arguments()
     run = tf_ops.RunOp(filter_plan().only_program(), [False, False], memory=-2)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="'memory'.*bytes.*came -2"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="'memory'.*bytes.*got -2"):
         run(**arguments)

@@ -1,0 +1,122 @@
+"""Backend "far" catches who touches values on the host: faults planted in a copy of the code."""
+
+import os
+import shutil
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from handmade_programs import Maker, op, to_bytes, view
+
+ROOT = Path(__file__).parents[2]
+CPP, HELPERS = ROOT / "cpp", ROOT / "tests" / "engine" / "helpers"
+# enough of the engine for input, copy and output
+SOURCES = [
+    *sorted((CPP / "engine").glob("*.cpp")),
+    CPP / "ops" / "copy.cpp",
+    CPP / "ops" / "ports.cpp",
+]
+SOURCES += [CPP / "ops" / "util.cpp"]
+SOURCES += sorted((CPP / "kernels").glob("dense_*.cpp"))
+HELPED = [HELPERS / "far_backend.cpp", HELPERS / "run_and_differentiate.cpp"]
+
+
+def model():
+    """input -> state, learned and carried values, added up -> output."""
+    m = Maker()
+    u, s, z, y = (m.buffer(kind, 2) for kind in ("window", "state", "state", "carried"))
+    out = m.buffer("window", 2)
+    learned = m.buffer("learned", 2, "learned", [1.0, 2.0])
+    gain = m.buffer("param", 2, "gain", [1.0, 2.0])
+    last = view(y, (2,), shift=1)
+    m.region("sequence", m.input(u, 2))
+    m.region(
+        "loop",
+        op("copy", {"src": view(u, (2,)), "dst": view(s, (2,))}, set=0),
+        op("copy", {"src": view(u, (2,)), "dst": view(learned, (2,))}, set=0),
+        op("elementwise", {"A": view(s, (2,)), "X": view(learned, (2,)), "Y": last}, set=1),
+        op("copy", {"src": view(y, (2,)), "dst": last}, set=0),
+        op("copy", {"src": view(z, (2,)), "dst": last}, set=0),
+        op("elementwise", {"A": view(gain, (2,)), "X": last, "Y": view(out, (2,))}, set=1),
+        op("copy", {"src": view(u, (2,)), "dst": view(z, (2,))}, set=1),
+    )
+    m.region("sequence", m.output(view(out, (2,))))
+    return m
+
+
+class Build:
+    """Compiles a few sources and links them to a program."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.compiler = shutil.which("g++") or shutil.which("c++")
+        if self.compiler is None:
+            pytest.skip("no C++ compiler to build the engine with")
+        flags = ["-std=gnu++17", "-O0", "-DNDL_ONLY_BASELINE", "-DNDL_ISA=baseline", f"-I{CPP}"]
+        self.command = [self.compiler, *flags, "-c"]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            self.objects = dict(pool.map(self.compile, [*SOURCES, *HELPED]))
+
+    def compile(self, source, name=None):
+        target = self.folder / f"{name or source.parent.name + '_' + source.stem}.o"
+        subprocess.run([*self.command, str(source), "-o", str(target)], check=True)
+        return source, target
+
+    def run(self, program, backend, changed=()):
+        objects = {**self.objects, **dict(changed)}
+        target = self.folder / "program"
+        subprocess.run(
+            [self.compiler, *map(str, objects.values()), "-o", str(target), "-pthread"], check=True
+        )
+        command = [str(target), backend, str(program)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    return Build(tmp_path_factory.mktemp("engine"))
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    path = tmp_path_factory.mktemp("program") / "model.ndlp"
+    path.write_bytes(to_bytes(model().program()))
+    return path
+
+
+def test_nobody_touches_values_on_the_host(build, program):
+    results = [build.run(program, backend) for backend in ("cpu", "far")]
+    assert [r.returncode for r in results] == [0, 0], [r.stderr for r in results]
+    assert float(results[0].stdout) != 0
+    assert results[0].stdout == results[1].stdout
+
+
+PLANTED = [
+    ("worker.cpp", "Worker<T>::load()", "space_.copy_items("),
+    ("worker.cpp", "Worker<T>::roll(", "space_.copy("),
+    ("worker.cpp", "Worker<T>::checkpoint(", "space_.copy("),
+    ("worker.cpp", "Worker<T>::save(", "space_.copy_items("),
+    ("backward.cpp", "Backward<T>::restore(", "space_.copy("),
+    ("backward.cpp", "Backward<T>::zero_rows(", "space_.clear("),
+    ("backward.cpp", "Backward<T>::clear(", "space_.zero_elements("),
+    ("backward.cpp", "Backward<T>::finish()", "space_.copy_items("),
+    ("gradient.cpp", "void fill_learned(", "space.copy("),
+    ("gradient.cpp", "Memory<U> filled(", "space.copy("),
+    ("resident.cpp", "Visitors::add(", "space_.copy_in("),
+]
+
+
+@pytest.mark.parametrize("file, function, call", PLANTED)
+def test_a_planted_touch_is_caught(build, program, tmp_path, file, function, call):
+    original = CPP / "engine" / file
+    before, found, rest = original.read_text().partition(function)
+    assert found and call in rest.partition("\n}\n")[0], f"{file} has no {call} in {function}"
+    # the host's memcpy or memset instead of the backend's
+    method = call.partition(".")[2]
+    faulty = tmp_path / file
+    faulty.write_text(before + found + rest.replace(call, f"host_space().{method}", 1))
+    changed = [(original, build.compile(faulty, f"planted_{original.stem}")[1])]
+    assert build.run(program, "cpu", changed).returncode == 0
+    assert build.run(program, "far", changed).returncode == -signal.SIGSEGV
