@@ -56,7 +56,7 @@ int64_t bytes_of(const CallbackSite& site, const std::vector<int64_t>& shape) {
   return n;
 }
 
-// Stands for Python: reads all that it is given and writes all that is due, or throws.
+// Stands for Python: reads all that it is given and writes all that it is asked for, or throws.
 struct Host : Callbacks {
   explicit Host(bool fails) : fails(fails) {}
   std::unique_ptr<CallbackRun> start(int64_t) override { return std::make_unique<Run>(this); }
@@ -122,7 +122,7 @@ struct Case {
     args.state = state.data(), args.istate = istate.data();
   }
 
-  void back(const RunArgs<T>& before, const char* tape) {
+  void back(const RunArgs<T>& before, const Tape* tape) {
     const Program& p = compiled.program();
     GradArgs<T> grad;
     std::vector<std::vector<T>> memory;
@@ -159,8 +159,7 @@ void run(const Compiled& compiled, Source source) {
   const Case<T> before(compiled, source);
   TapeOptions& options = recorded.args.record;
   options.memory = source.control() & 64 ? 0 : source.control() & 128 ? 4096 : -1;
-  const int64_t bytes = compiled.tape_bytes(kBatch, kSteps, options);  // ProgramError: no gradient
-  std::unique_ptr<char[]> tape(new char[bytes]);
+  const std::shared_ptr<Tape> tape = compiled.new_tape(kBatch, kSteps, options);  // ProgramError: no gradient
   recorded.args.tape = tape.get();
   const bool complete = compiled.run(recorded.args).steps == kSteps;
   RunArgs<T> run = before.args;
