@@ -119,7 +119,7 @@ def test_place_finds_parameters_and_state():
     assert made.place(weights).kind == "learned" and made.place(bias).kind == "param"
     place = made.place(voltage)
     assert place.kind == "state"
-    found = made.initial_state[place.offset : place.offset + 20]
+    found = made.pieces[place.index].initial_state[place.offset : place.offset + 20]
     np.testing.assert_array_equal(found, voltage.initial_value)
     assert made.place(model.sig[a.neurons]["in"]) is None
 
