@@ -2,11 +2,10 @@
 
 import ctypes
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import hypothesis
+import native
 import numpy as np
 import pytest
 
@@ -42,15 +41,20 @@ def far_library(tmp_path_factory):
     """Backend "far", whose memory the host can't read (tests/engine/helpers/far_backend.cpp)."""
     from nengo_dl import _engine
 
-    compiler = shutil.which("g++") or shutil.which("c++")
-    if compiler is None:
-        pytest.skip("no C++ compiler to build backend 'far' with")
     top, library = Path(__file__).parents[1], Path(_engine.__file__).parent
     target = tmp_path_factory.mktemp("far") / "libfar_backend.so"
     source = top / "tests" / "engine" / "helpers" / "far_backend.cpp"
-    command = [compiler, "-std=c++17", "-O1", "-fPIC", "-shared", f"-I{top / 'cpp'}", str(source)]
+    command = [
+        native.compiler(),
+        "-std=c++17",
+        "-O1",
+        "-fPIC",
+        "-shared",
+        f"-I{top / 'cpp'}",
+        str(source),
+    ]
     command += ["-o", str(target), str(library / "libnengo_engine.so"), f"-Wl,-rpath,{library}"]
-    subprocess.run(command, check=True)
+    native.run(command, check=True)
     assert _engine.backends() == ["cpu"]
     ctypes.CDLL(str(target))
     assert _engine.backends() == ["cpu", "far"]

@@ -67,10 +67,7 @@ class HostSpace final : public Space {
 
   void* allocate(int64_t bytes) override {
     const int64_t most = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE);
-    if (bytes > most)
-      throw std::runtime_error("the program's buffers need " + std::to_string(bytes) +
-                               " bytes per thread, more than the memory of this machine (" + std::to_string(most) +
-                               ")");
+    check_fits(bytes, most);
     {
       std::lock_guard<std::mutex> hold(fork_lock());
       if (void* memory = Spares::get().take(rounded(bytes))) return memory;
@@ -117,6 +114,12 @@ class HostSpace final : public Space {
 }  // namespace
 
 Space::~Space() = default;
+
+void check_fits(int64_t bytes, int64_t most) {
+  if (bytes > most)
+    throw std::runtime_error("the program's buffers need " + std::to_string(bytes) +
+                             " bytes per thread, more than the memory there is (" + std::to_string(most) + ")");
+}
 
 Space& host_space() {
   static auto* const space = new HostSpace;  // never destroyed: what is released at the end of main needs it

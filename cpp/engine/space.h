@@ -48,6 +48,8 @@ class NDL_API Space {
 
 // The memory of the machine.
 NDL_API Space& host_space();
+// std::runtime_error unless the buffers of a program fit into a memory of `most` bytes.
+NDL_API void check_fits(int64_t bytes, int64_t most);
 
 struct Release {
   Space* space = nullptr;

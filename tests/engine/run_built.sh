@@ -1,14 +1,15 @@
 #!/bin/sh
 # Builds the engine with other flags or another compiler (CXX) and runs its tests with it, without TensorFlow:
 #   run_built.sh BUILD_DIRECTORY 'COMPILER FLAGS' [pytest arguments]
-# By default the tests of products: their bits must not depend on what a compiler likes to fuse or to reorder.
+# TESTS in the environment chooses which. By default those of products: their bits must not depend on what a compiler
+# likes to fuse or to reorder.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$1
 flags=$2
 shift 2
-[ $# -gt 0 ] || set -- tests/engine/test_dense.py tests/engine/test_dense_grad.py tests/engine/test_kernels_weights.py \
-  tests/contract/test_contract.py
+products="tests/engine/test_dense.py tests/engine/test_dense_grad.py tests/engine/test_kernels_weights.py"
+products="$products tests/contract/test_contract.py"
 python=${PYTHON:-python3}
 
 cmake -S "$root" -B "$build" -DCMAKE_CXX_COMPILER="${CXX:-g++}" -DCMAKE_CXX_FLAGS="$flags" -DNENGO_DL_TENSORFLOW=OFF \
@@ -23,4 +24,4 @@ find "$build/package" -name '*.so*' -delete
 cmake --install "$build" --prefix "$build/package"
 
 cd "$root"
-PYTHONPATH="$build/package" "$python" -m pytest -q -p no:cacheprovider "$@"
+PYTHONPATH="$build/package" "$python" -m pytest -q -p no:cacheprovider ${TESTS:-$products} "$@"

@@ -1,15 +1,15 @@
 """Backend "far" catches who touches values on the host: faults planted in a copy of the code."""
 
 import os
-import shutil
 import signal
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import native
 import pytest
 from handmade_programs import Maker, op, to_bytes, view
 
+pytestmark = pytest.mark.xdist_group("far_backend")  # one worker compiles the engine
 ROOT = Path(__file__).parents[2]
 CPP, HELPERS = ROOT / "cpp", ROOT / "tests" / "engine" / "helpers"
 # enough of the engine for input, copy and output
@@ -51,9 +51,7 @@ class Build:
 
     def __init__(self, folder):
         self.folder = folder
-        self.compiler = shutil.which("g++") or shutil.which("c++")
-        if self.compiler is None:
-            pytest.skip("no C++ compiler to build the engine with")
+        self.compiler = native.compiler()
         flags = ["-std=gnu++17", "-O0", "-DNDL_ONLY_BASELINE", "-DNDL_ISA=baseline", f"-I{CPP}"]
         self.command = [self.compiler, *flags, "-c"]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -61,17 +59,14 @@ class Build:
 
     def compile(self, source, name=None):
         target = self.folder / f"{name or source.parent.name + '_' + source.stem}.o"
-        subprocess.run([*self.command, str(source), "-o", str(target)], check=True)
+        native.run([*self.command, source, "-o", target], check=True)
         return source, target
 
     def run(self, program, backend, changed=()):
         objects = {**self.objects, **dict(changed)}
         target = self.folder / "program"
-        subprocess.run(
-            [self.compiler, *map(str, objects.values()), "-o", str(target), "-pthread"], check=True
-        )
-        command = [str(target), backend, str(program)]
-        return subprocess.run(command, capture_output=True, text=True)
+        native.run([self.compiler, *objects.values(), "-o", target, "-pthread"], check=True)
+        return native.run([target, backend, program], capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,9 @@ tanh of doubles is the exception, with 2.2.
 """
 
 import ctypes
-import shutil
-import subprocess
 from pathlib import Path
 
+import native
 import numpy as np
 import pytest
 
@@ -46,16 +45,13 @@ def isas():
 @pytest.fixture(scope="module", params=isas())
 def library(request, tmp_path_factory):
     """A library of the functions for one instruction set, compiled for this test."""
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("no g++")
     folder = tmp_path_factory.mktemp("math")
     lines = [f"PROBE({f}, {t}, {s})" for f in FUNCTIONS for t, s in (("float", 32), ("double", 64))]
     source = folder / "probe.cpp"
     source.write_text(PROBE + "\n".join(lines) + "\n")
     target = folder / "probe.so"
     command = [
-        compiler,
+        native.compiler(),
         "-std=gnu++17",
         "-O2",
         "-ffp-contract=off",
@@ -64,7 +60,7 @@ def library(request, tmp_path_factory):
         "-shared",
     ]
     command += [f"-I{CPP}", f"-DNDL_ISA={request.param}", *FLAGS[request.param]]
-    subprocess.run([*command, str(source), "-o", str(target)], check=True)
+    native.run([*command, source, "-o", target], check=True)
     return ctypes.CDLL(str(target))
 
 

@@ -1,10 +1,10 @@
 """A step of a model without callbacks takes no memory from the heap and calls no Python."""
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import native
 import numpy as np
 import pytest
 
@@ -27,14 +27,19 @@ WITHOUT_CALLBACKS = [kind for kind in sorted(_engine.op_specs()) if kind != "cal
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory):
     """The program that counts calls of the allocator while the engine runs."""
-    compiler = shutil.which("g++") or shutil.which("c++")
-    if compiler is None:
-        pytest.skip("no C++ compiler to build the allocation counter with")
     target = tmp_path_factory.mktemp("counter") / "count_allocations"
     source = ROOT / "tests" / "engine" / "helpers" / "count_allocations.cpp"
-    command = [compiler, "-std=c++17", "-O1", f"-I{ROOT / 'cpp'}", str(source), "-o", str(target)]
+    command = [
+        native.compiler(),
+        "-std=c++17",
+        "-O1",
+        f"-I{ROOT / 'cpp'}",
+        str(source),
+        "-o",
+        str(target),
+    ]
     command += [str(LIBRARY), f"-Wl,-rpath,{LIBRARY.parent}", "-pthread"]
-    subprocess.run(command, check=True)
+    native.run(command, check=True)
     return target
 
 
@@ -66,7 +71,7 @@ def test_no_allocation_per_step(counter, tmp_path, mode, threads):
         files[-1].write_bytes(to_bytes(program))
     # runs of several windows both, so that a window takes no memory either
     command = [counter, mode, "3", str(threads), "600", "1800", *files]
-    report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    report = native.run(command, check=True, capture_output=True, text=True).stdout
     lines = report.splitlines()
     assert len(lines) == len(names)
     # few have no gradient: those that change in place, in a sequence, what it needs
@@ -91,7 +96,7 @@ def test_engine_library_knows_no_python():
     if nm is None:
         pytest.skip("no nm to list symbols with")
     command = [nm, "--dynamic", "--undefined-only", str(LIBRARY)]
-    symbols = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    symbols = native.run(command, check=True, capture_output=True, text=True).stdout
     names = [line.split()[-1] for line in symbols.splitlines()]
     assert "aligned_alloc" in " ".join(names) or "malloc" in " ".join(names)  # nm lists something
     assert not [name for name in names if name.startswith(("Py", "_Py"))]

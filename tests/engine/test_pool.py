@@ -1,13 +1,13 @@
 """Threads live on between runs, serve several runs at once and nested ones, and survive a fork."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import native
 import numpy as np
 import pytest
 from gradient_models import Setup, assert_same, recurrent
@@ -18,17 +18,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("sanitizer", [None, "thread", "address,undefined"])
 def test_pool(tmp_path, sanitizer):
-    compiler = shutil.which("g++") or shutil.which("c++")
-    if compiler is None:
-        pytest.skip("no C++ compiler to build the check of the pool with")
     target = tmp_path / "check_pool"
     sources = [ROOT / "tests" / "engine" / "helpers" / "check_pool.cpp"]
     sources += [ROOT / "cpp" / "engine" / name for name in ("pool.cpp", "fork_lock.cpp")]
-    command = [compiler, "-std=c++17", "-O1", "-pthread", f"-I{ROOT / 'cpp'}"]
+    command = [native.compiler(), "-std=c++17", "-O1", "-pthread", f"-I{ROOT / 'cpp'}"]
     command += [f"-fsanitize={sanitizer}"] if sanitizer else []
-    subprocess.run([*command, *map(str, sources), "-o", str(target)], check=True)
-    run = [str(target), *(["fork"] if sanitizer is None else [])]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=300)
+    native.run([*command, *sources, "-o", target], check=True)
+    run = [target, *(["fork"] if sanitizer is None else [])]
+    done = native.run(run, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -24,6 +24,7 @@ class FarSpace final : public Space {
     if (p == MAP_FAILED) throw std::bad_alloc();
     room_ = static_cast<char*>(p);
     free_[0] = kRoom;
+    if (key_ >= 0) pkey_set(key_, PKEY_DISABLE_ACCESS);
   }
 
   // Lets whoever holds one touch the memory.
@@ -40,6 +41,7 @@ class FarSpace final : public Space {
 
   bool on_host() const override { return false; }
   void* allocate(int64_t bytes) override {
+    check_fits(bytes, kRoom);
     char* memory;
     const int64_t size = rounded(bytes);
     {
@@ -52,8 +54,10 @@ class FarSpace final : public Space {
       if (length > size) free_[start + size] = length - size;
       memory = room_ + start;
       if (start + size > used_) {
-        used_ = (start + size + kPage - 1) / kPage * kPage;
-        protect();
+        const int64_t end = (start + size + kPage - 1) / kPage * kPage;
+        if (key_ >= 0 && pkey_mprotect(room_ + used_, end - used_, PROT_READ | PROT_WRITE, key_) != 0) std::abort();
+        used_ = end;
+        if (key_ < 0) protect();
       }
     }
     const Open open(*this);
@@ -114,6 +118,11 @@ class FarSpace final : public Space {
   }
 
   void open(int more) {
+    if (key_ >= 0) {
+      thread_local int opened = 0;
+      opened += more;
+      return static_cast<void>(pkey_set(key_, opened > 0 ? 0 : PKEY_DISABLE_ACCESS));
+    }
     std::lock_guard<std::mutex> hold(lock_);
     const bool before = opened_ > 0;
     opened_ += more;
@@ -127,6 +136,9 @@ class FarSpace final : public Space {
   std::mutex lock_;
   std::map<int64_t, int64_t> free_;  // first byte -> bytes
   int64_t used_ = 0;
+  // A protection key opens and closes the pages for one thread in a few cycles. Where the processor has none (-1),
+  // the pages are open for the process while a thread is at work.
+  const int key_ = pkey_alloc(0, 0);
   int opened_ = 0;  // kernels and copies at work in the process
 };
 

@@ -1,0 +1,25 @@
+"""Compilers and the programs that tests build with them."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+
+def compiler():
+    """The machine's C++ compiler; skips the test where there is none."""
+    found = shutil.which("g++") or shutil.which("c++")
+    if found is None:
+        pytest.skip("no C++ compiler")
+    return found
+
+
+def run(command, **kwargs):
+    """``subprocess.run`` for what isn't Python.
+
+    Tests of a sanitized engine preload the sanitizer's library into Python
+    (tests/engine/run_sanitized.sh); compilers and other programs run without it.
+    """
+    env = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+    return subprocess.run([str(part) for part in command], env=env, **kwargs)
