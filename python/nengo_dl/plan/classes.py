@@ -39,8 +39,8 @@ def covers(refs, size):
     return bool(seen.all())
 
 
-def classify(ops):
-    """Storage class per variable.
+def classify(ops, uses):
+    """Storage class per variable, of which ``uses`` are all `accesses`.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def classify(ops):
         every step), ``carried`` (updated, with a row per step), ``state`` (changed in place
         by one op alone), ``tied`` (in place, seen by several ops, which must loop together).
     """
-    return {var: _classify(var, uses, ops) for var, uses in accesses(ops).items()}
+    return {var: _classify(var, found, ops) for var, found in uses.items()}
 
 
 def _classify(var, uses, ops):
@@ -89,8 +89,7 @@ def is_tied(kind):
 
 def settle(draft: Draft) -> Draft:
     """Pass: buffer kind and way of writing per variable; what one loop keeps lies in place."""
-    uses = accesses(draft.ops)
-    how = {}
+    uses, how = draft.uses, {}
     for var, found in uses.items():
         access = {r.access for _, _, r in found}
         how[var] = "advance" if "advance" in access else "update"

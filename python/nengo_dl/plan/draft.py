@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from . import show
-from .classes import classify
+from .classes import accesses, classify
 from .graph import Graph, depths
 from .ir import IrOp
 from .kinds import KINDS
@@ -38,6 +38,7 @@ class Given:
 
 # facts that follow from others: from which fields each of them does
 _DERIVED = {
+    "uses": {"ops"},
     "classes": {"ops"},
     "graph": {"ops", "order", "in_place"},
     "depths": {"ops", "order", "in_place"},
@@ -62,15 +63,20 @@ class Draft:
     program: Program | None = None
 
     @cached_property
+    def uses(self) -> dict:
+        """Per variable: ``(op index, argument, Ref)`` of all that ops do with it."""
+        return accesses(self.ops)
+
+    @cached_property
     def classes(self) -> dict:
         """Storage class per variable, from what its ops do with it."""
-        return classify(self.ops)
+        return classify(self.ops, self.uses)
 
     @cached_property
     def graph(self) -> Graph:
         """What depends on what."""
         classes = {**self.classes, **dict.fromkeys(self.in_place, "tied")}
-        return Graph(self.ops, classes, self.chain)
+        return Graph(self.ops, self.uses, classes, self.chain)
 
     @cached_property
     def depths(self) -> list[int]:

@@ -34,8 +34,8 @@ def join_tiles(draft: Draft) -> Draft:
 
 def _join_tiles(ops):
     while True:
-        classes = classify(ops)
         table = accesses(ops)
+        classes = classify(ops, table)
         moved, dropped, targets = {}, set(), set()
         for i, op in enumerate(ops):
             if op.kind != "copy" or op.args["dst"].access != "write":
@@ -82,7 +82,7 @@ def pull_decoders(draft: Draft) -> Draft:
     for i in range(len(ops)):
         for j in graph.successors(i):
             before[j].add(i)
-    for uses in accesses(ops).values():
+    for uses in draft.uses.values():
         home = {region_of[i] for i, _, r in uses if r.access in ("write", "advance", "inc")}
         if len(home) != 1 or not (number := min(home)) % 2:
             continue
@@ -103,8 +103,7 @@ def _decodes(op, uses):
 
 def fuse_bias(draft: Draft) -> Draft:
     """A copy that only sets the target of a product becomes the product's bias."""
-    ops, depth = draft.ops, draft.depths
-    table = accesses(ops)
+    ops, depth, table = draft.ops, draft.depths, draft.uses
     changed, dropped = {}, set()
     for i, op in enumerate(ops):
         if op.kind != "copy" or op.args["dst"].access != "write":
@@ -137,7 +136,7 @@ def store_by_columns(draft: Draft) -> Draft:
     A spike then adds one contiguous row, and a product with few columns runs along the output.
     """
     ops, new = draft.ops, {}
-    for var, uses in accesses(ops).items():
+    for var, uses in draft.uses.items():
         shapes = {r.shape for i, arg, r in uses if (ops[i].kind, arg) == ("dense", "A")}
         if len(shapes) != 1 or var.per_item:
             continue

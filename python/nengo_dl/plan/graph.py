@@ -11,7 +11,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from nengo.exceptions import BuildError
 
-from .classes import accesses, is_tied
+from .classes import is_tied
 from .ir import PHASE
 from .kinds import KINDS
 
@@ -45,13 +45,13 @@ class Graph:
         Ops that share a value held in place.
     """
 
-    def __init__(self, ops, classes, chain=()):
+    def __init__(self, ops, uses, classes, chain=()):
         self.ops = ops
         self.same = [set() for _ in ops]
         self.delayed = [set() for _ in ops]
         self.ties = [set() for _ in ops]
-        for var, uses in accesses(ops).items():
-            self._connect(classes[var], uses)
+        for var, found in uses.items():
+            self._connect(classes[var], found)
         for i, j in pairwise(chain):
             self.same[i].add(j)
 

@@ -4,6 +4,7 @@ Everything here is frozen: a pass takes a list of `IrOp` and returns a new list.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -20,23 +21,6 @@ from .program import grid
 ACCESSES = ("write", "advance", "inc", "read", "update", "final")
 PHASE = {"write": 0, "advance": 0, "inc": 1, "read": 2, "update": 3, "final": 4}
 READS = ("read", "final")
-
-
-class lazy:
-    """A property that is computed once (functools.cached_property without its lock)."""
-
-    def __init__(self, function):
-        self.function = function
-        self.__doc__ = function.__doc__
-
-    def __set_name__(self, owner, name):
-        self.name = name
-
-    def __get__(self, instance, owner=None):
-        if instance is None:
-            return self
-        value = instance.__dict__[self.name] = self.function(instance)
-        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +58,12 @@ class Ref:
     access: str = "read"
     index: tuple = None
 
-    @lazy
+    @cached_property
     def size(self):
         """Number of elements of the view."""
         return prod(self.shape)
 
-    @lazy
+    @cached_property
     def span(self):
         """First and last+1 element touched."""
         if self.index is not None:
@@ -91,13 +75,13 @@ class Ref:
             lo, hi = lo + min(0, (n - 1) * s), hi + max(0, (n - 1) * s)
         return lo, hi + 1
 
-    @lazy
+    @cached_property
     def elements(self):
         """All elements of the variable that the view names, in C order."""
         total = grid(self.shape, self.strides) + self.offset
         return total if self.index is None else total[np.asarray(self.index, dtype=np.int64)]
 
-    @lazy
+    @cached_property
     def solid(self):
         """Whether the view covers its span without gaps."""
         if self.index is not None:
@@ -111,12 +95,12 @@ class Ref:
             expected *= n
         return True
 
-    @lazy
+    @cached_property
     def full(self):
         """Whether every element of the variable is named."""
         return self.span == (0, self.var.size) and self.solid
 
-    @lazy
+    @cached_property
     def flat(self):
         """The same elements as ``(offset, n, stride)``, or None if that is impossible."""
         if self.index is not None:

@@ -5,16 +5,17 @@ from collections import defaultdict
 import numpy as np
 from nengo.exceptions import BuildError
 
-from .classes import accesses, covers
+from .classes import covers
 from .draft import Draft
 from .graph import overlapping
+from .ir import READS
 from .kinds import INC, READ, UPDATE, WRITE
 from .program import RNG_WORDS, ProgramError, elements, spans
 
 
 def verify_draft(draft: Draft) -> None:
     """Check what a `.draft.Draft` says so far, as far as there are rules for it."""
-    verify_ops(draft.ops)
+    verify_ops(draft.ops, draft.uses)
     if draft.region_of is not None:
         _verify_regions(draft)
     if draft.regions is not None:
@@ -38,8 +39,8 @@ def _verify_regions(draft):
                 )
 
 
-def verify_ops(ops):
-    """Check a list of `.IrOp`: ranges, single writers, and a value for all that is read."""
+def verify_ops(ops, uses):
+    """Check `.IrOp`: ranges, single writers, and a value for all that is read."""
     for op in ops:
         for arg, ref in op.refs():
             lo, hi = ref.span
@@ -48,19 +49,17 @@ def verify_ops(ops):
                     f"planner: {op.kind} {op.name}: {arg} names elements {lo}..{hi} "
                     f"of {ref.var.name}, which has {ref.var.size}"
                 )
-    for var, uses in accesses(ops).items():
-        for accesses_, verb in (
-            (("write", "advance"), "set"),
-            (("update",), "updated"),
-        ):
-            refs = [r for _, _, r in uses if r.access in accesses_]
+    for var, found in uses.items():
+        for kinds, verb in ((("write", "advance"), "set"), (("update",), "updated")):
+            refs = [r for _, _, r in found if r.access in kinds]
             if len(refs) < 2:
                 continue
             for i, j in overlapping(refs, refs):
                 if i < j:
                     raise BuildError(f"Signal {var.name} is {verb} by two operators in one step")
-        written = [r for _, _, r in uses if r.access not in ("read", "final")]
-        if var.initial is None and not covers(written, var.size):
+        if var.initial is not None:
+            continue
+        if not covers([r for _, _, r in found if r.access not in READS], var.size):
             raise BuildError(f"planner: {var.name} is read but has no value")
 
 
