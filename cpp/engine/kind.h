@@ -1,6 +1,6 @@
 // What an op kind is, whoever runs it: its arguments and attributes, how derivatives pass through it, what may be done
 // with its ops. Verifier, flow and tape read these facts; backends (engine/backend.h) hold the kernels. The planner has
-// the same table (python/nengo_dl/plan/kinds.py), a test compares them.
+// the same table (python/nengo_dl/ir/kinds.py), a test compares them.
 #pragma once
 
 #include <functional>

@@ -117,7 +117,7 @@ PYBIND11_MODULE(_engine, m) {
   m.def("isa", &isa, "The instruction set that programs compiled now will use.");
   m.def("set_isa", &set_isa, py::arg("name"), "Choose another instruction set for programs compiled later.");
   m.def("isas", &isas, "The instruction sets that this processor and this library have.");
-  m.def("op_specs", &op_specs, "The facts of the op kinds by name (cpp/engine/kind.h; plan/kinds.py has the same).");
+  m.def("op_specs", &op_specs, "The facts of the op kinds by name (cpp/engine/kind.h; ir/kinds.py has the same).");
   m.def("neuron_types", &neuron_types, "The facts of the neuron types by name.");
   m.def("surrogates", &surrogates, "What stands for the derivative of a spike, by name; which of them have a width.");
 }

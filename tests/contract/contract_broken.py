@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nengo_dl.plan import program as records
+from nengo_dl.ir import program as records
 
 HUGE = 2**62
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from nengo_dl import reference
-from nengo_dl.plan.program import RNG_WORDS, Buffer, Op, Operand, Param, Port, Program, Region
-from nengo_dl.plan.rng import pack_rng
+from nengo_dl.ir.program import RNG_WORDS, Buffer, Op, Operand, Param, Port, Program, Region
+from nengo_dl.ir.rng import pack_rng
 from nengo_dl.reference.memory import places
 
 LAYOUTS = ("sequence", "loop", "loop between sequences", "sequence between loops")

@@ -8,8 +8,8 @@ from contract_cases import Case
 from contract_draws import per_block, uniform
 from contract_neurons import draws_of
 
-from nengo_dl.plan.kinds import NEURONS
-from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region
+from nengo_dl.ir.neuron_kinds import NEURONS
+from nengo_dl.ir.program import Buffer, Op, Operand, Param, Port, Program, Region
 
 
 class Chain:

@@ -4,7 +4,7 @@ import numpy as np
 from contract_cases import run_case
 
 from nengo_dl import _engine
-from nengo_dl.plan.program import to_bytes
+from nengo_dl.ir.program import to_bytes
 
 
 def compile_case(case):

@@ -9,7 +9,7 @@ from contract_cases import Arg, Subject, normal
 from contract_draws import any_shape, flag, length, n_blocks, per_block, uniform, zero_or
 from contract_neurons import make_neurons_of
 
-from nengo_dl.plan.kinds import NEURONS
+from nengo_dl.ir.neuron_kinds import NEURONS
 
 MAKERS = {}
 

@@ -1,4 +1,4 @@
-"""Random ops of every neuron type of the table (`nengo_dl.plan.kinds.NEURONS`).
+"""Random ops of every neuron type of the table (`nengo_dl.ir.kinds.NEURONS`).
 
 A type is drawn from what its entry says. Ranges go by the names of parameters and states; a new
 name needs one here, and a type that is only interesting elsewhere has its own.
@@ -8,7 +8,7 @@ import numpy as np
 from contract_cases import Arg, Subject, normal
 from contract_draws import flag, length, n_blocks, per_block, uniform, zero_or
 
-from nengo_dl.plan.kinds import NEURONS
+from nengo_dl.ir.neuron_kinds import NEURONS
 from nengo_dl.surrogates import SURROGATES
 
 CURRENT = zero_or(0.9, uniform(-1, 6))

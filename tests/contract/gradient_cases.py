@@ -9,7 +9,7 @@ from contract_draws import uniform
 from contract_kinds import make_subject
 from contract_neurons import make_neurons_of
 
-from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region
+from nengo_dl.ir.program import Buffer, Op, Operand, Param, Port, Program, Region
 
 
 def apart(low, bend, high, gap):

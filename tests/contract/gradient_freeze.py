@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 from contract_engine import run_engine
 
-from nengo_dl.plan.kinds import KINDS, NEURONS
-from nengo_dl.plan.program import Buffer, Op, Operand, Port, Region
+from nengo_dl.ir.kinds import KINDS
+from nengo_dl.ir.neuron_kinds import NEURONS
+from nengo_dl.ir.program import Buffer, Op, Operand, Port, Region
 
 
 def passes(op):

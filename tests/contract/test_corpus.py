@@ -10,7 +10,7 @@ import pytest
 from contract_cases import Case
 from contract_engine import _engine, run_engine
 
-from nengo_dl.plan.program import from_bytes
+from nengo_dl.ir.program import from_bytes
 
 pytestmark = pytest.mark.usefixtures("backend")
 

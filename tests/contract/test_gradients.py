@@ -16,7 +16,7 @@ from gradient_cases import chain_case, gradient_case, kind_case, learning_case, 
 from gradient_check import Loss, compare, engine_gradients, overwritten, sources
 from gradient_freeze import freeze, passes
 
-from nengo_dl.plan import kinds
+from nengo_dl.ir import kinds, neuron_kinds
 from nengo_dl.reference.memory import places
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -333,7 +333,7 @@ def test_what_passes_nothing_is_frozen():
 def test_surrogates_are_held_against_tensorflow():
     from test_surrogates import CURRENTS  # here, as it needs TensorFlow
 
-    assert set(CURRENTS) >= {name for name in TYPES if kinds.NEURONS[name].spikes}
+    assert set(CURRENTS) >= {name for name in TYPES if neuron_kinds.NEURONS[name].spikes}
 
 
 def test_every_source_is_asked_for():

@@ -7,7 +7,7 @@ from contract_cases import LAYOUTS, CaseBuilder, Result
 from contract_engine import _engine, run_engine
 from contract_kinds import make_subject
 
-from nengo_dl.plan.program import to_bytes
+from nengo_dl.ir.program import to_bytes
 
 KINDS = sorted(_engine.op_specs())
 

@@ -6,8 +6,8 @@ from contract_engine import _engine
 from surrogate_programs import LAYOUTS, Population
 from test_surrogates import assert_close, parameters_of, seed_of
 
-from nengo_dl.plan.kinds import NEURONS
-from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region, to_bytes
+from nengo_dl.ir.neuron_kinds import NEURONS
+from nengo_dl.ir.program import Buffer, Op, Operand, Param, Port, Program, Region, to_bytes
 
 pytestmark = pytest.mark.usefixtures("backend")
 

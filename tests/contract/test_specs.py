@@ -11,8 +11,9 @@ from contract_engine import _engine
 from contract_kinds import make_subject
 
 from nengo_dl import reference
-from nengo_dl.plan.kinds import KINDS, NEURONS
-from nengo_dl.plan.program import from_bytes, to_bytes
+from nengo_dl.ir.kinds import KINDS
+from nengo_dl.ir.neuron_kinds import NEURONS
+from nengo_dl.ir.program import from_bytes, to_bytes
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "PROGRAM.md"
 

@@ -11,7 +11,7 @@ from surrogate_programs import LAYOUTS, Population
 from surrogate_reference import STEPS, gradients
 
 from nengo_dl import surrogates
-from nengo_dl.plan.kinds import NEURONS
+from nengo_dl.ir.neuron_kinds import NEURONS
 
 pytestmark = pytest.mark.usefixtures("backend")
 

@@ -9,8 +9,8 @@ from nengo.builder.learning_rules import SimRLS
 from nengo.builder.signal import Signal
 from nengo.builder.transforms import ConvInc, ConvTransposeInc
 
-from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region
-from nengo_dl.plan.rng import pack_rng, unpack_rng
+from nengo_dl.ir.program import Buffer, Op, Operand, Param, Port, Program, Region
+from nengo_dl.ir.rng import pack_rng, unpack_rng
 from nengo_dl.reference import run
 
 

@@ -15,8 +15,8 @@ from contract_chains import Chain  # noqa: E402
 from contract_kinds import MAKERS, make_subject  # noqa: E402
 from contract_neurons import make_neurons_of  # noqa: E402
 
-from nengo_dl.plan.kinds import NEURONS  # noqa: E402
-from nengo_dl.plan.program import to_bytes  # noqa: E402
+from nengo_dl.ir.neuron_kinds import NEURONS  # noqa: E402
+from nengo_dl.ir.program import to_bytes  # noqa: E402
 
 TRAILER = 16  # bytes behind the program, as in cpp/fuzz/fuzz.h
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nengo_dl import _engine
-from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region, to_bytes
+from nengo_dl.ir.program import Buffer, Op, Operand, Param, Port, Program, Region, to_bytes
 
 LAYOUTS = ("sequence", "loop")
 

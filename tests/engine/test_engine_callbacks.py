@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from handmade_programs import Maker, _engine, op, view
 
-from nengo_dl.plan.program import ProgramError, to_bytes
+from nengo_dl.ir.program import ProgramError, to_bytes
 
 pytestmark = pytest.mark.usefixtures("backend")
 

@@ -17,8 +17,8 @@ from contract_kinds import make_subject  # noqa: E402
 from contract_neurons import make_neurons_of  # noqa: E402
 
 from nengo_dl import _engine  # noqa: E402
-from nengo_dl.plan.kinds import NEURONS  # noqa: E402
-from nengo_dl.plan.program import to_bytes  # noqa: E402
+from nengo_dl.ir.neuron_kinds import NEURONS  # noqa: E402
+from nengo_dl.ir.program import to_bytes  # noqa: E402
 
 LIBRARY = Path(_engine.__file__).parent / "libnengo_engine.so"
 WITHOUT_CALLBACKS = [kind for kind in sorted(_engine.op_specs()) if kind != "callback"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from handmade_programs import Maker, _engine, op, view
 
-from nengo_dl.plan.program import to_bytes
+from nengo_dl.ir.program import to_bytes
 
 
 def fill_model(size, shape, strides, offsets):

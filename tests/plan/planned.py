@@ -9,9 +9,9 @@ from nengo.builder.neurons import SimNeurons
 from nengo.builder.signal import SignalDict
 
 from nengo_dl import reference
+from nengo_dl.ir.rng import pack_rng
 from nengo_dl.plan import make_plan
 from nengo_dl.plan.pieces import fold
-from nengo_dl.plan.rng import pack_rng
 
 
 def build(net, dt=0.001):

@@ -12,8 +12,8 @@ from nengo.builder import Operator, Signal
 from nengo.exceptions import BuildError
 from planned import assert_same, build, plan, run_twin
 
+from nengo_dl.ir.program import ProgramError, from_bytes, to_bytes
 from nengo_dl.plan import make_plan
-from nengo_dl.plan.program import ProgramError, from_bytes, to_bytes
 from nengo_dl.plan.verify import verify_program
 
 

@@ -9,10 +9,10 @@ import pytest
 from nengo.exceptions import BuildError
 from planned import build, plan
 
+from nengo_dl.ir.program import ProgramError, to_bytes
 from nengo_dl.plan import planner
 from nengo_dl.plan.draft import Draft
 from nengo_dl.plan.graph import depths
-from nengo_dl.plan.program import ProgramError, to_bytes
 
 
 def watched(monkeypatch, name):

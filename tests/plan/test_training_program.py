@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from planned import build, plan, run_twin, with_run
 
-from nengo_dl.plan import kinds, only_run, plan_of, show, training
+from nengo_dl.ir import neuron_kinds
+from nengo_dl.ir.program import Op, ProgramError, from_bytes, to_bytes
+from nengo_dl.plan import only_run, plan_of, show, training
 from nengo_dl.plan.obstacles import blocked_parameters
-from nengo_dl.plan.program import Op, ProgramError, from_bytes, to_bytes
 from nengo_dl.plan.training import training_program
 
 
@@ -336,8 +337,8 @@ def test_spikes_in_the_way():
 
 def plant(monkeypatch, entry):
     """Add a neuron type to the table."""
-    table = kinds.neuron_table(*kinds.NEURONS.values(), entry)
-    for module in (kinds, training, show):
+    table = neuron_kinds.neuron_table(*neuron_kinds.NEURONS.values(), entry)
+    for module in (neuron_kinds, training, show):
         monkeypatch.setattr(module, "NEURONS", table)
 
 
@@ -354,7 +355,7 @@ def renamed(program, name):
 
 def test_a_new_spiking_type_is_no_rate_type(monkeypatch):
     """Its entry says that it spikes: without rate form and surrogate it is in the way."""
-    plant(monkeypatch, replace(kinds.NEURONS["Izhikevich"], name="Planted"))
+    plant(monkeypatch, replace(neuron_kinds.NEURONS["Izhikevich"], name="Planted"))
     made = plan(build(chain(izhikevich)), trainable=lambda signal: True)
     program = renamed(made.only_program(), "Planted")
     form = training_program(program)
@@ -369,7 +370,7 @@ def test_a_new_spiking_type_is_no_rate_type(monkeypatch):
 
 
 def test_a_new_spiking_type_is_trained_as_its_entry_says(monkeypatch):
-    entry = kinds.NEURONS["Izhikevich"]
+    entry = neuron_kinds.NEURONS["Izhikevich"]
     constants = (("tau_ref", 0.002),)
     entry = replace(entry, name="Planted", rate_form="Sigmoid", rate_constants=constants)
     plant(monkeypatch, entry)
@@ -382,7 +383,7 @@ def test_a_new_spiking_type_is_trained_as_its_entry_says(monkeypatch):
 
 
 def test_rate_forms_are_checked():
-    planted = replace(kinds.NEURONS["LIF"], name="Planted")
+    planted = replace(neuron_kinds.NEURONS["LIF"], name="Planted")
     for wrong in (
         replace(planted, rate_form="LIF"),
         replace(planted, spikes=False),
@@ -391,7 +392,7 @@ def test_rate_forms_are_checked():
         replace(planted, rate_form="SoftLIFRate"),  # nobody says what sigma is
     ):
         with pytest.raises(ValueError, match="LIF"):
-            kinds.neuron_table(*kinds.NEURONS.values(), wrong)
+            neuron_kinds.neuron_table(*neuron_kinds.NEURONS.values(), wrong)
 
 
 def test_unknown_types_and_arguments_are_refused():

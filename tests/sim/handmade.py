@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from nengo_dl.ir.program import Buffer, Op, Operand, Param, Port, Program, Region
 from nengo_dl.plan import only_run, plan_of
-from nengo_dl.plan.program import Buffer, Op, Operand, Param, Port, Program, Region
 
 DT = 0.001
 DECAY = 0.9

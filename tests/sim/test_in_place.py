@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from handmade import filter_plan, filter_reference
 
+from nengo_dl.ir.program import to_bytes
 from nengo_dl.layer import tf_ops
-from nengo_dl.plan.program import to_bytes
 from nengo_dl.tensor_graph import TensorGraph
 
 

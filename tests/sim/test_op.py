@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from handmade import clock_plan, filter_plan, filter_reference, noise_plan
 
+from nengo_dl.ir.program import to_bytes
 from nengo_dl.layer import tf_ops
-from nengo_dl.plan.program import to_bytes
 
 
 def filter_arguments(batch=3, steps=7, dtype="float32", seed=0):

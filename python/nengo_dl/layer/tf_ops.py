@@ -124,7 +124,7 @@ class RunOp:
 
     Parameters
     ----------
-    program : `.plan.program.Program`
+    program : `.ir.program.Program`
         What to run.
     keep_last : list of bool
         For each output, whether only its last step is kept.
@@ -137,7 +137,7 @@ class RunOp:
     """
 
     def __init__(self, program, keep_last, callbacks=-1, threads=0, memory=-1):
-        from nengo_dl.plan.program import to_bytes
+        from nengo_dl.ir.program import to_bytes
 
         learned = [i for i, param in enumerate(program.params) if param.learned]
         self.program = to_bytes(program)

@@ -5,8 +5,8 @@ from nengo.builder.operator import Copy, ElementwiseInc, Reset, SimPyFunc, TimeU
 from nengo.builder.probe import SimProbe
 from nengo.exceptions import BuildError
 
-from ..plan.ir import Ref, broadcast
-from ..plan.lowering import NotNative, lowers
+from ..ir.lowering import NotNative, lowers
+from ..ir.refs import Ref, broadcast
 
 
 @lowers(TimeUpdate)

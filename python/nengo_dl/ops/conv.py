@@ -2,7 +2,7 @@
 
 from nengo.builder.transforms import ConvInc, ConvTransposeInc
 
-from ..plan.lowering import NotNative, lowers
+from ..ir.lowering import NotNative, lowers
 
 
 @lowers(ConvInc)

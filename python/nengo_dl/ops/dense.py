@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from nengo.builder.operator import BsrDotInc, DotInc, SparseDotInc
 
-from ..plan.lowering import NotNative, csr, lowers
+from ..ir.lowering import NotNative, csr, lowers
 from .basic import elementwise
 
 

@@ -2,8 +2,8 @@
 
 from nengo.builder.learning_rules import SimBCM, SimOja, SimPES, SimRLS, SimVoja
 
-from ..plan.ir import broadcast, whole
-from ..plan.lowering import NotNative, lowers
+from ..ir.lowering import NotNative, lowers
+from ..ir.refs import broadcast, whole
 
 
 def _sources(op, ctx, pre, post):

@@ -2,9 +2,9 @@
 
 from nengo.builder.neurons import SimNeurons
 
+from ..ir.lowering import NotNative, lowers
+from ..ir.neuron_kinds import NEURONS
 from ..neurons import neuron_class
-from ..plan.kinds import NEURONS
-from ..plan.lowering import NotNative, lowers
 
 # A subclass is another type: what it overrides is not known here, so it runs in Python until it
 # has an entry of its own.

@@ -6,8 +6,8 @@ import numpy as np
 from nengo import dists, processes, synapses
 from nengo.builder.processes import SimProcess
 
-from ..plan.ir import whole
-from ..plan.lowering import NotNative, lowers
+from ..ir.lowering import NotNative, lowers
+from ..ir.refs import whole
 
 _ACCESS = {"set": "write", "inc": "inc", "update": "update"}
 

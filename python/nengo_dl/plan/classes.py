@@ -1,17 +1,11 @@
 """Where each variable lives: decided from what the operators do with it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .ir import READS
-from .kinds import KINDS
-
-if TYPE_CHECKING:
-    from .draft import Draft
+from ..ir.kinds import KINDS
+from ..ir.refs import READS
 
 # Updated signals up to this size keep one row per step of a window, so that their readers
 # need not run in the same loop. Above it (weight matrices) the rows would not fit in cache.
@@ -85,43 +79,3 @@ def _classify(var, uses, ops):
 def is_tied(kind):
     """Whether all ops that touch a variable of this class must share a loop."""
     return kind in ("tied", "learned")
-
-
-def settle(draft: Draft) -> Draft:
-    """Pass: buffer kind and way of writing per variable; what one loop keeps lies in place."""
-    uses, how = draft.uses, {}
-    for var, found in uses.items():
-        access = {r.access for _, _, r in found}
-        how[var] = "advance" if "advance" in access else "update"
-    inner = {var for var, found in uses.items() if _in_one_loop(found, draft.region_of)}
-    in_place = {v for v, c in draft.classes.items() if c == "carried" and v in inner}
-    in_place = {v for v in in_place if how[v] == "advance" or _may_lie_still(uses[v], draft.ops)}
-    while in_place:
-        trial = draft.change(in_place=frozenset(in_place))
-        knots = list(trial.graph.knots())
-        if not knots:
-            draft = trial
-            break
-        # two filters that feed each other: one of them needs the old value kept apart
-        in_place -= {r.var for members in knots for i in members for _, r in draft.ops[i].refs()}
-    storage = {}
-    for var, kind in draft.classes.items():
-        if kind == "tied" or var in draft.in_place:
-            kind = "state"
-        elif kind == "temp":
-            kind = "local" if var in inner else "window"
-        storage[var] = (kind, how[var])
-    return draft.change(storage=storage)
-
-
-def _in_one_loop(uses, region_of):
-    number = region_of[uses[0][0]]
-    return number % 2 == 1 and all(region_of[i] == number for i, _, _ in uses)
-
-
-def _may_lie_still(uses, ops):
-    """Whether updating the variable in place, after all reads, can't reorder anything else."""
-    changers = {i for i, _, r in uses if r.access == "update"}
-    readers = {i for i, _, r in uses if r.access in READS}
-    alone = all(r.access in ("read", "update") for i in changers for _, r in ops[i].refs())
-    return alone and not changers & readers

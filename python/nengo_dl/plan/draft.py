@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ..ir.given import Given
+from ..ir.kinds import KINDS
+from ..ir.program import Program
+from ..ir.refs import IrOp
 from . import show
 from .classes import accesses, classify
 from .graph import Graph, depths
-from .ir import IrOp
-from .kinds import KINDS
-
-if TYPE_CHECKING:
-    from .layout import Layout
-    from .program import Program
 
 
-@dataclass(frozen=True, eq=False)
-class Given:
-    """What `.planner.make_plan` was given; its parameters are explained there."""
+@dataclass(frozen=True)
+class Layout:
+    """Buffers and where each variable lies."""
 
-    operators: tuple
-    dt: float
-    dtype: str = "float32"
-    time: object = None
-    inputs: tuple = ()
-    outputs: tuple = ()
-    trainable: Callable | None = None
-    constant: frozenset = frozenset()
-    surrogate: Callable | None = None
-    names: dict | None = None
-    simplifications: tuple = ()
-    merge: bool = True
+    buffers: tuple
+    params: tuple
+    param_vars: tuple  # per param: ((Var, offset), ..)
+    trainable: tuple  # per param
+    initial_state: np.ndarray
+    place: dict  # Var -> (buffer index, offset)
 
 
 # facts that follow from others: from which fields each of them does

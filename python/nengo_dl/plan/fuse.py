@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..ir.kinds import KINDS
 from .classes import accesses, classify, is_tied
 from .draft import Draft
-from .kinds import KINDS
 from .simplify import alias_copies, set_first, substitute
 
 

@@ -11,9 +11,9 @@ from itertools import combinations, pairwise
 import numpy as np
 from nengo.exceptions import BuildError
 
+from ..ir.kinds import KINDS
+from ..ir.refs import PHASE
 from .classes import is_tied
-from .ir import PHASE
-from .kinds import KINDS
 
 
 def overlapping(first, second):

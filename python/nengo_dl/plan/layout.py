@@ -7,22 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from nengo.builder import Signal
 
-from .draft import Draft
-from .kinds import KINDS
-from .program import RNG_WORDS, Buffer, Op, Operand, Param, Port, Program, Region
+from ..ir.kinds import KINDS
+from ..ir.program import RNG_WORDS, Buffer, Op, Operand, Param, Port, Program, Region
+from .draft import Draft, Layout
 from .schedule import moves
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Buffers and where each variable lies."""
-
-    buffers: tuple
-    params: tuple
-    param_vars: tuple  # per param: ((Var, offset), ..)
-    trainable: tuple  # per param
-    initial_state: np.ndarray
-    place: dict  # Var -> (buffer index, offset)
 
 
 def lay_out(draft: Draft) -> Draft:

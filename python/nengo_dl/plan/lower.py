@@ -8,10 +8,10 @@ from nengo.utils.graphs import toposort
 from nengo.utils.simulator import operator_dependency_graph
 
 from .. import ops as _registers_lowerings  # noqa: F401
+from ..ir.lowering import LOWERINGS, Context, NotNative, describe
+from ..ir.refs import IrOp
 from .draft import Draft
 from .graph import check_acyclic
-from .ir import IrOp
-from .lowering import LOWERINGS, Context, NotNative, describe
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .kinds import KINDS, READ, UPDATE
+from ..ir.kinds import KINDS, READ, UPDATE
+from ..ir.program import elements, spans
 from .pieces import Plan
-from .program import elements, spans
 from .training import passes_gradient
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from nengo.builder import Signal
 from nengo.exceptions import BuildError
 
+from ..ir.program import Param, Port, Program
 from . import show
 from .layout import Place, Places
-from .program import Param, Port, Program
 
 
 @dataclass(frozen=True, eq=False)

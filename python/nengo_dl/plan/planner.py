@@ -5,8 +5,8 @@ import gc
 
 import numpy as np
 
-from .classes import settle
-from .draft import Draft, Given
+from ..ir.given import Given
+from .draft import Draft
 from .fuse import (
     alias_sources,
     fuse_bias,
@@ -19,6 +19,7 @@ from .layout import Place, emit, lay_out, places
 from .lower import lower, order_callbacks, refuse_cycles
 from .pieces import RngSlot, TableSlot, only_run, plan_of
 from .schedule import order_regions, schedule
+from .settle import settle
 from .simplify import default_simplifications, simplify
 from .verify import verify_draft
 

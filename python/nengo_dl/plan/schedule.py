@@ -4,10 +4,10 @@ from collections import defaultdict
 
 import numpy as np
 
+from ..ir.kinds import KINDS
+from ..ir.program import REGION_KINDS
 from .draft import Draft
 from .graph import check_acyclic
-from .kinds import KINDS
-from .program import REGION_KINDS
 
 
 def order_regions(draft: Draft) -> Draft:

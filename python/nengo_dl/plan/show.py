@@ -4,7 +4,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from .kinds import KINDS, NEURONS
+from ..ir.kinds import KINDS
+from ..ir.neuron_kinds import NEURONS
 
 
 def text(plan):

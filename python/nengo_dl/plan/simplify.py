@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..ir.kinds import KINDS
+from ..ir.refs import Var, is_const, values, written_vars
 from .classes import accesses
 from .draft import Draft
-from .ir import Var, is_const, values, written_vars
-from .kinds import KINDS
 
 # an identity matrix or a zero is looked for in arrays up to this size
 _LOOK_LIMIT = 1 << 22

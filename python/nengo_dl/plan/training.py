@@ -8,9 +8,10 @@ import math
 from collections import defaultdict
 from dataclasses import replace
 
-from .kinds import KINDS, NEURONS, READ, UPDATE
+from ..ir.kinds import KINDS, READ, UPDATE
+from ..ir.neuron_kinds import NEURONS
+from ..ir.program import Op, Program
 from .pieces import Plan
-from .program import Op, Program
 from .verify import verify_program
 
 
@@ -28,7 +29,7 @@ def training_program(program: Program, lif_smoothing: float | None = None) -> Pr
 
     Parameters
     ----------
-    program : nengo_dl.plan.program.Program
+    program : nengo_dl.ir.program.Program
         The program that runs the model; it is not changed.
     lif_smoothing : float, optional
         Smoothing of the rate curve that stands for LIF neurons (attribute ``sigma`` of
@@ -36,7 +37,7 @@ def training_program(program: Program, lif_smoothing: float | None = None) -> Pr
 
     Returns
     -------
-    nengo_dl.plan.program.Program
+    nengo_dl.ir.program.Program
         The same parameters, inputs, outputs and layout of the state.
     """
     regions, left = [], defaultdict(list)

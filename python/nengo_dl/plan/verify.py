@@ -5,12 +5,12 @@ from collections import defaultdict
 import numpy as np
 from nengo.exceptions import BuildError
 
+from ..ir.kinds import INC, READ, UPDATE, WRITE
+from ..ir.program import RNG_WORDS, ProgramError, elements, spans
+from ..ir.refs import READS
 from .classes import covers
 from .draft import Draft
 from .graph import overlapping
-from .ir import READS
-from .kinds import INC, READ, UPDATE, WRITE
-from .program import RNG_WORDS, ProgramError, elements, spans
 
 
 def verify_draft(draft: Draft) -> None:

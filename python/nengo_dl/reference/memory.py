@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..plan.program import grid
+from ..ir.program import grid
 
 
 def places(operand):

@@ -3,10 +3,10 @@
 import nengo
 import numpy as np
 
+from ..ir.neuron_kinds import NEURONS
+from ..ir.program import RNG_WORDS
+from ..ir.rng import pack_rng, unpack_rng
 from ..neurons import neuron_class
-from ..plan.kinds import NEURONS
-from ..plan.program import RNG_WORDS
-from ..plan.rng import pack_rng, unpack_rng
 from .registry import per_block, register
 
 

@@ -4,8 +4,8 @@ import nengo
 import numpy as np
 from nengo.processes import Piecewise, PresentInput
 
-from ..plan.program import RNG_WORDS
-from ..plan.rng import pack_rng, unpack_rng
+from ..ir.program import RNG_WORDS
+from ..ir.rng import pack_rng, unpack_rng
 from .registry import register
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 from nengo.builder.neurons import SimNeurons
 
-from ..plan.program import RNG_WORDS
-from ..plan.rng import pack_rng
+from ..ir.program import RNG_WORDS
+from ..ir.rng import pack_rng
 from .callback_host import CallbackHost
 from .randomness import (
     draw_in_order,

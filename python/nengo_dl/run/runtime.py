@@ -9,9 +9,9 @@ from nengo.builder.operator import TimeUpdate
 from .. import _engine
 from ..arguments.names import Names, weight_names
 from ..config import get_setting
+from ..ir.program import to_bytes
 from ..plan import make_plan
 from ..plan.pieces import state_keys
-from ..plan.program import to_bytes
 from ..plan.training import with_training
 from ..tensor_graph import TensorGraph
 from .feed import Feed

@@ -8,7 +8,7 @@ from nengo.builder.ensemble import BuiltEnsemble
 from nengo.exceptions import ValidationError
 from nengo.transforms import SparseMatrix
 
-from ..plan.lowering import csr
+from ..ir.lowering import csr
 
 MANY, SMALL = 256, 1 << 16  # so many pieces in a row, of so few bytes, are put together
 

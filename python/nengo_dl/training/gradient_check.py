@@ -6,8 +6,8 @@ import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
 from .. import _engine
+from ..ir.program import to_bytes
 from ..plan.pieces import fold, state_keys
-from ..plan.program import to_bytes
 from .precision import float_type
 
 STEP = 1e-6  # difference of an input for the quotient, which is computed in double precision

@@ -5,8 +5,8 @@ They are found by exact type. Whatever has none runs as a Python callback.
 
 import numpy as np
 
-from .draft import Given
-from .ir import IrOp, Ref, Var, whole
+from .given import Given
+from .refs import IrOp, Ref, Var, whole
 
 
 class NotNative(Exception):
