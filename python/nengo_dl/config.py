@@ -1,7 +1,8 @@
-"""Settings of a model: `configure_settings` writes them, `get_setting` reads them."""
+"""Settings of a model: `configure_settings` writes them, `resolve` reads them all at once."""
 
 import numbers
 import warnings
+from dataclasses import dataclass, field, fields
 
 import nengo
 from nengo.exceptions import ConfigError, NetworkContextError, ValidationError
@@ -100,24 +101,36 @@ def _bytes(name, value):
     )
 
 
+def _network(default, check):
+    return field(default=default, metadata={"check": check})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a network was told, and what holds where it was told nothing.
+
+    `configure_settings` explains the fields. Settings of single objects are in
+    `nengo_dl.run.object_settings`.
+    """
+
+    dtype: str = _network("float32", _dtype)
+    stateful: bool = _network(True, _boolean)
+    use_loop: bool = _network(True, _boolean)
+    inference_only: bool = _network(False, _boolean)
+    learning_phase: bool = _network(None, _boolean_or_none)
+    lif_smoothing: float = _network(None, _smoothing)
+    simplifications: list = _network(None, _passes)
+    tape_memory: int = _network(None, _bytes)
+
+
 # setting -> (Nengo classes that carry it, check)
 _SETTINGS = {
-    "trainable": (
-        (nengo.Ensemble, nengo.Connection, nengo.ensemble.Neurons),
-        _boolean_or_none,
-    ),
+    **{entry.name: ((nengo.Network,), entry.metadata["check"]) for entry in fields(Settings)},
+    "trainable": ((nengo.Ensemble, nengo.Connection, nengo.ensemble.Neurons), _boolean_or_none),
     "surrogate": ((nengo.Ensemble,), _surrogate),
+    "keep_history": ((nengo.Probe,), _boolean),
     "planner": ((nengo.Network,), _function),
     "sorter": ((nengo.Network,), _function),
-    "simplifications": ((nengo.Network,), _passes),
-    "inference_only": ((nengo.Network,), _boolean),
-    "lif_smoothing": ((nengo.Network,), _smoothing),
-    "dtype": ((nengo.Network,), _dtype),
-    "keep_history": ((nengo.Probe,), _boolean),
-    "stateful": ((nengo.Network,), _boolean),
-    "use_loop": ((nengo.Network,), _boolean),
-    "learning_phase": ((nengo.Network,), _boolean_or_none),
-    "tape_memory": ((nengo.Network,), _bytes),
 }
 _OF_INNERMOST = ("trainable", "surrogate")
 
@@ -211,6 +224,24 @@ def _set(config, cls, name, value):
         setattr(config[cls], name, value)
     else:
         config[cls].set_param(name, Setting(name, value, _SETTINGS[name][1]))
+
+
+def resolve(model):
+    """Read all settings of a network at once.
+
+    Parameters
+    ----------
+    model : nengo.builder.Model or nengo.Network or None
+        Where to look: the settings of a model are those of its top-level network.
+
+    Returns
+    -------
+    Settings
+        Its settings.
+    """
+    names = [entry.name for entry in fields(Settings)]
+    found = {name: get_setting(model, name) for name in names}
+    return Settings(**{name: value for name, value in found.items() if value is not None})
 
 
 def get_setting(model, name, default=None, obj=None):

@@ -1,13 +1,17 @@
 """Settings (SPEC section 2)."""
 
+import re
 import warnings
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 
 import nengo
 import numpy as np
 import pytest
 from nengo.exceptions import BuildError, ConfigError, NetworkContextError, ValidationError
 
-from nengo_dl.config import configure_settings, get_setting
+from nengo_dl import config
+from nengo_dl.config import Settings, configure_settings, get_setting, resolve
 from nengo_dl.plan import simplify
 
 
@@ -196,3 +200,29 @@ def test_inference_only(Sim):
         configure_settings(learning_phase=True)
     with pytest.raises(BuildError, match="learning_phase"):
         Sim(net)
+
+
+def test_all_settings_are_read_at_once():
+    """What nobody set has its default; the result is frozen."""
+    with nengo.Network() as net:
+        configure_settings(stateful=False, lif_smoothing=0.5)
+    assert resolve(net) == Settings(stateful=False, lif_smoothing=0.5)
+    assert resolve(None) == resolve(nengo.Network()) == Settings()
+    with pytest.raises(FrozenInstanceError):
+        resolve(net).stateful = True
+
+
+@pytest.mark.parametrize("name", sorted(config._SETTINGS))
+def test_every_setting_checks_and_is_explained(name):
+    """No setting takes just anything, and users can look up each with its default."""
+    with nengo.Network(), pytest.raises((ValidationError, TypeError), match=name):
+        configure_settings(**{name: object()})
+    parameters = configure_settings.__doc__.split("Parameters\n")[1]
+    assert re.search(rf"^    ([a-z_, ]+, )?{name}(, [a-z_, ]+)? : ", parameters, re.MULTILINE)
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide.md").read_text()
+    (default,) = re.findall(
+        rf"^\| (?:`\w+`, )*`{name}`(?:, `\w+`)* \| (.*?) \|", guide, re.MULTILINE
+    )
+    known = {entry.name: entry.default for entry in fields(Settings)}
+    if known.get(name) is not None:
+        assert default.strip("`").strip('"') == str(known[name])

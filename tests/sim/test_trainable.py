@@ -8,7 +8,7 @@ import pytest
 from nengo.exceptions import ValidationError
 
 import nengo_dl
-from nengo_dl.config import configure_settings, get_setting
+from nengo_dl.config import configure_settings, get_setting, resolve
 from nengo_dl.run.object_settings import surrogates
 from nengo_dl.run.trainable import trainable_signals
 from nengo_dl.surrogates import Arctan, StraightThrough, SuperSpike
@@ -24,7 +24,7 @@ def build(net):
 def chosen(net):
     """Names of the trainable parameters: (label of the object, attribute)."""
     model = build(net)
-    found = trainable_signals(model)
+    found = trainable_signals(model, resolve(model))
     names = set()
     for obj in (*net.all_ensembles, *net.all_connections):
         signals = dict(model.sig[obj])

@@ -3,7 +3,7 @@
 from nengo.ensemble import Neurons
 from nengo.exceptions import ConfigError
 
-from ..config import configured
+from ..config import configured, get_setting
 
 
 class ObjectSettings:
@@ -68,3 +68,8 @@ def surrogates(model):
         if found is not None and "out" in model.sig[ens.neurons]:
             by_output[model.sig[ens.neurons]["out"]] = found
     return lambda op: by_output.get(op.output)
+
+
+def kept_histories(model):
+    """For each probe of a built model, whether all steps of a run are kept or the last alone."""
+    return [get_setting(model, "keep_history", True, obj=probe) for probe in model.probes]

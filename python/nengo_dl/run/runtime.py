@@ -8,7 +8,6 @@ from nengo.builder.operator import TimeUpdate
 
 from .. import _engine
 from ..arguments.names import Names, weight_names
-from ..config import get_setting
 from ..ir.program import to_bytes
 from ..plan import make_plan
 from ..plan.pieces import state_keys
@@ -17,7 +16,7 @@ from ..tensor_graph import TensorGraph
 from .feed import Feed
 from .inputs import InputNodes
 from .interrupt import Interrupt
-from .object_settings import surrogates
+from .object_settings import kept_histories, surrogates
 from .plan_state import PlanState, place_view, reseed
 from .trainable import trainable_signals
 
@@ -107,8 +106,8 @@ class Runtime:
     ----------
     model : nengo.builder.Model
         The built model; it is not changed.
-    dtype : str
-        ``"float32"`` or ``"float64"``.
+    settings : nengo_dl.config.Settings
+        Those of its top-level network.
     minibatch_size : int
         Items per minibatch.
 
@@ -120,14 +119,15 @@ class Runtime:
         Seed of everything random, as `reset` was given it.
     """
 
-    def __init__(self, model, dtype, minibatch_size):
-        self.model, self.dtype, self.minibatch_size = model, dtype, minibatch_size
+    def __init__(self, model, settings, minibatch_size):
+        self.model, self.minibatch_size = model, minibatch_size
+        self.dtype = dtype = settings.dtype
         self.interrupt = Interrupt()
         self.nodes = InputNodes(model, dtype)
         self.names = Names(self.nodes.nodes, model.probes)
         self.seed = None
         signals = [model.sig[probe]["in"] for probe in model.probes]
-        chosen = trainable_signals(model)
+        chosen = trainable_signals(model, settings)
         self.plan = make_plan(
             self.nodes.operators,
             dt=model.dt,
@@ -142,10 +142,10 @@ class Runtime:
             trainable=chosen.__contains__,
             surrogate=surrogates(model),
             names=weight_names(model),
-            simplifications=get_setting(model, "simplifications"),
+            simplifications=settings.simplifications,
         )
-        if not get_setting(model, "inference_only", False):
-            self.plan = with_training(self.plan, get_setting(model, "lif_smoothing"))
+        if not settings.inference_only:
+            self.plan = with_training(self.plan, settings.lif_smoothing)
         self.plan_state = PlanState(self.plan, minibatch_size, model, self.interrupt)
         self.processes = {
             node: ProcessRows(op, model, dtype, minibatch_size, self.interrupt)
@@ -159,14 +159,14 @@ class Runtime:
             self.plan,
             minibatch_size=minibatch_size,
             trainable_params=self.plan.trainable,
-            keep_history=[get_setting(model, "keep_history", True, obj=p) for p in model.probes],
+            keep_history=kept_histories(model),
             output_shapes=[signal.shape or (1,) for signal in signals],
             input_names=[self.names[node] for node in self.nodes.nodes],
             output_names=[self.names[probe] for probe in model.probes],
             input_keys=self.nodes.nodes,
             callbacks=self.table,
-            learning_phase=get_setting(model, "learning_phase"),
-            tape_memory=get_setting(model, "tape_memory"),
+            learning_phase=settings.learning_phase,
+            tape_memory=settings.tape_memory,
         )
         row = sum(port.size for port in (*self.plan.inputs, *self.plan.outputs))
         row *= minibatch_size * np.dtype(dtype).itemsize

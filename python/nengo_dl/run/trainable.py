@@ -4,17 +4,18 @@ import warnings
 
 from nengo.ensemble import Neurons
 
-from ..config import get_setting
 from .object_settings import ObjectSettings
 
 
-def trainable_signals(model):
+def trainable_signals(model, settings):
     """Find all signals of a model that may be trained.
 
     Parameters
     ----------
     model : nengo.builder.Model
-        The built model; its top-level network has the settings.
+        The built model.
+    settings : nengo_dl.config.Settings
+        Those of its top-level network.
 
     Returns
     -------
@@ -31,21 +32,21 @@ def trainable_signals(model):
             stacklevel=2,
         )
         return set()
-    if get_setting(model, "inference_only", False):
+    if settings.inference_only:
         return set()
-    settings = ObjectSettings(network)
+    objects = ObjectSettings(network)
     choice = {}  # signal -> (what was set, object, name of the parameter)
-    for ens in settings.ensembles:
-        of_ensemble = settings.find("trainable", ens)
-        of_neurons = settings.find("trainable", ens.neurons)
+    for ens in objects.ensembles:
+        of_ensemble = objects.find("trainable", ens)
+        of_neurons = objects.find("trainable", ens.neurons)
         bias = of_ensemble if of_neurons is None else of_neurons
         choice[model.sig[ens].get("encoders")] = (of_ensemble, ens, "encoders")
         choice[model.sig[ens.neurons].get("bias")] = (bias, ens, "biases")
-    for conn in settings.connections:
-        found = settings.find("trainable", conn)
+    for conn in objects.connections:
+        found = objects.find("trainable", conn)
         choice[model.sig[conn].get("weights")] = (found, conn, "weights")
     choice.pop(None, None)
-    targets = _learned_signals(model, settings.connections)
+    targets = _learned_signals(model, objects.connections)
     _warn_of_both([choice[s] for s in choice if s in targets and choice[s][0]])
     return {
         signal.base

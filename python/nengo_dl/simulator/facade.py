@@ -15,7 +15,7 @@ from nengo.utils.numpy import maxint
 from ..arguments.checks import positive, step_count, valid_device, warn_user, whole_loops
 from ..arguments.data_forms import is_opaque
 from ..arguments.data_rules import DataRules
-from ..config import get_setting
+from ..config import resolve
 from ..run.building import build
 from ..run.progress import Display
 from ..run.randomness import step_order
@@ -103,17 +103,15 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
         self.progress_bar = progress_bar
         self.device = valid_device(device)
         # a network that is built into a model becomes its top level
-        settings = network if model is None or model.toplevel is None else model
-        dtype = get_setting(settings, "dtype", "float32")
-        self._scope = functools.partial(scope, dtype, self.device)
+        settings = resolve(network if model is None or model.toplevel is None else model)
+        self._scope = functools.partial(scope, settings.dtype, self.device)
         with Display(progress_bar, "Building", "Build") as display:
-            self.model = build(network, dt, model, dtype, display)
-            self._refuse_learning_phase()
+            self.model = build(network, dt, model, settings.dtype, display)
+            refuse_learning_phase(settings)
             with display.stage("Planning", "Plan"), self._scope():
-                self._runtime = Runtime(self.model, dtype, size)
-        self.stateful = get_setting(self.model, "stateful", True)
-        use_loop = get_setting(self.model, "use_loop", True)
-        self._rules = DataRules(self._runtime.names, size, unroll, use_loop)
+                self._runtime = Runtime(self.model, settings, size)
+        self.stateful = settings.stateful
+        self._rules = DataRules(self._runtime.names, size, unroll, settings.use_loop)
         self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
         self.data = SimulationData(self.model, self._live, self._drop_batch)
         if seed is None:
@@ -121,14 +119,6 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
             seed = network.seed + 1 if fixed else np.random.randint(maxint)
         self.closed = False
         self._runtime.reset(seed)
-
-    def _refuse_learning_phase(self):
-        model = self.model
-        if get_setting(model, "inference_only", False) and get_setting(model, "learning_phase"):
-            raise BuildError(
-                "a network with inference_only=True has no training mode, so learning_phase can't"
-                " be True; change either setting"
-            )
 
     # ------------------------------------------------------------ properties
 
@@ -353,3 +343,12 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
             )
             return None
         return self._runtime.live(signal)
+
+
+def refuse_learning_phase(settings):
+    """Training mode can't be pinned for a network that has none."""
+    if settings.inference_only and settings.learning_phase:
+        raise BuildError(
+            "a network with inference_only=True has no training mode, so learning_phase can't"
+            " be True; change either setting"
+        )
