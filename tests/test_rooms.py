@@ -53,9 +53,11 @@ def room(module):
 
 
 def rooms_graph(modules):
-    """Per room, the rooms that it imports from."""
-    rooms = {room(name): set() for name in modules}
+    """Per room, the rooms that it imports from; the face of the package names them all."""
+    rooms = {room(name): set() for name in modules if name}
     for name, others in modules.items():
+        if not name:
+            continue
         rooms[room(name)] |= {room(other) for other in others} - {room(name)}
     return {name: sorted(others) for name, others in rooms.items()}
 

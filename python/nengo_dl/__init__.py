@@ -1,6 +1,7 @@
 """NengoDL: Nengo models as one compiled op inside TensorFlow and Keras."""
 
 import importlib
+from typing import Any
 
 from . import version
 
@@ -28,7 +29,7 @@ _MODULES = (
 )
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"nengo_dl.{name}")
     if name in _LAZY:
@@ -38,5 +39,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(set(globals()) | set(_LAZY) | set(_MODULES))

@@ -1,17 +1,26 @@
 """Keras callbacks for simulators."""
 
+from __future__ import annotations
+
 import importlib.util
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import nengo
 from nengo.exceptions import ValidationError
 
-from .keras_private import NoTrainingGraph
-from .layer.tf_ops import check_keras
+from .keras_private import NoTrainingGraph, check_keras
 
 check_keras()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
+
+if TYPE_CHECKING:
+    from .simulator import Simulator
+
+    Logs = Mapping[str, Any] | None
 
 
 class NengoSummaries(keras.callbacks.Callback):
@@ -36,14 +45,14 @@ class NengoSummaries(keras.callbacks.Callback):
         For an object of another kind, or one without such a parameter.
     """
 
-    def __init__(self, log_dir, sim, objects):
+    def __init__(self, log_dir: str | Path, sim: Simulator, objects: Iterable[Any]) -> None:
         super().__init__()
         _need_tensorboard("NengoSummaries")
         self.sim = sim
         self.summaries = [_summary(sim, obj) for obj in objects]
         self.writer = tf.summary.create_file_writer(str(log_dir))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Write the present values, with the number of the epoch as step."""
         with self.writer.as_default():
             for tag, obj, attr in self.summaries:
@@ -51,7 +60,7 @@ class NengoSummaries(keras.callbacks.Callback):
                 tf.summary.histogram(tag, _values(value), step=epoch)
         self.writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Close the event file."""
         self.writer.close()
 
@@ -67,29 +76,30 @@ class TensorBoard(keras.callbacks.TensorBoard):
         If the package ``tensorboard`` is not installed.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         _need_tensorboard("TensorBoard")
         super().__init__(*args, **kwargs)
-        self._no_graph = None
+        self._no_graph: NoTrainingGraph | None = None
 
-    def on_predict_begin(self, logs=None):
+    def on_predict_begin(self, logs: Logs = None) -> None:
         """Begin to count minibatches."""
         # the graph to write is that of training, which does not exist here
         self._no_graph = NoTrainingGraph(self)
         self.on_train_begin(logs)
 
-    def on_predict_batch_begin(self, batch, logs=None):
+    def on_predict_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Start the profiler if it is time."""
         self.on_train_batch_begin(batch)
 
-    def on_predict_batch_end(self, batch, logs=None):
+    def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Stop the profiler if it is time."""
         self.on_train_batch_end(batch)  # without logs: those of predict are outputs, not metrics
 
-    def on_predict_end(self, logs=None):
+    def on_predict_end(self, logs: Logs = None) -> None:
         """Stop the profiler."""
         self.on_train_end(logs)
-        self._no_graph.end()
+        if self._no_graph is not None:
+            self._no_graph.end()
 
 
 class IsolateState(keras.callbacks.Callback):
@@ -104,29 +114,29 @@ class IsolateState(keras.callbacks.Callback):
         The simulator.
     """
 
-    def __init__(self, sim):
+    def __init__(self, sim: Simulator) -> None:
         super().__init__()
         self.layer = sim.tensor_graph
         self.state = self.layer.get_state()
 
-    def reset(self):
+    def reset(self) -> None:
         """Put the state back."""
         self.layer.set_state(**self.state)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Put the state back."""
         self.reset()
 
-    def on_test_batch_end(self, batch, logs=None):
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Put the state back."""
         self.reset()
 
-    def on_predict_batch_end(self, batch, logs=None):
+    def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Put the state back."""
         self.reset()
 
 
-def _need_tensorboard(name):
+def _need_tensorboard(name: str) -> None:
     if importlib.util.find_spec("tensorboard") is None:
         raise ImportError(
             f"nengo_dl.callbacks.{name} needs the package tensorboard, which TensorFlow does not"
@@ -134,7 +144,7 @@ def _need_tensorboard(name):
         )
 
 
-def _summary(sim, obj):
+def _summary(sim: Simulator, obj: Any) -> tuple[str, Any, str]:
     """Tag of an object's summary, and the object and attribute that it shows."""
     if isinstance(obj, nengo.Ensemble):
         kind, owner, parameter, attr = "Ensemble", obj, "encoders", "scaled_encoders"
@@ -157,6 +167,6 @@ def _summary(sim, obj):
     return f"{kind}_{owner.label}_{parameter}", source, attr
 
 
-def _values(value):
+def _values(value: Any) -> Any:
     """Return a parameter as an array, of a sparse one its elements."""
     return getattr(value, "data", value) if hasattr(value, "indices") else value

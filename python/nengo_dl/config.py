@@ -1,8 +1,12 @@
 """Settings of a model: `configure_settings` writes them, `resolve` reads them all at once."""
 
+from __future__ import annotations
+
 import numbers
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import nengo
 from nengo.exceptions import ConfigError, NetworkContextError, ValidationError
@@ -27,52 +31,52 @@ class Setting(Parameter):
         ``check(name, value)`` returns the value to store or raises `ValidationError`.
     """
 
-    def __init__(self, name, default, check):
+    def __init__(self, name: str, default: Any, check: Callable[[str, Any], Any]) -> None:
         super().__init__(name, default=check(name, default), optional=True)
         self.check = check
 
-    def coerce(self, instance, value):
+    def coerce(self, instance: Any, value: Any) -> Any:
         """Check a value set for one object."""
         return self.check(self.name, value)
 
-    def set_default(self, obj, value):
+    def set_default(self, obj: Any, value: Any) -> None:
         """Check a value set for a class."""
         super().set_default(obj, self.check(self.name, value))
 
 
-def _boolean(name, value):
+def _boolean(name: str, value: Any) -> bool:
     # `value in (True, False)` would take 1 and np.bool_(True) has no `is`
     if type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     raise ValidationError(f"must be True or False, got {value!r}", attr=name)
 
 
-def _boolean_or_none(name, value):
+def _boolean_or_none(name: str, value: Any) -> bool | None:
     return None if value is None else _boolean(name, value)
 
 
-def _dtype(name, value):
+def _dtype(name: str, value: Any) -> str:
     text = getattr(value, "name", value)  # np.dtype and tf.DType have a name
     if text in DTYPES:
         return text
     raise ValidationError(f"must be one of {', '.join(DTYPES)}, got {value!r}", attr=name)
 
 
-def _smoothing(name, value):
+def _smoothing(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value) > 0:
         return float(value)
     raise ValidationError(f"must be None or a number above 0, got {value!r}", attr=name)
 
 
-def _function(name, value):
+def _function(name: str, value: Any) -> Callable | None:
     if value is None or callable(value):
         return value
     raise ValidationError(f"must be a function, got {value!r}", attr=name)
 
 
-def _passes(name, value):
+def _passes(name: str, value: Any) -> list[Callable] | None:
     if value is None:
         return None
     if not isinstance(value, (list, tuple)):
@@ -87,21 +91,21 @@ def _passes(name, value):
     return list(value)
 
 
-def _surrogate(name, value):
+def _surrogate(name: str, value: Any) -> surrogates.Surrogate | None:
     return surrogates.resolve(value)
 
 
-def _bytes(name, value):
+def _bytes(name: str, value: Any) -> int | None:
     if value is None:
         return None
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0:
         return int(value)
     raise ValidationError(
         f"must be None or a whole number of bytes, not negative, got {value!r}", attr=name
     )
 
 
-def _network(default, check):
+def _network(default: Any, check: Callable[[str, Any], Any]) -> Any:
     return field(default=default, metadata={"check": check})
 
 
@@ -117,10 +121,10 @@ class Settings:
     stateful: bool = _network(True, _boolean)
     use_loop: bool = _network(True, _boolean)
     inference_only: bool = _network(False, _boolean)
-    learning_phase: bool = _network(None, _boolean_or_none)
-    lif_smoothing: float = _network(None, _smoothing)
-    simplifications: list = _network(None, _passes)
-    tape_memory: int = _network(None, _bytes)
+    learning_phase: bool | None = _network(None, _boolean_or_none)
+    lif_smoothing: float | None = _network(None, _smoothing)
+    simplifications: list[Callable] | None = _network(None, _passes)
+    tape_memory: int | None = _network(None, _bytes)
 
 
 # setting -> (Nengo classes that carry it, check)
@@ -138,7 +142,7 @@ _OF_INNERMOST = ("trainable", "surrogate")
 _WITHOUT_EFFECT = ("planner", "sorter")
 
 
-def configure_settings(**kwargs):
+def configure_settings(**kwargs: Any) -> None:
     """Set options of the model that is being described.
 
     Call it inside a ``with nengo.Network():`` block. Settings belong to the outermost network,
@@ -217,7 +221,7 @@ def configure_settings(**kwargs):
             _set(network.config, cls, name, value)
 
 
-def _set(config, cls, name, value):
+def _set(config: Any, cls: type, name: str, value: Any) -> None:
     if cls not in config.params:
         config.configures(cls)
     if name in config[cls].extra_params:
@@ -226,7 +230,7 @@ def _set(config, cls, name, value):
         config[cls].set_param(name, Setting(name, value, _SETTINGS[name][1]))
 
 
-def resolve(model):
+def resolve(model: Any) -> Settings:
     """Read all settings of a network at once.
 
     Parameters
@@ -244,7 +248,7 @@ def resolve(model):
     return Settings(**{name: value for name, value in found.items() if value is not None})
 
 
-def get_setting(model, name, default=None, obj=None):
+def get_setting(model: Any, name: str, default: Any = None, obj: Any = None) -> Any:
     """Read a setting.
 
     Parameters
@@ -273,7 +277,7 @@ def get_setting(model, name, default=None, obj=None):
     return default if value is None else value
 
 
-def configured(network, name, obj=None):
+def configured(network: nengo.Network, name: str, obj: Any = None) -> Any:
     """Read what the config of one network says of it, or of an object.
 
     Raises

@@ -1,5 +1,7 @@
 """Distributions for initial weights, as deep networks use them."""
 
+from typing import Any
+
 import numpy as np
 from nengo.dists import Distribution
 from nengo.exceptions import ValidationError
@@ -27,7 +29,7 @@ class TruncatedNormal(Distribution):
     stddev = NumberParam("stddev", low=0)
     limit = NumberParam("limit", low=0)
 
-    def __init__(self, mean=0, stddev=1, limit=None):
+    def __init__(self, mean: float = 0, stddev: float = 1, limit: float | None = None) -> None:
         super().__init__()
         self.mean = mean
         self.stddev = stddev
@@ -35,7 +37,7 @@ class TruncatedNormal(Distribution):
         if self.limit == 0 and self.stddev > 0:
             raise ValidationError("must be greater than 0 (got 0)", attr="limit", obj=self)
 
-    def sample(self, n, d=None, rng=np.random):
+    def sample(self, n: int, d: int | None = None, rng: Any = np.random) -> np.ndarray:
         """Draw samples.
 
         Parameters
@@ -81,13 +83,15 @@ class VarianceScaling(Distribution):
     mode = EnumParam("mode", values=("fan_in", "fan_out", "fan_avg"))
     distribution = EnumParam("distribution", values=("uniform", "normal"))
 
-    def __init__(self, scale=1, mode="fan_avg", distribution="uniform"):
+    def __init__(
+        self, scale: float = 1, mode: str = "fan_avg", distribution: str = "uniform"
+    ) -> None:
         super().__init__()
         self.scale = scale
         self.mode = mode
         self.distribution = distribution
 
-    def sample(self, n, d=None, rng=np.random):
+    def sample(self, n: int, d: int | None = None, rng: Any = np.random) -> np.ndarray:
         """Draw weights; arguments and result as in `TruncatedNormal.sample`."""
         fan_out, fan_in = n, 1 if d is None else d
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
@@ -97,7 +101,7 @@ class VarianceScaling(Distribution):
         limit = np.sqrt(3 * variance)
         return rng.uniform(-limit, limit, size=n if d is None else (n, d))
 
-    def _variance_scale(self):
+    def _variance_scale(self) -> float:
         return self.scale
 
 
@@ -115,7 +119,7 @@ class Glorot(VarianceScaling):
         As in `VarianceScaling`.
     """
 
-    def __init__(self, scale=1, distribution="uniform"):
+    def __init__(self, scale: float = 1, distribution: str = "uniform") -> None:
         super().__init__(scale=scale, mode="fan_avg", distribution=distribution)
 
 
@@ -134,8 +138,8 @@ class He(VarianceScaling):
         As in `VarianceScaling`.
     """
 
-    def __init__(self, scale=1, distribution="normal"):
+    def __init__(self, scale: float = 1, distribution: str = "normal") -> None:
         super().__init__(scale=scale, mode="fan_in", distribution=distribution)
 
-    def _variance_scale(self):
+    def _variance_scale(self) -> float:
         return self.scale**2

@@ -1,6 +1,6 @@
-"""What we use of Keras beside its public interface, in one place.
+"""Whether Keras is as we need it, and what we use of it beside its public interface.
 
-Keras promises nothing about these names from one version to the next;
+Keras promises nothing about such names from one version to the next;
 tests/sim/test_keras_private.py looks for each of them in the Keras that is installed.
 """
 
@@ -17,6 +17,26 @@ USED = (
     ("Variable", "_value"),
     ("callbacks.TensorBoard", "_should_write_train_graph"),
 )
+
+
+def check_keras() -> None:
+    """Raise `ImportError` unless Keras runs on TensorFlow."""
+    try:
+        import keras
+    except ImportError as e:
+        raise ImportError(
+            f"nengo_dl needs Keras 3 on TensorFlow, but Keras can't be imported: {e}. If "
+            "KERAS_BACKEND is set, set it to 'tensorflow'"
+        ) from e
+    if not keras.__version__.startswith("3."):
+        raise ImportError(f"nengo_dl needs Keras 3, found Keras {keras.__version__}")
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ImportError(
+            f"nengo_dl needs the Keras backend 'tensorflow', but Keras runs on {backend!r}; set "
+            "the environment variable KERAS_BACKEND=tensorflow (or the entry 'backend' in "
+            "~/.keras/keras.json) before Keras is imported"
+        )
 
 
 def plain_variable(weight: keras.Variable) -> tf.Variable:
@@ -37,7 +57,7 @@ class NoTrainingGraph:
         The callback; it looks for the graph of training whatever method of the model is called.
     """
 
-    def __init__(self, callback: keras.callbacks.TensorBoard):
+    def __init__(self, callback: keras.callbacks.TensorBoard) -> None:
         self._callback = callback
         self._before = callback._should_write_train_graph
         callback._should_write_train_graph = False

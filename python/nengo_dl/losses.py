@@ -1,11 +1,12 @@
 """Loss functions beside those of Keras."""
 
 import numbers
+from typing import Any
 
 import numpy as np
 from nengo.exceptions import ValidationError
 
-from .layer.tf_ops import check_keras
+from .keras_private import check_keras
 
 check_keras()
 
@@ -13,7 +14,7 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 
-def nan_mse(y_true, y_pred):
+def nan_mse(y_true: Any, y_pred: Any) -> tf.Tensor:
     """Mean squared error where targets that are NaN count as met.
 
     They stay in the denominator of the mean: the more targets are missing, the smaller the loss.
@@ -55,10 +56,16 @@ class Regularize(keras.losses.Loss):
         Further arguments of ``keras.losses.Loss``.
     """
 
-    def __init__(self, order=2, axis=None, name="regularize", **kwargs):
+    def __init__(
+        self,
+        order: float | str = 2,
+        axis: int | None = None,
+        name: str = "regularize",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         number = isinstance(order, numbers.Real) and not isinstance(order, bool)
-        if order != "euclidean" and not (number and order > 0):
+        if order != "euclidean" and not (number and float(order) > 0):
             raise ValidationError(
                 f"must be a positive number, np.inf or 'euclidean', got {order!r}",
                 attr="order",
@@ -69,10 +76,10 @@ class Regularize(keras.losses.Loss):
         self.order = order
         self.axis = axis
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Regularize(order={self.order!r}, axis={self.axis!r})"
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Norms of each item and step, before the average."""
         y_pred = tf.convert_to_tensor(y_pred)
         if y_pred.shape.rank < 3:
@@ -91,6 +98,6 @@ class Regularize(keras.losses.Loss):
             )
         return tf.norm(y_pred, ord=self.order, axis=2 + self.axis % rank)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return {**super().get_config(), "order": self.order, "axis": self.axis}

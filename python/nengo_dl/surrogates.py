@@ -24,10 +24,9 @@ References
 """
 
 import dataclasses
-import inspect
 import math
 import numbers
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nengo.exceptions import ValidationError
 
@@ -38,7 +37,7 @@ class Surrogate:
 
     kind: ClassVar[str] = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         width = getattr(self, "width", 1.0)
         number = isinstance(width, numbers.Real) and not isinstance(width, bool)
         if not number or not 0 < width < math.inf:
@@ -129,10 +128,12 @@ class StraightThrough(Surrogate):
     kind: ClassVar[str] = "straight_through"
 
 
-SURROGATES = {cls.__name__: cls for cls in (SuperSpike, Arctan, Triangle, StraightThrough)}
+SURROGATES: dict[str, type[Surrogate]] = {
+    cls.__name__: cls for cls in (SuperSpike, Arctan, Triangle, StraightThrough)
+}
 
 
-def resolve(value):
+def resolve(value: Any) -> Surrogate | None:
     """The surrogate that a setting means.
 
     Parameters
@@ -149,12 +150,11 @@ def resolve(value):
     nengo.exceptions.ValidationError
         If there is no such surrogate; the message lists those that there are.
     """
-    if value is None or type(value) in SURROGATES.values():
+    if value is None or (isinstance(value, Surrogate) and type(value) in SURROGATES.values()):
         return value
-    if isinstance(value, str) and value in SURROGATES:
-        return SURROGATES[value]()
-    if inspect.isclass(value) and value in SURROGATES.values():
-        return value()
+    for name, cls in SURROGATES.items():
+        if value is cls or (isinstance(value, str) and value == name):
+            return cls()
     raise ValidationError(
         f"must be None or one of {', '.join(SURROGATES)} (of nengo_dl.surrogates: an instance, "
         f"the class or its name), got {value!r}",

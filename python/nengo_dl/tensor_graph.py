@@ -1,13 +1,15 @@
 """The Keras layer around the op: it runs all steps of a minibatch."""
 
+from __future__ import annotations
+
 from collections import OrderedDict
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nengo_dl.keras_private import plain_variable
-from nengo_dl.layer.tf_ops import RunOp, check_keras
+from nengo_dl.keras_private import check_keras, plain_variable
 
 check_keras()
 
@@ -20,7 +22,14 @@ from nengo_dl.layer.layer_state import (  # noqa: E402
     expect_length,
     unique_names,
 )
+from nengo_dl.layer.tf_ops import RunOp  # noqa: E402
 from nengo_dl.plan.pieces import fold, state_keys  # noqa: E402
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from nengo_dl.ir.program import Port, Program
+    from nengo_dl.plan.pieces import Plan, Run
 
 TAPE_MEMORY = 1 << 30  # bytes
 
@@ -29,8 +38,8 @@ class GraphResult(NamedTuple):
     """What a run of all pieces gives, all tensors."""
 
     outputs: list  # (batch, n_steps or 1, size) each
-    steps: object  # () int64: steps that were done; outputs are zero after them
-    error: object  # () string: what a callback that failed said, or empty
+    steps: Any  # () int64: steps that were done; outputs are zero after them
+    error: Any  # () string: what a callback that failed said, or empty
     runs: list  # `nengo_dl.layer.tf_ops.RunResult` of every piece
 
 
@@ -87,23 +96,23 @@ class TensorGraph(LayerState):
 
     def __init__(
         self,
-        plan,
-        minibatch_size=1,
-        param_values=None,
-        state=None,
-        istate=None,
-        trainable_params=None,
-        keep_history=True,
-        output_shapes=None,
-        input_names=None,
-        output_names=None,
-        input_keys=None,
-        callbacks=-1,
-        threads=0,
-        learning_phase=None,
-        tape_memory=None,
-        name="TensorGraph",
-    ):
+        plan: Plan,
+        minibatch_size: int = 1,
+        param_values: Sequence[ArrayLike] | None = None,
+        state: ArrayLike | None = None,
+        istate: ArrayLike | None = None,
+        trainable_params: Sequence[bool] | None = None,
+        keep_history: bool | Sequence[bool] = True,
+        output_shapes: Sequence[tuple[int, ...]] | None = None,
+        input_names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+        input_keys: Sequence[Any] | None = None,
+        callbacks: int = -1,
+        threads: int = 0,
+        learning_phase: bool | None = None,
+        tape_memory: int | None = None,
+        name: str = "TensorGraph",
+    ) -> None:
         super().__init__(plan, minibatch_size, param_values, state, istate, trainable_params, name)
         self.supports_jit = False  # XLA can't compile a custom op
         self.input_names = _names("input_names", input_names, plan.inputs)
@@ -121,7 +130,7 @@ class TensorGraph(LayerState):
 
         memory = TAPE_MEMORY if tape_memory is None else tape_memory
 
-        def run_ops(programs):
+        def run_ops(programs: list[Program]) -> tuple[RunOp, ...]:
             last_only = plan.last_only(self.keep_history)
             return tuple(
                 RunOp(program, last, callbacks, threads, memory)
@@ -144,13 +153,21 @@ class TensorGraph(LayerState):
 
     # ------------------------------------------------------------ running
 
-    def in_training(self, training=None):
+    def in_training(self, training: bool | None = None) -> bool:
         """Whether a run is in training mode, if Keras asks for ``training`` (None: it does not)."""
         if self.learning_phase is not None:
             return bool(self.learning_phase)
         return bool(training) and self.training_ops is not None
 
-    def run_graph(self, inputs, n_steps, stateful, time_limit=0.0, partial=False, training=None):
+    def run_graph(
+        self,
+        inputs: Sequence[Any],
+        n_steps: Any,
+        stateful: Any,
+        time_limit: float = 0.0,
+        partial: bool = False,
+        training: bool | None = None,
+    ) -> GraphResult:
         """Run the pieces on the layer's variables and write back what has to live on.
 
         Learned parameters are always written, state only if ``stateful``, a bool or a bool tensor.
@@ -163,12 +180,13 @@ class TensorGraph(LayerState):
         """
         saved, weights, first_step = self.saved_state, self.base_params, self.saved_state["n_steps"]
         in_training = self.in_training(training)
+        ops = (in_training and self.training_ops) or self.run_ops
         if len(self.plan.pieces) > 1:
             time_limit, partial = 0.0, False
         results = []
 
-        def run(number, piece, rows):
-            op = (self.training_ops if in_training else self.run_ops)[number]
+        def run(number: int, piece: Run, rows: list[Any]) -> Any:
+            op = ops[number]
             state, istate = (saved[key].value() for key in state_keys(number))
             result = op(
                 rows, [_read(weights[i]) for i in piece.params], state, istate,
@@ -185,7 +203,7 @@ class TensorGraph(LayerState):
             for index, value in zip(learned, result.learned, strict=True):
                 plain_variable(weights[index]).assign(value)
 
-        def save():
+        def save() -> Any:
             for number, result in enumerate(results):
                 state, istate = state_keys(number)
                 saved[state].assign(result.state)
@@ -206,7 +224,7 @@ class TensorGraph(LayerState):
         return GraphResult(outputs, results[-1].steps, results[-1].error, results)
 
     @tf.autograph.experimental.do_not_convert
-    def call(self, inputs, training=None):
+    def call(self, inputs: Sequence[Any], training: bool | None = None) -> list[Any]:
         """Run all steps of a minibatch.
 
         Parameters
@@ -233,11 +251,17 @@ class TensorGraph(LayerState):
         steps = tf.fill((self.minibatch_size,), tf.cast(result.steps, tf.int32))
         return [*outputs, steps]
 
-    def _reshaped(self, value, shape):
+    def _reshaped(self, value: Any, shape: tuple[int, ...]) -> Any:
         reshaped = tf.reshape(value, (self.minibatch_size, tf.shape(value)[1], *shape))
         return tf.ensure_shape(reshaped, (self.minibatch_size, value.shape[1], *shape))
 
-    def run_eager(self, inputs, n_steps, stateful=True, time_limit=0.0):
+    def run_eager(
+        self,
+        inputs: Sequence[Any],
+        n_steps: int,
+        stateful: bool = True,
+        time_limit: float = 0.0,
+    ) -> tuple[list[np.ndarray], int]:
         """Run steps at once, without Keras: the short way for `.Simulator.run_steps`.
 
         Parameters
@@ -281,7 +305,7 @@ class TensorGraph(LayerState):
 
     # ------------------------------------------------------------ Keras
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(self, inputs: Sequence[Any], training: bool | None = None) -> list[Any]:
         """Shapes and dtypes of `.call`, without tracing it."""
         *rows, _ = inputs
         steps = rows[0].shape[1] if rows else None
@@ -291,7 +315,7 @@ class TensorGraph(LayerState):
         ]
         return [*specs, keras.KerasTensor((self.minibatch_size,), "int32")]
 
-    def build_inputs(self):
+    def build_inputs(self) -> tuple[dict[Any, Any], Any]:
         """Keras inputs to call this layer on.
 
         Returns
@@ -314,7 +338,7 @@ class TensorGraph(LayerState):
         return inputs, n_steps
 
 
-def build_keras_model(layer, model_class=keras.Model):
+def build_keras_model(layer: TensorGraph, model_class: type = keras.Model) -> Any:
     """A functional model around a `.TensorGraph`.
 
     Parameters
@@ -341,14 +365,14 @@ def build_keras_model(layer, model_class=keras.Model):
     return model
 
 
-def _read(weight):
+def _read(weight: keras.Variable) -> Any:
     """Value of a weight; no gradient passes to one that Keras has frozen."""
     variable = plain_variable(weight)
     frozen = variable.trainable and not weight.trainable
     return tf.stop_gradient(variable.value()) if frozen else variable.value()
 
 
-def _training_program(piece):
+def _training_program(piece: Run) -> Any:
     """The program of training mode; raises `ValueError` unless it fits the other."""
     for field in ("dtype", "dt", "state_size", "istate_size", "params", "inputs", "outputs"):
         got, expected = getattr(piece.training, field), getattr(piece.program, field)
@@ -360,13 +384,15 @@ def _training_program(piece):
     return piece.training
 
 
-def _names(what, names, ports):
+def _names(what: str, names: Sequence[str] | None, ports: Sequence[Port]) -> tuple[str, ...]:
     names = [port.name for port in ports] if names is None else list(names)
     expect_length(what, names, ports)
     return tuple(names)
 
 
-def _output_shapes(shapes, ports):
+def _output_shapes(
+    shapes: Sequence[tuple[int, ...]] | None, ports: Sequence[Port]
+) -> tuple[tuple[int, ...], ...]:
     if shapes is None:
         shapes = [(port.size,) for port in ports]
     expect_length("output_shapes", shapes, ports)

@@ -4,8 +4,7 @@ import re
 
 import numpy as np
 
-from nengo_dl.keras_private import plain_variable
-from nengo_dl.layer.tf_ops import check_keras
+from nengo_dl.keras_private import check_keras, plain_variable
 
 check_keras()
 

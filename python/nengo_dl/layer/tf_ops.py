@@ -17,26 +17,6 @@ REBUILD = (
 )
 
 
-def check_keras():
-    """Raise `ImportError` unless Keras runs on TensorFlow."""
-    try:
-        import keras
-    except ImportError as e:
-        raise ImportError(
-            f"nengo_dl needs Keras 3 on TensorFlow, but Keras can't be imported: {e}. If "
-            "KERAS_BACKEND is set, set it to 'tensorflow'"
-        ) from e
-    if not keras.__version__.startswith("3."):
-        raise ImportError(f"nengo_dl needs Keras 3, found Keras {keras.__version__}")
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise ImportError(
-            f"nengo_dl needs the Keras backend 'tensorflow', but Keras runs on {backend!r}; set "
-            "the environment variable KERAS_BACKEND=tensorflow (or the entry 'backend' in "
-            "~/.keras/keras.json) before Keras is imported"
-        )
-
-
 def built_for(library=None):
     """The TensorFlow version that an op library was built for, read from the file.
 

@@ -1,11 +1,13 @@
 """Rectified linear neurons that leak: a small slope instead of silence below zero."""
 
+from typing import Any
+
 import numpy as np
 from nengo.neurons import RectifiedLinear, SpikingRectifiedLinear
 from nengo.params import NumberParam
 
 
-def leaky(J, negative_slope):
+def leaky(J: np.ndarray, negative_slope: float) -> np.ndarray:
     """``J`` where it is above 0, else ``negative_slope * J``."""
     return np.where(J > 0, J, negative_slope * J)
 
@@ -32,11 +34,16 @@ class LeakyReLU(RectifiedLinear):
 
     negative_slope = NumberParam("negative_slope")
 
-    def __init__(self, negative_slope=0.3, amplitude=1, initial_state=None):
+    def __init__(
+        self,
+        negative_slope: float = 0.3,
+        amplitude: float = 1,
+        initial_state: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(amplitude=amplitude, initial_state=initial_state)
         self.negative_slope = negative_slope
 
-    def step(self, dt, J, output):
+    def step(self, dt: float, J: np.ndarray, output: np.ndarray) -> None:
         """The rates of currents ``J``, written to ``output``."""
         output[...] = self.amplitude * leaky(J, self.negative_slope)
 
@@ -59,15 +66,20 @@ class SpikingLeakyReLU(SpikingRectifiedLinear):
 
     negative_slope = NumberParam("negative_slope")
 
-    def __init__(self, negative_slope=0.3, amplitude=1, initial_state=None):
+    def __init__(
+        self,
+        negative_slope: float = 0.3,
+        amplitude: float = 1,
+        initial_state: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(amplitude=amplitude, initial_state=initial_state)
         self.negative_slope = negative_slope
 
-    def rates(self, x, gain, bias):
+    def rates(self, x: Any, gain: Any, bias: Any) -> np.ndarray:
         """Rates of `LeakyReLU` for inputs ``x``."""
         return self.amplitude * leaky(self.current(x, gain, bias), self.negative_slope)
 
-    def step(self, dt, J, output, voltage):
+    def step(self, dt: float, J: np.ndarray, output: np.ndarray, voltage: np.ndarray) -> None:
         """The spikes of one step, written to ``output``; ``voltage`` is changed."""
         voltage += leaky(J, self.negative_slope) * dt
         spikes = np.trunc(voltage)

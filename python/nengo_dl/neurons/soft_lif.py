@@ -1,6 +1,7 @@
 """The rate of leaky integrate-and-fire neurons with a smooth firing threshold."""
 
 import math
+from typing import Any
 
 import numpy as np
 from nengo.neurons import LIFRate
@@ -45,20 +46,27 @@ class SoftLIFRate(LIFRate):
 
     sigma = NumberParam("sigma", low=0, low_open=True)
 
-    def __init__(self, sigma=1.0, tau_rc=0.02, tau_ref=0.002, amplitude=1, initial_state=None):
+    def __init__(
+        self,
+        sigma: float = 1.0,
+        tau_rc: float = 0.02,
+        tau_ref: float = 0.002,
+        amplitude: float = 1,
+        initial_state: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(
             tau_rc=tau_rc, tau_ref=tau_ref, amplitude=amplitude, initial_state=initial_state
         )
         self.sigma = sigma
 
-    def rates(self, x, gain, bias):
+    def rates(self, x: Any, gain: Any, bias: Any) -> np.ndarray:
         """Rates for inputs ``x``."""
         J = self.current(x, gain, bias)
         output = np.zeros_like(J)
         self.step(dt=1, J=J, output=output)
         return output
 
-    def step(self, dt, J, output):
+    def step(self, dt: float, J: np.ndarray, output: np.ndarray) -> None:
         """The rates of currents ``J``, written to ``output``."""
         j = J - 1
         with np.errstate(over="ignore", divide="ignore"):  # the threshold is infinitely far away
@@ -73,6 +81,6 @@ class SoftLIFRate(LIFRate):
             output[...] = self.amplitude / (self.tau_ref + self.tau_rc * log)
 
 
-def _tiny(z):
+def _tiny(z: np.ndarray) -> np.floating[Any]:
     """The smallest number whose inverse is finite in this precision."""
     return np.finfo(z.dtype).tiny * 4

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nengo.builder import Signal
@@ -31,7 +32,7 @@ class Run:
     initial_istate: np.ndarray | None = None  # (istate_size,): random generators; None: zeros
 
 
-def only_run(program: Program, initial_state: np.ndarray, **fields) -> Run:
+def only_run(program: Program, initial_state: np.ndarray, **fields: Any) -> Run:
     """Make the piece of a plan that has no other."""
     first = len(program.inputs)
     return Run(
@@ -146,11 +147,11 @@ class Plan:
         """Return where a signal (or view) is stored; None if it is not stored."""
         return None if self.places is None else self.places.find(signal)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return show.text(self)
 
 
-def plan_of(run: Run, param_values: Sequence, **fields) -> Plan:
+def plan_of(run: Run, param_values: Sequence, **fields: Any) -> Plan:
     """Make a plan of a single piece."""
     program = run.program
     fields = {"trainable": (True,) * len(program.params), **fields}

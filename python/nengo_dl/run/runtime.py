@@ -53,7 +53,7 @@ class ProcessRows:
             outputs=[("rows", op.output)],
         )
         self.plan_state = PlanState(self.plan, minibatch_size, model, guard)
-        self.compiled = _engine.Compiled(to_bytes(self.plan.only_program()))
+        self.compiled = compiled(self.plan.only_program())
         self.minibatch_size = minibatch_size
         self.table = add_table(self.plan_state)
 
@@ -85,6 +85,11 @@ class ProcessRows:
             keep_last=[False], callbacks=self.table,
         )  # fmt: skip
         return outputs[0], steps, error
+
+
+def compiled(program):
+    """Compile a program for runs beside TensorFlow."""
+    return _engine.Compiled(to_bytes(program))
 
 
 def add_table(plan_state):
@@ -171,6 +176,8 @@ class Runtime:
         row = sum(port.size for port in (*self.plan.inputs, *self.plan.outputs))
         row *= minibatch_size * np.dtype(dtype).itemsize
         self.piece_steps = max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
+
+    compiled = staticmethod(compiled)
 
     def close(self):
         """Forget the tables of Python functions."""

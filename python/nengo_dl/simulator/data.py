@@ -1,7 +1,11 @@
 """What a simulator knows about its model: probed values and parameters of built objects."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import nengo
 import numpy as np
 from nengo.builder.connection import BuiltConnection
 from nengo.builder.ensemble import BuiltEnsemble
@@ -20,17 +24,17 @@ class History:
     that looking after every step stays cheap.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clear()
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget everything."""
-        self._room = None  # array with space for more steps than there are
+        self._room: Any = None  # array with space for more steps than there are
         self._steps = 0  # steps in `_room`
-        self._pieces = []
+        self._pieces: list[np.ndarray] = []
         self._small = 0  # small ones at the end of `_pieces`
 
-    def append(self, values):
+    def append(self, values: np.ndarray) -> None:
         """Add an array ``(minibatch, steps, *shape)`` that nobody else writes to."""
         if not values.shape[1]:
             return
@@ -40,10 +44,10 @@ class History:
             self._pieces[-MANY:] = [np.concatenate(self._pieces[-MANY:], axis=1)]
             self._small = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._steps + sum(piece.shape[1] for piece in self._pieces)
 
-    def array(self):
+    def array(self) -> np.ndarray | None:
         """All values as a read-only array, or None if there are none."""
         if self._room is None and not self._pieces:
             return None
@@ -56,7 +60,7 @@ class History:
         values.setflags(write=False)
         return values
 
-    def _join(self):
+    def _join(self) -> None:
         steps = len(self)
         if self._room is None or self._room.shape[1] < steps:
             # the first time exactly what is needed, later twice that
@@ -85,15 +89,17 @@ class Recorder:
         Length of a step.
     """
 
-    def __init__(self, histories, keep_history, dt):
+    def __init__(
+        self, histories: dict[nengo.Probe, History], keep_history: Sequence[bool], dt: float
+    ) -> None:
         self.histories = histories
         self.keep_history = keep_history
         self.periods = [
             None if probe.sample_every is None else probe.sample_every / dt for probe in histories
         ]
-        self.last = {}
+        self.last: dict[int, tuple[History, np.ndarray]] = {}
 
-    def record(self, outputs, first_step, steps):
+    def record(self, outputs: Sequence[np.ndarray], first_step: int, steps: int) -> None:
         """Take the outputs of ``steps`` steps after ``first_step`` ones."""
         for history, values, keep, period in zip(
             self.histories.values(),
@@ -110,7 +116,7 @@ class Recorder:
                 values = values[:, numbers % period < 1]
             history.append(values)
 
-    def finish(self):
+    def finish(self) -> None:
         """Add what is known only when the run is over."""
         for history, values in self.last.values():
             history.append(values)
@@ -136,13 +142,18 @@ class SimulationData(Mapping):
         Whether the axis of minibatch items is left out.
     """
 
-    def __init__(self, model, live, drop_batch):
+    def __init__(
+        self,
+        model: nengo.builder.Model,
+        live: Callable[[Any], tuple[np.ndarray, bool] | None],
+        drop_batch: bool,
+    ) -> None:
         self.model = model
         self.live = live
         self.drop_batch = drop_batch
         self.histories = {probe: History() for probe in model.probes}
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         if key in self.histories:
             return self._probe(key)
         if key not in self.model.params:
@@ -154,24 +165,24 @@ class SimulationData(Mapping):
             return self._connection(key, built)
         return built
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.model.params)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.model.params)
 
-    def __contains__(self, key):
+    def __contains__(self, key: object) -> bool:
         return key in self.model.params
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<SimulationData of {self.model.label}: {len(self)} objects>"
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget all probed values."""
         for history in self.histories.values():
             history.clear()
 
-    def get_params(self, *obj_attrs):
+    def get_params(self, *obj_attrs: tuple[Any, str]) -> list[np.ndarray]:
         """Fetch several parameters at once.
 
         Parameters
@@ -186,13 +197,13 @@ class SimulationData(Mapping):
         """
         return [getattr(self[obj], attr) for obj, attr in obj_attrs]
 
-    def _probe(self, probe):
+    def _probe(self, probe: nengo.Probe) -> np.ndarray | list:
         values = self.histories[probe].array()
         if values is None:
             return []
         return values[0] if self.drop_batch else values
 
-    def _value(self, signal, built):
+    def _value(self, signal: Any, built: Any) -> tuple[Any, bool]:
         """Return the present value of a signal, or else what was built, and if it changed."""
         found = None if signal is None else self.live(signal)
         if found is None:
@@ -205,7 +216,7 @@ class SimulationData(Mapping):
         value.setflags(write=False)
         return value, True
 
-    def _ensemble(self, ens, built):
+    def _ensemble(self, ens: nengo.Ensemble, built: BuiltEnsemble) -> BuiltEnsemble:
         signals = self.model.sig[ens]
         encoders, changed = self._value(signals.get("encoders"), built.scaled_encoders)
         bias, bias_changed = self._value(self.model.sig[ens.neurons].get("bias"), built.bias)
@@ -229,7 +240,7 @@ class SimulationData(Mapping):
             intercepts=intercepts,
         )
 
-    def _connection(self, conn, built):
+    def _connection(self, conn: nengo.Connection, built: BuiltConnection) -> BuiltConnection:
         if built.weights is None:
             return built
         signal = self.model.sig[conn].get("weights")
@@ -238,7 +249,7 @@ class SimulationData(Mapping):
         weights, _ = self._value(signal, built.weights)
         return built._replace(weights=np.atleast_1d(weights))
 
-    def _sparse(self, signal, built):
+    def _sparse(self, signal: Any, built: Any) -> SparseMatrix:
         """Return a sparse matrix of Nengo's with the present values."""
         data, columns, starts = csr(signal)
         found = self.live(signal)

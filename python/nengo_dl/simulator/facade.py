@@ -1,7 +1,10 @@
 """`Simulator`: takes the place of `nengo.Simulator` and of NengoDL's."""
 
+from __future__ import annotations
+
 import functools
 import logging
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nengo.exceptions import (
@@ -15,7 +18,7 @@ from nengo.utils.numpy import maxint
 from ..arguments.checks import positive, step_count, valid_device, warn_user, whole_loops
 from ..arguments.data_forms import is_opaque
 from ..arguments.data_rules import DataRules
-from ..config import resolve
+from ..config import Settings, resolve
 from ..run.building import build
 from ..run.progress import Display
 from ..run.randomness import step_order
@@ -24,14 +27,20 @@ from ..training.keras_side import KerasSide
 from ..training.precision import scope
 from .data import Recorder, SimulationData
 from .keras_methods import KerasMethods
-from .lifecycle import Lifecycle
 from .parameters import ParameterMethods
 from .signals import Signals
+
+if TYPE_CHECKING:
+    import nengo
+
+    from ..plan import Plan
+    from ..tensor_graph import TensorGraph
+    from ..training.model import SimulatorModel
 
 logger = logging.getLogger(__name__)
 
 
-class Simulator(KerasMethods, ParameterMethods, Lifecycle):
+class Simulator(KerasMethods, ParameterMethods):
     """Runs a Nengo network as one compiled op.
 
     Use it as `nengo.Simulator`:
@@ -84,16 +93,16 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
 
     def __init__(
         self,
-        network,
-        dt=0.001,
-        seed=None,
-        model=None,
-        device=None,
-        unroll_simulation=1,
-        minibatch_size=None,
-        progress_bar=True,
-        optimize=True,
-    ):
+        network: nengo.Network | None,
+        dt: float = 0.001,
+        seed: int | None = None,
+        model: nengo.builder.Model | None = None,
+        device: str | None = None,
+        unroll_simulation: int = 1,
+        minibatch_size: int | None = None,
+        progress_bar: Any = True,
+        optimize: bool = True,
+    ) -> None:
         super().__init__()
         if network is None and model is None:
             raise ValidationError("either a network or a model is needed, got neither", "network")
@@ -115,89 +124,89 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
         self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
         self.data = SimulationData(self.model, self._live, self._drop_batch)
         if seed is None:
-            fixed = network is not None and network.seed is not None
-            seed = network.seed + 1 if fixed else np.random.randint(maxint)
+            own = None if network is None else network.seed
+            seed = np.random.randint(maxint) if own is None else own + 1
         self.closed = False
         self._runtime.reset(seed)
 
     # ------------------------------------------------------------ properties
 
     @property
-    def dt(self):
+    def dt(self) -> float:
         """float : Length of a step in seconds; can't be changed."""
         return self.model.dt
 
     @dt.setter
-    def dt(self, value):
+    def dt(self, value: float) -> None:
         raise ReadonlyError(attr="dt", obj=self)
 
     @property
-    def minibatch_size(self):
+    def minibatch_size(self) -> int:
         """int : Items that are simulated at once."""
         return self._rules.minibatch_size
 
     @property
-    def unroll(self):
+    def unroll(self) -> int:
         """int : Number of which the steps of a run are a multiple."""
         return self._rules.unroll
 
     @property
-    def n_steps(self):
+    def n_steps(self) -> int:
         """int : Steps done since the beginning."""
         return self._final_steps if self.closed else self._runtime.layer.n_steps
 
     @property
-    def time(self):
+    def time(self) -> float:
         """float : Simulated time in seconds."""
         return self.n_steps * self.dt
 
     @property
-    def seed(self):
+    def seed(self) -> int:
         """int : Seed of processes and noise."""
         self._check_open("seed")
         return self._runtime.seed
 
     @property
-    def plan(self):
+    def plan(self) -> Plan:
         """nengo_dl.plan.Plan : What the planner made of the model; ``print(sim.plan)`` shows it."""
         return self._runtime.plan
 
     @property
-    def tensor_graph(self):
+    def tensor_graph(self) -> TensorGraph:
         """nengo_dl.tensor_graph.TensorGraph : The Keras layer that runs the model."""
         self._check_open("tensor_graph")
         return self._runtime.layer
 
     @property
-    def keras_model(self):
+    def keras_model(self) -> SimulatorModel:
         """keras.Model : Inputs are the input nodes and ``n_steps``, outputs the probes."""
         self._check_open("keras_model")
         return self._keras.model
 
     @property
-    def node_inputs(self):
+    def node_inputs(self) -> dict[nengo.Node, Any]:
         """dict : Input node -> Keras input tensor."""
         return dict(zip(self._runtime.nodes.nodes, self.keras_model.inputs[:-1], strict=True))
 
     @property
-    def step_order(self):
+    def step_order(self) -> list[nengo.builder.operator.Operator]:
         """list : Nengo's operators in the order in which `nengo.Simulator` runs them."""
         return step_order(self.model.operators)
 
     @property
-    def signals(self):
+    def signals(self) -> Signals:
         """nengo_dl.simulator.signals.Signals : Present values of signals that live on."""
         self._check_open("signals")
         return Signals(self.model, self._runtime.live, self._drop_batch)
 
-    def get_name(self, obj):
+    def get_name(self, obj: nengo.Node | nengo.Probe) -> str:
         """Return the name of an input Node or Probe in the Keras model."""
         self._check_open("get_name")
         return self._runtime.names[obj]
 
     # ------------------------------------------------------------ running
 
-    def run(self, time_in_seconds, **kwargs):
+    def run(self, time_in_seconds: float, **kwargs: Any) -> None:
         """Simulate for a length of time, rounded to whole steps.
 
         Parameters
@@ -224,12 +233,18 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
                     time_in_seconds, steps)  # fmt: skip
         self.run_steps(steps, **kwargs)
 
-    def step(self, **kwargs):
+    def step(self, **kwargs: Any) -> None:
         """Simulate one step, without a progress bar; arguments as in `run_steps`."""
         kwargs.setdefault("progress_bar", False)
         self.run_steps(1, **kwargs)
 
-    def run_steps(self, n_steps, data=None, progress_bar=None, stateful=True):
+    def run_steps(
+        self,
+        n_steps: int,
+        data: Any = None,
+        progress_bar: Any = None,
+        stateful: bool = True,
+    ) -> None:
         """Simulate a number of steps and add the probed values to ``data``.
 
         What was simulated before Ctrl-C or an error in a Python function stays in ``data``, and
@@ -268,7 +283,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
             finally:
                 recorder.finish()
 
-    def trange(self, sample_every=None, dt=None):
+    def trange(self, sample_every: float | None = None, dt: float | None = None) -> np.ndarray:
         """Times of the steps done, those at which a Probe with ``sample_every`` has values.
 
         Parameters
@@ -300,11 +315,11 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
 
     def reset(
         self,
-        seed=None,
-        include_trainable=True,
-        include_probes=True,
-        include_processes=True,
-    ):
+        seed: int | None = None,
+        include_trainable: bool = True,
+        include_probes: bool = True,
+        include_processes: bool = True,
+    ) -> None:
         """Go back to the beginning.
 
         Parameters
@@ -323,7 +338,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
         if include_probes:
             self.clear_probes()
 
-    def soft_reset(self, include_trainable=False, include_probes=False):
+    def soft_reset(self, include_trainable: bool = False, include_probes: bool = False) -> None:
         """Call `reset` with other defaults; deprecated."""
         warn_user("soft_reset is deprecated, use reset", DeprecationWarning)
         self.reset(
@@ -332,11 +347,11 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
             include_processes=False,
         )
 
-    def clear_probes(self):
+    def clear_probes(self) -> None:
         """Forget all probed values."""
         self.data.reset()
 
-    def _live(self, signal):
+    def _live(self, signal: Any) -> tuple[np.ndarray, bool] | None:
         if self.closed:
             warn_user(
                 "The simulator is closed; parameters have the values with which they were built"
@@ -345,7 +360,7 @@ class Simulator(KerasMethods, ParameterMethods, Lifecycle):
         return self._runtime.live(signal)
 
 
-def refuse_learning_phase(settings):
+def refuse_learning_phase(settings: Settings) -> None:
     """Training mode can't be pinned for a network that has none."""
     if settings.inference_only and settings.learning_phase:
         raise BuildError(

@@ -1,22 +1,32 @@
 """The methods of a simulator that Keras models have, too."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from ..training import fit as training
 from ..training.predict import predict
+from .lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    import keras
+    import nengo
+    import numpy as np
 
 
-class KerasMethods:
+class KerasMethods(Lifecycle):
     """Training, evaluating and predicting through the simulator's Keras model."""
 
     def compile(
         self,
-        optimizer="rmsprop",
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
         *,
-        loss=None,
-        metrics=None,
-        loss_weights=None,
-        weighted_metrics=None,
-        **kwargs,
-    ):
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """Set optimizer, losses and metrics for `fit` and `evaluate`.
 
         Probes without a loss are not trained on. Nothing changes if an argument is wrong.
@@ -49,7 +59,14 @@ class KerasMethods:
             **kwargs,
         )
 
-    def fit(self, x=None, y=None, n_steps=None, stateful=False, **kwargs):
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        n_steps: int | None = None,
+        stateful: bool = False,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """Optimize parameters with ``sim.keras_model.fit``.
 
         Parameters
@@ -80,7 +97,14 @@ class KerasMethods:
         self._check_open("fit")
         return training.fit(self._keras, x, y, n_steps, stateful, kwargs)
 
-    def evaluate(self, x=None, y=None, n_steps=None, stateful=False, **kwargs):
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        n_steps: int | None = None,
+        stateful: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, float]:
         """Compute losses and metrics with ``sim.keras_model.evaluate``.
 
         Parameters
@@ -98,7 +122,13 @@ class KerasMethods:
         self._check_open("evaluate")
         return training.evaluate(self._keras, x, y, n_steps, stateful, kwargs)
 
-    def predict(self, x=None, n_steps=None, stateful=False, **kwargs):
+    def predict(
+        self,
+        x: Any = None,
+        n_steps: int | None = None,
+        stateful: bool = False,
+        **kwargs: Any,
+    ) -> dict[nengo.Probe, np.ndarray]:
         """Run ``sim.keras_model.predict`` over any number of minibatches.
 
         ``sim.data`` stays as it is, and ``sample_every`` of Probes is ignored.
@@ -122,7 +152,13 @@ class KerasMethods:
         self._check_open("predict")
         return predict(self._keras, "predict", x, n_steps, stateful, kwargs)
 
-    def predict_on_batch(self, x=None, n_steps=None, stateful=False, **kwargs):
+    def predict_on_batch(
+        self,
+        x: Any = None,
+        n_steps: int | None = None,
+        stateful: bool = False,
+        **kwargs: Any,
+    ) -> dict[nengo.Probe, np.ndarray]:
         """Run ``sim.keras_model.predict_on_batch``: `predict` for exactly one minibatch."""
         self._check_open("predict_on_batch")
         return predict(self._keras, "predict_on_batch", x, n_steps, stateful, kwargs)

@@ -1,10 +1,24 @@
 """Opening, closing and deleting a simulator, and what it no longer has."""
 
+from __future__ import annotations
+
 import contextlib
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nengo.exceptions import SimulationError, SimulatorClosed
 
 from ..arguments.checks import warn_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import nengo
+    from typing_extensions import Self
+
+    from ..run.runtime import Runtime
+    from ..training.keras_side import KerasSide
+    from .data import SimulationData
 
 
 class OpenSimulatorWarning(RuntimeWarning, ResourceWarning):
@@ -20,44 +34,55 @@ class Lifecycle:
         Whether `close` was called; a simulator begins closed, until all of it is built.
     """
 
-    def __init__(self):
+    model: nengo.builder.Model
+    data: SimulationData
+    _runtime: Runtime
+    _keras: KerasSide
+    _scope: Callable[[], contextlib.AbstractContextManager[None]]
+
+    def __init__(self) -> None:
         self.closed = True
-        self._contexts = None
+        self._contexts = contextlib.ExitStack()
         self._final_steps = 0
 
-    def close(self):
+    def close(self) -> None:
         """Free what the simulator holds; only ``data``, times and numbers of steps stay."""
         if self.closed:
             return
-        self._final_steps = self.n_steps
+        self._final_steps = self._runtime.layer.n_steps
         self.closed = True
         self._keras.close()
         self._runtime.close()
 
-    def train(self, *args, **kwargs):
+    def train(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Removed in NengoDL 3."""
         raise SimulationError("Simulator.train was removed, use Simulator.compile and fit")
 
-    def loss(self, *args, **kwargs):
+    def loss(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Removed in NengoDL 3."""
         raise SimulationError("Simulator.loss was removed, use Simulator.compile and evaluate")
 
-    def _check_open(self, what):
+    def _check_open(self, what: str) -> None:
         if self.closed:
             raise SimulatorClosed(f"Cannot use {what}: the simulator is closed")
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if self.closed:
             raise SimulatorClosed("Cannot re-open: the simulator is closed")
         self._contexts = contextlib.ExitStack()
         self._contexts.enter_context(self._scope())
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._contexts.close()
         self.close()
 
-    def __del__(self):
+    def __del__(self) -> None:
         if not getattr(self, "closed", True):
             warn_user(
                 f"Simulator of {self.model} was deallocated while open; close simulators, or use"
@@ -66,5 +91,5 @@ class Lifecycle:
             )
             self.close()
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise NotImplementedError("a Simulator can't be pickled or copied; make a new one")

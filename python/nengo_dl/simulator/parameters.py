@@ -1,14 +1,31 @@
 """The methods of a simulator that save, load and hand out parameters."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from ..arguments.checks import warn_user
 from ..training import gradient_check
 from . import frozen, saved_params
+from .lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    import nengo
+    import numpy as np
+    from numpy.typing import ArrayLike
 
 
-class ParameterMethods:
+class ParameterMethods(Lifecycle):
     """Saving, loading, freezing and checking of parameters."""
 
-    def save_params(self, path, include_state=False, include_non_trainable=None):
+    def save_params(
+        self,
+        path: str | Path,
+        include_state: bool = False,
+        include_non_trainable: bool | None = None,
+    ) -> None:
         """Save parameters to ``path`` + ``".npz"``.
 
         Parameters
@@ -31,7 +48,12 @@ class ParameterMethods:
         include_state = _with_state(include_state, include_non_trainable)
         saved_params.save(path, self._keras, include_state)
 
-    def load_params(self, path, include_state=False, include_non_trainable=None):
+    def load_params(
+        self,
+        path: str | Path,
+        include_state: bool = False,
+        include_non_trainable: bool | None = None,
+    ) -> None:
         """Load parameters that `save_params` has saved from the same model.
 
         Nothing changes if the file does not fit. A simulator with another ``minibatch_size`` can
@@ -51,7 +73,9 @@ class ParameterMethods:
         include_state = _with_state(include_state, include_non_trainable)
         saved_params.load(path, self._keras, include_state)
 
-    def get_nengo_params(self, nengo_objs, as_dict=False):
+    def get_nengo_params(
+        self, nengo_objs: Any, as_dict: bool = False
+    ) -> dict[str, Any] | list[dict[str, Any]]:
         """Return present parameters as arguments of Nengo's objects.
 
         ``nengo.Ensemble(n, d, **params)`` and ``nengo.Connection(a, b, **params)`` then have them.
@@ -71,7 +95,7 @@ class ParameterMethods:
         self._check_open("get_nengo_params")
         return frozen.get_params(self.data, nengo_objs, as_dict)
 
-    def freeze_params(self, objs):
+    def freeze_params(self, objs: Any) -> None:
         """Write present parameters into the network, so that `nengo.Simulator` runs it as trained.
 
         Nothing changes if one of the objects can't have its parameters.
@@ -85,7 +109,13 @@ class ParameterMethods:
         self._check_open("freeze_params")
         frozen.freeze(self.data, objs)
 
-    def check_gradients(self, inputs=None, outputs=None, atol=1e-5, rtol=1e-3):
+    def check_gradients(
+        self,
+        inputs: Sequence[ArrayLike] | None = None,
+        outputs: Sequence[nengo.Probe] | None = None,
+        atol: float = 1e-5,
+        rtol: float = 1e-3,
+    ) -> dict[nengo.Probe, dict[str, list[np.ndarray]]]:
         """Compare the gradients of training with differences of outputs.
 
         The derivatives of all probed values by all values of input Nodes are computed in both
@@ -117,7 +147,7 @@ class ParameterMethods:
         return gradient_check.check(self._keras, inputs, outputs, atol, rtol)
 
 
-def _with_state(include_state, include_non_trainable):
+def _with_state(include_state: bool, include_non_trainable: bool | None) -> bool:
     if include_non_trainable is None:
         return include_state
     warn_user("include_non_trainable is deprecated, use include_state", DeprecationWarning)

@@ -1,6 +1,12 @@
 """`Simulator.signals`: the values of Nengo's signals, as far as they are kept between steps."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import nengo
+import numpy as np
 
 
 class Signals(Mapping):
@@ -19,7 +25,12 @@ class Signals(Mapping):
         Whether the axis of minibatch items is left out.
     """
 
-    def __init__(self, model, live, drop_batch):
+    def __init__(
+        self,
+        model: nengo.builder.Model,
+        live: Callable[[Any], tuple[np.ndarray, bool] | None],
+        drop_batch: bool,
+    ) -> None:
         self.live = live
         self.drop_batch = drop_batch
         operators = model.operators
@@ -28,7 +39,7 @@ class Signals(Mapping):
         changing = (op.sets + op.updates for op in operators)
         self.changing = {s.base for signals in changing for s in signals}
 
-    def __getitem__(self, signal):
+    def __getitem__(self, signal: nengo.builder.signal.Signal) -> np.ndarray:
         found = self.live(signal)
         if found is not None:
             value, batched = found
@@ -37,7 +48,7 @@ class Signals(Mapping):
             return signal.initial_value
         raise KeyError(f"{signal} is computed anew in every step and not kept; probe it instead")
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         for signal in self.all:
             try:
                 self[signal]
@@ -45,5 +56,5 @@ class Signals(Mapping):
                 continue
             yield signal
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(1 for _ in self)

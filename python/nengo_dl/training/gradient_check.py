@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
-from .. import _engine
-from ..ir.program import to_bytes
 from ..plan.pieces import fold, state_keys
 from .precision import float_type
 
@@ -92,7 +90,7 @@ def _numeric(runtime, rows, n_steps, wanted):
     """Difference quotients, in double precision whatever that of the simulator is."""
     layer, plan, size = runtime.layer, runtime.plan, runtime.minibatch_size
     forms = [replace(piece.training, dtype="float64") for piece in plan.pieces]
-    compiled = [_engine.Compiled(to_bytes(form)) for form in forms]
+    compiled = [runtime.compiled(form) for form in forms]
     saved, last_only = layer.get_state(), plan.last_only(layer.keep_history)
     weights = [layer.get_param(i) for i in range(len(plan.params))]
 
