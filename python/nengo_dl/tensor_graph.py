@@ -20,6 +20,8 @@ from nengo_dl.layer.direct_run import DirectRun  # noqa: E402
 from nengo_dl.layer.layer_state import (  # noqa: E402
     LayerState,
     expect_length,
+    port_names,
+    shapes_of,
     unique_names,
 )
 from nengo_dl.layer.tf_ops import RunOp  # noqa: E402
@@ -28,7 +30,7 @@ from nengo_dl.plan.pieces import fold, state_keys  # noqa: E402
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from nengo_dl.ir.program import Port, Program
+    from nengo_dl.ir.program import Program
     from nengo_dl.plan.pieces import Plan, Run
 
 TAPE_MEMORY = 1 << 30  # bytes
@@ -115,8 +117,8 @@ class TensorGraph(LayerState):
     ) -> None:
         super().__init__(plan, minibatch_size, param_values, state, istate, trainable_params, name)
         self.supports_jit = False  # XLA can't compile a custom op
-        self.input_names = _names("input_names", input_names, plan.inputs)
-        self.output_names = _names("output_names", output_names, plan.outputs)
+        self.input_names = port_names("input_names", input_names, plan.inputs)
+        self.output_names = port_names("output_names", output_names, plan.outputs)
         # tuples, which Keras does not wrap: nodes are not to be tracked
         self.input_keys = tuple(self.input_names if input_keys is None else input_keys)
         expect_length("input_keys", self.input_keys, plan.inputs)
@@ -124,7 +126,7 @@ class TensorGraph(LayerState):
             keep_history = [bool(keep_history)] * len(plan.outputs)
         expect_length("keep_history", keep_history, plan.outputs)
         self.keep_history = tuple(bool(keep) for keep in keep_history)
-        self.output_shapes = _output_shapes(output_shapes, plan.outputs)
+        self.output_shapes = shapes_of(output_shapes, plan.outputs)
         # a plain object: setting any attribute of a Keras layer takes 10 us
         self.last_run = SimpleNamespace(first_step=0, error="")
 
@@ -382,24 +384,3 @@ def _training_program(piece: Run) -> Any:
                 f"{expected}, got {got}"
             )
     return piece.training
-
-
-def _names(what: str, names: Sequence[str] | None, ports: Sequence[Port]) -> tuple[str, ...]:
-    names = [port.name for port in ports] if names is None else list(names)
-    expect_length(what, names, ports)
-    return tuple(names)
-
-
-def _output_shapes(
-    shapes: Sequence[tuple[int, ...]] | None, ports: Sequence[Port]
-) -> tuple[tuple[int, ...], ...]:
-    if shapes is None:
-        shapes = [(port.size,) for port in ports]
-    expect_length("output_shapes", shapes, ports)
-    for shape, port in zip(shapes, ports, strict=True):
-        if np.prod(shape, dtype=np.int64) != port.size:
-            raise ValueError(
-                f"output_shapes of {port.name!r}: expected a shape of {port.size} elements, got "
-                f"{tuple(shape)} of {np.prod(shape)}"
-            )
-    return tuple(tuple(shape) for shape in shapes)

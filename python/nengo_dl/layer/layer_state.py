@@ -1,6 +1,10 @@
 """Weights and state of the Keras layer around the op."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +16,9 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from nengo_dl.plan.pieces import state_keys  # noqa: E402
+
+if TYPE_CHECKING:
+    from nengo_dl.ir.program import Port
 
 
 class LayerState(keras.layers.Layer):
@@ -230,3 +237,26 @@ def filled(what, value, size, dtype, batch):
             f"got {value.shape}"
         )
     return np.array(np.broadcast_to(value, shape), dtype=dtype, order="C")
+
+
+def port_names(what: str, names: Sequence[str] | None, ports: Sequence[Port]) -> tuple[str, ...]:
+    """Names for ports, one each; by default their own."""
+    names = [port.name for port in ports] if names is None else list(names)
+    expect_length(what, names, ports)
+    return tuple(names)
+
+
+def shapes_of(
+    shapes: Sequence[tuple[int, ...]] | None, ports: Sequence[Port]
+) -> tuple[tuple[int, ...], ...]:
+    """Shapes for ports, each of its size; by default one axis."""
+    if shapes is None:
+        shapes = [(port.size,) for port in ports]
+    expect_length("output_shapes", shapes, ports)
+    for shape, port in zip(shapes, ports, strict=True):
+        if np.prod(shape, dtype=np.int64) != port.size:
+            raise ValueError(
+                f"output_shapes of {port.name!r}: expected a shape of {port.size} elements, got "
+                f"{tuple(shape)} of {np.prod(shape)}"
+            )
+    return tuple(tuple(shape) for shape in shapes)
