@@ -1,4 +1,4 @@
-// The neuron types that the engine knows: the one place to add a line for a new one.
+// The neuron types that the engine knows, in their order in Python: Nengo's, then those of nengo_dl.neurons.
 #pragma once
 
 #include "neurons/adaptive.h"
@@ -17,17 +17,17 @@
 
 #define NDL_NEURON_TYPES(X) \
   X(RectifiedLinear)        \
-  X(LeakyReLU)              \
   X(SpikingRectifiedLinear) \
-  X(SpikingLeakyReLU)       \
   X(Sigmoid)                \
   X(Tanh)                   \
   X(LIFRate)                \
-  X(SoftLIFRate)            \
   X(LIF)                    \
   X(AdaptiveLIFRate)        \
   X(AdaptiveLIF)            \
   X(Izhikevich)             \
   X(RegularSpiking)         \
   X(StochasticSpiking)      \
-  X(PoissonSpiking)
+  X(PoissonSpiking)         \
+  X(LeakyReLU)              \
+  X(SoftLIFRate)            \
+  X(SpikingLeakyReLU)

@@ -1,12 +1,14 @@
 """Random ops of every neuron type of the table (`nengo_dl.ir.kinds.NEURONS`).
 
-A type is drawn from what its entry says. Ranges go by the names of parameters and states; a new
-name needs one here, and a type that is only interesting elsewhere has its own.
+A type is drawn from what its entry says. Ranges go by the names of parameters and states, and a
+type that is only interesting elsewhere has its own; names that are not here are drawn about their
+default.
 """
 
 import numpy as np
 from contract_cases import Arg, Subject, normal
 from contract_draws import flag, length, n_blocks, per_block, uniform, zero_or
+from neuron_types import span
 
 from nengo_dl.ir.neuron_kinds import NEURONS
 from nengo_dl.surrogates import SURROGATES
@@ -52,9 +54,7 @@ OWN = {
 def draw_of(name, key):
     """How to draw a parameter, a state or the J of a neuron type."""
     ranges = {**RANGES, **OWN.get(name, {})}
-    if key not in ranges:
-        raise KeyError(f"{key!r} of neuron type {name!r} has no range in {__file__}: add it")
-    return ranges[key]
+    return ranges[key] if key in ranges else uniform(*span(name, key))
 
 
 def draws_of(name, keys):
@@ -71,10 +71,9 @@ def make_neurons_of(name, rng):
     attrs |= {key: per_block(rng, blocks, value) for key, value in values.items()}
     if "min_voltage" in attrs and rng.random_sample() < 0.2:
         attrs["min_voltage"] = -np.inf
-    if "negative" in entry.flags:
-        attrs["negative"] = flag(rng)
-        if attrs["negative"] and entry.draws:
-            draw = SIGNED_RATE
+    attrs |= {key: flag(rng) for key in entry.flags}
+    if attrs.get("negative") and entry.draws:
+        draw = SIGNED_RATE
     if entry.spikes and flag(rng):
         bumps = [cls.kind for cls in SURROGATES.values() if hasattr(cls, "width")]
         attrs["surrogate"] = str(rng.choice(bumps))

@@ -331,9 +331,9 @@ def test_what_passes_nothing_is_frozen():
 
 
 def test_surrogates_are_held_against_tensorflow():
-    from test_surrogates import CURRENTS  # here, as it needs TensorFlow
+    from surrogate_reference import STEPS  # here, as it needs TensorFlow
 
-    assert set(CURRENTS) >= {name for name in TYPES if neuron_kinds.NEURONS[name].spikes}
+    assert set(STEPS) >= {name for name in TYPES if neuron_kinds.NEURONS[name].spikes}
 
 
 def test_every_source_is_asked_for():

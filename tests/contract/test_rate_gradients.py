@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from contract_engine import _engine
+from neuron_types import default
 from surrogate_programs import LAYOUTS, Population
 from test_surrogates import assert_close, parameters_of, seed_of
 
@@ -62,10 +63,9 @@ def test_rates_equal_central_differences(name, layout, gap, isa):
 def slopes(name, J, dtype, **changes):
     """Derivative of the output by the current, for each current."""
     J = np.asarray(J, dtype=dtype)
-    defaults = {"amplitude": 1.0, "tau_rc": 0.02, "tau_ref": 0.002, "sigma": 1.0}
-    defaults |= {"negative_slope": 0.3, "tau_n": 1.0, "inc_n": 0.01, **changes}
     names = _engine.neuron_types()[name]["parameters"]
-    attrs = {"type": name, **{p: defaults[p] for p in names}}
+    values = {p: changes[p] if p in changes else default(name, p) for p in names}
+    attrs = {"type": name, **{p: float(value) for p, value in values.items()}}
     states = {s: np.zeros((1, len(J)), dtype) for s in _engine.neuron_types()[name]["states"]}
     subject = Population(attrs, np.ones((len(J), 1), dtype), J, states)
     zero, one = np.zeros((1, 1, 1), dtype), np.ones((1, 1, len(J)), dtype)

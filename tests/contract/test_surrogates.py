@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 from contract_engine import _engine
+from neuron_types import span
 from surrogate_programs import LAYOUTS, Population
 from surrogate_reference import STEPS, gradients
 
@@ -18,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("backend")
 SURROGATES = tuple(_engine.surrogates())
 BATCH, TIME, INPUTS, N, BLOCKS = 2, 24, 3, 11, 2
 
-# currents without input, how strongly inputs change them, and initial values
+# Currents without input, how strongly inputs change them, initial values and parameters. What has
+# no entry is drawn about its default, currents as those of LIF.
 CURRENTS = {
     "LIF": ((-2, 14), 3),
-    "AdaptiveLIF": ((-2, 14), 3),
     "Izhikevich": ((-40, 60), 20),
     "SpikingRectifiedLinear": ((-300, 2500), 300),
     "SpikingLeakyReLU": ((-2500, 2500), 300),
@@ -57,7 +58,8 @@ def seed_of(*facts):
 
 def parameters_of(name, rng, blocks):
     names = _engine.neuron_types()[name]["parameters"]
-    return {p: rng.uniform(*PARAMETERS[p], size=blocks) for p in names}
+    spans = {p: PARAMETERS[p] if p in PARAMETERS else span(name, p) for p in names}
+    return {p: rng.uniform(*spans[p], size=blocks) for p in names}
 
 
 def make(name, kind, blocks=BLOCKS, dtype="float64", **kwargs):
@@ -65,11 +67,10 @@ def make(name, kind, blocks=BLOCKS, dtype="float64", **kwargs):
     rng = seed_of(name, kind)
     blocks = 1 if NEURONS[name].draws else blocks
     n = N * blocks
-    (low, high), spread = CURRENTS[name]
+    (low, high), spread = CURRENTS.get(name, CURRENTS["LIF"])
     spec = _engine.neuron_types()[name]
     attrs = {"type": name, "surrogate": kind, **parameters_of(name, rng, blocks)}
-    if "negative" in spec["flags"]:
-        attrs["negative"] = int(name == "RegularSpiking" and kind == "arctan")
+    attrs |= {flag: int(kind == "arctan" and not spec["draws"]) for flag in spec["flags"]}
     if _engine.surrogates()[kind]["width"]:
         attrs["width"] = rng.uniform(0.2, 1, size=blocks)
     if spec["draws"]:
@@ -77,7 +78,8 @@ def make(name, kind, blocks=BLOCKS, dtype="float64", **kwargs):
         kwargs["istate"] = np.zeros(628, np.int32)
         kwargs["istate"][:624] = rng.randint(2**31, size=624)
     spans = {**INITIAL, "voltage": (-65, -40)} if name == "Izhikevich" else INITIAL
-    states = {s: rng.uniform(*spans[s], size=(BATCH, n)).astype(dtype) for s in spec["states"]}
+    spans = {s: spans[s] if s in spans else span(name, s) for s in spec["states"]}
+    states = {s: rng.uniform(*spans[s], size=(BATCH, n)).astype(dtype) for s in spans}
     subject = Population(
         attrs,
         (rng.normal(size=(n, INPUTS)) * spread).astype(dtype),
@@ -124,7 +126,7 @@ def test_surrogates_are_those_of_the_package():
 
 def test_every_spiking_type_is_here():
     spiking = {name for name, entry in NEURONS.items() if entry.spikes}
-    assert spiking == set(STEPS) == set(CURRENTS)
+    assert spiking == set(STEPS)
 
 
 @pytest.mark.parametrize("name, kind", CASES)

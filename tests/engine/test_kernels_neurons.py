@@ -4,13 +4,16 @@ import nengo
 import numpy as np
 import pytest
 from kernel_programs import LAYOUTS, OneOp, pack_generator
+from neuron_types import span
 
-from nengo_dl import _engine, neurons
+from nengo_dl import _engine
+from nengo_dl.neurons import neuron_class
 
 TYPES = _engine.neuron_types()
 DT, STEPS, N = 0.001, 250, 37  # an odd number: the last vector is a part of one
 
-# parameters of the blocks; what a type doesn't have is left out
+# parameters of the blocks; what a type doesn't have is left out, what is not here is drawn about
+# its default
 VALUES = {
     "negative_slope": (0.3, 0.1, 0.0),
     "sigma": (1.0, 0.02, 0.3),
@@ -27,25 +30,28 @@ VALUES = {
 }
 
 
-def parameters(name, k):
-    return {p: VALUES[p][k] for p in TYPES[name]["parameters"]}
+def parameters(name):
+    """A value for each block, by parameter."""
+    names = TYPES[name]["parameters"]
+    return {p: VALUES[p] if p in VALUES else np.linspace(*span(name, p), 3) for p in names}
 
 
-def class_of(name):
-    return getattr(neurons, name, None) or getattr(nengo.neurons, name)
+def of_rates(name):
+    """Whether a type makes spikes of rates, which are its current."""
+    return issubclass(neuron_class(name), nengo.neurons.RatesToSpikesNeuronType)
 
 
 def make_type(name, k, negative=False):
-    cls = class_of(name)
-    if issubclass(cls, nengo.neurons.RatesToSpikesNeuronType):
+    cls, values = neuron_class(name), {p: v[k] for p, v in parameters(name).items()}
+    if of_rates(name):
         base = nengo.Tanh() if negative else nengo.RectifiedLinear()
-        return cls(base, **parameters(name, k))
-    return cls(**parameters(name, k))
+        return cls(base, **values)
+    return cls(**values)
 
 
 def currents(name, rng, size):
     """Strong, weak, negative and changing currents."""
-    if TYPES[name]["flags"]:
+    if of_rates(name):
         return rng.uniform(-100, 900, size=(STEPS, size))
     low, high = (-5, 25) if name == "Izhikevich" else (-2, 12)
     steady = rng.uniform(low, high, size=size)
@@ -61,7 +67,8 @@ def initial(name, rng, size):
     }
     if name == "Izhikevich":
         spans["voltage"] = (-70, -40)
-    return {s: rng.uniform(*spans[s], size=size) for s in TYPES[name]["states"]}
+    states = TYPES[name]["states"]
+    return {s: rng.uniform(*(spans[s] if s in spans else span(name, s)), size=size) for s in states}
 
 
 def nengo_steps(kind, J, states, rng=None):
@@ -78,7 +85,7 @@ def make_case(name, blocks, dtype, **kwargs):
     J = currents(name, rng, N * blocks).astype(dtype)
     states = {s: v.astype(dtype) for s, v in initial(name, rng, N * blocks).items()}
     attrs = {"type": name, **dict.fromkeys(TYPES[name]["flags"], 0)}
-    attrs |= {p: np.array(VALUES[p][:blocks]) for p in TYPES[name]["parameters"]}
+    attrs |= {p: np.array(v[:blocks]) for p, v in parameters(name).items()}
     if TYPES[name]["draws"]:
         attrs["rng"] = 0
     writes = {"out": (N,)}
@@ -119,7 +126,7 @@ def test_float32(name, isa):
     due, _ = expected(case, name)
     got = case.run(STEPS)[0]["out"]
     assert got.dtype == np.float32
-    if class_of(name).spiking:
+    if neuron_class(name).spiking:
         unit = np.abs(due[due != 0]).min()
         assert np.abs(np.sum(got - due, axis=0)).max() <= 2 * np.abs(due).max() + 1e-3 * unit
         assert np.mean(np.abs(got - due) > 1e-3 * unit) < 0.01
@@ -161,7 +168,7 @@ def test_nan_and_infinity_are_survived(name, isa):
     case.reads["J"][:, :3] = np.nan, np.inf, -np.inf
     due, _ = expected(make_case(name, 1, "float32"), name)
     got = case.run(STEPS)[0]["out"]
-    if not class_of(name).spiking:
+    if not neuron_class(name).spiking:
         np.testing.assert_allclose(got[:, 3:], due[:, 3:], rtol=2e-5, atol=1e-5)
     clean = make_case(name, 1, "float32").run(STEPS)[0]["out"]
     np.testing.assert_array_equal(got[:, 3:], clean[:, 3:])

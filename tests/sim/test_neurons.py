@@ -1,23 +1,25 @@
 """The neuron types that come on top of Nengo's: as classes, in Nengo and in this simulator."""
 
+import inspect
 import pickle
 
 import nengo
 import numpy as np
 import pytest
 from nengo.exceptions import ValidationError
+from neuron_types import other_than_default
 
 import nengo_dl
+from nengo_dl import neurons
 from nengo_dl.neurons import LeakyReLU, SoftLIFRate, SpikingLeakyReLU
 
-TYPES = (
-    LeakyReLU(),
+TYPES = [getattr(neurons, name)() for name in neurons.__all__]
+TYPES += [other_than_default(name) for name in neurons.__all__]
+TYPES += [
     LeakyReLU(negative_slope=0.1, amplitude=0.5),
-    SpikingLeakyReLU(),
     SpikingLeakyReLU(negative_slope=0.7, amplitude=2),
-    SoftLIFRate(),
     SoftLIFRate(sigma=0.02, tau_rc=0.03, tau_ref=0.001, amplitude=0.3),
-)
+]
 
 
 def test_they_are_exported():
@@ -66,6 +68,19 @@ def test_bad_arguments_are_refused(make):
         make()
 
 
+@pytest.mark.parametrize("kind", TYPES, ids=repr)
+def test_gains_and_biases_give_the_rates_that_were_asked_for(kind):
+    due = np.array([50.0, 200, 400]), np.array([-0.5, 0.3, 0.9])
+    gain, bias = kind.gain_bias(*due)
+    np.testing.assert_allclose(kind.max_rates_intercepts(gain, bias), due, rtol=1e-12)
+    if not isinstance(kind, SoftLIFRate):  # its gains are those of LIFRate
+        rates = kind.rates(np.ones((1, 3)), gain, bias)
+        np.testing.assert_allclose(rates, kind.amplitude * due[0][None], rtol=1e-12)
+        silent = kind.rates(due[1][None] - 1e-9, gain, bias)
+        firing = kind.rates(due[1][None] + 1e-9, gain, bias)
+        assert (silent <= 0).all() and (firing > 0).all()
+
+
 def test_negative_spikes():
     kind, voltage = SpikingLeakyReLU(), np.array([0.2, 0.9, -0.9, 0.5])
     output = np.zeros(4)
@@ -99,8 +114,7 @@ def test_as_in_nengo(kind):
         nengo.Connection(stimulus, ensemble)
         nengo.Connection(ensemble, ensemble, synapse=0.1)
         probes = [nengo.Probe(ensemble), nengo.Probe(ensemble.neurons)]
-        if kind.spiking:
-            probes.append(nengo.Probe(ensemble.neurons, "voltage"))
+        probes += [nengo.Probe(ensemble.neurons, state) for state in kind.state]
     with nengo.Simulator(net, progress_bar=False) as due:
         due.run_steps(200)
     with nengo_dl.Simulator(net, progress_bar=False) as got:
@@ -110,6 +124,14 @@ def test_as_in_nengo(kind):
     for probe in probes:
         np.testing.assert_allclose(got.data[probe], due.data[probe], rtol=1e-7, atol=1e-9)
     assert np.ptp(due.data[probes[1]]) > 1
+
+
+@pytest.mark.parametrize("name", neurons.__all__)
+def test_parameters_and_states_are_documented(name):
+    """docs/PROGRAM.md leaves it to the class to say what they are."""
+    cls = getattr(neurons, name)
+    for key in (*inspect.signature(cls).parameters, *cls.state):
+        assert key in cls.__doc__
 
 
 def test_types_with_different_slopes_are_one_op():

@@ -6,6 +6,7 @@ by field.
 
 from dataclasses import dataclass
 
+from ..neurons import described
 from .table import Table
 
 
@@ -64,7 +65,6 @@ _OF_RATES = {
 
 NEURONS = neuron_table(
     NeuronType("RectifiedLinear", ("amplitude",)),
-    NeuronType("LeakyReLU", ("negative_slope", "amplitude")),
     NeuronType(
         "SpikingRectifiedLinear",
         ("amplitude",),
@@ -72,17 +72,9 @@ NEURONS = neuron_table(
         spikes=True,
         rate_form="RectifiedLinear",
     ),
-    NeuronType(
-        "SpikingLeakyReLU",
-        ("negative_slope", "amplitude"),
-        ("voltage",),
-        spikes=True,
-        rate_form="LeakyReLU",
-    ),
     NeuronType("Sigmoid", ("tau_ref",)),
     NeuronType("Tanh", ("tau_ref",)),
     NeuronType("LIFRate", _LIF),
-    NeuronType("SoftLIFRate", ("sigma", *_LIF)),
     NeuronType(
         "LIF",
         _LIF_SPIKES,
@@ -108,4 +100,5 @@ NEURONS = neuron_table(
     NeuronType("RegularSpiking", states=("voltage",), **_OF_RATES),
     NeuronType("StochasticSpiking", draws=True, **_OF_RATES),
     NeuronType("PoissonSpiking", draws=True, **_OF_RATES),
+    *(NeuronType(**facts) for facts in described()),  # nengo_dl.neurons
 )

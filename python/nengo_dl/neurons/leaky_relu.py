@@ -64,6 +64,8 @@ class SpikingLeakyReLU(SpikingRectifiedLinear):
         Initial ``voltage``, a distribution or array.
     """
 
+    rate_form = "LeakyReLU"  # trained by it
+
     negative_slope = NumberParam("negative_slope")
 
     def __init__(

@@ -10,7 +10,7 @@ from ..neurons import neuron_class
 from .registry import per_block, register
 
 
-def neuron_type(name, negative=False, **parameters):
+def neuron_type(name, **parameters):
     """An instance of one of the neuron types of Nengo or NengoDL.
 
     For the types that make spikes of rates, ``negative`` says whether the base type (which the
@@ -18,6 +18,7 @@ def neuron_type(name, negative=False, **parameters):
     """
     cls = neuron_class(name)
     if issubclass(cls, nengo.neurons.RatesToSpikesNeuronType):
+        negative = parameters.pop("negative")
         return cls(nengo.Tanh() if negative else nengo.RectifiedLinear(), **parameters)
     return cls(**parameters)
 
@@ -26,12 +27,9 @@ def neuron_type(name, negative=False, **parameters):
 def make_neurons(op, program):
     attrs, entry = op.attrs, NEURONS[op.attrs["type"]]
     columns = {name: per_block(op, name) for name in entry.parameters}
+    flags = {name: bool(attrs[name]) for name in entry.flags}
     types = [
-        neuron_type(
-            entry.name,
-            negative=bool(attrs.get("negative", 0)),
-            **{name: values[k] for name, values in columns.items()},
-        )
+        neuron_type(entry.name, **flags, **{name: values[k] for name, values in columns.items()})
         for k in range(op.blocks)
     ]
     offsets = np.atleast_1d(attrs["rng"]) if entry.draws else None
