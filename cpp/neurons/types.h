@@ -2,6 +2,7 @@
 #pragma once
 
 #include "neurons/adaptive.h"
+#include "neurons/cuba_lif_rate.h"
 #include "neurons/izhikevich.h"
 #include "neurons/leaky_relu.h"
 #include "neurons/lif.h"
@@ -30,4 +31,5 @@
   X(PoissonSpiking)         \
   X(LeakyReLU)              \
   X(SoftLIFRate)            \
-  X(SpikingLeakyReLU)
+  X(SpikingLeakyReLU)       \
+  X(CubaLIFRate)
