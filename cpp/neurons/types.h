@@ -2,6 +2,7 @@
 #pragma once
 
 #include "neurons/adaptive.h"
+#include "neurons/cuba_lif.h"
 #include "neurons/cuba_lif_rate.h"
 #include "neurons/izhikevich.h"
 #include "neurons/leaky_relu.h"
@@ -32,4 +33,5 @@
   X(LeakyReLU)              \
   X(SoftLIFRate)            \
   X(SpikingLeakyReLU)       \
-  X(CubaLIFRate)
+  X(CubaLIFRate)            \
+  X(CubaLIF)

@@ -72,6 +72,32 @@ def adaptive_lif(J, p, s, kind):
     return out, states
 
 
+def cuba_lif(J, p, s, kind):
+    start, target = s["current"], p["w_in"] * J
+    way = p["v_threshold"] - p["v_reset"]
+    # both equations, solved for the end of the step
+    fast, slow = tf.exp(-DT / p["tau_syn"]), tf.exp(-DT / p["tau_mem"])
+    end = p["v_leak"] + p["r"] * target
+    part = p["r"] * (start - target) * p["tau_syn"] / (p["tau_syn"] - p["tau_mem"])
+    now = target + (start - target) * fast
+    v = end + part * fast + (s["voltage"] - end - part) * slow
+    count = tf.cast(v > p["v_threshold"], v.dtype)
+    if p["subtractive_reset"]:
+        after = v - hold(count * way)
+    else:
+        after = tf.where(count > 0, p["v_reset"] + tf.zeros_like(v), v)
+    if kind == "straight_through":
+        lasting = hold(now) + target - hold(target)
+        j = (p["v_leak"] + p["r"] * lasting - p["v_threshold"]) / way
+        rate = lif_rate(
+            1 + j, {"amplitude": p["amplitude"], "tau_rc": p["tau_mem"], "tau_ref": 0.0}
+        )
+        states = {"current": hold(now), "voltage": hold(after)}
+        return hold(count * p["amplitude"] / DT - rate) + rate, states
+    out = emit(count, (v - p["v_threshold"]) / way, kind, p["width"]) * p["amplitude"] / DT
+    return out, {"current": now, "voltage": after}
+
+
 def izhikevich(J, p, s, kind):
     v, u = s["voltage"], s["recovery"]
     ms, way = 1000 * DT, 30 - p["reset_voltage"]
@@ -124,6 +150,7 @@ def random_spiking(J, p, s, kind):
 STEPS = {
     "LIF": lif,
     "AdaptiveLIF": adaptive_lif,
+    "CubaLIF": cuba_lif,
     "Izhikevich": izhikevich,
     "SpikingRectifiedLinear": spiking_rectified_linear,
     "SpikingLeakyReLU": spiking_leaky_relu,

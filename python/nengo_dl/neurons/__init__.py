@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import nengo
 from nengo.params import BoolParam
 
-from .cuba_lif import CubaLIFRate
+from .cuba_lif import CubaLIF, CubaLIFRate
 from .leaky_relu import LeakyReLU, SpikingLeakyReLU
 from .soft_lif import SoftLIFRate
 
-__all__ = ["LeakyReLU", "SoftLIFRate", "SpikingLeakyReLU", "CubaLIFRate"]
+__all__ = ["LeakyReLU", "SoftLIFRate", "SpikingLeakyReLU", "CubaLIFRate", "CubaLIF"]
 
 
 def neuron_class(name: str) -> type:

@@ -3,15 +3,27 @@
 import math
 
 import numpy as np
-from nengo.dists import Choice
+from nengo.dists import Choice, Uniform
 from nengo.exceptions import ValidationError
 from nengo.neurons import NeuronType
-from nengo.params import NumberParam
+from nengo.params import BoolParam, NumberParam
 
 
 def risen(dt, tau):
     """The part of the way to its target that an exponential with time constant ``tau`` goes."""
     return -math.expm1(-dt / tau) if tau > 0 else 1.0
+
+
+def lateness(dt, tau_syn, tau_mem):
+    """The part of a current's distance to its target that the voltage sees in a step, per ohm.
+
+    Of the solution of both equations, ``tau_syn / (tau_syn - tau_mem)`` times
+    ``exp(-dt / tau_syn) - exp(-dt / tau_mem)``, written so that the time constants may be equal.
+    """
+    if tau_syn == 0:
+        return 0.0
+    x = dt / tau_mem - dt / tau_syn
+    return dt / tau_mem * math.exp(-dt / tau_mem) * (math.expm1(x) / x if x else 1.0)
 
 
 class CubaLIFRate(NeuronType):
@@ -140,3 +152,106 @@ class CubaLIFRate(NeuronType):
         """The rates of one step, written to ``output``; ``current`` is changed."""
         current += (self.w_in * J - current) * risen(dt, self.tau_syn)
         output[...] = self._rates_of(current)
+
+
+class CubaLIF(CubaLIFRate):
+    """Current-based leaky integrate-and-fire neurons, as NIR defines them.
+
+    The input ``J`` is filtered to a current ``I``, which moves the voltage ``v`` of the membrane::
+
+        tau_syn dI/dt = w_in * J - I
+        tau_mem dv/dt = v_leak - v + r * I
+
+    Where ``v`` is above ``v_threshold`` at the end of a step, the neuron spikes and ``v`` is reset.
+    Spikes have the height ``amplitude / dt``, as all of Nengo's, so that a spike of another neuron,
+    through a connection with ``synapse=None`` and weight ``w``, adds about ``w * w_in / tau_syn``
+    to the current. There is no refractory period.
+
+    In a step ``J`` is constant, and ``I`` and ``v`` are the exact solution; a neuron spikes once in
+    a step at most. What ``v`` is above the threshold by then is lost by a reset to ``v_reset``:
+    neurons fire every whole number of steps, slower than their rates say, which are those in
+    continuous time. A subtractive reset keeps it, and the mean rate is close to them.
+
+    Parameters
+    ----------
+    tau_syn : float
+        Time constant of the current, in seconds. 0: the current follows the input at once, as in
+        NIR's ``LIF``.
+    tau_mem : float
+        Time constant of the membrane, in seconds.
+    r : float
+        Resistance of the membrane: volts per unit of current.
+    v_leak : float
+        Voltage of the membrane without current.
+    v_threshold : float
+        Voltage above which a neuron spikes.
+    v_reset : float
+        Voltage after a spike, below ``v_threshold``.
+    w_in : float
+        Weight of the input.
+    amplitude : float
+        Area of a spike.
+    subtractive_reset : bool
+        Whether a spike lowers the voltage by ``v_threshold - v_reset`` instead of setting it to
+        ``v_reset``.
+    initial_state : dict, optional
+        Initial ``current`` (0 by default) and ``voltage`` (by default anywhere between
+        ``v_reset`` and ``v_threshold``), distributions or arrays.
+
+    Notes
+    -----
+    Trained by the rates of `CubaLIFRate`, or with a surrogate: then the distance to the threshold
+    is in units of ``v_threshold - v_reset``, and derivatives pass through ``current`` and
+    ``voltage`` back in time. The surrogate `~nengo_dl.surrogates.StraightThrough` takes the slope
+    of the rate at the present current, as if the input had long been what it is.
+
+    References
+    ----------
+    J. E. Pedersen et al. Neuromorphic intermediate representation: a unified instruction set for
+    interoperable brain-inspired computing. Nature Communications 15, 2024 (primitive ``CubaLIF``).
+    """
+
+    spiking = True
+    rate_form = "CubaLIFRate"
+    state = {"current": Choice([0]), "voltage": Uniform(low=0, high=1)}
+
+    subtractive_reset = BoolParam("subtractive_reset")
+
+    def __init__(
+        self,
+        tau_syn=0.005,
+        tau_mem=0.02,
+        r=1,
+        v_leak=0,
+        v_threshold=1,
+        v_reset=0,
+        w_in=1,
+        amplitude=1,
+        subtractive_reset=False,
+        initial_state=None,
+    ):
+        super().__init__(
+            tau_syn, tau_mem, r, v_leak, v_threshold, v_reset, w_in, amplitude, initial_state
+        )
+        self.subtractive_reset = subtractive_reset
+
+    def make_state(self, n_neurons, rng=np.random, dtype=None):
+        """Initial states; a voltage that nobody gave is drawn from reset to threshold."""
+        state = super().make_state(n_neurons, rng=rng, dtype=dtype)
+        if "voltage" not in (self.initial_state or {}):
+            state["voltage"] *= self.v_threshold - self.v_reset
+            state["voltage"] += self.v_reset
+        return state
+
+    def step(self, dt, J, output, current, voltage):
+        """The spikes of one step, written to ``output``; the states are changed."""
+        steady = self.w_in * J
+        late = self.r * (current - steady) * lateness(dt, self.tau_syn, self.tau_mem)
+        voltage += (self.v_leak + self.r * steady - voltage) * risen(dt, self.tau_mem)
+        voltage += late
+        current += (steady - current) * risen(dt, self.tau_syn)
+        fired = voltage > self.v_threshold
+        output[...] = np.where(fired, self.amplitude / dt, 0)
+        way = self.v_threshold - self.v_reset
+        after = voltage - way if self.subtractive_reset else self.v_reset
+        voltage[...] = np.where(fired, after, voltage)
