@@ -114,22 +114,6 @@ def test_the_architecture_names_every_module_and_no_other():
     assert [n for n in named if not any((folder / n).exists() for folder in folders)] == []
 
 
-def strings(tree):
-    """Texts of a module that are no docstrings, with their lines."""
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    bodies = (node.body[0] for node in ast.walk(tree) if isinstance(node, documented) and node.body)
-    docs = {id(first.value) for first in bodies if isinstance(first, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
-            yield node.lineno, node.value
-
-
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=relative)
-def test_messages_say_what_was_expected_and_what_they_got(path):
-    found = strings(ast.parse(path.read_text()))
-    assert [(line, text) for line, text in found if re.search(r"\b(due|came)\b", text)] == []
-
-
 def cpp_fields(record):
     """Names of the data members of a struct of cpp/engine/program.h, in their order."""
     text = (ROOT / "cpp" / "engine" / "program.h").read_text()

@@ -57,12 +57,12 @@ const std::string& Compiled::backend() const { return impl_->backend.name(); }
 bool Compiled::on_host() const { return impl_->backend.space().on_host(); }
 
 RunResult Compiled::run(const RunArgs<float>& args) const {
-  if (!impl_->as32) throw std::logic_error("run: float32 arguments, but the program is float64");
+  if (!impl_->as32) throw std::logic_error("run: expected float64 arguments, as the program has, got float32");
   return run_program(*impl_->as32, args);
 }
 
 RunResult Compiled::run(const RunArgs<double>& args) const {
-  if (!impl_->as64) throw std::logic_error("run: float64 arguments, but the program is float32");
+  if (!impl_->as64) throw std::logic_error("run: expected float32 arguments, as the program has, got float64");
   return run_program(*impl_->as64, args);
 }
 
@@ -87,12 +87,12 @@ std::shared_ptr<Tape> Compiled::new_tape(int64_t batch, int64_t n_steps, const T
 }
 
 void Compiled::grad(const GradArgs<float>& args) const {
-  if (!impl_->as32) throw std::logic_error("grad: float32 arguments, but the program is float64");
+  if (!impl_->as32) throw std::logic_error("grad: expected float64 arguments, as the program has, got float32");
   differentiate(*impl_->as32, args);
 }
 
 void Compiled::grad(const GradArgs<double>& args) const {
-  if (!impl_->as64) throw std::logic_error("grad: float64 arguments, but the program is float32");
+  if (!impl_->as64) throw std::logic_error("grad: expected float32 arguments, as the program has, got float64");
   differentiate(*impl_->as64, args);
 }
 

@@ -230,7 +230,7 @@ void Needs::need(const Program& program, const Flow& flow, const FlowOp& op, con
   const std::string what =
       "the program has no gradient: it needs argument '" + *o.name + "' in buffer '" + program.buffers[b].name + "', ";
   if (flow.changed_in_sequence[b].overlaps(*o.operand))
-    op.record->fail(what + "which changes in place in a sequence region; expected a carried buffer");
+    op.record->fail(what + "expected a carried buffer, got one that changes in place in a sequence region");
   bool changes = false;
   for (const auto& stage : flow.changed_in_loop) {
     auto it = stage.find(b);

@@ -61,6 +61,7 @@ struct Operand {
 
 // A single float is kept as an array of one, so that attributes which hold 1 or `blocks` values read alike.
 using Attr = std::variant<int64_t, std::string, std::vector<int64_t>, std::vector<double>>;
+std::string describe(const Attr& value);  // its type, for messages
 
 struct NDL_API OpRecord {
   std::string kind;

@@ -33,10 +33,17 @@ class Reader {
     return value;
   }
 
+  // A program from elsewhere may hold any byte.
+  static std::string tag_text(char tag) {
+    const int code = static_cast<unsigned char>(tag);
+    return code > ' ' && code < 127 ? std::string("tag '") + tag + "'" : "byte " + std::to_string(code);
+  }
+
   void tag(char expected, const char* what) {
-    if (*take(1) == expected) return;
+    const char got = *take(1);
+    if (got == expected) return;
     --pos_;
-    fail(std::string("expected ") + what + " (tag '" + expected + "')");
+    fail(std::string("expected ") + what + " (tag '" + expected + "'), got " + tag_text(got));
   }
 
   uint32_t count(uint64_t bytes_each) {
@@ -94,7 +101,7 @@ class Reader {
     std::string last;
     for (uint32_t n = count(3), i = 0; i < n; ++i) {
       std::string k = key();
-      if (i && !(last < k)) fail("key '" + k + "' follows '" + last + "', keys must ascend");
+      if (i && !(last < k)) fail("expected ascending keys, got '" + k + "' after '" + last + "'");
       last = k;
       f(std::move(k));
     }
@@ -204,12 +211,13 @@ Attr Reader::attr() {
       return array<double>();
   }
   --pos_;
-  fail("an attribute is an integer, a float, a string or an array of numbers");
+  fail("expected an attribute that is an integer, a float, a string or an array of numbers, got " +
+       tag_text(bytes_[pos_]));
 }
 
 OpRecord Reader::op() {
   constexpr int64_t kMaxOps = int64_t{1} << 20;
-  if (++ops_ > kMaxOps) fail("more than " + std::to_string(kMaxOps) + " ops");
+  if (++ops_ > kMaxOps) fail("expected at most " + std::to_string(kMaxOps) + " ops, got more");
   OpRecord r;
   record(5, "an op");
   key("args"), each_entry("the arguments of an op", [&](std::string k) { r.args.emplace(std::move(k), operand()); });
@@ -225,7 +233,7 @@ Region Reader::region() {
   record(2, "a region");
   key("kind");
   const std::string kind = string();
-  if (kind != "sequence" && kind != "loop") fail("unknown region kind '" + kind + "'");
+  if (kind != "sequence" && kind != "loop") fail("region kind: expected sequence or loop, got '" + kind + "'");
   r.kind = kind == "loop" ? RegionKind::loop : RegionKind::sequence;
   key("ops"), r.ops = list<OpRecord>("a list of ops", [&] { return op(); });
   return r;
@@ -236,7 +244,7 @@ Program Reader::program() {
   pos_ = 4;
   const uint32_t version = raw<uint32_t>();
   if (version != kProgramVersion)
-    fail("program version " + std::to_string(version) + ", this library reads " + std::to_string(kProgramVersion));
+    fail("program version: expected " + std::to_string(kProgramVersion) + ", got " + std::to_string(version));
   Program p;
   record(10, "a program");
   key("buffers"), p.buffers = list<Buffer>("a list of buffers", [&] { return buffer(); });
@@ -252,7 +260,8 @@ Program Reader::program() {
   key("regions"), p.regions = list<Region>("a list of regions", [&] { return region(); });
   key("state_size"), p.state_size = integer();
   key("window"), p.window = integer();
-  if (pos_ != bytes_.size()) fail(std::to_string(bytes_.size() - pos_) + " bytes follow the program");
+  if (pos_ != bytes_.size())
+    fail("expected the end of the program, got " + std::to_string(bytes_.size() - pos_) + " more bytes");
   return p;
 }
 

@@ -9,11 +9,18 @@ const T& typed(const OpRecord& op, const std::string& key, const char* expected)
   auto it = op.attrs.find(key);
   if (it == op.attrs.end()) op.fail("attribute '" + key + "' is missing, expected " + expected);
   const T* value = std::get_if<T>(&it->second);
-  if (!value) op.fail("attribute '" + key + "' is not " + expected);
+  if (!value) op.fail("attribute '" + key + "': expected " + expected + ", got " + describe(it->second));
   return *value;
 }
 
 }  // namespace
+
+std::string describe(const Attr& value) {
+  if (std::holds_alternative<int64_t>(value)) return "an integer";
+  if (std::holds_alternative<std::string>(value)) return "a string";
+  if (std::holds_alternative<std::vector<int64_t>>(value)) return "an array of integers";
+  return std::get<std::vector<double>>(value).size() == 1 ? "a float" : "an array of floats";
+}
 
 void OpRecord::fail(const std::string& message) const {
   throw ProgramError("op '" + kind + "' (" + name + "): " + message);

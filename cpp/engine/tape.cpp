@@ -124,7 +124,9 @@ void TapeLayout::check_memory(const Tape& tape) const {
     throw std::invalid_argument("the tape: expected " + std::to_string(bytes) + " bytes, as this run needs, got " +
                                 std::to_string(tape.bytes));
   if (reinterpret_cast<uintptr_t>(tape.memory) % kTapeStartAlign != 0)
-    throw std::invalid_argument("the tape: expected memory aligned to " + std::to_string(kTapeStartAlign) + " bytes");
+    throw std::invalid_argument(
+        "the tape: expected memory aligned to " + std::to_string(kTapeStartAlign) + " bytes, got it " +
+        std::to_string(reinterpret_cast<uintptr_t>(tape.memory) % kTapeStartAlign) + " bytes behind that");
 }
 
 void TapeLayout::check(const Tape& tape, int64_t first_step, int64_t n_steps) const {
@@ -132,8 +134,8 @@ void TapeLayout::check(const Tape& tape, int64_t first_step, int64_t n_steps) co
   if (tape.header.layout != number_ || tape.header.first_step != first_step)
     throw std::invalid_argument("the tape was not recorded by a run of this program with these sizes and options");
   if (tape.header.steps != n_steps)
-    throw std::invalid_argument("the tape ends after " + std::to_string(tape.header.steps) + " steps, expected " +
-                                std::to_string(n_steps) + ": its run did not finish");
+    throw std::invalid_argument("the tape: expected " + std::to_string(n_steps) + " steps, got " +
+                                std::to_string(tape.header.steps) + ": its run did not finish");
 }
 
 }  // namespace nengo_dl

@@ -33,8 +33,8 @@ void check_param(const Program& p, const Buffer& b, const std::string& what) {
     fail(what + ": expected the number of one of " + text(p.params.size()) + " parameters, got " + text(b.param));
   const Param& q = p.params[b.param];
   if (q.learned != (b.kind == BufferKind::learned))
-    fail(what + ": parameter '" + q.name + "' is " + (q.learned ? "" : "not ") +
-         "learned, the buffer's kind says otherwise");
+    fail(what + ": expected kind " + (q.learned ? "learned" : "param") + ", as its parameter '" + q.name +
+         "' is, got " + (q.learned ? "param" : "learned"));
   if (q.size != b.size)
     fail(what + ": expected size " + text(q.size) + ", that of its parameter '" + q.name + "', got " + text(b.size));
 }
@@ -56,8 +56,8 @@ void check_buffers(const Program& p, int64_t* total) {
       continue;
     }
     if (b.state_offset < 0 || b.state_offset > p.state_size - b.size)
-      fail(what + " lies at " + text(b.state_offset) + " of the state with size " + text(b.size) + ", the state has " +
-           text(p.state_size));
+      fail(what + ": expected a place within the " + text(p.state_size) + " elements of the state, got " +
+           text(b.size) + " elements at " + text(b.state_offset));
     ranges.emplace_back(b.state_offset, &b);
   }
   // empty buffers lie between others without sharing anything
@@ -69,11 +69,11 @@ void check_buffers(const Program& p, int64_t* total) {
 }
 
 void check_shape(const OpRecord& op, const std::string& name, Operand& o) {
-  const std::string what = "argument '" + name + "' ";
+  const std::string what = "argument '" + name + "': ";
   if (o.shape.size() > kMaxRank)
-    op.fail(what + "has rank " + text(o.shape.size()) + ", expected at most " + text(kMaxRank));
+    op.fail(what + "expected rank " + text(kMaxRank) + " at most, got " + text(o.shape.size()));
   if (o.strides.size() != o.shape.size())
-    op.fail(what + "has " + text(o.strides.size()) + " strides for " + text(o.shape.size()) + " dimensions");
+    op.fail(what + "expected " + text(o.shape.size()) + " strides, one per dimension, got " + text(o.strides.size()));
   if (o.offsets.size() != static_cast<size_t>(op.blocks))
     op.fail(what + "expected an offset for each of " + text(op.blocks) + " blocks, got " + text(o.offsets.size()));
   int64_t count = op.blocks;
@@ -87,9 +87,9 @@ void check_shape(const OpRecord& op, const std::string& name, Operand& o) {
 }
 
 void check_range(const OpRecord& op, const std::string& name, const Operand& o, const Program& p) {
-  const std::string what = "argument '" + name + "' ";
+  const std::string what = "argument '" + name + "': ";
   if (o.buffer < 0 || o.buffer >= static_cast<int64_t>(p.buffers.size()))
-    op.fail(what + "names buffer " + text(o.buffer) + ", there are " + text(p.buffers.size()));
+    op.fail(what + "expected the number of one of " + text(p.buffers.size()) + " buffers, got " + text(o.buffer));
   const Buffer& b = p.buffers[o.buffer];
   int64_t lowest, highest;
   bool good = extent(o, &lowest, &highest);
@@ -103,7 +103,7 @@ void check_range(const OpRecord& op, const std::string& name, const Operand& o, 
 
 void check_access(const OpRecord& op, const std::string& name, const Operand& o, const Program& p, Access access) {
   const Buffer& b = p.buffers[o.buffer];
-  const std::string what = "argument '" + name + "' ";
+  const std::string what = "argument '" + name + "': ";
   const bool carried = b.kind == BufferKind::carried;
   if (o.shift != 0 && !(o.shift == 1 && carried))
     op.fail(what + "expected shift 0, or 1 in a carried buffer ('" + b.name + "' is " + (carried ? "one" : "none") +
@@ -151,29 +151,30 @@ void check_args(OpRecord& op, const Kind& kind, const Program& p) {
 
 // Reads alike and says what it is: an array without elements carries no type.
 void check_attr(const OpRecord& op, const AttrSpec& spec, Attr& value) {
-  const std::string what = "attribute '" + spec.name + "': expected ";
+  const auto refuse = [&](const std::string& expected, const std::string& got) {
+    op.fail("attribute '" + spec.name + "': expected " + expected + ", got " + got);
+  };
   const auto* numbers = std::get_if<std::vector<double>>(&value);
   const auto* integers = std::get_if<std::vector<int64_t>>(&value);
   switch (spec.type) {
     case AttrType::integer:
-      if (!std::holds_alternative<int64_t>(value)) op.fail(what + "an integer");
+      if (!std::holds_alternative<int64_t>(value)) refuse("an integer", describe(value));
       return;
     case AttrType::text:
-      if (!std::holds_alternative<std::string>(value)) op.fail(what + "a string");
+      if (!std::holds_alternative<std::string>(value)) refuse("a string", describe(value));
       return;
     case AttrType::integers:
       if (numbers && numbers->empty()) value = std::vector<int64_t>();
-      if (!std::holds_alternative<std::vector<int64_t>>(value)) op.fail(what + "an array of integers");
+      if (!std::holds_alternative<std::vector<int64_t>>(value)) refuse("an array of integers", describe(value));
       return;
     case AttrType::numbers:
       if (integers && integers->empty()) value = std::vector<double>();
-      if (!std::holds_alternative<std::vector<double>>(value)) op.fail(what + "an array of floats");
+      if (!std::holds_alternative<std::vector<double>>(value)) refuse("an array of floats", describe(value));
       return;
     case AttrType::number:
-      if (!numbers) op.fail(what + "a float" + (spec.per_block ? ", or one for each block" : ""));
+      if (!numbers) return refuse(spec.per_block ? "a float, or one for each block" : "a float", describe(value));
       if (numbers->size() == 1 || (spec.per_block && numbers->size() == static_cast<size_t>(op.blocks))) return;
-      op.fail(what + "1 value" + (spec.per_block ? " or " + text(op.blocks) + " (one per block)" : "") + ", got " +
-              text(numbers->size()));
+      refuse(spec.per_block ? "1 value or " + text(op.blocks) + " (one per block)" : "1 value", text(numbers->size()));
   }
 }
 
@@ -236,7 +237,7 @@ void validate(Program& p) {
       check_attrs(op, kind);
       check_overlap(op, kind, &budget);
       if (kind.edge == Edge::python) {
-        if (p.window != 1) op.fail("a program that calls Python has window 1, not " + text(p.window));
+        if (p.window != 1) op.fail("expected window 1 in a program that calls Python, got " + text(p.window));
         op.site = p.sites++;
       }
       if (kind.check) kind.check(op, p);

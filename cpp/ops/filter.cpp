@@ -106,7 +106,7 @@ void check_filter(const OpRecord& op, const Program&) {
       op.fail(std::string("attribute '") + key + "': expected " + std::to_string(size) + " values for order " +
               std::to_string(order) + ", got " + std::to_string(op.numbers(key).size()));
   };
-  if (order > 1024) op.fail("the order " + std::to_string(order) + " is above 1024");
+  if (order > 1024) op.fail("order: expected 1024 at most, got " + std::to_string(order));
   need_values("A", order * order);
   need_values("C", order);
   need_values("D", 1);

@@ -47,7 +47,7 @@ void check_surrogate(const OpRecord& op, const NeuronSpec& spec) {
   if (!given && width) op.fail("has a width, but no surrogate");
   if (!given || (!has_bump(op) && !width)) return;
   for (double w : op.per_block("width"))
-    if (!(w > 0) || std::isinf(w)) op.fail("the width of a surrogate must be above 0, got " + std::to_string(w));
+    if (!(w > 0) || std::isinf(w)) op.fail("width of the surrogate: expected more than 0, got " + std::to_string(w));
 }
 
 void check(const OpRecord& op, const Program& program) {

@@ -43,8 +43,8 @@ std::vector<Run> make_runs(const std::vector<const Operand*>& operands, int64_t 
 void check_generator(const OpRecord& op, const Program& program) {
   const int64_t rng = op.integer("rng");
   if (rng < 0 || rng > program.istate_size - kGeneratorWords)
-    op.fail("attribute 'rng' is " + std::to_string(rng) + ", but a generator of " + std::to_string(kGeneratorWords) +
-            " words must fit into the integer state of " + std::to_string(program.istate_size) + " words");
+    op.fail("attribute 'rng': expected a place for " + std::to_string(kGeneratorWords) + " words within the " +
+            std::to_string(program.istate_size) + " of the integer state, got " + std::to_string(rng));
 }
 
 void check_flag(const OpRecord& op, const std::string& key) {

@@ -16,7 +16,7 @@ inline std::string shape_of(const std::vector<pybind11::ssize_t>& shape) {
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-// ValueError: what was expected, what came.
+// ValueError: what was expected, what was got.
 template <class T>
 [[noreturn]] void refuse(const pybind11::handle& object, const std::vector<pybind11::ssize_t>& shape, bool write,
                          const std::string& what) {

@@ -85,7 +85,8 @@ std::string default_backend = "cpu";  // guarded by the GIL
 void set_backend(const std::string& name) {
   const std::vector<std::string> known = backends();
   if (std::find(known.begin(), known.end(), name) == known.end())
-    throw py::value_error("set_backend: there is no backend '" + name + "'");
+    throw py::value_error("set_backend: expected one of " + std::string(py::str(py::cast(known))) + ", got '" + name +
+                          "'");
   default_backend = name;
 }
 

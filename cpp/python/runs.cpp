@@ -183,7 +183,8 @@ void set_given(const Program& p, const GradRequest& q, GradArgs<T>* args) {
       const py::object g = given[i];
       const std::string what = "learned_grads[" + std::to_string(i) + "] ('" + p.params[i].name + "')";
       if (g.is_none()) continue;
-      if (!p.params[i].learned) throw py::value_error(what + ": no run changes this parameter: expected None");
+      if (!p.params[i].learned)
+        throw py::value_error(what + ": expected None, as no run changes this parameter, got a derivative");
       args->learned_grads[i] = data_of<T>(g, {batch, p.params[i].size}, false, what);
     }
   }

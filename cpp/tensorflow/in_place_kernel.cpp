@@ -72,8 +72,8 @@ class BindKernel : public OpKernel {
     options.threads = ctx->input(3).flat<int64_t>()(0);
     const size_t outputs = bound->compiled->program().outputs.size();
     if (options.keep_last.size() != outputs) {
-      return absl::InvalidArgumentError(absl::StrCat("NengoDL>Bind: 'keep_last' has ", options.keep_last.size(),
-                                                     " entries, the program has ", outputs, " outputs"));
+      return absl::InvalidArgumentError(absl::StrCat("NengoDL>Bind: 'keep_last': expected ", outputs,
+                                                     " entries, one per output, got ", options.keep_last.size()));
     }
     if (options.threads < 0) {
       return absl::InvalidArgumentError(
@@ -112,10 +112,10 @@ class WrittenVars {
     for (Var* var : locked_) var->mu()->lock();
     for (const Written& w : vars_) {
       if (w.var->is_initialized && w.var->tensor()->dtype() == w.dtype) continue;
-      return absl::InvalidArgumentError(absl::StrCat(
-          "NengoDL>RunInPlace: variable '", w.name, "': expected to hold ", tensorflow::DataTypeString(w.dtype),
-          w.var->is_initialized ? ", it holds " : ", it holds nothing; its type is ",
-          tensorflow::DataTypeString(w.var->tensor()->dtype())));
+      return absl::InvalidArgumentError(absl::StrCat("NengoDL>RunInPlace: variable '", w.name, "': expected to hold ",
+                                                     tensorflow::DataTypeString(w.dtype),
+                                                     w.var->is_initialized ? ", got " : ", got nothing, of type ",
+                                                     tensorflow::DataTypeString(w.var->tensor()->dtype())));
     }
     return absl::OkStatus();
   }
@@ -242,19 +242,21 @@ class InPlaceKernel : public OpKernel {
   static Status check_counts(const RunCall<T>& call, OpKernelContext* ctx, const Program& p,
                              const OpInputList& inputs) {
     if (p.float64 != std::is_same_v<T, double>) {
-      return call.invalid(absl::StrCat("the program computes in ", p.float64 ? "float64" : "float32",
-                                       ", but 'dtype' is ", std::is_same_v<T, double> ? "float64" : "float32"));
+      return call.invalid(absl::StrCat("'dtype': expected ", p.float64 ? "float64" : "float32",
+                                       ", as the program has, got ",
+                                       std::is_same_v<T, double> ? "float64" : "float32"));
     }
     for (int i = 0; i < inputs.size(); ++i) {
       if (inputs[i].dtype() == tensorflow::DataTypeToEnum<T>::value) continue;
-      return call.invalid(absl::StrCat("'inputs[", i, "]' is of type ", tensorflow::DataTypeString(inputs[i].dtype()),
-                                       ", the program computes in ", p.float64 ? "float64" : "float32"));
+      return call.invalid(absl::StrCat("'inputs[", i, "]': expected ", p.float64 ? "float64" : "float32",
+                                       ", as the program has, got ", tensorflow::DataTypeString(inputs[i].dtype())));
     }
     const std::pair<const char*, std::pair<size_t, size_t>> counts[] = {
         {"inputs", {inputs.size(), p.inputs.size()}}, {"outputs", {ctx->num_outputs() - 2, p.outputs.size()}}};
     for (const auto& [name, count] : counts) {
       if (count.first == count.second) continue;
-      return call.invalid(absl::StrCat(count.first, " ", name, ", the program has ", count.second));
+      return call.invalid(
+          absl::StrCat("expected ", count.second, " ", name, ", as the program has, got ", count.first));
     }
     return absl::OkStatus();
   }
@@ -266,7 +268,7 @@ class InPlaceKernel : public OpKernel {
     if (!var->is_initialized || present.dtype() != tensorflow::DataTypeToEnum<T>::value) {
       return absl::InvalidArgumentError(
           absl::StrCat("NengoDL>RunInPlace: variable '", name, "': expected to hold ",
-                       tensorflow::DataTypeString(tensorflow::DataTypeToEnum<T>::value), ", it holds ",
+                       tensorflow::DataTypeString(tensorflow::DataTypeToEnum<T>::value), ", got ",
                        var->is_initialized ? tensorflow::DataTypeString(present.dtype()) : "nothing"));
     }
     if (!var->copy_on_read_mode.load()) {

@@ -36,8 +36,8 @@ Status check_repeated(tensorflow::OpKernelConstruction* ctx, const std::string& 
   TF_RETURN_IF_ERROR(expect_count(ctx, op, "n_outputs", p.outputs.size()));
   TF_RETURN_IF_ERROR(expect_count(ctx, op, "n_learned", attrs.learned.size()));
   if (attrs.options.keep_last.size() == p.outputs.size()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(op, ": 'keep_last' has ", attrs.options.keep_last.size(),
-                                                 " entries, the program has ", p.outputs.size(), " outputs"));
+  return absl::InvalidArgumentError(absl::StrCat(op, ": 'keep_last': expected ", p.outputs.size(),
+                                                 " entries, one per output, got ", attrs.options.keep_last.size()));
 }
 
 }  // namespace
@@ -71,8 +71,8 @@ Status RunAttrs::read(tensorflow::OpKernelConstruction* ctx, bool float64) {
   TF_RETURN_IF_ERROR(compile(op.c_str(), bytes, &compiled));
   const Program& p = program();
   if (p.float64 != float64) {
-    return absl::InvalidArgumentError(absl::StrCat(op, ": the program computes in ", p.float64 ? "float64" : "float32",
-                                                   ", but the op's T is ", float64 ? "float64" : "float32"));
+    return absl::InvalidArgumentError(absl::StrCat(op, ": 'T': expected ", p.float64 ? "float64" : "float32",
+                                                   ", as the program has, got ", float64 ? "float64" : "float32"));
   }
   for (size_t i = 0; i < p.params.size(); ++i) {
     if (p.params[i].learned) learned.push_back(i);

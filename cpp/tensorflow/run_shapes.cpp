@@ -13,8 +13,8 @@ Status RunShapes::merge_dim(const std::string& name, ShapeHandle shape, int axis
                             DimensionHandle* expected) const {
   DimensionHandle merged;
   if (!c_->Merge(c_->Dim(shape, axis), *expected, &merged).ok()) {
-    return invalid(absl::StrCat("input '", name, "' has shape ", c_->DebugString(shape), ", but axis ", axis, " (",
-                                meaning, "): expected ", c_->DebugString(*expected)));
+    return invalid(absl::StrCat("input '", name, "': expected ", c_->DebugString(*expected), " at axis ", axis, " (",
+                                meaning, "), got shape ", c_->DebugString(shape)));
   }
   *expected = merged;
   return absl::OkStatus();
@@ -32,8 +32,8 @@ Status RunShapes::read(const char* fifth) {
   TF_RETURN_IF_ERROR(c_->GetAttr("output_sizes", &output_sizes));
   TF_RETURN_IF_ERROR(c_->GetAttr("learned", &learned));
   if (keep_last.size() != output_sizes.size()) {
-    return invalid(absl::StrCat("'keep_last' has ", keep_last.size(), " entries, 'output_sizes' has ",
-                                output_sizes.size(), "; expected one per output"));
+    return invalid(absl::StrCat("'keep_last' and 'output_sizes': expected one entry per output, got ", keep_last.size(),
+                                " and ", output_sizes.size()));
   }
   state = c_->input(kState);
   istate = c_->input(kIstate);

@@ -175,8 +175,8 @@ def test_without_surrogate_nothing_passes(name):
     "change, message",
     [
         ({"surrogate": "sigmoid"}, "unknown surrogate 'sigmoid'; known are superspike"),
-        ({"width": 0.0}, "width of a surrogate must be above 0"),
-        ({"width": float("inf")}, "width of a surrogate must be above 0"),
+        ({"width": 0.0}, "width of the surrogate: expected more than 0"),
+        ({"width": float("inf")}, "width of the surrogate: expected more than 0"),
         ({"type": "LIFRate"}, "'LIFRate' does not spike"),
     ],
 )

@@ -250,7 +250,7 @@ def test_wrong_dtype():
         lambda v: np.float64(v) if getattr(v, "dtype", None) == np.float32 else v,
         arguments,
     )
-    with pytest.raises(tf.errors.InvalidArgumentError, match="computes in float32.*T is float64"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="'T': expected float32.*got float64"):
         run(**doubles)
 
 

@@ -212,10 +212,10 @@ def from_bytes(data):
     try:
         (version,) = struct.unpack_from("<I", data, 4)
         if version != VERSION:
-            raise ProgramError(f"program version {version}, this library reads {VERSION}")
+            raise ProgramError(f"program version: expected {VERSION}, got {version}")
         value, pos = _decode(data, 8)
         if pos != len(data):
-            raise ProgramError(f"{len(data) - pos} bytes follow the program")
+            raise ProgramError(f"expected the end of the program, got {len(data) - pos} more bytes")
         return _build(value)
     except (struct.error, KeyError, TypeError, IndexError, UnicodeDecodeError) as e:
         raise ProgramError(f"malformed program: {e}") from e

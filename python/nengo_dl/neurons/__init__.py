@@ -19,7 +19,7 @@ from .soft_lif import SoftLIFRate
 __all__ = ["LeakyReLU", "SoftLIFRate", "SpikingLeakyReLU", "CubaLIFRate", "CubaLIF"]
 
 
-def neuron_class(name: str) -> type:
+def neuron_class(name: str) -> type[nengo.neurons.NeuronType]:
     """Find the class of a neuron type by its name, among those here and Nengo's."""
     found = getattr(sys.modules[__name__], name, None) or getattr(nengo, name, None)
     if found is None:
