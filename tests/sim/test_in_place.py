@@ -63,7 +63,7 @@ BATCHES = np.zeros((3, 2))
         (
             {},
             {"inputs": [np.zeros((2, 5, 2), np.float32)]},
-            r"'inputs\[0\]': expected float64.*float",
+            r"'inputs\[0\]': expected float64.*",
         ),
         ({}, {"inputs": []}, "expected 1 inputs, .*got 0"),
         ({}, {"n_outputs": 1}, "expected 2 outputs, .*got 1"),

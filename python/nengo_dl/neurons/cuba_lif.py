@@ -1,6 +1,9 @@
 """Current-based leaky integrate-and-fire neurons, with the equations and parameters of NIR."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 from nengo.dists import Choice, Uniform
@@ -9,12 +12,12 @@ from nengo.neurons import NeuronType
 from nengo.params import BoolParam, NumberParam
 
 
-def risen(dt, tau):
+def risen(dt: float, tau: float) -> float:
     """The part of the way to its target that an exponential with time constant ``tau`` goes."""
     return -math.expm1(-dt / tau) if tau > 0 else 1.0
 
 
-def lateness(dt, tau_syn, tau_mem):
+def lateness(dt: float, tau_syn: float, tau_mem: float) -> float:
     """The part of a current's distance to its target that the voltage sees in a step, per ohm.
 
     Of the solution of both equations, ``tau_syn / (tau_syn - tau_mem)`` times
@@ -81,16 +84,16 @@ class CubaLIFRate(NeuronType):
 
     def __init__(
         self,
-        tau_syn=0.005,
-        tau_mem=0.02,
-        r=1,
-        v_leak=0,
-        v_threshold=1,
-        v_reset=0,
-        w_in=1,
-        amplitude=1,
-        initial_state=None,
-    ):
+        tau_syn: float = 0.005,
+        tau_mem: float = 0.02,
+        r: float = 1,
+        v_leak: float = 0,
+        v_threshold: float = 1,
+        v_reset: float = 0,
+        w_in: float = 1,
+        amplitude: float = 1,
+        initial_state: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(initial_state)
         self.tau_syn = tau_syn
         self.tau_mem = tau_mem
@@ -107,7 +110,7 @@ class CubaLIFRate(NeuronType):
                 obj=self,
             )
 
-    def _at_threshold(self):
+    def _at_threshold(self) -> tuple[float, float]:
         """The input that leads just to the threshold, and by how much another way takes more.
 
         A way is as far as it is from reset to threshold.
@@ -122,7 +125,7 @@ class CubaLIFRate(NeuronType):
         ways = self.v_threshold - self.v_reset
         return (self.v_threshold - self.v_leak) / weight, ways / weight
 
-    def gain_bias(self, max_rates, intercepts):
+    def gain_bias(self, max_rates: Any, intercepts: Any) -> tuple[np.ndarray, np.ndarray]:
         """Gains and biases, found from the rates in closed form."""
         max_rates = np.asarray(np.atleast_1d(max_rates), dtype=float)
         intercepts = np.asarray(np.atleast_1d(intercepts), dtype=float)
@@ -130,17 +133,17 @@ class CubaLIFRate(NeuronType):
         gain = unit / np.expm1(1 / (max_rates * self.tau_mem)) / (1 - intercepts)
         return gain, threshold - gain * intercepts
 
-    def max_rates_intercepts(self, gain, bias):
+    def max_rates_intercepts(self, gain: Any, bias: Any) -> tuple[np.ndarray, np.ndarray]:
         """The inverse of `gain_bias`."""
         gain, bias = np.asarray(gain, dtype=float), np.asarray(bias, dtype=float)
         max_rates = self._rates_of(self.w_in * (gain + bias)) / self.amplitude
         return max_rates, (self._at_threshold()[0] - bias) / gain
 
-    def rates(self, x, gain, bias):
+    def rates(self, x: Any, gain: Any, bias: Any) -> np.ndarray:
         """The rates that inputs ``x`` settle to."""
         return self._rates_of(self.w_in * self.current(x, gain, bias))
 
-    def _rates_of(self, current):
+    def _rates_of(self, current: np.ndarray) -> np.ndarray:
         """The rates of currents that stay as they are."""
         above = self.v_leak + self.r * current - self.v_threshold
         above = above / (self.v_threshold - self.v_reset)
@@ -148,7 +151,7 @@ class CubaLIFRate(NeuronType):
         time = self.tau_mem * np.log1p(1 / np.where(fires, above, 1))
         return np.where(fires, self.amplitude / time, 0)
 
-    def step(self, dt, J, output, current):
+    def step(self, dt: float, J: np.ndarray, output: np.ndarray, current: np.ndarray) -> None:
         """The rates of one step, written to ``output``; ``current`` is changed."""
         current += (self.w_in * J - current) * risen(dt, self.tau_syn)
         output[...] = self._rates_of(current)
@@ -219,23 +222,25 @@ class CubaLIF(CubaLIFRate):
 
     def __init__(
         self,
-        tau_syn=0.005,
-        tau_mem=0.02,
-        r=1,
-        v_leak=0,
-        v_threshold=1,
-        v_reset=0,
-        w_in=1,
-        amplitude=1,
-        subtractive_reset=False,
-        initial_state=None,
-    ):
+        tau_syn: float = 0.005,
+        tau_mem: float = 0.02,
+        r: float = 1,
+        v_leak: float = 0,
+        v_threshold: float = 1,
+        v_reset: float = 0,
+        w_in: float = 1,
+        amplitude: float = 1,
+        subtractive_reset: bool = False,
+        initial_state: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(
             tau_syn, tau_mem, r, v_leak, v_threshold, v_reset, w_in, amplitude, initial_state
         )
         self.subtractive_reset = subtractive_reset
 
-    def make_state(self, n_neurons, rng=np.random, dtype=None):
+    def make_state(
+        self, n_neurons: int, rng: Any = np.random, dtype: Any = None
+    ) -> dict[str, np.ndarray]:
         """Initial states; a voltage that nobody gave is drawn from reset to threshold."""
         state = super().make_state(n_neurons, rng=rng, dtype=dtype)
         if "voltage" not in (self.initial_state or {}):
@@ -243,7 +248,14 @@ class CubaLIF(CubaLIFRate):
             state["voltage"] += self.v_reset
         return state
 
-    def step(self, dt, J, output, current, voltage):
+    def step(  # type: ignore[override]  # Nengo gives each type its own states
+        self,
+        dt: float,
+        J: np.ndarray,
+        output: np.ndarray,
+        current: np.ndarray,
+        voltage: np.ndarray,
+    ) -> None:
         """The spikes of one step, written to ``output``; the states are changed."""
         steady = self.w_in * J
         late = self.r * (current - steady) * lateness(dt, self.tau_syn, self.tau_mem)
