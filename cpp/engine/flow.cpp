@@ -2,37 +2,35 @@
 // the values that must be recorded.
 #include "engine/flow.h"
 
+#include <optional>
+
+#include "engine/elements.h"
 #include "engine/op_util.h"
 #include "engine/validate.h"
 
 namespace nengo_dl {
 namespace {
 
-constexpr int64_t kElementBudget = int64_t{1} << 24;  // of a program, for what intervals can't tell
+constexpr int64_t kLineBudget = int64_t{1} << 20;  // of a program, for what intervals can't tell
 
-// Of all blocks, in ascending order; false if there are too many to list.
-bool list_elements(const Operand& operand, int64_t* budget, std::vector<int64_t>* elements) {
-  View o(operand);
-  for (int64_t i = 0; i < o.rank; ++i)
-    if (o.strides[i] == 0) o.shape[i] = 1;
-  int64_t count;
-  if (__builtin_mul_overflow(o.count(), o.blocks, &count) || count > *budget) return false;
-  *budget -= count;
-  for (int64_t k = 0; k < o.blocks; ++k) for_each_element(o, [&](int64_t e) { elements->push_back(o.offsets[k] + e); });
-  std::sort(elements->begin(), elements->end());
-  return true;
-}
+// Elements of operands of one buffer, one by one where intervals can't tell.
+class Covered {
+ public:
+  void add(const Operand& o) { around_.add(o), waiting_.push_back(&o); }
+  bool meets(const Operand& o, int64_t size, int64_t* budget) {
+    if (!around_.overlaps(o)) return false;
+    if (!exact_) exact_.emplace(size, waiting_, budget);
+    for (const Operand* w : waiting_) known_ = known_ && exact_->add(*w) != Elements::Found::unknown;
+    waiting_.clear();
+    return !known_ || exact_->find(o) != Elements::Found::none;
+  }
 
-bool share_elements(const Operand& a, const Operand& b, int64_t* budget) {
-  Intervals of_a;
-  of_a.add(a);
-  if (!of_a.overlaps(b)) return false;
-  std::vector<int64_t> ours, theirs;
-  if (!list_elements(a, budget, &ours) || !list_elements(b, budget, &theirs)) return true;
-  for (size_t i = 0, k = 0; i < ours.size() && k < theirs.size(); ours[i] < theirs[k] ? ++i : ++k)
-    if (ours[i] == theirs[k]) return true;
-  return false;
-}
+ private:
+  Intervals around_;
+  std::vector<const Operand*> waiting_;  // not in exact_ yet
+  std::optional<Elements> exact_;
+  bool known_ = true;
+};
 
 }  // namespace
 
@@ -52,21 +50,29 @@ bool Intervals::overlaps(const Operand& o) const {
 
 // ---------------------------------------------------------------- Flow
 
-Flow::Flow(const Program& program) : changed_in_sequence(program.buffers.size()) {
+Flow::Flow(const Program& program)
+    : changed_in_sequence(program.buffers.size()),
+      changed_in_loops(program.buffers.size()),
+      changed_in_loop(program.buffers.size()) {
   for (const Region& region : program.regions) {
     stages.emplace_back();
-    changed_in_loop.emplace_back();
     for (const OpRecord& record : region.ops) {
       add_op(program, record, &stages.back());
       for (const FlowOperand& o : stages.back().back().operands) {
         if (!o.in_place || !o.written()) continue;
         const int64_t b = o.operand->buffer;
-        (region.kind == RegionKind::loop ? changed_in_loop.back()[b] : changed_in_sequence[b]).add(*o.operand);
+        if (region.kind == RegionKind::sequence) {
+          changed_in_sequence[b].add(*o.operand);
+          continue;
+        }
+        changed_in_loops[b].add(*o.operand);
+        changed_in_loop[b][static_cast<int64_t>(stages.size()) - 1].add(*o.operand);
       }
     }
   }
   order_writers(program.buffers.size());
-  find_overwritten_inputs();
+  find_overwritten_inputs(program);
+  find_lost_values(program);
   shift_records();
 }
 
@@ -103,17 +109,51 @@ void Flow::order_writers(size_t buffers) {
     for (auto op = stage->rbegin(); op != stage->rend(); ++op) visit(*op, &FlowOperand::written_later);
 }
 
-void Flow::find_overwritten_inputs() {
-  int64_t budget = kElementBudget;
+void Flow::find_overwritten_inputs(const Program& program) {
+  int64_t budget = kLineBudget;
+  for (auto& stage : stages)
+    for (FlowOp& op : stage) {
+      std::map<int64_t, Covered> replaced;  // by buffer
+      for (const FlowOperand& o : op.operands)
+        if (o.in_place && o.replaces()) replaced[o.operand->buffer].add(*o.operand);
+      if (replaced.empty()) continue;
+      for (size_t i = 0; i < op.operands.size(); ++i) {
+        const FlowOperand& o = op.operands[i];
+        const auto in = replaced.find(o.operand->buffer);
+        if (o.access == Access::read && in != replaced.end() &&
+            in->second.meets(*o.operand, program.buffers[in->first].size, &budget))
+          op.overwrites_input = static_cast<int>(i);
+      }
+    }
+}
+
+// In buffers with rows. What the earlier op wrote has no effect then, but would find an adjoint.
+void Flow::find_lost_values(const Program& program) {
+  int64_t budget = kLineBudget;
+  std::vector<Covered> written(program.buffers.size());
+  std::deque<Operand> parts;
   for (auto& stage : stages)
     for (FlowOp& op : stage)
-      for (const FlowOperand& w : op.operands)
+      for (int pass = 0; pass < 2; ++pass)  // first all that it overwrites, then all that it writes
         for (size_t i = 0; i < op.operands.size(); ++i) {
           const FlowOperand& o = op.operands[i];
-          if (w.in_place && (w.overwrites || w.access == Access::update) && o.access == Access::read &&
-              o.operand->buffer == w.operand->buffer && share_elements(*w.operand, *o.operand, &budget))
-            op.overwrites_input = static_cast<int>(i);
+          if (o.in_place || !(pass ? o.written() && op.passes : o.replaces())) continue;
+          const int64_t b = o.operand->buffer;
+          const Operand* part = written_part(op, o, &budget, &parts);
+          if (pass)
+            written[b].add(*part);
+          else if (written[b].meets(*part, program.buffers[b].size, &budget))
+            op.overwrites_earlier = static_cast<int>(i);
         }
+}
+
+// Elements that an attribute lists, as blocks of one element; the whole operand if there are too many.
+const Operand* Flow::written_part(const FlowOp& op, const FlowOperand& o, int64_t* budget, std::deque<Operand>* parts) {
+  if (!op.lists_elements(o)) return o.operand;
+  const int64_t count = op.listed_count(o);
+  if (count > *budget) return o.operand;
+  *budget -= count;
+  return &parts->emplace_back(Operand{o.operand->buffer, o.operand->shift, {}, {}, op.written_elements(o)});
 }
 
 void Flow::shift_records() {
@@ -124,6 +164,12 @@ void Flow::shift_records() {
         if (op.compiled == op.record) op.compiled = &shifted_.emplace_back(*op.record);
         shifted_.back().args.at(*o.name).shift = 1;
       }
+}
+
+int64_t FlowOp::listed_count(const FlowOperand& o) const {
+  const int64_t each = static_cast<int64_t>(record->integers(kind->elements).size());
+  int64_t count;
+  return __builtin_mul_overflow(each, o.operand->offsets.size(), &count) ? INT64_MAX : count;
 }
 
 std::vector<int64_t> FlowOp::written_elements(const FlowOperand& o) const {
@@ -154,6 +200,34 @@ bool Activity::runs(const FlowOp& op) const {
   return reads && (op.output >= 0 ? output_given[op.output] : writes_active(op));
 }
 
+namespace {
+
+// Marks buffers that are reached from marked ones by way of ops that pass derivatives: from what an op reads to what it
+// writes, or the other way. What comes round by way of the next step is reached, too.
+void spread(const Flow& flow, bool forward, std::vector<char>* marks) {
+  std::vector<std::vector<const FlowOp*>> onward(marks->size());
+  for (const auto& stage : flow.stages)
+    for (const FlowOp& op : stage)
+      for (const FlowOperand& o : op.operands)
+        if (op.passes && (forward ? o.read() : o.written())) onward[o.operand->buffer].push_back(&op);
+  std::vector<int64_t> reached;
+  for (size_t b = 0; b < marks->size(); ++b)
+    if ((*marks)[b]) reached.push_back(static_cast<int64_t>(b));
+  while (!reached.empty()) {
+    const int64_t from = reached.back();
+    reached.pop_back();
+    for (const FlowOp* op : onward[from])
+      for (const FlowOperand& o : op->operands) {
+        char& mark = (*marks)[o.operand->buffer];
+        if (mark || !(forward ? o.written() : o.read())) continue;
+        mark = 1;
+        reached.push_back(o.operand->buffer);
+      }
+  }
+}
+
+}  // namespace
+
 Activity find_activity(const Program& program, const Flow& flow, const Wishes& wishes) {
   const size_t n = program.buffers.size();
   std::vector<char> depends(n, 0), acts(n, 0);
@@ -163,36 +237,14 @@ Activity find_activity(const Program& program, const Flow& flow, const Wishes& w
     depends[i] = in_state ? wishes.state_wanted : b.param >= 0 && wishes.params[b.param];
     acts[i] = in_state ? wishes.state_given : b.kind == BufferKind::learned && wishes.learned[b.param];
   }
-  // each in the direction in which it spreads, again for what comes round by way of the next step
-  bool changed = true;
-  auto mark = [&](std::vector<char>& marks, int64_t b) {
-    if (!marks[b]) marks[b] = 1, changed = true;
-  };
-  auto visit_depends = [&](const FlowOp& op) {
-    bool from = op.input >= 0 && wishes.inputs[op.input];
-    for (const FlowOperand& o : op.operands) from = from || (o.read() && depends[o.operand->buffer]);
-    for (const FlowOperand& o : op.operands)
-      if (from && o.written()) mark(depends, o.operand->buffer);
-  };
-  auto visit_acts = [&](const FlowOp& op) {
-    bool to = op.output >= 0 && wishes.outputs[op.output];
-    for (const FlowOperand& o : op.operands) to = to || (o.written() && acts[o.operand->buffer]);
-    for (const FlowOperand& o : op.operands)
-      if (to && o.read()) mark(acts, o.operand->buffer);
-  };
-  while (changed) {
-    changed = false;
-    for (const auto& stage : flow.stages)
-      for (const FlowOp& op : stage)
-        if (op.passes) visit_depends(op);
-  }
-  changed = true;
-  while (changed) {
-    changed = false;
-    for (auto stage = flow.stages.rbegin(); stage != flow.stages.rend(); ++stage)
-      for (auto op = stage->rbegin(); op != stage->rend(); ++op)
-        if (op->passes) visit_acts(*op);
-  }
+  for (const auto& stage : flow.stages)
+    for (const FlowOp& op : stage)
+      for (const FlowOperand& o : op.operands) {
+        if (op.passes && op.input >= 0 && wishes.inputs[op.input] && o.written()) depends[o.operand->buffer] = 1;
+        if (op.passes && op.output >= 0 && wishes.outputs[op.output] && o.read()) acts[o.operand->buffer] = 1;
+      }
+  spread(flow, true, &depends);
+  spread(flow, false, &acts);
   Activity activity{std::vector<char>(n), wishes.inputs, wishes.outputs};
   for (size_t i = 0; i < n; ++i) activity.active[i] = depends[i] && acts[i];
   return activity;
@@ -204,6 +256,7 @@ Needs::Needs(const Program& program, const Flow& flow, const Activity& activity)
     : rows(program.buffers.size(), 0), constant(program.buffers.size(), 0), changing(flow.stages.size()) {
   for (const auto& stage : flow.stages)
     for (const FlowOp& op : stage) {
+      if (op.overwrites_earlier >= 0) refuse_lost_values(program, activity, op, op.operands[op.overwrites_earlier]);
       if (!activity.runs(op)) continue;
       if (op.overwrites_input >= 0) refuse_overwritten_input(program, activity, op, op.operands[op.overwrites_input]);
       for (const FlowOperand& o : op.operands)
@@ -221,6 +274,15 @@ void Needs::refuse_overwritten_input(const Program& program, const Activity& act
                     "' in place that its argument '" + *o.name + "' reads");
 }
 
+// There is one adjoint for all that a step writes there, and it is that of the last value.
+void Needs::refuse_lost_values(const Program& program, const Activity& activity, const FlowOp& op,
+                               const FlowOperand& o) {
+  const int64_t b = o.operand->buffer;
+  if (activity.active[b])
+    op.record->fail("the program has no gradient: argument '" + *o.name + "' overwrites elements of buffer '" +
+                    program.buffers[b].name + "' that an op before it wrote in the same step; expected another buffer");
+}
+
 void Needs::need(const Program& program, const Flow& flow, const FlowOp& op, const FlowOperand& o) {
   const int64_t b = o.operand->buffer;
   if (!o.in_place) {
@@ -231,12 +293,7 @@ void Needs::need(const Program& program, const Flow& flow, const FlowOp& op, con
       "the program has no gradient: it needs argument '" + *o.name + "' in buffer '" + program.buffers[b].name + "', ";
   if (flow.changed_in_sequence[b].overlaps(*o.operand))
     op.record->fail(what + "expected a carried buffer, got one that changes in place in a sequence region");
-  bool changes = false;
-  for (const auto& stage : flow.changed_in_loop) {
-    auto it = stage.find(b);
-    changes = changes || (it != stage.end() && it->second.overlaps(*o.operand));
-  }
-  if (!changes) {
+  if (!flow.changed_in_loops[b].overlaps(*o.operand)) {
     constant[b] = 1;
     return;
   }
@@ -251,13 +308,11 @@ void Needs::place_pieces(const Program& program, const Flow& flow) {
   for (size_t b = 0; b < rows.size(); ++b) {
     if (!rows[b] || !in_place(program.buffers[b].kind)) continue;
     Intervals changed;
-    for (size_t r = 0; r < flow.stages.size(); ++r) {
-      auto it = flow.changed_in_loop[r].find(b);
-      if (it == flow.changed_in_loop[r].end()) continue;
-      if (it->second.overlaps(changed))
+    for (const auto& [r, elements] : flow.changed_in_loop[b]) {
+      if (elements.overlaps(changed))
         throw ProgramError("the program has no gradient: two loop regions change the same elements of buffer '" +
                            program.buffers[b].name + "', whose values it needs");
-      for (const auto& [first, last] : it->second.all()) {
+      for (const auto& [first, last] : elements.all()) {
         changed.add(first, last);
         changing[r].push_back({static_cast<int64_t>(b), first, last - first + 1});
       }

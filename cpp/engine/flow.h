@@ -22,6 +22,7 @@ struct FlowOperand {
   bool written_earlier = false;  // in place: an op before this one in the step writes elements of it
   bool written_later = false;    // in place: an op behind this one does
   bool written() const { return access != Access::read; }
+  bool replaces() const { return overwrites || access == Access::update; }  // the element's value before is lost
   bool read() const { return access == Access::read || access == Access::update; }
 };
 
@@ -36,10 +37,12 @@ struct FlowOp {
   int64_t input = -1, output = -1;  // the port of an `input` or `output` op
   bool passes = false;              // derivatives pass through it
   std::vector<FlowOperand> operands = {};
-  int overwrites_input = -1;  // an operand that reads elements which the op overwrites in place
+  int overwrites_input = -1;    // an operand that reads elements which the op overwrites in place
+  int overwrites_earlier = -1;  // an operand that overwrites what an op before it, which passes derivatives, wrote
 
   // Whether an attribute lists the elements of an operand that it writes, and which they are, of all blocks.
   bool lists_elements(const FlowOperand& o) const { return *o.name == kind->settable && record->has(kind->elements); }
+  int64_t listed_count(const FlowOperand& o) const;  // of all blocks
   std::vector<int64_t> written_elements(const FlowOperand& o) const;
 };
 
@@ -48,13 +51,17 @@ struct Flow {
   explicit Flow(const Program& program);
   Flow(const Flow&) = delete;
 
-  std::vector<std::vector<FlowOp>> stages;                    // per region
-  std::vector<Intervals> changed_in_sequence;                 // per buffer, if in place
-  std::vector<std::map<int64_t, Intervals>> changed_in_loop;  // per region: buffer -> elements
+  std::vector<std::vector<FlowOp>> stages;     // per region
+  std::vector<Intervals> changed_in_sequence;  // per buffer, if in place
+  std::vector<Intervals> changed_in_loops;
+  std::vector<std::map<int64_t, Intervals>> changed_in_loop;  // per buffer: region -> elements
 
  private:
   void add_op(const Program& program, const OpRecord& record, std::vector<FlowOp>* stage);
-  void find_overwritten_inputs();
+  void find_overwritten_inputs(const Program& program);
+  void find_lost_values(const Program& program);
+  static const Operand* written_part(const FlowOp& op, const FlowOperand& o, int64_t* budget,
+                                     std::deque<Operand>* parts);
   void order_writers(size_t buffers);
   void shift_records();
 
@@ -90,6 +97,7 @@ struct Needs {
  private:
   void refuse_overwritten_input(const Program& program, const Activity& activity, const FlowOp& op,
                                 const FlowOperand& o);
+  void refuse_lost_values(const Program& program, const Activity& activity, const FlowOp& op, const FlowOperand& o);
   void need(const Program& program, const Flow& flow, const FlowOp& op, const FlowOperand& o);
   void place_pieces(const Program& program, const Flow& flow);
 };

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "engine/elements.h"
 #include "engine/op_util.h"
 #include "engine/validate.h"
 
@@ -10,66 +11,64 @@ namespace {
 
 struct Piece {  // what one block of one argument may write
   int64_t first, last;
-  const std::string* name;
   const Operand* operand;
-  int64_t offset;
 };
 
+// What an op writes into one buffer.
+struct Writes {
+  std::vector<std::pair<const std::string*, const Operand*>> operands;
+  std::vector<Piece> pieces;  // ascending
+};
+
+// No piece reaches into the next one, and in none of them two elements are one.
+bool side_by_side(const Writes& writes) {
+  for (size_t i = 1; i < writes.pieces.size(); ++i)
+    if (writes.pieces[i - 1].last >= writes.pieces[i].first) return false;
+  for (const auto& written : writes.operands)
+    if (!elements_differ(dims_of(*written.second))) return false;
+  return true;
+}
+
 // Blocks of one argument that interleave regularly: column slices of one matrix.
-bool regular_slices(const std::vector<Piece>& pieces) {
-  const Operand* o = pieces[0].operand;
+bool regular_slices(const Writes& writes) {
+  const std::vector<Piece>& pieces = writes.pieces;
+  if (writes.operands.size() > 1 || pieces.size() < 2) return false;
   for (size_t i = 1; i < pieces.size(); ++i)
-    if (pieces[i].operand != o || pieces[i].first - pieces[i - 1].first != pieces[1].first - pieces[0].first)
-      return false;
-  auto dims = dims_of(*o);
+    if (pieces[i].first - pieces[i - 1].first != pieces[1].first - pieces[0].first) return false;
+  auto dims = dims_of(*pieces[0].operand);
   dims.emplace_back(pieces[1].first - pieces[0].first, static_cast<int64_t>(pieces.size()));
   return elements_differ(dims);
 }
 
-void mark_all(const OpRecord& op, const std::vector<Piece>& pieces, int64_t* budget) {
-  int64_t elements = 0;
-  for (const Piece& p : pieces)
-    if (__builtin_add_overflow(elements, p.operand->count(), &elements) || elements > *budget)
-      op.fail("writes interleaved pieces ('" + *p.name + "') that are too large to be shown not to overlap");
-  *budget -= elements;
-  std::vector<int64_t> written;
-  written.reserve(elements);
-  for (const Piece& p : pieces) {
-    const size_t start = written.size();
-    written.push_back(p.offset);
-    for (size_t i = 0; i < p.operand->shape.size(); ++i)
-      for (size_t n = written.size() - start, k = n; k < n * p.operand->shape[i]; ++k)
-        written.push_back(written[start + k - n] + p.operand->strides[i]);
+void mark_all(const OpRecord& op, const Writes& writes, int64_t size, int64_t* budget) {
+  std::vector<const Operand*> operands;
+  for (const auto& written : writes.operands) operands.push_back(written.second);
+  Elements marked(size, operands, budget);
+  for (const auto& [name, operand] : writes.operands) {
+    const Elements::Found found = marked.add(*operand);
+    if (found == Elements::Found::unknown)
+      op.fail("writes interleaved pieces ('" + *name + "') that are too large to be shown not to overlap");
+    if (found == Elements::Found::some) op.fail("writes the same element of a buffer more than once ('" + *name + "')");
   }
-  std::sort(written.begin(), written.end());
-  if (std::adjacent_find(written.begin(), written.end()) != written.end())
-    op.fail("writes the same element of a buffer more than once ('" + *pieces[0].name + "')");
-}
-
-void check_pieces(const OpRecord& op, std::vector<Piece>& pieces, int64_t* budget) {
-  std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.first < b.first; });
-  bool apart = true;
-  for (size_t i = 1; apart && i < pieces.size(); ++i) apart = pieces[i - 1].last < pieces[i].first;
-  for (size_t i = 0; apart && i < pieces.size(); ++i) {
-    if (i && pieces[i].operand == pieces[i - 1].operand) continue;
-    apart = elements_differ(dims_of(*pieces[i].operand));
-  }
-  if (apart || (pieces.size() > 1 && regular_slices(pieces))) return;
-  mark_all(op, pieces, budget);
 }
 
 }  // namespace
 
-void check_overlap(const OpRecord& op, const Kind& kind, int64_t* budget) {
-  std::map<int64_t, std::vector<Piece>> written;  // by buffer
+void check_overlap(const OpRecord& op, const Kind& kind, const Program& program, int64_t* budget) {
+  std::map<int64_t, Writes> written;  // by buffer
   for (const auto& [name, o] : op.args) {
     if (kind.find_arg(name)->access == Access::read) continue;
     int64_t lowest, highest;
     extent(o, &lowest, &highest);
-    for (int64_t offset : o.offsets)
-      written[o.buffer].push_back({offset + lowest, offset + highest, &name, &o, offset});
+    Writes& writes = written[o.buffer];
+    writes.operands.emplace_back(&name, &o);
+    for (int64_t offset : o.offsets) writes.pieces.push_back({offset + lowest, offset + highest, &o});
   }
-  for (auto& entry : written) check_pieces(op, entry.second, budget);
+  for (auto& [buffer, writes] : written) {
+    std::sort(writes.pieces.begin(), writes.pieces.end(),
+              [](const Piece& a, const Piece& b) { return a.first < b.first; });
+    if (!side_by_side(writes) && !regular_slices(writes)) mark_all(op, writes, program.buffers[buffer].size, budget);
+  }
 }
 
 }  // namespace nengo_dl

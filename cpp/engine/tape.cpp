@@ -87,8 +87,7 @@ void TapeLayout::place_checkpoint(const Program& program, const Flow& flow, int6
   for (size_t i = 0; i < program.buffers.size(); ++i) {
     const Buffer& b = program.buffers[i];
     if (b.kind != BufferKind::learned) continue;
-    bool changes = !flow.changed_in_sequence[i].empty();
-    for (const auto& stage : flow.changed_in_loop) changes = changes || stage.count(i);
+    const bool changes = !flow.changed_in_sequence[i].empty() || !flow.changed_in_loops[i].empty();
     if (changes) checkpoint_.learned[b.param] = put(b.size, element_);
   }
   checkpoint_bytes_ = at;

@@ -39,10 +39,14 @@ class Written {
   explicit Written(const Program& program) : sets_(program.buffers.size()) {}
   void add(const FlowOp& op, const FlowOperand& o) {
     Intervals& set = sets_[o.operand->buffer];
-    if (op.lists_elements(o))
-      for (int64_t e : op.written_elements(o)) set.add(e, e);
-    else
+    if (!op.lists_elements(o)) {
       for_each_run(*o.operand, &budget_, [&](int64_t first, int64_t last) { return set.add(first, last), true; });
+      return;
+    }
+    const int64_t count = op.listed_count(o);
+    if (count > budget_) return;
+    budget_ -= count;
+    for (int64_t e : op.written_elements(o)) set.add(e, e);
   }
   bool covers(const Operand& o) {
     const Intervals& set = sets_[o.buffer];

@@ -10,7 +10,7 @@ namespace nengo_dl {
 namespace {
 
 constexpr int64_t kMaxElements = int64_t{1} << 40;  // in total, of buffers, parameters and state
-constexpr int64_t kMarkBudget = int64_t{1} << 26;
+constexpr int64_t kMarkBudget = int64_t{1} << 20;
 
 [[noreturn]] void fail(const std::string& message) { throw ProgramError("program: " + message); }
 
@@ -235,7 +235,7 @@ void validate(Program& p) {
         op.fail("expected " + std::string(kind.slices ? "at least 1 block" : "1 block") + ", got " + text(op.blocks));
       check_args(op, kind, p);
       check_attrs(op, kind);
-      check_overlap(op, kind, &budget);
+      check_overlap(op, kind, p, &budget);
       if (kind.edge == Edge::python) {
         if (p.window != 1) op.fail("expected window 1 in a program that calls Python, got " + text(p.window));
         op.site = p.sites++;

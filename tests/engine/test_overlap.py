@@ -74,13 +74,23 @@ def test_random_blocks_are_judged_exactly(seed):
             _engine.Compiled(to_bytes(maker.program()))
 
 
-def test_too_large_to_be_shown():
-    size = 2**33
+LARGE = {
+    "lines that meet": ((2**16, 2**16), (3, 2), (0, 1), "more than once"),
+    "lines apart": ((2**26,), (5,), (0, 1, 4), None),
+    "too many lines": ((2**11, 2**10, 2**11), (3, 7, 2), (0, 1), "too large to be shown"),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_large_pieces_are_judged_line_by_line(case):
+    shape, strides, offsets, message = LARGE[case]
     maker = Maker()
-    b = maker.buffer("window", size)
-    dst = view(b, (2**16, 2**16), (3, 2), (0, 1))
-    maker.region("sequence", op("fill", {"dst": dst}, 2, name="weave", value=0.0))
-    with pytest.raises(_engine.ProgramError, match="weave.*too large to be shown not to overlap"):
+    dst = view(maker.buffer("window", 2**33), shape, strides, offsets)
+    maker.region("sequence", op("fill", {"dst": dst}, len(offsets), name="weave", value=0.0))
+    if message is None:
+        _engine.Compiled(to_bytes(maker.program()))
+        return
+    with pytest.raises(_engine.ProgramError, match=f"weave.*{message}"):
         _engine.Compiled(to_bytes(maker.program()))
 
 

@@ -1,0 +1,91 @@
+"""What a step writes to an element and then overwrites has no effect, and must find no adjoint."""
+
+import numpy as np
+import pytest
+from gradient_models import Setup, assert_close
+from handmade_programs import Maker, _engine, op, view
+
+
+def model(*writers, kind="window"):
+    """An input ``x``, ops that write to ``y``, an output of ``y``."""
+    maker = Maker()
+    x = maker.buffer("window", 4, "x")
+    y = maker.buffer(kind, 4, "y")
+    shift = int(kind == "carried")
+    ops = [write(x, y, shift) for write in writers]
+    maker.region("loop", maker.input(x, 4), *ops, maker.output(view(y, (4,), shift=shift)))
+    return maker
+
+
+def copy(first=0, count=4, stride=1, **attrs):
+    """A copy of the first elements of ``x`` to some of ``y``."""
+
+    def make(x, y, shift):
+        n = len(attrs.get("dst_index", range(count)))
+        dst = view(y, (count,), (stride,), (first,), shift)
+        return op("copy", {"src": view(x, (n,)), "dst": dst}, **{"set": 1} | attrs)
+
+    return make
+
+
+def lowpass(x, y, shift):
+    return op("lowpass", {"x": view(x, (4,)), "y": view(y, (4,), shift=shift)}, a=0.5, b=0.5)
+
+
+def fill(x, y, shift):
+    return op("fill", {"dst": view(y, (4,), shift=shift)}, value=1.0)
+
+
+def listed(*index):
+    return copy(dst_index=list(index))
+
+
+LOST = {
+    "a copy after a copy": ("window", [copy(), copy()]),
+    "a part": ("window", [copy(), copy(3, 1)]),
+    "an increment": ("window", [copy(set=0), copy()]),
+    "of a local buffer": ("local", [copy(), copy()]),
+    "of a carried buffer": ("carried", [copy(), copy()]),
+    "a filter after a copy": ("carried", [copy(), lowpass]),
+    "a copy after a filter": ("carried", [lowpass, copy()]),
+    "a constant after a copy": ("window", [copy(), fill]),
+    "every other element": ("window", [copy(0, 2, 2), copy(1, 2, 1)]),
+    "lists": ("window", [listed(0, 2), listed(1, 2)]),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_programs_without_a_gradient(case):
+    kind, writers = LOST[case]
+    setup = Setup(model(*writers, kind=kind))
+    with pytest.raises(_engine.ProgramError, match="overwrites elements of buffer 'y'"):
+        setup.compiled.tape_bytes(1, 1)
+
+
+KEPT = {
+    "increments": ("window", [copy(), copy(set=0), copy(1, 3, set=0)]),
+    "a constant before a copy": ("window", [fill, copy()]),
+    "parts": ("window", [copy(0, 2), copy(2, 2)]),
+    "woven parts": ("window", [copy(0, 2, 2), copy(1, 2, 2)]),
+    "lists": ("window", [listed(0, 3), listed(1, 2)]),
+    "an increment of a filter": ("carried", [lowpass, copy(set=0)]),
+}
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_programs_with_one(case):
+    kind, writers = KEPT[case]
+    setup = Setup(model(*writers, kind=kind), n_steps=4)
+    assert_close(setup.grad(), setup.numeric())
+
+
+def test_only_where_a_gradient_passes():
+    """A buffer that nothing wanted depends on may be overwritten."""
+    maker = model(copy(), copy())
+    one = maker.buffer("param", 4, "one", np.ones(4))
+    z = maker.buffer("window", 4, "z")
+    ops = [op("copy", {"src": view(one, (4,)), "dst": view(z, (4,))}, set=1)] * 2
+    maker.regions.clear(), maker.outputs.clear(), maker.inputs.clear()
+    maker.region("loop", maker.input(0, 4), *ops, maker.output(view(0, (4,))))
+    setup = Setup(maker, n_steps=3)
+    assert_close(setup.grad(), setup.numeric())
