@@ -1,7 +1,11 @@
 #!/bin/sh
-# Builds the engine with AddressSanitizer and UndefinedBehaviorSanitizer and runs its tests:
+# Builds the engine with AddressSanitizer and UndefinedBehaviorSanitizer and runs its tests, first the C++ ones:
 #   run_sanitized.sh [build directory] [pytest arguments]
-# Python itself is not built so: the sanitizer's library is preloaded, and leaks are looked for by ctest and the fuzzer only.
+# Python itself is not built so: the sanitizer's library is preloaded. It would report what Python keeps until the end as
+# leaks; they are looked for by the C++ tests, one of which plants one, and by the fuzzer (cpp/fuzz/run.sh).
+# Only the C++ tests, with other sanitizers, here ThreadSanitizer:
+#   cmake -S . -B build/tsan -DNENGO_DL_SANITIZE=thread -DNENGO_DL_TESTS=ON -DNENGO_DL_PYTHON=OFF -DNENGO_DL_TENSORFLOW=OFF
+#   cmake --build build/tsan && (cd build/tsan && ctest --output-on-failure)
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$root/build/sanitized}

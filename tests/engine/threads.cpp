@@ -1,0 +1,127 @@
+// Several threads run one program, go back through it and call functions of one table, while others make and drop
+// programs: the same bits as alone. Built with ThreadSanitizer, it finds races.
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "engine/engine.h"
+#include "helpers/expect.h"
+#include "helpers/weighted_filter.h"
+
+namespace {
+
+using namespace nengo_dl;
+
+constexpr int kThreads = 4, kRounds = 20;
+
+void together(const std::function<void(int)>& work) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) threads.emplace_back(work, i);
+  for (std::thread& t : threads) t.join();
+}
+
+struct Results {
+  std::vector<double> output, input, weights, state;
+  bool operator==(const Results& o) const {
+    return output == o.output && input == o.input && weights == o.weights && state == o.state;
+  }
+};
+
+Results run_and_differentiate(const Compiled& compiled, const WeightedFilter& model, int threads) {
+  FilterRun run(model);
+  run.args.threads = threads;
+  const std::shared_ptr<Tape> tape = compiled.new_tape(model.batch, model.n_steps, {});
+  run.args.tape = tape.get();
+  compiled.run(run.args);
+  run.state = model.state;
+  FilterGrad grad(model, run);
+  compiled.grad(grad.args);
+  return {run.output, grad.input, grad.weights, grad.state};
+}
+
+void check_one_program() {
+  const WeightedFilter models[2] = {WeightedFilter(9, 40), WeightedFilter(2, 13)};
+  const Compiled alone(WeightedFilter::bytes()), shared(WeightedFilter::bytes());
+  const Results expected[2] = {run_and_differentiate(alone, models[0], 1), run_and_differentiate(alone, models[1], 1)};
+  std::atomic<int> bad{0};
+  together([&](int number) {
+    for (int round = 0; round < kRounds; ++round) {
+      const int which = (number + round) % 2;
+      if (!(run_and_differentiate(shared, models[which], 1 + round % 3) == expected[which])) ++bad;
+    }
+  });
+  expect(bad == 0, std::to_string(bad) + " results differ from those of a single thread");
+}
+
+void check_making_and_dropping() {
+  const WeightedFilter model(3, 8);
+  const Results expected = run_and_differentiate(Compiled(WeightedFilter::bytes()), model, 1);
+  std::atomic<int> bad{0};
+  together([&](int) {
+    for (int round = 0; round < kRounds; ++round)
+      if (!(run_and_differentiate(Compiled(WeightedFilter::bytes()), model, 2) == expected)) ++bad;
+  });
+  expect(bad == 0, std::to_string(bad) + " results of programs made meanwhile differ");
+}
+
+// Counts the calls of each run on its own, as Python functions have arrays of their run's own.
+struct Doubler : Callbacks {
+  struct Run : CallbackRun {
+    Run(Doubler* table, int64_t sites) : table(table), calls(sites) {}
+    ~Run() override {
+      for (int64_t n : calls) table->calls += n;
+    }
+    void call(const CallbackSite& site, int64_t, double, const void* const* in, void* const* out) override {
+      ++calls.at(site.number);
+      static_cast<double*>(out[0])[0] = 2 * static_cast<const double*>(in[0])[0];
+    }
+    Doubler* table;
+    std::vector<int64_t> calls;
+  };
+  std::unique_ptr<CallbackRun> start(int64_t sites) override { return std::make_unique<Run>(this, sites); }
+  std::atomic<int64_t> calls{0};
+};
+
+std::string calling_program(int64_t functions) {
+  using namespace program_bytes;
+  Parts p;
+  p.buffers = {buffer("window", functions + 1)};
+  p.inputs = {port(1)}, p.outputs = {port(1)};
+  p.window = 1;
+  const Entries first = {{"index", integer(0)}};
+  std::vector<std::string> ops = {op("input", {{"dst", Slice{0, {1}}}}, first)};
+  for (int64_t i = 0; i < functions; ++i)
+    ops.push_back(op("callback", {{"in0", Slice{0, {1}, {i}}}, {"out0", Slice{0, {1}, {i + 1}}}}, first));
+  ops.push_back(op("output", {{"src", Slice{0, {1}, {functions}}}}, first));
+  p.regions = {region("loop", ops)};
+  return program(p);
+}
+
+void check_callbacks() {
+  constexpr int64_t kFunctions = 3, kSteps = 50;
+  const Compiled compiled(calling_program(kFunctions));
+  Doubler table;
+  std::atomic<int> bad{0};
+  together([&](int number) {
+    for (int round = 0; round < kRounds; ++round) {
+      std::vector<double> input(kSteps, number + 1), output(kSteps), state(1);
+      RunArgs<double> args;
+      args.n_steps = kSteps, args.callbacks = &table;
+      args.inputs = {input.data()}, args.outputs = {output.data()}, args.keep_last = {0};
+      args.state = state.data();
+      if (compiled.run(args).steps != kSteps) ++bad;
+      for (double v : output) bad += v != 8.0 * (number + 1);
+    }
+  });
+  expect(bad == 0, std::to_string(bad) + " values of callbacks are wrong");
+  expect(table.calls == kThreads * kRounds * kFunctions * kSteps, "every call was counted by its run");
+}
+
+}  // namespace
+
+int main() {
+  check_one_program();
+  check_making_and_dropping();
+  check_callbacks();
+  return failures != 0;
+}
