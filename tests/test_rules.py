@@ -16,7 +16,7 @@ PACKAGE = ROOT / "python" / "nengo_dl"
 
 # What only these folders of cpp/ may include; all others are the engine, which knows neither.
 DOORS = {
-    "tensorflow": r"tensorflow/|tsl/|xla/|absl/|google/protobuf",
+    "tf": r"tensorflow/|tsl/|xla/|absl/|google/protobuf",
     "python": r"Python\.h|pybind11/|numpy/",
 }
 # Planning and the NumPy twin work where there is neither TensorFlow nor the compiled library.

@@ -1,7 +1,7 @@
 // The signatures of NengoDL>RunGrad and NengoDL>NoGradient.
-#include "run_shapes.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
+#include "tf/run_shapes.h"
 
 namespace nengo_dl {
 namespace {

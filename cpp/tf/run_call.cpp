@@ -1,4 +1,4 @@
-#include "run_call.h"
+#include "tf/run_call.h"
 
 namespace nengo_dl {
 

@@ -1,7 +1,7 @@
 // The signature of NengoDL>Run: what TensorFlow knows about the op without running it.
-#include "run_shapes.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
+#include "tf/run_shapes.h"
 
 namespace nengo_dl {
 namespace {

@@ -1,6 +1,6 @@
 // NengoDL>Run on the CPU: checks shapes, hands memory to the engine, turns exceptions into Status.
-#include "run_attrs.h"
-#include "run_shapes.h"
+#include "tf/run_attrs.h"
+#include "tf/run_shapes.h"
 
 namespace nengo_dl {
 namespace {

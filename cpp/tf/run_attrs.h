@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "compiled_cache.h"
-#include "run_call.h"
+#include "tf/compiled_cache.h"
+#include "tf/run_call.h"
 
 namespace nengo_dl {
 

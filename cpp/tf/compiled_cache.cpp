@@ -1,4 +1,4 @@
-#include "compiled_cache.h"
+#include "tf/compiled_cache.h"
 
 #include <mutex>
 #include <unordered_map>

@@ -1,4 +1,4 @@
-#include "run_shapes.h"
+#include "tf/run_shapes.h"
 
 #include "tensorflow/core/framework/tensor.h"
 

@@ -1,6 +1,6 @@
 // NengoDL>RunGrad and NengoDL>NoGradient on the CPU.
-#include "run_attrs.h"
-#include "run_shapes.h"
+#include "tf/run_attrs.h"
+#include "tf/run_shapes.h"
 
 namespace nengo_dl {
 namespace {

@@ -1,8 +1,8 @@
 // NengoDL>Bind and NengoDL>RunInPlace on the CPU.
-#include "compiled_cache.h"
-#include "run_call.h"
 #include "tensorflow/core/framework/resource_mgr.h"
 #include "tensorflow/core/framework/resource_var.h"
+#include "tf/compiled_cache.h"
+#include "tf/run_call.h"
 
 namespace nengo_dl {
 namespace {

@@ -1,4 +1,4 @@
-#include "run_attrs.h"
+#include "tf/run_attrs.h"
 
 #include "absl/strings/str_join.h"
 
