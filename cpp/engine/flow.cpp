@@ -127,7 +127,8 @@ void Flow::find_overwritten_inputs(const Program& program) {
     }
 }
 
-// In buffers with rows. What the earlier op wrote has no effect then, but would find an adjoint.
+// In buffers with rows. What the earlier op wrote has no effect then, but would find an adjoint. Values of an input
+// port may be replaced: the tests of single ops fill buffers so, and ask for no gradient of what is lost.
 void Flow::find_lost_values(const Program& program) {
   int64_t budget = kLineBudget;
   std::vector<Covered> written(program.buffers.size());
@@ -137,7 +138,7 @@ void Flow::find_lost_values(const Program& program) {
       for (int pass = 0; pass < 2; ++pass)  // first all that it overwrites, then all that it writes
         for (size_t i = 0; i < op.operands.size(); ++i) {
           const FlowOperand& o = op.operands[i];
-          if (o.in_place || !(pass ? o.written() && op.passes : o.replaces())) continue;
+          if (o.in_place || !(pass ? o.written() && op.passes && op.input < 0 : o.replaces())) continue;
           const int64_t b = o.operand->buffer;
           const Operand* part = written_part(op, o, &budget, &parts);
           if (pass)
