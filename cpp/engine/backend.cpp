@@ -4,8 +4,15 @@
 #include <stdexcept>
 
 #include "engine/engine.h"
+#include "engine/fusion.h"
 
 namespace nengo_dl {
+
+Backend::Backend(std::string name, Space& space, const Tiling& tiling)
+    : name_(std::move(name)), space_(space), tiling_(tiling) {}
+Backend::~Backend() = default;
+
+void Backend::add_fusion(Fusion fusion) { fusions_.push_back(std::move(fusion)); }
 
 void Backend::add_kernel(const std::string& kind, KernelMaker maker) {
   if (!kernels_.emplace(kind, std::move(maker)).second)

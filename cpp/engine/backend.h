@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/geometry.h"
 #include "engine/kernel.h"
@@ -29,10 +30,12 @@ struct KernelMaker {
   }
 };
 
+struct Fusion;  // engine/fusion.h
+
 class NDL_API Backend {
  public:
-  Backend(std::string name, Space& space, const Tiling& tiling)
-      : name_(std::move(name)), space_(space), tiling_(tiling) {}
+  Backend(std::string name, Space& space, const Tiling& tiling);
+  ~Backend();
 
   const std::string& name() const { return name_; }
   Space& space() const { return space_; }
@@ -41,12 +44,15 @@ class NDL_API Backend {
   // Throws std::logic_error for a kind that has a kernel already.
   void add_kernel(const std::string& kind, KernelMaker maker);
   const KernelMaker& find_kernel(const std::string& kind) const;  // ProgramError lists what there is
+  void add_fusion(Fusion fusion);
+  const std::vector<Fusion>& fusions() const { return fusions_; }
 
  private:
   std::string name_;
   Space& space_;
   const Tiling& tiling_;
   std::map<std::string, KernelMaker> kernels_;
+  std::vector<Fusion> fusions_;
 };
 
 NDL_API Backend& cpu_backend();

@@ -1,5 +1,6 @@
 // Compiles a program for a backend; the face of the engine.
 #include <algorithm>
+#include <cstdlib>
 #include <stdexcept>
 
 #include "engine/backend.h"
@@ -10,11 +11,15 @@
 
 namespace nengo_dl {
 template <class T>
-Plan<T>::Plan(const Program& program, uint64_t fingerprint, const Backend& backend)
-    : flow(program), fingerprint(fingerprint), space(backend.space()), tiling(backend.tiling()) {
+Plan<T>::Plan(const Program& program, uint64_t fingerprint, const Backend& backend, bool fuse)
+    : flow(program),
+      fingerprint(fingerprint),
+      space(backend.space()),
+      tiling(backend.tiling()),
+      inner(program.buffers.size(), 0) {
   std::vector<int64_t> changed;  // in running order
   for (size_t r = 0; r < program.regions.size(); ++r) {
-    stages.push_back({program.regions[r].kind == RegionKind::loop, {}});
+    stages.push_back({program.regions[r].kind == RegionKind::loop, {}, {}, {}});
     for (const FlowOp& op : flow.stages[r]) {
       stages.back().ops.push_back(backend.find_kernel(op.record->kind).template make<T>()(*op.compiled, program));
       for (const FlowOperand& o : op.operands) {
@@ -29,6 +34,24 @@ Plan<T>::Plan(const Program& program, uint64_t fingerprint, const Backend& backe
   }
   std::sort(undo.begin(), undo.end());
   undo.erase(std::unique(undo.begin(), undo.end()), undo.end());
+  static const std::vector<Fusion> none;
+  add_units(program, fuse ? backend.fusions() : none);
+}
+
+template <class T>
+void Plan<T>::add_units(const Program& program, const std::vector<Fusion>& fusions) {
+  for (size_t r = 0; r < stages.size(); ++r) {
+    Stage<T>& stage = stages[r];
+    units.push_back(find_units(fusions, program, flow, r));
+    for (const Unit& unit : units.back()) {
+      if (unit.fusion) {
+        const Chain chain(program, flow, r, unit.first);
+        stage.fused.push_back(unit.fusion->template make<T>()(chain, unit.match));
+        for (int64_t b : unit.match.inner) inner[b] = 1;
+      }
+      stage.units.push_back(unit.fusion ? stage.fused.back().get() : stage.ops[unit.first].get());
+    }
+  }
 }
 
 struct Compiled::Impl {
@@ -38,19 +61,35 @@ struct Compiled::Impl {
   std::unique_ptr<Runnable<double>> as64;
 };
 
-Compiled::Compiled(std::string_view bytes, const std::string& backend)
+bool fuses() {
+  const char* text = std::getenv("NENGO_DL_FUSE");
+  return !text || std::string_view(text) != "0";
+}
+
+Compiled::Compiled(std::string_view bytes, const std::string& backend, bool fuse)
     : impl_(new Impl{read_program(bytes), find_backend(backend), nullptr, nullptr}) {
   current_isa();  // a bad NENGO_DL_ISA is reported here even if no op asks for a kernel
   const uint64_t fingerprint = Hash().add(bytes).value();
   if (impl_->program.float64)
-    impl_->as64 = std::make_unique<Runnable<double>>(impl_->program, fingerprint, impl_->backend);
+    impl_->as64 = std::make_unique<Runnable<double>>(impl_->program, fingerprint, impl_->backend, fuse);
   else
-    impl_->as32 = std::make_unique<Runnable<float>>(impl_->program, fingerprint, impl_->backend);
+    impl_->as32 = std::make_unique<Runnable<float>>(impl_->program, fingerprint, impl_->backend, fuse);
 }
 
 Compiled::~Compiled() = default;
 
 const Program& Compiled::program() const { return impl_->program; }
+
+std::vector<FusedOps> Compiled::fused() const {
+  const auto& regions = impl_->as64 ? impl_->as64->plan.units : impl_->as32->plan.units;
+  std::vector<FusedOps> result;
+  for (size_t r = 0; r < regions.size(); ++r)
+    for (const Unit& unit : regions[r])
+      if (unit.fusion)
+        result.push_back({static_cast<int64_t>(r), static_cast<int64_t>(unit.first), static_cast<int64_t>(unit.count),
+                          unit.match.text});
+  return result;
+}
 
 const std::string& Compiled::backend() const { return impl_->backend.name(); }
 

@@ -76,12 +76,22 @@ struct NDL_API Cancelled : std::runtime_error {
   Cancelled() : std::runtime_error("the gradient was cancelled") {}
 };
 
+// Ops first .. first+count-1 of a region, which one kernel runs.
+struct FusedOps {
+  int64_t region, first, count;
+  std::string text;  // what they are, for people
+};
+
+// Whether programs are compiled with fused kernels: unless NENGO_DL_FUSE is 0 in the environment, for tests.
+NDL_API bool fuses();
+
 class NDL_API Compiled {
  public:
   // ProgramError; std::invalid_argument if there is no such backend.
-  explicit Compiled(std::string_view bytes, const std::string& backend = "cpu");
+  explicit Compiled(std::string_view bytes, const std::string& backend = "cpu", bool fuse = fuses());
   ~Compiled();
   const Program& program() const;
+  std::vector<FusedOps> fused() const;
   const std::string& backend() const;
   bool on_host() const;  // the host may read what the backend works on, tapes among it
   // std::invalid_argument if arguments are missing; what they point to must have the sizes above.

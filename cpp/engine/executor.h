@@ -6,14 +6,16 @@
 
 #include "engine/backend.h"
 #include "engine/engine.h"
-#include "engine/flow.h"
+#include "engine/fusion.h"
 
 namespace nengo_dl {
 
 template <class T>
 struct Stage {  // a region, compiled
   bool loop;
-  std::vector<std::unique_ptr<Kernel<T>>> ops;
+  std::vector<std::unique_ptr<Kernel<T>>> ops;    // each by itself: recorded runs and the way back
+  std::vector<const Kernel<T>*> units;            // what other runs run
+  std::vector<std::unique_ptr<Kernel<T>>> fused;  // those of `units` that are no op's own
 };
 
 template <class T>
@@ -27,8 +29,13 @@ struct Plan {  // constant, shared by all runs
   uint64_t fingerprint;  // of the program
   Space& space;
   const Tiling& tiling;
+  std::vector<std::vector<Unit>> units;  // per region
+  std::vector<char> inner;               // per buffer: lies inside a unit, which stores nothing there
 
-  Plan(const Program& program, uint64_t fingerprint, const Backend& backend);
+  Plan(const Program& program, uint64_t fingerprint, const Backend& backend, bool fuse);
+
+ private:
+  void add_units(const Program& program, const std::vector<Fusion>& fusions);
 };
 
 }  // namespace nengo_dl

@@ -51,7 +51,8 @@ bool Intervals::overlaps(const Operand& o) const {
 // ---------------------------------------------------------------- Flow
 
 Flow::Flow(const Program& program)
-    : changed_in_sequence(program.buffers.size()),
+    : uses(program.buffers.size(), 0),
+      changed_in_sequence(program.buffers.size()),
       changed_in_loops(program.buffers.size()),
       changed_in_loop(program.buffers.size()) {
   for (const Region& region : program.regions) {
@@ -90,6 +91,7 @@ void Flow::add_op(const Program& program, const OpRecord& record, std::vector<Fl
     for (const std::string& read : gradient.reads)
       operand.value_needed = operand.value_needed || (read == name && buffer != BufferKind::param);
     op.operands.push_back(operand);
+    ++uses[o.buffer];
   }
   stage->push_back(std::move(op));
 }

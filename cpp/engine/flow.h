@@ -52,6 +52,7 @@ struct Flow {
   Flow(const Flow&) = delete;
 
   std::vector<std::vector<FlowOp>> stages;     // per region
+  std::vector<int64_t> uses;                   // per buffer: operands that name it
   std::vector<Intervals> changed_in_sequence;  // per buffer, if in place
   std::vector<Intervals> changed_in_loops;
   std::vector<std::map<int64_t, Intervals>> changed_in_loop;  // per buffer: region -> elements

@@ -49,15 +49,15 @@ Recipes<T>::Recipes(const Program& program, const Plan<T>& plan)
     : program_(program),
       plan_(plan),
       unwritten_(may_read_unwritten(program, plan.flow)),
-      sharing_(program, plan.flow, unwritten_) {}
+      sharing_(program, plan.flow, plan.units, unwritten_) {}
 
 template <class T>
 std::shared_ptr<const Layout> Recipes<T>::run(int64_t batch, int64_t n_steps, int threads) const {
   const RecipeKey key = RecipeKey().add(batch).add(n_steps).add(threads);
   return runs_.get(key, [&] {
-    const int64_t item_bytes = sharing_.row_size(program_) * static_cast<int64_t>(sizeof(T));
+    const int64_t item_bytes = sharing_.row_size(program_, plan_.inner) * static_cast<int64_t>(sizeof(T));
     const RunSizes sizes{batch, n_steps, program_.window, item_bytes, plan_.has_callbacks};
-    return Layout(program_, sharing_, unwritten_, plan_.tiling.of_run(sizes, threads));
+    return Layout(program_, sharing_, unwritten_, plan_.inner, plan_.tiling.of_run(sizes, threads));
   });
 }
 

@@ -12,8 +12,8 @@ struct Runnable {
   Plan<T> plan;
   Recipes<T> recipes;
 
-  Runnable(const Program& program, uint64_t fingerprint, const Backend& backend)
-      : program(program), plan(program, fingerprint, backend), recipes(program, plan) {}
+  Runnable(const Program& program, uint64_t fingerprint, const Backend& backend, bool fuse)
+      : program(program), plan(program, fingerprint, backend, fuse), recipes(program, plan) {}
 };
 
 template <class T>

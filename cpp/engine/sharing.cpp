@@ -9,23 +9,24 @@
 namespace nengo_dl {
 namespace {
 
-// From the first op that names a buffer to the last. The ops of a loop take turns, so a buffer that one of them names
-// lives as long as the loop.
+// From the first unit that names a buffer to the last: a kernel may write one value before it has read all of another.
+// The units of a loop take turns, so a buffer that one of them names lives as long as the loop.
 struct Life {
   int64_t first = -1, last = -1;
 };
 
-std::vector<Life> find_lives(const Program& program, const Flow& flow) {
+std::vector<Life> find_lives(const Program& program, const Flow& flow, const std::vector<std::vector<Unit>>& units) {
   std::vector<Life> lives(program.buffers.size());
   int64_t now = 0;
-  for (size_t r = 0; r < flow.stages.size(); ++r) {
+  for (size_t r = 0; r < units.size(); ++r) {
     const bool loop = program.regions[r].kind == RegionKind::loop;
-    for (const FlowOp& op : flow.stages[r]) {
-      for (const FlowOperand& o : op.operands) {
-        Life& life = lives[o.operand->buffer];
-        if (life.first < 0) life.first = now;
-        life.last = now;
-      }
+    for (const Unit& unit : units[r]) {
+      for (size_t i = unit.first; i < unit.first + unit.count; ++i)
+        for (const FlowOperand& o : flow.stages[r][i].operands) {
+          Life& life = lives[o.operand->buffer];
+          if (life.first < 0) life.first = now;
+          life.last = now;
+        }
       if (!loop) ++now;
     }
     if (loop) ++now;
@@ -37,9 +38,10 @@ std::vector<Life> find_lives(const Program& program, const Flow& flow) {
 
 // In the order in which they begin to live, buffers move into places that have become free: the smallest that is large
 // enough, else the largest, which grows.
-Sharing::Sharing(const Program& program, const Flow& flow, const std::vector<char>& unwritten)
+Sharing::Sharing(const Program& program, const Flow& flow, const std::vector<std::vector<Unit>>& units,
+                 const std::vector<char>& unwritten)
     : place(program.buffers.size(), -1) {
-  const std::vector<Life> lives = find_lives(program, flow);
+  const std::vector<Life> lives = find_lives(program, flow, units);
   std::vector<size_t> order;
   for (size_t i = 0; i < place.size(); ++i)
     if (program.buffers[i].kind == BufferKind::window && lives[i].first >= 0 && !unwritten[i]) order.push_back(i);
@@ -65,13 +67,21 @@ Sharing::Sharing(const Program& program, const Flow& flow, const std::vector<cha
   }
 }
 
-int64_t Sharing::row_size(const Program& program) const {
+std::vector<int64_t> Sharing::sizes_of(const Program& program, const std::vector<char>& elsewhere) const {
+  std::vector<int64_t> result(sizes.size(), 0);
+  for (size_t i = 0; i < place.size(); ++i)
+    if (place[i] >= 0 && !elsewhere[i]) result[place[i]] = std::max(result[place[i]], program.buffers[i].size);
+  return result;
+}
+
+int64_t Sharing::row_size(const Program& program, const std::vector<char>& elsewhere) const {
   int64_t sum = 0;  // at most 2^40, as the reader checks
   for (size_t i = 0; i < place.size(); ++i) {
     const Buffer& b = program.buffers[i];
-    if (b.kind == BufferKind::carried || (b.kind == BufferKind::window && place[i] < 0)) sum += b.size;
+    const bool alone = b.kind == BufferKind::carried || (b.kind == BufferKind::window && place[i] < 0);
+    if (alone && !elsewhere[i]) sum += b.size;
   }
-  for (int64_t size : sizes) sum += size;
+  for (int64_t size : sizes_of(program, elsewhere)) sum += size;
   return sum;
 }
 

@@ -1,9 +1,9 @@
-// Which window buffers may lie in the same memory: those of which no op of a step needs both.
+// Which window buffers may lie in the same memory: those of which no unit of a step needs both.
 #pragma once
 
 #include <vector>
 
-#include "engine/flow.h"
+#include "engine/fusion.h"
 
 namespace nengo_dl {
 
@@ -12,9 +12,12 @@ struct Sharing {
   std::vector<int64_t> sizes;  // per place: elements per row and item
 
   // `unwritten`: buffers that a step may read before it writes them, which keep their memory to themselves.
-  Sharing(const Program& program, const Flow& flow, const std::vector<char>& unwritten);
-  // Elements per step and item of all carried and window buffers.
-  int64_t row_size(const Program& program) const;
+  Sharing(const Program& program, const Flow& flow, const std::vector<std::vector<Unit>>& units,
+          const std::vector<char>& unwritten);
+  // Elements per step and item of all carried and window buffers but those `elsewhere`.
+  int64_t row_size(const Program& program, const std::vector<char>& elsewhere) const;
+  // The same per place that is shared.
+  std::vector<int64_t> sizes_of(const Program& program, const std::vector<char>& elsewhere) const;
 };
 
 }  // namespace nengo_dl

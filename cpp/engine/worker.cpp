@@ -12,9 +12,9 @@ constexpr int64_t kAlign = 64;
 }  // namespace
 
 Layout::Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
-               const Geometry& geometry)
+               const std::vector<char>& inner, const Geometry& geometry)
     : group(geometry.group), window(geometry.window) {
-  place_buffers(program, sharing, unwritten, std::vector<char>(program.buffers.size(), 0));
+  place_buffers(program, sharing, unwritten, inner);
 }
 
 Layout::Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
@@ -28,10 +28,8 @@ Layout::Layout(const Program& program, const Sharing& sharing, const std::vector
 void Layout::place_buffers(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
                            const std::vector<char>& elsewhere) {
   place.assign(program.buffers.size(), -1);
-  std::vector<int64_t> sizes(sharing.sizes.size(), 0), shared(sharing.sizes.size(), -1);
-  for (size_t i = 0; i < place.size(); ++i)  // of those that are here
-    if (sharing.place[i] >= 0 && !elsewhere[i])
-      sizes[sharing.place[i]] = std::max(sizes[sharing.place[i]], program.buffers[i].size);
+  const std::vector<int64_t> sizes = sharing.sizes_of(program, elsewhere);
+  std::vector<int64_t> shared(sizes.size(), -1);
   for (size_t i = 0; i < place.size(); ++i) {
     const Buffer& b = program.buffers[i];
     const int64_t rows = elsewhere[i]                    ? 0
@@ -163,11 +161,11 @@ template <class T>
 void Worker<T>::run_window(int64_t steps) {
   for (const Stage<T>& stage : plan_.stages) {
     if (!stage.loop) {
-      for (const auto& op : stage.ops) op->run(frame_, 0, steps);
+      for (const Kernel<T>* unit : stage.units) unit->run(frame_, 0, steps);
       continue;
     }
     for (int64_t t = 0; t < steps; ++t)
-      for (const auto& op : stage.ops) op->run(frame_, t, t + 1);
+      for (const Kernel<T>* unit : stage.units) unit->run(frame_, t, t + 1);
   }
 }
 

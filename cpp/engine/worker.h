@@ -20,15 +20,16 @@ struct Layout {
   int64_t off_tape = 0;        // of a recorded run: first element of the values of a window that the tape does not keep
   std::vector<std::pair<int64_t, int64_t>> zeroed;  // first element and count: at the start of a group's run
 
-  // Of a run.
-  Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten, const Geometry& geometry);
+  // Of a run. `inner`: Plan::inner
+  Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
+         const std::vector<char>& inner, const Geometry& geometry);
   // Of a recorded run, or of one made again for its values.
   Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten, const TapeLayout& tape,
          bool has_tape);
   int64_t groups(int64_t batch) const { return (batch + group - 1) / group; }
 
  private:
-  // `elsewhere`: buffers whose values lie on the tape.
+  // `elsewhere`: buffers whose values lie on the tape, or nowhere.
   void place_buffers(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
                      const std::vector<char>& elsewhere);
   int64_t add(const Program& program, const std::string& name, int64_t rows, int64_t size);

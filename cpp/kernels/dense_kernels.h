@@ -19,6 +19,8 @@ struct DenseArgs {
   int64_t x_row, y_row, bias_row;
   bool set;
 };
+template <class T>
+using DenseFunction = void (*)(const DenseArgs<T>&);
 
 // Each output element is one fixed chain of operations that depends on m, n and the strides alone, never on `rows`,
 // so results don't depend on how many items or steps are run together.

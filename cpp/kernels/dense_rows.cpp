@@ -148,7 +148,6 @@ void turned(const DenseArgs<T>& all, void (*columns)(const DenseArgs<T>&)) {
 
 template <class T>
 void blocks(const DenseArgs<T>& d, void (*columns)(const DenseArgs<T>&)) {
-  constexpr int64_t kLong = 16 * kLanes<T>;
   if (d.n <= 4 && d.m >= 8 && d.y_i == 1 && d.b_i == 1) {
     if (d.n == 2) return turned<T, 2>(d, columns);
     if (d.n == 3) return turned<T, 3>(d, columns);
@@ -158,9 +157,9 @@ void blocks(const DenseArgs<T>& d, void (*columns)(const DenseArgs<T>&)) {
     if (d.m > 2)
       many_outputs(d, k);
     else if (d.m == 2)
-      d.n < kLong ? few_outputs<T, 2, 1>(d, k) : few_outputs<T, 2, 2>(d, k);
+      d.n < kLongRow<T> ? few_outputs<T, 2, 1>(d, k) : few_outputs<T, 2, 2>(d, k);
     else
-      d.n < kLong ? few_outputs<T, 1, 1>(d, k) : few_outputs<T, 1, 4>(d, k);
+      d.n < kLongRow<T> ? few_outputs<T, 1, 1>(d, k) : few_outputs<T, 1, 4>(d, k);
   }
 }
 

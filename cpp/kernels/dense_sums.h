@@ -7,6 +7,10 @@ namespace nengo_dl {
 namespace NDL_ISA {
 namespace {
 
+// Sums of so many products are made of several chains, where there are few of them.
+template <class T>
+constexpr long kLongRow = 16 * kLanes<T>;
+
 template <int... I>
 struct Indices {};
 template <int N, int... I>

@@ -9,6 +9,7 @@ namespace NDL_ISA {
 
 // Neurons at once. Large, so that what was written as vectors has left the store queue when it is read one by one.
 constexpr int64_t kGroup = 2048;
+constexpr int64_t kPiece = 16;
 
 // Of a group of neurons: two values of each, who fired, and then the numbers and values of these.
 template <class T>
@@ -29,7 +30,7 @@ struct Fired {
   // `lanes` of the vector that begins at neuron i, a multiple of W, fire.
   NDL_HD void mark(int64_t i, unsigned lanes) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    uint8_t* to = reinterpret_cast<uint8_t*>(bits) + i / 8;
+    uint8_t* to = reinterpret_cast<uint8_t*>(bits) + static_cast<uint64_t>(i) / 8;
     const uint16_t two = uint16_t(lanes);
     if constexpr (W == 16)
       __builtin_memcpy(to, &two, 2);
@@ -67,13 +68,19 @@ struct Fired {
     store(their_a + count, V{}), store(their_b + count, V{});  // fill the last vector
     for (int64_t k = 0; k < count; k += W) store(their_a + k, model.settle(load<V>(their_a + k), load<V>(their_b + k)));
   }
-  // to[i] = the settled value for those listed from number k on that are below `end`; returns the first that is not.
-  NDL_HD int64_t put(T* to, int64_t k, int64_t end) const {
-    for (; k < count && at[k] < end; k++) {
+  // to[i] = the settled value for those listed.
+  NDL_HD void put(T* to) const {
+    for (int64_t k = 0; k < count; k++) {
       to[at[k]] = their_a[k];
       __asm__("" : "+r"(k));
     }
-    return k;
+  }
+  // The same where neurons don't lie side by side: to[i / kPiece] is where number 0 would lie for neuron i.
+  NDL_HD void put(T* const* to) const {
+    for (int64_t k = 0; k < count; k++) {
+      to[at[k] / static_cast<unsigned>(kPiece)][at[k]] = their_a[k];
+      __asm__("" : "+r"(k));
+    }
   }
 
  private:

@@ -62,7 +62,7 @@ void step_group(const N model, const Row<T, S> r, int64_t first, int64_t n, Fire
   fired.list(n);
   if (fired.count == 0) return;
   fired.settle(model);
-  fired.put(r.now[N::settled] + first, 0, n);
+  fired.put(r.now[N::settled] + first);
 }
 
 template <class N, class T>

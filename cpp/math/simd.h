@@ -225,8 +225,18 @@ NDL_HD I32 part(float, int64_t n) { return I32{0, 1, 2, 3, 4, 5, 6, 7} < (int32_
 NDL_HD I64 part(double, int64_t n) { return I64{0, 1, 2, 3} < (int64_t)n; }
 NDL_HD F32 load_part(const float* p, int64_t n) { return (F32)_mm256_maskload_ps(p, (__m256i)part(0.f, n)); }
 NDL_HD F64 load_part(const double* p, int64_t n) { return (F64)_mm256_maskload_pd(p, (__m256i)part(0., n)); }
-NDL_HD void store_part(float* p, F32 v, int64_t n) { _mm256_maskstore_ps(p, (__m256i)part(0.f, n), (__m256)v); }
-NDL_HD void store_part(double* p, F64 v, int64_t n) { _mm256_maskstore_pd(p, (__m256i)part(0., n), (__m256d)v); }
+// halves: a masked store is microcode on Zen
+NDL_HD void store_part(float* p, F32 v, int64_t n) {
+  __m128 part = _mm256_castps256_ps128((__m256)v);
+  if (n & 4) _mm_storeu_ps(p, part), p += 4, part = _mm256_extractf128_ps((__m256)v, 1);
+  if (n & 2) _mm_storel_pi((__m64*)p, part), p += 2, part = _mm_movehl_ps(part, part);
+  if (n & 1) _mm_store_ss(p, part);
+}
+NDL_HD void store_part(double* p, F64 v, int64_t n) {
+  __m128d part = _mm256_castpd256_pd128((__m256d)v);
+  if (n & 2) _mm_storeu_pd(p, part), p += 2, part = _mm256_extractf128_pd((__m256d)v, 1);
+  if (n & 1) _mm_store_sd(p, part);
+}
 #else
 NDL_HD F32 at_least(F32 x, float low) { return select(x < low, low, x); }
 NDL_HD F64 at_least(F64 x, double low) { return select(x < low, low, x); }

@@ -20,6 +20,7 @@ struct LIF {
   static constexpr int settled = 1;  // settle gives the refractory time
   T dt;                              // s
   T tau_rc;                          // s, membrane
+  T minus_rate;                      // 1/s: -1 / tau_rc
   T tau_ref;                         // s, refractory period
   T min_voltage;                     // the voltage never falls below
   T height;                          // of a spike: amplitude / dt
@@ -29,6 +30,7 @@ struct LIF {
   LIF(const double* p, double step)
       : dt(T(step)),
         tau_rc(T(p[0])),
+        minus_rate(T(-1) / T(p[0])),
         tau_ref(T(p[1])),
         min_voltage(T(p[2])),
         height(T(p[3] / step)),
@@ -40,7 +42,7 @@ struct LIF {
   template <class V>
   NDL_HD V change(V delta) const {
     if constexpr (sizeof(T) == 4) {
-      const V x = delta * (T(-1) / tau_rc);
+      const V x = delta * minus_rate;
       return slow ? x + expm1_tail<V, 5>(x) : expm1(x);
     } else {
       const V x = -delta / tau_rc;

@@ -9,22 +9,16 @@
 namespace nengo_dl {
 namespace {
 
-// A dimension of one element has none: the kernel that wants neighbours may take it, too.
-int64_t stride_or_1(const Operand& o, size_t dim) { return o.shape[dim] == 1 ? 1 : o.strides[dim]; }
-
 template <class T>
 class DenseKernel : public Kernel<T> {
  public:
   DenseKernel(const OpRecord& op, const Program& p)
-      : a_(op.arg("A")), x_(op.arg("X")), y_(op.arg("Y")), bias_(op.find_arg("bias") ? op.arg("bias") : op.arg("Y")) {
-    const Operand& a = op.arg("A");
-    d_.blocks = op.blocks, d_.m = a.shape[0], d_.n = a.shape[1];
-    d_.a_i = stride_or_1(a, 0), d_.a_j = stride_or_1(a, 1), d_.x_j = stride_or_1(op.arg("X"), 0);
-    d_.y_i = stride_or_1(op.arg("Y"), 0);
-    d_.set = op.set();
-    has_bias_ = op.find_arg("bias") != nullptr;
-    d_.b_i = has_bias_ ? stride_or_1(op.arg("bias"), 0) : 1;
-    d_.a_at = a_.offsets, d_.x_at = x_.offsets, d_.y_at = y_.offsets, d_.bias_at = bias_.offsets;
+      : a_(op.arg("A")),
+        x_(op.arg("X")),
+        y_(op.arg("Y")),
+        bias_(op.find_arg("bias") ? op.arg("bias") : op.arg("Y")),
+        has_bias_(op.find_arg("bias") != nullptr),
+        d_(dense_args<T>(op)) {
     kernel_ = dense_function(d_, has_bias_);
     grad_.emplace(op, p, d_);
   }
@@ -74,8 +68,8 @@ class DenseKernel : public Kernel<T> {
   }
 
   View a_, x_, y_, bias_;
-  bool has_bias_ = false;
-  DenseArgs<T> d_ = {};
+  bool has_bias_;
+  DenseArgs<T> d_;
   DenseFunction<T> kernel_ = nullptr;
   std::optional<DenseGrad<T>> grad_;
 };

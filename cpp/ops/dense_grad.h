@@ -5,24 +5,10 @@
 #include <utility>
 #include <vector>
 
-#include "engine/op_util.h"
-#include "kernels/dense_kernels.h"
 #include "ops/adjoint.h"
+#include "ops/dense_args.h"
 
 namespace nengo_dl {
-
-template <class T>
-using DenseFunction = void (*)(const DenseArgs<T>&);
-
-// The kernel for these sizes and strides.
-template <class T>
-DenseFunction<T> dense_function(const DenseArgs<T>& d, bool has_bias) {
-  const bool lanes_along_m = d.a_i == 1 && d.y_i == 1 && (!has_bias || d.b_i == 1) && d.m >= 2;
-  return d.n == 1                   ? NDL_PICK_TYPED(T, dense_outer)
-         : d.a_j == 1 && d.x_j == 1 ? NDL_PICK_TYPED(T, dense_rows)
-         : lanes_along_m            ? NDL_PICK_TYPED(T, dense_cols)
-                                    : NDL_PICK_TYPED(T, dense_any);
-}
 
 // Rows that lie at one distance from each other: `count` of them from step t and item b on, along steps or items or
 // both. f(t, b, count, along_steps) for all of them; `together`: the rows of all operands go on at one distance from

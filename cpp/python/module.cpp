@@ -68,6 +68,12 @@ py::dict surrogates() {
   return all;
 }
 
+py::list fused(const Compiled& compiled) {
+  py::list result;
+  for (const FusedOps& f : compiled.fused()) result.append(py::make_tuple(f.region, f.first, f.count, f.text));
+  return result;
+}
+
 int64_t add_python_callbacks(std::vector<py::object> functions) {
   for (const py::object& f : functions)
     if (!PyCallable_Check(f.ptr()))
@@ -100,10 +106,12 @@ PYBIND11_MODULE(_engine, m) {
 
   py::class_<Compiled> compiled(m, "Compiled", "A compiled program; any number of runs may use it at once.");
   compiled
-      .def(py::init([](const py::bytes& bytes, const std::optional<std::string>& backend) {
-             return std::make_unique<Compiled>(std::string_view(bytes), backend.value_or(default_backend));
+      .def(py::init([](const py::bytes& bytes, const std::optional<std::string>& backend, std::optional<bool> fuse) {
+             return std::make_unique<Compiled>(std::string_view(bytes), backend.value_or(default_backend),
+                                               fuse.value_or(fuses()));
            }),
-           py::arg("bytes"), py::arg("backend") = py::none())
+           py::arg("bytes"), py::arg("backend") = py::none(), py::arg("fuse") = py::none())
+      .def("fused", &fused, "(region, first op, number of ops, what they are) of chains that run as one.")
       .def_property_readonly("backend", &Compiled::backend, "The name of its backend.");
   define_runs(m, compiled);
 

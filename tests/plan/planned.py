@@ -58,8 +58,11 @@ def callback(spec, dt, time):
     return call
 
 
-def run_twin(made, model, n_steps, inputs=(), window=5):
-    """Run a plan in the twin for one item; a list of (n_steps, size) arrays."""
+def run_twin(made, model, n_steps, inputs=(), window=5, run_program=reference.run):
+    """Run a plan in the twin for one item; a list of (n_steps, size) arrays.
+
+    Who else runs programs as `nengo_dl.reference.run` does may do it instead: ``run_program``.
+    """
     params = [
         np.array(v)[None] if p.learned else np.array(v)
         for v, p in zip(made.param_values, made.params, strict=True)
@@ -78,7 +81,7 @@ def run_twin(made, model, n_steps, inputs=(), window=5):
     callbacks = [callback(spec, model.dt, model.time) for spec in made.callbacks]
 
     def run(number, piece, values):
-        return reference.run(
+        return run_program(
             piece.program,
             values,
             [params[i] for i in piece.params],

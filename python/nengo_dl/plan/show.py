@@ -11,8 +11,12 @@ from ..ir.neuron_kinds import NEURONS
 def text(plan):
     """Regions, ops with blocks and shapes, fusions, callbacks and bytes."""
     programs = [piece.program for piece in plan.pieces]
-    regions = [(program, region) for program in programs for region in program.regions]
-    ops = sum(len(region.ops) for _, region in regions)
+    regions = []
+    for program in programs:
+        fused = plan.fused(program) if plan.fused else []
+        for number, region in enumerate(program.regions):
+            regions.append((program, region, [entry[1:] for entry in fused if entry[0] == number]))
+    ops = sum(len(region.ops) for _, region, _ in regions)
     lines = [
         f"Plan: {ops} ops in {len(regions)} regions, {plan.dtype}, dt={plan.dt:g} s",
         *(f"  {note}" for note in plan.notes),
@@ -20,9 +24,9 @@ def text(plan):
         if plan.callbacks
         else "Runs on the CPU, the items of a minibatch on several threads, a single item on one",
     ]
-    for i, (program, region) in enumerate(regions):
+    for i, (program, region, fused) in enumerate(regions):
         lines.append(f"Region {i}: {region.kind}, {len(region.ops)} ops")
-        lines += [f"  {_op(op, program)}" for op in region.ops]
+        lines += _ops(program, region, fused)
     if plan.feeds:
         lines.append("Input nodes (values are made ahead of the steps unless data is given):")
         lines += [f"  {feed}" for feed in plan.feeds]
@@ -67,6 +71,18 @@ def _training(plan):
 def _neurons(program):
     """Ops that a training form may hold in another form, in the order of both."""
     return (op for op in program.ops() if KINDS[op.kind].gradient == "type")
+
+
+def _ops(program, region, fused):
+    """Ops of a region; those that run as one stand under what they are together."""
+    starts = {first: (first + count, text) for first, count, text in fused}
+    lines, end = [], 0
+    for i, op in enumerate(region.ops):
+        if i in starts:
+            end, text = starts[i]
+            lines.append(f"  fused: {text}")
+        lines.append("  " * (i < end) + f"  {_op(op, program)}")
+    return lines
 
 
 def _op(op, program):

@@ -1,0 +1,233 @@
+// Fusion of an ensemble: encode, neurons, decoders and the filters behind them.
+#include <algorithm>
+
+#include "engine/fusion.h"
+#include "engine/op_util.h"
+#include "kernels/ensemble.h"
+#include "neurons/registry.h"
+#include "ops/dense_args.h"
+
+namespace nengo_dl {
+namespace {
+
+const EnsembleKernel* find_ensemble_kernel(const std::string& neurons) {
+  int count = 0;
+  const EnsembleKernel* table = NDL_PICK(ensemble_kernels)(&count);
+  for (int i = 0; i < count; ++i)
+    if (neurons == table[i].neurons) return table + i;
+  return nullptr;
+}
+
+bool same_elements(const Operand& a, const Operand& b) {
+  return a.buffer == b.buffer && a.shift == b.shift && a.shape == b.shape && a.strides == b.strides &&
+         a.offsets == b.offsets;
+}
+
+bool side_by_side(const Operand& o) { return o.count() == 1 || (o.strides.size() == 1 && o.strides[0] == 1); }
+
+// A product whose weights are the same for all steps and items.
+bool is_product(const Chain& chain, size_t i) {
+  if (i >= chain.size() || chain[i].kind != "dense") return false;
+  const Operand* bias = chain[i].find_arg("bias");
+  return chain.kind_of(chain[i].arg("A")) == BufferKind::param && (!bias || chain.kind_of(*bias) == BufferKind::param);
+}
+
+// Where one pass over an ensemble was measured to be faster than three: a sum of one number to one number in registers,
+// or decoders that lie column by column, of which those of neurons that fired are taken.
+template <class T>
+bool pays(const Chain& chain, size_t decodes) {
+  const DenseArgs<T> e = dense_args<T>(chain[0]), d = dense_args<T>(chain[2]);
+  if (decodes == 1 && e.n == 1 && e.a_i == 1 && e.b_i == 1 && chain[0].find_arg("bias") && d.m == 1 && d.a_j == 1)
+    return true;
+  for (size_t i = 2; i < decodes + 2; ++i) {
+    const DenseArgs<T> args = dense_args<T>(chain[i]);
+    const bool bias = chain[i].find_arg("bias");
+    if (args.set && !bias && dense_function(args, bias) == NDL_PICK_TYPED(T, dense_cols)) return true;
+  }
+  return false;
+}
+
+// Nothing that a product writes is read or written by another: its ensembles may take turns with theirs.
+bool apart(const Chain& chain, size_t decodes) {
+  std::vector<int64_t> written;
+  for (size_t i = 2; i < decodes + 2; ++i) {
+    const Operand& y = chain[i].arg("Y");
+    const BufferKind kind = chain.kind_of(y);
+    if (kind != BufferKind::window && kind != BufferKind::carried && kind != BufferKind::local) return false;
+    written.push_back(y.buffer);
+  }
+  std::sort(written.begin(), written.end());
+  if (std::adjacent_find(written.begin(), written.end()) != written.end()) return false;
+  const auto is_written = [&](const Operand& o) {
+    return std::binary_search(written.begin(), written.end(), o.buffer);
+  };
+  for (const auto& entry : chain[1].args)
+    if (is_written(entry.second)) return false;
+  return !is_written(chain[0].arg("X"));
+}
+
+size_t count_decodes(const Chain& chain) {
+  const Operand& out = chain[1].arg("out");
+  size_t count = 0;
+  while (count < kMaxDecodes && is_product(chain, count + 2) && chain[count + 2].blocks == chain[1].blocks &&
+         same_elements(chain[count + 2].arg("X"), out))
+    ++count;
+  return count;
+}
+
+size_t count_filters(const Chain& chain, size_t decodes) {
+  size_t count = 0;
+  const auto filters = [&](const OpRecord& op) {
+    if (op.kind != "lowpass") return false;
+    for (size_t i = 2; i < decodes + 2; ++i)
+      if (op.arg("x").buffer == chain[i].arg("Y").buffer) return true;
+    return false;
+  };
+  if (chain.in_loop())
+    while (decodes + 2 + count < chain.size() && filters(chain[decodes + 2 + count])) ++count;
+  return count;
+}
+
+Match match(const Chain& chain) {
+  if (!is_product(chain, 0) || chain.size() < 3 || chain[1].kind != "neurons") return {};
+  const OpRecord &encode = chain[0], &neurons = chain[1];
+  const Operand &J = neurons.arg("J"), &out = neurons.arg("out");
+  if (!find_ensemble_kernel(neurons.text("type")) || !encode.set() || encode.blocks != neurons.blocks) return {};
+  const int64_t n = J.count();
+  if (n < 2 || n > kMaxEnsemble) return {};
+  for (const auto& entry : neurons.args)
+    if (!side_by_side(entry.second)) return {};
+  if (!same_elements(encode.arg("Y"), J) || !chain.is_inner(J, 2)) return {};
+  const size_t decodes = count_decodes(chain);
+  if (decodes == 0 || !chain.is_inner(out, static_cast<int64_t>(decodes) + 1)) return {};
+  if (!apart(chain, decodes) || !(chain.program().float64 ? pays<double>(chain, decodes) : pays<float>(chain, decodes)))
+    return {};
+  const size_t filters = count_filters(chain, decodes);
+  std::string text =
+      "encode, " + neurons.text("type") + ", " + (decodes > 1 ? std::to_string(decodes) + " x " : "") + "decode";
+  if (filters) text += std::string(", ") + (filters > 1 ? std::to_string(filters) + " x " : "") + "filter";
+  return {2 + decodes + filters, {J.buffer, out.buffer}, text};
+}
+
+// A product with what it takes to find its operands.
+template <class T>
+struct Product {
+  View a, x, y, bias;
+  bool has_bias;
+  DenseArgs<T> args;
+  DenseFunction<T> function;
+
+  explicit Product(const OpRecord& op)
+      : a(op.arg("A")),
+        x(op.arg("X")),
+        y(op.arg("Y")),
+        bias(op.find_arg("bias") ? op.arg("bias") : op.arg("Y")),
+        has_bias(op.find_arg("bias") != nullptr),
+        args(dense_args<T>(op)),
+        function(dense_function(args, has_bias)) {}
+
+  // `stride` gives the distance of rows in a buffer.
+  template <class Stride>
+  DenseArgs<T> at(const Frame<T>& f, int64_t t, int64_t b, Stride stride) const {
+    DenseArgs<T> d = args;
+    d.a = a.at(f, t, b);
+    if (has_bias) d.bias = bias.at(f, t, b), d.bias_row = stride(bias);
+    if (f.base[x.buffer]) d.x = x.at(f, t, b), d.x_row = stride(x);  // none where x or y are inside
+    if (f.base[y.buffer]) d.y = y.at(f, t, b), d.y_row = stride(y);
+    return d;
+  }
+  // Blocks from `first` on.
+  static void skip(DenseArgs<T>* d, int64_t first) {
+    d->a_at += first, d->x_at += first, d->y_at += first, d->bias_at += first;
+  }
+};
+
+template <class T>
+class FusedEnsemble : public Kernel<T> {
+ public:
+  FusedEnsemble(const Chain& chain, const Match& match) : encode_(chain[0]), n_(chain[1].arg("J").count()) {
+    const OpRecord& neurons = chain[1];
+    size_t i = 2;
+    for (; i < match.count && chain[i].kind == "dense"; ++i) decodes_.emplace_back(chain[i]);
+    for (; i < match.count; ++i)
+      filters_.push_back(cpu_backend().find_kernel(chain[i].kind).make<T>()(chain[i], chain.program()));
+    const EnsembleKernel& kernel = *find_ensemble_kernel(neurons.text("type"));
+    if constexpr (sizeof(T) == 4)
+      run_ = kernel.run32;
+    else
+      run_ = kernel.run64;
+    add_models(neurons, chain.program().dt);
+  }
+
+  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    if (t1 - t0 == 1) {
+      rows(f, t0, 0, f.batch, false);
+    } else {
+      for (int64_t b = 0; b < f.batch; ++b) rows(f, t0, b, t1 - t0, true);
+    }
+    for (const auto& filter : filters_) filter->run(f, t0, t1);
+  }
+
+ private:
+  // Consecutive blocks with equal parameters.
+  struct Part {
+    int64_t first, blocks;
+    NeuronModel model;
+  };
+
+  void add_models(const OpRecord& op, double dt) {
+    const NeuronSpec& spec = *find_neuron_spec(op.text("type"));
+    const auto& functions = find_neuron_kernel(spec.name).of<T>();
+    for (const std::string& state : spec.states) states_.emplace_back(op.arg(state));
+    std::vector<std::vector<double>> values;
+    for (const std::string& key : spec.parameters) values.push_back(op.per_block(key));
+    for (int64_t k = 0; k < op.blocks; ++k) {
+      const auto equal = [k](const std::vector<double>& v) { return v[k] == v[k - 1]; };
+      if (k > 0 && std::all_of(values.begin(), values.end(), equal)) {
+        ++parts_.back().blocks;
+        continue;
+      }
+      std::vector<double> p;
+      for (const auto& v : values) p.push_back(v[k]);
+      for (const std::string& key : spec.flags) p.push_back(static_cast<double>(op.integer(key)));
+      parts_.push_back({k, 1, {}});
+      functions.prepare(&parts_.back().model, p.data(), dt);
+    }
+  }
+
+  // `count` rows from step t and item b on: steps of this item, or items of this step.
+  void rows(const Frame<T>& f, int64_t t, int64_t b, int64_t count, bool steps) const {
+    const auto stride = [&](const View& o) { return steps ? f.row[o.buffer] : f.item[o.buffer]; };
+    EnsembleCall<T> call{};
+    call.n = n_, call.rows = count, call.in_turn = steps;
+    Decode<T> decodes[kMaxDecodes];
+    call.decodes = decodes, call.decode_count = static_cast<int64_t>(decodes_.size());
+    for (const Part& part : parts_) {
+      call.blocks = part.blocks;
+      call.encode = encode_.at(f, t, b, stride), call.encoder = encode_.function;
+      Product<T>::skip(&call.encode, part.first);
+      for (size_t i = 0; i < decodes_.size(); ++i) {
+        decodes[i] = {decodes_[i].at(f, t, b, stride), decodes_[i].function};
+        Product<T>::skip(&decodes[i].product, part.first);
+      }
+      for (size_t s = 0; s < states_.size(); ++s) {
+        call.state[s] = states_[s].at(f, t, b), call.state_at[s] = states_[s].offsets + part.first;
+        call.state_row[s] = stride(states_[s]), call.old_row[s] = old_row(f, states_[s]);
+      }
+      run_(part.model, call);
+    }
+  }
+
+  Product<T> encode_;
+  int64_t n_;
+  std::vector<Product<T>> decodes_;
+  std::vector<View> states_;
+  std::vector<Part> parts_;
+  std::vector<std::unique_ptr<Kernel<T>>> filters_;
+  void (*run_)(const NeuronModel&, const EnsembleCall<T>&);
+};
+
+const CpuFusion<FusedEnsemble> fusion(match);
+
+}  // namespace
+}  // namespace nengo_dl

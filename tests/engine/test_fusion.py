@@ -1,0 +1,193 @@
+"""Fused kernels: the bits of the plain kernels of the same ops; chains that must not be fused."""
+
+import numpy as np
+import pytest
+from fused_programs import NEURONS, Ensembles
+from handmade_programs import _engine, op, to_bytes, view
+
+FUSED = [kind for kind in NEURONS if kind != "LIFRate"]
+
+
+def compiled(ensembles, fuse=True):
+    return _engine.Compiled(to_bytes(ensembles.maker.program()), fuse=fuse)
+
+
+def chains(ensembles):
+    return [text for _, _, _, text in compiled(ensembles).fused()]
+
+
+def assert_bits(got, due):
+    for a, b in zip(got, due, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def random_ensembles(seed):
+    """A chain of any kind that is fused: one number in and out, or decoders column by column."""
+    rng = np.random.RandomState(seed)
+    single = rng.rand() < 0.4
+    decoded = (1,) if single else (rng.randint(8, 20), *rng.randint(1, 12, rng.randint(3)))
+    neurons = rng.randint(2, 300) if rng.rand() < 0.9 else rng.randint(300, 2049)
+    return Ensembles(
+        dims=1 if single else rng.randint(1, 10),
+        neurons=neurons,
+        blocks=rng.randint(1, 6),
+        decoded=tuple(int(d) for d in decoded),
+        kind=FUSED[seed % len(FUSED)],
+        dtype=("float32", "float64")[seed // len(FUSED) % 2],
+        loop=bool(rng.randint(2)),
+        carried=bool(rng.randint(2)),
+        bias=single or bool(rng.randint(4)),
+        set_=1 if not single else rng.randint(2),
+        gap=rng.choice([0, 0, 1, 5]),
+        per_block=bool(rng.randint(2)),
+        filtered=bool(rng.randint(2)),
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize("seed", range(48))
+def test_fused_equals_plain(isa, seed):
+    ensembles = random_ensembles(seed).make()
+    fused, plain = compiled(ensembles), compiled(ensembles, fuse=False)
+    assert len(fused.fused()) == 1 and not plain.fused()
+    for batch, n_steps in [(1, 40), (7, 13)]:
+        due = ensembles.run(plain, n_steps, batch)
+        assert len(np.unique(due[0])) > 2  # some have fired
+        assert_bits(ensembles.run(fused, n_steps, batch), due)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize(("dims", "decoded"), [(1, 1), (8, 8)])
+def test_windows_threads_and_items_change_nothing(isa, loop, dims, decoded):
+    ensembles = Ensembles(dims, 100, 4, (decoded,), loop=loop).make()
+    due = ensembles.run(compiled(ensembles), 30, 21)
+    assert_bits(ensembles.run(compiled(ensembles), 30, 21, threads=2), due)
+    for item in (0, 20):
+        single = ensembles.run(compiled(ensembles), 30, 21, items=[item])
+        assert_bits(single, [array[[item]] for array in due])
+    ensembles.maker.window = 7
+    assert_bits(ensembles.run(compiled(ensembles), 30, 21), due)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("loop", [False, True])
+def test_weights_that_are_not_finite_are_seen(isa, loop, value):
+    """A neuron that is silent adds 0 times infinity."""
+    ensembles = Ensembles(2, 30, 2, (9, 9), loop=loop).make()
+    decoders = ensembles.maker.values[-1]
+    decoders[17] = value
+    fused, plain = compiled(ensembles), compiled(ensembles, fuse=False)
+    due = ensembles.run(plain, 5, 2)
+    assert np.isnan(due[1]).any() and np.isfinite(due[0]).all()
+    assert len(fused.fused()) == 1
+    assert_bits(ensembles.run(fused, 5, 2), due)
+
+
+def test_chains_are_described():
+    assert chains(Ensembles(loop=True).make()) == ["encode, LIF, decode, filter"]
+    assert chains(Ensembles(filtered=False).make()) == ["encode, LIF, decode"]
+    two = Ensembles(8, decoded=(8, 3), kind="AdaptiveLIF", filtered=False).make()
+    assert chains(two) == ["encode, AdaptiveLIF, 2 x decode"]
+    assert compiled(two).fused() == [(1, 0, 4, "encode, AdaptiveLIF, 2 x decode")]
+
+
+def test_environment_turns_fusion_off(monkeypatch):
+    program = to_bytes(Ensembles().make().maker.program())
+    assert _engine.Compiled(program).fused()
+    monkeypatch.setenv("NENGO_DL_FUSE", "0")
+    assert not _engine.Compiled(program).fused()
+    assert _engine.Compiled(program, fuse=True).fused()
+
+
+def probed(value):
+    return lambda e: [e.maker.output(e.whole(getattr(e, value)), "inner")]
+
+
+def learned(e):
+    """A learning rule that reads what the neurons put out."""
+    delta = e.vector("state", e.neurons * e.blocks, "delta")
+    delta = view(delta.buffer, (1, e.neurons), (e.neurons, 1), e.at(e.neurons))
+    args = {"pre_filtered": e.out, "error": e.y[0], "delta": delta}
+    return [op("pes", args, e.blocks, alpha=-1e-3)]
+
+
+def another_connection(e):
+    """A product with other blocks."""
+    target = e.vector("local" if e.loop else "window", 1, "another")
+    args = {"A": e.matrix(1, e.neurons, 1.0, "more"), "X": e.out, "Y": target}
+    first = {name: view(o.buffer, o.shape, o.strides, o.offsets[:1]) for name, o in args.items()}
+    return [op("dense", first, 1, set=1)]
+
+
+MORE = {
+    "J probed": probed("J"),
+    "spikes probed": probed("out"),
+    "learned": learned,
+    "another": another_connection,
+}
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("more", MORE)
+def test_values_that_others_read_are_stored(more, loop):
+    ensembles = Ensembles(loop=loop, filtered=False).make(MORE[more])
+    assert chains(ensembles) == []
+    assert_bits(
+        ensembles.run(compiled(ensembles), 9, 2), ensembles.run(compiled(ensembles, False), 9, 2)
+    )
+
+
+def other_blocks(ensembles):
+    """The neurons of all ensembles as one block."""
+    (region,) = [r for r in ensembles.maker.regions if len(r.ops) > 2]
+    neurons = next(o for o in region.ops if o.kind == "neurons")
+    neurons.args.update({name: ensembles.whole(o) for name, o in neurons.args.items()})
+    object.__setattr__(neurons, "blocks", 1)
+
+
+def test_other_numbers_of_blocks_are_not_fused():
+    ensembles = Ensembles(filtered=False).make()
+    other_blocks(ensembles)
+    assert chains(ensembles) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "LIFRate"},  # puts out more than few neurons do
+        {"dims": 3, "decoded": (3,)},  # not faster
+        {"dims": 8, "decoded": (8,), "columns": False},
+        {"neurons": 2049},
+        {"neurons": 1},
+    ],
+)
+def test_what_is_not_fused(fields):
+    assert chains(Ensembles(**fields).make()) == []
+
+
+def test_gradients_are_those_of_the_plain_ops():
+    """A run that records stores what lies inside."""
+    ensembles = Ensembles(8, 30, 2, (8, 2), loop=True, filtered=False)
+    ensembles.make()
+    for region in ensembles.maker.regions:
+        for each in region.ops:
+            if each.kind == "neurons":
+                each.attrs.update(surrogate="arctan", width=1.0)
+    program = ensembles.maker.program()
+    rng = np.random.RandomState(0)
+    x = rng.uniform(-1, 1, (3, 11, program.inputs[0].size)).astype("float32")
+    grads = [rng.randn(3, 11, port.size).astype("float32") for port in program.outputs]
+    results = []
+    for fuse in (True, False):
+        made = compiled(ensembles, fuse)
+        state = np.repeat(ensembles.state[None], 3, axis=0)
+        run = ([x], ensembles.maker.values)
+        rest = {"first_step": 0, "n_steps": 11, "batch": 3, "keep_last": [False, False]}
+        istate = np.zeros((3, 0), np.int32)
+        tape = np.zeros(made.tape_bytes(3, 11), np.uint8)
+        outputs, _, _ = made.run(*run, state.copy(), istate, **rest, tape=tape)
+        assert_bits(outputs, made.run(*run, state.copy(), istate, **rest)[0])
+        made = made.grad(*run, state, istate, **rest, output_grads=grads, tape=tape)
+        results.append([*outputs, *made[0], *made[1], made[2]])
+    assert np.any(results[0][2] != 0)
+    assert_bits(*results)
