@@ -32,12 +32,14 @@ bool is_product(const Chain& chain, size_t i) {
   return chain.kind_of(chain[i].arg("A")) == BufferKind::param && (!bias || chain.kind_of(*bias) == BufferKind::param);
 }
 
-// Where one pass over an ensemble was measured to be faster than three: a sum of one number to one number in registers,
-// or decoders that lie column by column, of which those of neurons that fired are taken.
+// Where one pass over an ensemble was measured to be faster than three: in loops, one number to one number in registers
+// (in sequences, where the rows of many steps lie together, the plain kernels are as fast), or decoders that lie column
+// by column, of which those of neurons that fired are taken.
 template <class T>
 bool pays(const Chain& chain, size_t decodes) {
   const DenseArgs<T> e = dense_args<T>(chain[0]), d = dense_args<T>(chain[2]);
-  if (decodes == 1 && e.n == 1 && e.a_i == 1 && e.b_i == 1 && chain[0].find_arg("bias") && d.m == 1 && d.a_j == 1)
+  if (chain.in_loop() && decodes == 1 && e.n == 1 && e.a_i == 1 && e.b_i == 1 && chain[0].find_arg("bias") &&
+      d.m == 1 && d.a_j == 1)
     return true;
   for (size_t i = 2; i < decodes + 2; ++i) {
     const DenseArgs<T> args = dense_args<T>(chain[i]);

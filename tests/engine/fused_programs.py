@@ -81,7 +81,8 @@ class Ensembles:
     def chain(self):
         """The ops of the ensembles; ``self.y`` holds what is decoded."""
         n = self.neurons
-        gain = 1 if "LIF" in self.kind else 100  # that some fire within a few steps
+        # that some fire within a few steps
+        gain = 100 if "LIF" not in self.kind else 1 if self.bias else 10
         local = "local" if self.loop else "window"
         self.x = self.vector("window", self.dims, "x")
         self.J, self.out = self.vector(local, n, "J"), self.vector(local, n, "out")

@@ -22,7 +22,7 @@ def assert_bits(got, due):
 
 
 def random_ensembles(seed):
-    """A chain of any kind that is fused: one number in and out, or decoders column by column."""
+    """A chain that is fused: one number in and out (in loops), or decoders column by column."""
     rng = np.random.RandomState(seed)
     single = rng.rand() < 0.4
     decoded = (1,) if single else (rng.randint(8, 20), *rng.randint(1, 12, rng.randint(3)))
@@ -34,7 +34,7 @@ def random_ensembles(seed):
         decoded=tuple(int(d) for d in decoded),
         kind=FUSED[seed % len(FUSED)],
         dtype=("float32", "float64")[seed // len(FUSED) % 2],
-        loop=bool(rng.randint(2)),
+        loop=single or bool(rng.randint(2)),
         carried=bool(rng.randint(2)),
         bias=single or bool(rng.randint(4)),
         set_=1 if not single else rng.randint(2),
@@ -85,14 +85,14 @@ def test_weights_that_are_not_finite_are_seen(isa, loop, value):
 
 def test_chains_are_described():
     assert chains(Ensembles(loop=True).make()) == ["encode, LIF, decode, filter"]
-    assert chains(Ensembles(filtered=False).make()) == ["encode, LIF, decode"]
+    assert chains(Ensembles(loop=True, filtered=False).make()) == ["encode, LIF, decode"]
     two = Ensembles(8, decoded=(8, 3), kind="AdaptiveLIF", filtered=False).make()
     assert chains(two) == ["encode, AdaptiveLIF, 2 x decode"]
     assert compiled(two).fused() == [(1, 0, 4, "encode, AdaptiveLIF, 2 x decode")]
 
 
 def test_environment_turns_fusion_off(monkeypatch):
-    program = to_bytes(Ensembles().make().maker.program())
+    program = to_bytes(Ensembles(loop=True).make().maker.program())
     assert _engine.Compiled(program).fused()
     monkeypatch.setenv("NENGO_DL_FUSE", "0")
     assert not _engine.Compiled(program).fused()
@@ -146,7 +146,7 @@ def other_blocks(ensembles):
 
 
 def test_other_numbers_of_blocks_are_not_fused():
-    ensembles = Ensembles(filtered=False).make()
+    ensembles = Ensembles(loop=True, filtered=False).make()
     other_blocks(ensembles)
     assert chains(ensembles) == []
 
@@ -154,11 +154,12 @@ def test_other_numbers_of_blocks_are_not_fused():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"kind": "LIFRate"},  # puts out more than few neurons do
+        {"kind": "LIFRate", "loop": True},  # puts out more than few neurons do
         {"dims": 3, "decoded": (3,)},  # not faster
+        {"loop": False},  # not faster where many steps come at once
         {"dims": 8, "decoded": (8,), "columns": False},
-        {"neurons": 2049},
-        {"neurons": 1},
+        {"neurons": 2049, "loop": True},
+        {"neurons": 1, "loop": True},
     ],
 )
 def test_what_is_not_fused(fields):
@@ -184,7 +185,7 @@ def test_gradients_are_those_of_the_plain_ops():
         run = ([x], ensembles.maker.values)
         rest = {"first_step": 0, "n_steps": 11, "batch": 3, "keep_last": [False, False]}
         istate = np.zeros((3, 0), np.int32)
-        tape = np.zeros(made.tape_bytes(3, 11), np.uint8)
+        tape = made.tape(3, 11)
         outputs, _, _ = made.run(*run, state.copy(), istate, **rest, tape=tape)
         assert_bits(outputs, made.run(*run, state.copy(), istate, **rest)[0])
         made = made.grad(*run, state, istate, **rest, output_grads=grads, tape=tape)

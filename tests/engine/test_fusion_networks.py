@@ -67,14 +67,7 @@ def chain_of_ensembles():
     nengo.Probe(target)
 
 
-def convolution():
-    net = nengo.networks.CircularConvolution(30, 6)
-    nengo.Connection(nengo.Node(np.linspace(-1, 1, 6)), net.input_a)
-    nengo.Connection(nengo.Node(np.linspace(1, 0, 6)), net.input_b)
-    nengo.Probe(net.output, synapse=0.03)
-
-
-@pytest.mark.parametrize("make", [integrators, chain_of_ensembles, convolution])
+@pytest.mark.parametrize("make", [integrators, chain_of_ensembles])
 def test_networks_that_are_fused(make):
     with nengo.Network(seed=1) as net:
         make()
