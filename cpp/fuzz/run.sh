@@ -10,7 +10,7 @@ python=${PYTHON:-python3}
 clang=${CLANGXX:-$(command -v clang++ || command -v clang++-14)}
 
 cmake -S "$root" -B "$build" -DCMAKE_CXX_COMPILER="$clang" -DCMAKE_BUILD_TYPE=Release -DNENGO_DL_FUZZ=ON \
-  -DNENGO_DL_PYTHON=OFF -DNENGO_DL_TENSORFLOW=OFF ${GENERATOR:+-G "$GENERATOR"}
+  -DNENGO_DL_PYTHON=OFF -DNENGO_DL_TENSORFLOW=OFF -DNENGO_DL_ONLY_BASELINE=ON ${GENERATOR:+-G "$GENERATOR"}
 cmake --build "$build" --target fuzz_program -j 2
 "$python" "$root/tests/engine/fuzz_seeds.py" "$build/seeds"
 mkdir -p "$build/corpus" "$build/findings"

@@ -22,7 +22,8 @@ void check_kinds() {
            name + ": what `set` overwrites is an argument");
     for (const std::string& read : kind.reads) expect(kind.find_arg(read), name + " reads an argument '" + read + "'");
     for (const ArgSpec& a : kind.args)
-      expect(a.old_value || a.access == Access::update, name + ": only what is updated has an old value");
+      expect(a.old_value || (a.access == Access::update || a.access == Access::write),
+             name + ": what is read or added to has a value before");
   }
 }
 
