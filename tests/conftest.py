@@ -36,28 +36,31 @@ def isa(request):
     _engine.set_isa(before)
 
 
-@pytest.fixture(scope="session")
-def far_library(tmp_path_factory):
-    """Backend "far", whose memory the host can't read (tests/engine/helpers/far_backend.cpp)."""
+def add_backend(name, folder):
+    """Compile and load ``tests/engine/helpers/<name>_backend.cpp``, which adds a backend."""
     from nengo_dl import _engine
 
     top, library = Path(__file__).parents[1], Path(_engine.__file__).parent
-    target = tmp_path_factory.mktemp("far") / "libfar_backend.so"
-    source = top / "tests" / "engine" / "helpers" / "far_backend.cpp"
-    command = [
-        native.compiler(),
-        "-std=c++17",
-        "-O1",
-        "-fPIC",
-        "-shared",
-        f"-I{top / 'cpp'}",
-        str(source),
-    ]
-    command += ["-o", str(target), str(library / "libnengo_engine.so"), f"-Wl,-rpath,{library}"]
+    target = folder / f"lib{name}_backend.so"
+    source = top / "tests" / "engine" / "helpers" / f"{name}_backend.cpp"
+    command = [native.compiler(), "-std=c++17", "-O1", "-fPIC", "-shared", f"-I{top / 'cpp'}"]
+    command += [source, "-o", target, library / "libnengo_engine.so", f"-Wl,-rpath,{library}"]
     native.run(command, check=True)
-    assert _engine.backends() == ["cpu"]
+    assert name not in _engine.backends()
     ctypes.CDLL(str(target))
-    assert _engine.backends() == ["cpu", "far"]
+    assert name in _engine.backends()
+
+
+@pytest.fixture(scope="session")
+def far_library(tmp_path_factory):
+    """Backend "far", whose memory the host can't read."""
+    add_backend("far", tmp_path_factory.mktemp("far"))
+
+
+@pytest.fixture(scope="session")
+def divided_library(tmp_path_factory):
+    """Backend "divided", where threads share out the ops of every window."""
+    add_backend("divided", tmp_path_factory.mktemp("divided"))
 
 
 @pytest.fixture(params=["cpu", "far"])

@@ -14,6 +14,8 @@ template <class T>
 Plan<T>::Plan(const Program& program, uint64_t fingerprint, const Backend& backend, bool fuse)
     : flow(program),
       fingerprint(fingerprint),
+      backend(backend),
+      fuse(fuse),
       space(backend.space()),
       tiling(backend.tiling()),
       inner(program.buffers.size(), 0) {
@@ -21,7 +23,7 @@ Plan<T>::Plan(const Program& program, uint64_t fingerprint, const Backend& backe
   for (size_t r = 0; r < program.regions.size(); ++r) {
     stages.push_back({program.regions[r].kind == RegionKind::loop, {}, {}, {}});
     for (const FlowOp& op : flow.stages[r]) {
-      stages.back().ops.push_back(backend.find_kernel(op.record->kind).template make<T>()(*op.compiled, program));
+      stages.back().ops.push_back(make_kernel(*op.compiled, program));
       for (const FlowOperand& o : op.operands) {
         work += static_cast<double>(o.operand->count()) * static_cast<double>(op.record->blocks);
         if (o.written() && o.in_place) changed.push_back(o.operand->buffer);
@@ -34,15 +36,20 @@ Plan<T>::Plan(const Program& program, uint64_t fingerprint, const Backend& backe
   }
   std::sort(undo.begin(), undo.end());
   undo.erase(std::unique(undo.begin(), undo.end()), undo.end());
-  static const std::vector<Fusion> none;
-  add_units(program, fuse ? backend.fusions() : none);
+  add_units(program);
 }
 
 template <class T>
-void Plan<T>::add_units(const Program& program, const std::vector<Fusion>& fusions) {
+const std::vector<Fusion>& Plan<T>::fusions() const {
+  static const std::vector<Fusion> none;
+  return fuse ? backend.fusions() : none;
+}
+
+template <class T>
+void Plan<T>::add_units(const Program& program) {
   for (size_t r = 0; r < stages.size(); ++r) {
     Stage<T>& stage = stages[r];
-    units.push_back(find_units(fusions, program, flow, r));
+    units.push_back(find_units(fusions(), program, flow, r));
     for (const Unit& unit : units.back()) {
       if (unit.fusion) {
         const Chain chain(program, flow, r, unit.first);
@@ -53,6 +60,9 @@ void Plan<T>::add_units(const Program& program, const std::vector<Fusion>& fusio
     }
   }
 }
+
+template struct Plan<float>;
+template struct Plan<double>;
 
 struct Compiled::Impl {
   Program program;
@@ -89,6 +99,11 @@ std::vector<FusedOps> Compiled::fused() const {
         result.push_back({static_cast<int64_t>(r), static_cast<int64_t>(unit.first), static_cast<int64_t>(unit.count),
                           unit.match.text});
   return result;
+}
+
+std::vector<DividedOps> Compiled::divided(int threads) const {
+  if (threads < 2) return {};
+  return impl_->as64 ? impl_->as64->recipes.divided(threads) : impl_->as32->recipes.divided(threads);
 }
 
 const std::string& Compiled::backend() const { return impl_->backend.name(); }

@@ -24,6 +24,11 @@ class CpuTiling final : public Tiling {
     return g;
   }
 
+  bool divides(double work, double longest, int64_t waits) const override {
+    constexpr double kWait = 2e4;  // elements that are done meanwhile, about 5 microseconds
+    return longest < 0.8 * work && work - longest > kWait * static_cast<double>(waits);
+  }
+
   // Weight gradients are products over all steps and items of a window, so a window has more of them than one that is
   // only run; it is shorter where its values would not fit into the memory that one thread may reasonably take.
   Geometry of_recorded_run(const RunSizes& s) const override {

@@ -82,6 +82,13 @@ struct FusedOps {
   std::string text;  // what they are, for people
 };
 
+// Ops of a region that workers share out when there are fewer items than threads.
+struct DividedOps {
+  int64_t region, first, count;
+  std::string how;  // "islands": each has its own, "steps": each has some steps, "alone": the first does them
+  double longest;   // part of the work that the worker with most to do has
+};
+
 // Whether programs are compiled with fused kernels: unless NENGO_DL_FUSE is 0 in the environment, for tests.
 NDL_API bool fuses();
 
@@ -92,6 +99,7 @@ class NDL_API Compiled {
   ~Compiled();
   const Program& program() const;
   std::vector<FusedOps> fused() const;
+  std::vector<DividedOps> divided(int threads) const;
   const std::string& backend() const;
   bool on_host() const;  // the host may read what the backend works on, tapes among it
   // std::invalid_argument if arguments are missing; what they point to must have the sizes above.

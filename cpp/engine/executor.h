@@ -27,15 +27,21 @@ struct Plan {  // constant, shared by all runs
   double work = 0;            // elements touched per step and item: what threads are worth
   const Flow flow;
   uint64_t fingerprint;  // of the program
+  const Backend& backend;
+  const bool fuse;
   Space& space;
   const Tiling& tiling;
   std::vector<std::vector<Unit>> units;  // per region
   std::vector<char> inner;               // per buffer: lies inside a unit, which stores nothing there
 
   Plan(const Program& program, uint64_t fingerprint, const Backend& backend, bool fuse);
+  std::unique_ptr<Kernel<T>> make_kernel(const OpRecord& op, const Program& program) const {
+    return backend.find_kernel(op.kind).template make<T>()(op, program);
+  }
+  const std::vector<Fusion>& fusions() const;  // none if it does not fuse
 
  private:
-  void add_units(const Program& program, const std::vector<Fusion>& fusions);
+  void add_units(const Program& program);
 };
 
 }  // namespace nengo_dl

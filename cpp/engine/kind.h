@@ -48,6 +48,7 @@ struct Kind {
   std::string settable = "";  // the argument that attribute `set` turns from inc to write
   bool merges = true;         // equal ops may become blocks of one op; never those that draw
   bool slices = true;         // an op of several blocks may be cut into several ops; false: it has one block
+  bool lanes = false;         // elements along the first axis of its arguments have nothing to do with each other
   Gradient gradient = Gradient::none;
   std::vector<std::string> reads = {};  // GradientFacts::reads of all ops, if the gradient is exact
   Edge edge = Edge::none;

@@ -89,17 +89,32 @@ void Team::barrier() {
   if (arrived_.fetch_add(1) + 1 == size_) {
     arrived_.store(0);
     round_.store(round + 1);
+    wake();
     return;
   }
   const auto good = [&] { return round_.load() != round || failed_.load(); };
-  while (!spin(good)) std::this_thread::yield();
+  if (!spin(good)) {  // whom it waits for may not have a processor: it gives up its own
+    std::unique_lock<std::mutex> hold(lock_);
+    ++waiting_;
+    changed_.wait(hold, good);
+    --waiting_;
+  }
   if (round_.load() == round) throw Abandoned();
 }
 
+void Team::wake() {
+  if (waiting_ == 0) return;
+  { std::lock_guard<std::mutex> hold(lock_); }  // whoever waits has seen the new round, or sleeps by now
+  changed_.notify_all();
+}
+
 void Team::fail(std::exception_ptr error) {
-  std::lock_guard<std::mutex> hold(lock_);
-  if (!error_) error_ = error;
-  failed_ = true;
+  {
+    std::lock_guard<std::mutex> hold(lock_);
+    if (!error_) error_ = error;
+    failed_ = true;
+  }
+  wake();
 }
 
 class Pool {

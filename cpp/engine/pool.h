@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -12,19 +13,22 @@ namespace nengo_dl {
 class Team {
  public:
   int size() const { return size_; }
-  // Waits, spinning, until every member has come here. Throws, without a meaning of its own, if one of them has failed.
+  // Waits until every member has come here. Throws, without a meaning of its own, if one of them has failed.
   void barrier();
 
  private:
   friend class Pool;
   explicit Team(int size) : size_(size) {}
   void fail(std::exception_ptr error);
+  void wake();
 
   const int size_;
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<int> round_{0};
   std::atomic<bool> failed_{false};
+  std::atomic<int> waiting_{0};  // asleep at the barrier, or falling asleep
   std::mutex lock_;
+  std::condition_variable changed_;
   std::exception_ptr error_;  // the first
 };
 

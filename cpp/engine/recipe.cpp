@@ -57,7 +57,36 @@ std::shared_ptr<const Layout> Recipes<T>::run(int64_t batch, int64_t n_steps, in
   return runs_.get(key, [&] {
     const int64_t item_bytes = sharing_.row_size(program_, plan_.inner) * static_cast<int64_t>(sizeof(T));
     const RunSizes sizes{batch, n_steps, program_.window, item_bytes, plan_.has_callbacks};
-    return Layout(program_, sharing_, unwritten_, plan_.inner, plan_.tiling.of_run(sizes, threads));
+    return std::make_shared<Layout>(program_, sharing_, unwritten_, plan_.inner, plan_.tiling.of_run(sizes, threads));
+  });
+}
+
+template <class T>
+std::shared_ptr<const Division<T>> Recipes<T>::division(int threads) const {
+  return divisions_.get(RecipeKey().add(threads),
+                        [&] { return std::make_shared<Division<T>>(program_, plan_, unwritten_, threads); });
+}
+
+template <class T>
+std::vector<DividedOps> Recipes<T>::divided(int threads) const {
+  std::vector<DividedOps> result;
+  for (const auto& stretch : division(threads)->stretches) result.push_back(stretch.ops);
+  return result;
+}
+
+template <class T>
+std::shared_ptr<const DividedRecipe<T>> Recipes<T>::divided(int64_t batch, int64_t n_steps, int threads) const {
+  return divided_.get(RecipeKey().add(batch).add(n_steps).add(threads), [&] {
+    const auto division = this->division(threads);
+    const std::vector<char> nowhere(program_.buffers.size(), 0);
+    const int64_t item_bytes = division->sharing().row_size(program_, nowhere) * static_cast<int64_t>(sizeof(T));
+    const RunSizes sizes{batch, n_steps, program_.window, item_bytes / threads, plan_.has_callbacks};  // in each cache
+    const Geometry g = plan_.tiling.of_run(sizes, 1);
+    const double rows = static_cast<double>(g.window) * static_cast<double>(g.group);
+    const bool pays = plan_.tiling.divides(division->work * rows, division->longest * rows,
+                                           static_cast<int64_t>(division->stretches.size()) + 1);
+    return std::make_shared<DividedRecipe<T>>(
+        DividedRecipe<T>{division, Layout(program_, division->sharing(), unwritten_, nowhere, g), pays});
   });
 }
 
@@ -74,7 +103,7 @@ std::shared_ptr<const TapeRecipe> Recipes<T>::tape(int64_t batch, int64_t n_step
   const RecipeKey key = RecipeKey().add(batch).add(n_steps).add(options.memory).add(options.wanted_params);
   return tapes_.get(key, [&] {
     const Activity activity = find_activity(program_, plan_.flow, all_wishes(program_, options));
-    return make_tape(activity, batch, n_steps, options.memory);
+    return std::make_shared<TapeRecipe>(make_tape(activity, batch, n_steps, options.memory));
   });
 }
 
@@ -85,13 +114,13 @@ std::shared_ptr<const GradRecipe<T>> Recipes<T>::grad(const GradArgs<T>& args) c
   RecipeKey key = RecipeKey().add(run.batch).add(run.n_steps).add(run.record.memory).add(args.tape != nullptr);
   key.add(run.record.wanted_params).add(run.keep_last);
   key.add(w.inputs).add(w.params).add(w.outputs).add(w.learned).add(w.state_wanted).add(w.state_given);
-  return grads_.get(key, [&]() -> GradRecipe<T> {
+  return grads_.get(key, [&] {
     Activity activity = find_activity(program_, plan_.flow, w);
     auto record =
         args.tape ? tape(run.batch, run.n_steps, run.record)
                   : std::make_shared<const TapeRecipe>(make_tape(activity, run.batch, run.n_steps, run.record.memory));
     BackPlan<T> back(program_, plan_, activity, record->tape, w, run.keep_last);
-    return {std::move(record), std::move(activity), std::move(back)};
+    return std::make_shared<GradRecipe<T>>(GradRecipe<T>{std::move(record), std::move(activity), std::move(back)});
   });
 }
 

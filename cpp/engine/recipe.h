@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/backward.h"
+#include "engine/division.h"
 #include "engine/fork_lock.h"
 
 namespace nengo_dl {
@@ -18,6 +19,14 @@ struct TapeRecipe {
   TapeLayout tape;
   Layout run;     // with a tape
   Layout replay;  // of a window whose values were not kept
+};
+
+// A run of a group by several workers.
+template <class T>
+struct DividedRecipe {
+  std::shared_ptr<const Division<T>> division;
+  Layout layout;
+  bool pays;
 };
 
 template <class T>
@@ -45,7 +54,7 @@ class Kept {
   template <class Make>
   std::shared_ptr<const Recipe> get(const RecipeKey& key, Make make) {
     if (auto found = find(key)) return found;
-    auto made = std::make_shared<const Recipe>(make());  // if two threads come here at once, both are good
+    std::shared_ptr<const Recipe> made = make();  // if two threads come here at once, both are good
     std::lock_guard<std::mutex> hold(fork_lock());
     entries_.emplace_front(key, made);
     if (entries_.size() > kMost) entries_.pop_back();
@@ -74,6 +83,8 @@ class Recipes {
   Recipes(const Program& program, const Plan<T>& plan);
 
   std::shared_ptr<const Layout> run(int64_t batch, int64_t n_steps, int threads) const;
+  std::vector<DividedOps> divided(int threads) const;
+  std::shared_ptr<const DividedRecipe<T>> divided(int64_t batch, int64_t n_steps, int threads) const;
   // Of a run whose gradient may be asked for by all inputs, the state and the wanted parameters. ProgramError: no
   // gradient; std::runtime_error: larger than memory can be.
   std::shared_ptr<const TapeRecipe> tape(int64_t batch, int64_t n_steps, const TapeOptions& options) const;
@@ -81,6 +92,7 @@ class Recipes {
   std::shared_ptr<const GradRecipe<T>> grad(const GradArgs<T>& args) const;
 
  private:
+  std::shared_ptr<const Division<T>> division(int threads) const;
   TapeRecipe make_tape(const Activity& activity, int64_t batch, int64_t n_steps, int64_t memory) const;
 
   const Program& program_;
@@ -88,6 +100,8 @@ class Recipes {
   const std::vector<char> unwritten_;
   const Sharing sharing_;
   mutable Kept<Layout> runs_;
+  mutable Kept<Division<T>> divisions_;
+  mutable Kept<DividedRecipe<T>> divided_;
   mutable Kept<TapeRecipe> tapes_;
   mutable Kept<GradRecipe<T>> grads_;
 };

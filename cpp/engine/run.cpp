@@ -45,32 +45,54 @@ class Slabs {
   Clock::time_point start_ = Clock::now(), slab_start_;
 };
 
-// Runs all groups, slab by slab.
+// Runs slab by slab; slab(result, steps) runs so many steps of all groups and returns how many of them are complete.
+template <class T, class Slab>
+RunResult run_slabs(const RunArgs<T>& args, int64_t unit, Slab slab) {
+  RunResult result;
+  Slabs slabs(args.time_limit, args.cancel, args.n_steps, unit);
+  while (result.steps < args.n_steps && !result.error && !slabs.late(result.steps)) {
+    if ((result.cancelled = slabs.cancelled())) break;
+    const int64_t steps = slabs.next(args.n_steps - result.steps);
+    const int64_t complete = slab(&result, steps);
+    slabs.finished(steps);
+    result.steps += complete;
+  }
+  return result;
+}
+
+// Threads take one group after the other.
 template <class T>
 RunResult run_groups(const Runnable<T>& r, const RunArgs<T>& args, const Layout& layout, int threads,
                      const Recording* recording) {
-  RunResult result;
   const int64_t groups = layout.groups(args.batch);
   threads = static_cast<int>(std::min<int64_t>(threads, groups));
   std::vector<std::unique_ptr<Worker<T>>> workers;
   for (int i = 0; i < threads; ++i)
     workers.push_back(std::make_unique<Worker<T>>(r.program, r.plan, args, layout, recording));
-  Slabs slabs(args.time_limit, args.cancel, args.n_steps, recording ? layout.window : 1);
-  while (result.steps < args.n_steps && !result.error && !slabs.late(result.steps)) {
-    if ((result.cancelled = slabs.cancelled())) break;
-    const int64_t steps = slabs.next(args.n_steps - result.steps);
+  return run_slabs(args, recording ? layout.window : 1, [&](RunResult* result, int64_t steps) {
     std::atomic<int64_t> next_group{0};
     int64_t complete = 0;
     run_together(threads, [&](int number, Team&) {
       for (int64_t g; (g = next_group.fetch_add(1)) < groups;) {
-        const int64_t done = workers[number]->run(g, result.steps, steps, &result.error);
+        const int64_t done = workers[number]->run(g, result->steps, steps, &result->error);
         if (g == 0) complete = done;  // they differ only with callbacks, and then there is one group
       }
     });
-    slabs.finished(steps);
-    result.steps += complete;
-  }
-  return result;
+    return complete;
+  });
+}
+
+// Threads share out the ops of one group after the other.
+template <class T>
+RunResult run_divided(const Runnable<T>& r, const RunArgs<T>& args, const DividedRecipe<T>& recipe, int threads) {
+  Worker<T> worker(r.program, r.plan, args, recipe.layout);
+  return run_slabs(args, 1, [&](RunResult* result, int64_t steps) {
+    run_together(threads, [&](int number, Team& team) {
+      for (int64_t g = 0; g < recipe.layout.groups(args.batch); ++g)
+        worker.run_divided(*recipe.division, number, team, g, result->steps, steps);
+    });
+    return steps;
+  });
 }
 
 }  // namespace
@@ -112,7 +134,7 @@ int thread_count(const RunArgs<T>& a, double work, bool has_callbacks) {
     const double total = work * static_cast<double>(a.batch) * static_cast<double>(a.n_steps);
     threads = total < kWorthThreads ? 1 : processors;
   }
-  return static_cast<int>(std::min<int64_t>({threads, a.batch, 1024}));
+  return std::min(threads, 1024);
 }
 
 template <class T>
@@ -130,7 +152,12 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
     result = record_run(r, args, *recipe, true);
   } else if (args.n_steps > 0) {
     const int threads = thread_count(args, r.plan.work, r.plan.has_callbacks);
-    result = run_groups(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr);
+    std::shared_ptr<const DividedRecipe<T>> divided;
+    if (threads > args.batch) divided = r.recipes.divided(args.batch, args.n_steps, threads);
+    if (divided && divided->pays)
+      result = run_divided(r, args, *divided, threads);
+    else
+      result = run_groups(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr);
   }
   resident.bring_back(result.steps);
   return result;

@@ -222,6 +222,39 @@ int64_t Worker<T>::run(int64_t group, int64_t done, int64_t steps, std::exceptio
   return complete;
 }
 
+// Of shares for more workers than there are threads, a thread takes several.
+template <class T>
+void Worker<T>::run_share(const typename Division<T>::Stretch& stretch, int number, int size, int64_t steps) {
+  if (stretch.by_steps) {
+    const int64_t first = steps * number / size, last = steps * (number + 1) / size;
+    if (first == last) return;
+    for (const Kernel<T>* unit : stretch.shares[0]) unit->run(frame_, first, last);
+    return;
+  }
+  const int64_t length = stretch.loop ? 1 : steps;
+  for (int64_t t = 0; t < steps; t += length)
+    for (size_t share = number; share < stretch.shares.size(); share += size)
+      for (const Kernel<T>* unit : stretch.shares[share]) unit->run(frame_, t, t + length);
+}
+
+template <class T>
+void Worker<T>::run_divided(const Division<T>& division, int number, Team& team, int64_t group, int64_t done,
+                            int64_t steps) {
+  if (number == 0) place(group), load();
+  for (int64_t complete = 0; complete < steps;) {
+    const int64_t k = std::min(layout_.window, steps - complete);
+    if (number == 0) frame_.offset = done + complete, frame_.first_step = args_.first_step + frame_.offset;
+    for (const auto& stretch : division.stretches) {
+      team.barrier();
+      run_share(stretch, number, team.size(), k);
+    }
+    team.barrier();
+    if (number == 0) roll(k);
+    complete += k;
+  }
+  if (number == 0) store(0);
+}
+
 // ---------------------------------------------------------------- recorded runs
 
 template <class T>

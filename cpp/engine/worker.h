@@ -5,7 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "engine/division.h"
 #include "engine/executor.h"
+#include "engine/pool.h"
 #include "engine/sharing.h"
 #include "engine/tape.h"
 
@@ -51,6 +53,8 @@ class Worker {
   // Runs `steps` steps, `done` steps after the start of the run, for one group. Returns the steps that are complete:
   // fewer than `steps` if a callback threw (then `error` is set).
   int64_t run(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error);
+  // The same without callbacks, by several threads that share out the ops of each window: called by each of them.
+  void run_divided(const Division<T>& division, int number, Team& team, int64_t group, int64_t done, int64_t steps);
   // Runs a window of a recorded run, whose state lies where `args` says. Its values stay until the next one.
   void replay(int64_t group, int64_t window);
   const T* values() const { return values_; }  // of the window that was run last, as TapeLayout::places() says
@@ -61,6 +65,7 @@ class Worker {
   void store(int64_t row);
   void roll(int64_t steps);
   void run_window(int64_t steps);
+  void run_share(const typename Division<T>::Stretch& stretch, int number, int size, int64_t steps);
   int64_t record(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error);
   void start_window(int64_t group, int64_t window);
   void checkpoint(int64_t window);

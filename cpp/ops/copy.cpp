@@ -48,7 +48,13 @@ class FillKernel : public Kernel<T> {
   Nest nest_;
 };
 
-const KindRegistration fill({"fill", {{"dst", Access::write}}, {{"value", AttrType::number, true}}});
+Kind fill_kind() {
+  Kind k{"fill", {{"dst", Access::write}}, {{"value", AttrType::number, true}}};
+  k.lanes = true;
+  return k;
+}
+
+const KindRegistration fill(fill_kind());
 const CpuKernel<FillKernel> fill_kernel("fill");
 
 // ---------------------------------------------------------------- copy
@@ -177,6 +183,7 @@ Kind copy_kind() {
   Kind k{"copy", {{"src", Access::read}, {"dst", Access::inc}}};
   k.attrs = {kSet, {"src_index", AttrType::integers, false, true}, {"dst_index", AttrType::integers, false, true}};
   k.settable = "dst", k.elements = "dst_index";
+  k.lanes = true;
   k.gradient = Gradient::exact;
   k.check = check_copy;
   return k;
@@ -256,6 +263,7 @@ void check_elementwise(const OpRecord& op, const Program&) {
 Kind elementwise_kind() {
   Kind k{"elementwise", {{"A", Access::read}, {"X", Access::read}, {"Y", Access::inc}}, {kSet}};
   k.settable = "Y";
+  k.lanes = true;
   k.gradient = Gradient::exact;
   k.reads = {"A", "X"};
   k.check = check_elementwise;

@@ -287,6 +287,7 @@ class FilterKernel : public Kernel<T> {
 Kind lowpass_kind() {
   Kind k{"lowpass", {{"x", Access::read}, {"y", Access::update}}};
   k.attrs = {{"a", AttrType::number, true}, {"b", AttrType::number, true}};
+  k.lanes = true;
   k.gradient = Gradient::exact;
   k.check = check_lowpass;
   return k;

@@ -230,6 +230,7 @@ Kind kind() {
   for (const NeuronSpec& s : neuron_specs())
     for (const std::string& key : s.flags)
       if (!k.find_attr(key)) k.attrs.push_back({key, AttrType::integer, false, true});
+  k.lanes = true;
   k.gradient = Gradient::type;
   k.gradient_by_type = gradient_by_type;
   k.check = check;

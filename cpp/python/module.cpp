@@ -44,8 +44,8 @@ py::dict facts_of(const Kind& kind) {
     attrs.append(py::dict("name"_a = a.name, "type"_a = name_of(a.type), "per_block"_a = a.per_block,
                           "optional"_a = a.optional));
   return py::dict("args"_a = args, "attrs"_a = attrs, "settable"_a = kind.settable, "merges"_a = kind.merges,
-                  "slices"_a = kind.slices, "gradient"_a = name_of(kind.gradient), "reads"_a = kind.reads,
-                  "edge"_a = name_of(kind.edge), "elements"_a = kind.elements);
+                  "slices"_a = kind.slices, "lanes"_a = kind.lanes, "gradient"_a = name_of(kind.gradient),
+                  "reads"_a = kind.reads, "edge"_a = name_of(kind.edge), "elements"_a = kind.elements);
 }
 
 py::dict op_specs() {
@@ -71,6 +71,13 @@ py::dict surrogates() {
 py::list fused(const Compiled& compiled) {
   py::list result;
   for (const FusedOps& f : compiled.fused()) result.append(py::make_tuple(f.region, f.first, f.count, f.text));
+  return result;
+}
+
+py::list divided(const Compiled& compiled, int threads) {
+  py::list result;
+  for (const DividedOps& d : compiled.divided(threads))
+    result.append(py::make_tuple(d.region, d.first, d.count, d.how, d.longest));
   return result;
 }
 
@@ -112,6 +119,9 @@ PYBIND11_MODULE(_engine, m) {
            }),
            py::arg("bytes"), py::arg("backend") = py::none(), py::arg("fuse") = py::none())
       .def("fused", &fused, "(region, first op, number of ops, what they are) of chains that run as one.")
+      .def("divided", &divided, py::arg("threads"),
+           "(region, first op, number of ops, \"islands\", \"steps\" or \"alone\", part of the longest share) of what\n"
+           "threads share out when there are fewer items than threads.")
       .def_property_readonly("backend", &Compiled::backend, "The name of its backend.");
   define_runs(m, compiled);
 

@@ -50,6 +50,7 @@ class Kind:
     settable: str = ""  # argument that the attribute `set` turns from `inc` to `write`
     merges: bool = True  # equal ops may become blocks of one op; never those that draw
     slices: bool = True  # one op of several blocks may be cut into several ops
+    lanes: bool = False  # elements along the first axis of its arguments: nothing to do with others
     gradient: str = "none"  # "exact"; "type": the neuron type says; "none"
     reads: tuple = ()  # arguments whose values the way back looks at; of "type", the type says
     edge: str = ""  # what it is to the outside: "input", "output" or "python"
@@ -148,13 +149,14 @@ KINDS = Table(
         gradient="exact",
         edge="output",
     ),
-    Kind("fill", (Arg("dst", WRITE),), _floats("value")),
+    Kind("fill", (Arg("dst", WRITE),), _floats("value"), lanes=True),
     Kind(
         "copy",
         (Arg("src", READ, factor="zero"), Arg("dst", INC)),
         (_SET, Attr("src_index", INTS, optional=True), Attr("dst_index", INTS, optional=True)),
         settable="dst",
         elements="dst_index",
+        lanes=True,
         gradient="exact",
     ),
     Kind(
@@ -162,6 +164,7 @@ KINDS = Table(
         (Arg("A", READ, factor="ones"), Arg("X", READ, factor="ones"), Arg("Y", INC)),
         (_SET,),
         settable="Y",
+        lanes=True,
         **_WAY_BACK,
     ),
     Kind(
@@ -211,6 +214,7 @@ KINDS = Table(
             *_floats("width", *_PARAMETERS, optional=True),
             *(Attr(name, INT, optional=True) for name in _FLAGS),
         ),
+        lanes=True,
         gradient="type",
         placing=0,
     ),
@@ -218,6 +222,7 @@ KINDS = Table(
         "lowpass",
         (Arg("x", READ), Arg("y", UPDATE)),
         _floats("a", "b"),
+        lanes=True,
         gradient="exact",
         placing=2,
     ),

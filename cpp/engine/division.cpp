@@ -1,0 +1,53 @@
+#include "engine/division.h"
+
+#include <algorithm>
+
+#include "engine/islands.h"
+
+namespace nengo_dl {
+
+template <class T>
+Division<T>::Division(const Program& program, const Plan<T>& plan, const std::vector<char>& unwritten, int workers) {
+  Program part = program;
+  part.regions.clear();
+  std::vector<Program> parts(workers, part);
+  std::vector<std::vector<Unit>> lives;  // per region: stretches
+  for (size_t r = 0; r < program.regions.size(); ++r) {
+    const Region& region = program.regions[r];
+    lives.emplace_back();
+    for (auto& stretch : divide(program, region, workers)) {
+      lives.back().push_back({stretch.first, stretch.count});
+      const std::string how = stretch.by_steps ? "steps" : stretch.longest < stretch.work ? "islands" : "alone";
+      const DividedOps ops{static_cast<int64_t>(r), static_cast<int64_t>(stretch.first),
+                           static_cast<int64_t>(stretch.count), how, stretch.longest / stretch.work};
+      stretches.push_back({ops, region.kind == RegionKind::loop, stretch.by_steps, {}});
+      work += stretch.work, longest += stretch.longest;
+      for (int w = 0; w < workers; ++w) parts[w].regions.push_back({region.kind, std::move(stretch.shares[w])});
+    }
+  }
+  for (Program& p : parts) add_worker(plan, std::move(p));
+  sharing_ = std::make_unique<Sharing>(program, plan.flow, lives, unwritten);
+}
+
+template <class T>
+void Division<T>::add_worker(const Plan<T>& plan, Program part) {
+  const Program& p = programs_.emplace_back(std::move(part));
+  Flow& flow = flows_.emplace_back(p);
+  // a value that another worker reads is no inner one of a fused kernel
+  for (size_t b = 0; b < flow.uses.size(); ++b) flow.uses[b] = std::max(flow.uses[b], plan.flow.uses[b]);
+  for (size_t r = 0; r < p.regions.size(); ++r) {
+    Kernels& share = stretches[r].shares.emplace_back();
+    for (const Unit& unit : find_units(plan.fusions(), p, flow, r)) {
+      if (unit.fusion)
+        kernels_.push_back(unit.fusion->template make<T>()(Chain(p, flow, r, unit.first), unit.match));
+      else
+        kernels_.push_back(plan.make_kernel(*flow.stages[r][unit.first].compiled, p));
+      share.push_back(kernels_.back().get());
+    }
+  }
+}
+
+template struct Division<float>;
+template struct Division<double>;
+
+}  // namespace nengo_dl

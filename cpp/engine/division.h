@@ -1,0 +1,41 @@
+// A window of a program shared out among workers that run one group of items together (engine/islands.h).
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "engine/executor.h"
+#include "engine/sharing.h"
+
+namespace nengo_dl {
+
+template <class T>
+struct Division {
+  using Kernels = std::vector<const Kernel<T>*>;
+  struct Stretch {
+    DividedOps ops;
+    bool loop, by_steps;
+    std::vector<Kernels> shares;  // per worker; if `by_steps` the first is everybody's
+  };
+  std::vector<Stretch> stretches;
+  double work = 0,
+         longest = 0;  // elements per step and item: of all workers, and the longest way through all stretches
+
+  Division(const Program& program, const Plan<T>& plan, const std::vector<char>& unwritten, int workers);
+  Division(const Division&) = delete;
+
+  // Workers are at different ops of a stretch, so no two of its buffers share memory.
+  const Sharing& sharing() const { return *sharing_; }
+
+ private:
+  void add_worker(const Plan<T>& plan, Program part);
+
+  // Per worker: its parts of the ops, a region for each stretch.
+  std::deque<Program> programs_;
+  std::deque<Flow> flows_;
+  std::vector<std::unique_ptr<Kernel<T>>> kernels_;
+  std::unique_ptr<Sharing> sharing_;
+};
+
+}  // namespace nengo_dl

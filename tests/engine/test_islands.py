@@ -1,0 +1,142 @@
+"""Threads that share out the ops of a window: the same bits as one thread, for all kinds."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handmade_programs import Maker, _engine, op, to_bytes, view
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
+from contract_cases import LAYOUTS, CaseBuilder  # noqa: E402
+from contract_chains import Chain  # noqa: E402
+from contract_engine import assert_same, run_engine  # noqa: E402
+from contract_kinds import make_subject  # noqa: E402
+from contract_neurons import make_neurons_of  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("divided_library")
+
+KINDS = sorted(kind for kind in _engine.op_specs() if kind != "callback")
+
+
+def case_of(make, seed, n_steps=11):
+    rng = np.random.RandomState(seed)
+    dtype, layout = ["float64", "float32"][seed % 2], LAYOUTS[seed // 2 % len(LAYOUTS)]
+    builder = CaseBuilder(rng, dtype, layout, batch=1 + seed // 8 % 2, n_steps=n_steps)
+    builder.add(make(rng))
+    return builder.build(window=[0, 3, 1, 4][seed % 4])
+
+
+def ways(case):
+    """How each thread count shares a case out, and that it changes no bit."""
+    program = to_bytes(case.program)
+    expected = run_engine(case, compiled=_engine.Compiled(program, "cpu"), threads=1)
+    divided = _engine.Compiled(program, "divided")
+    found = set()
+    for threads in (2, 3, 5):
+        assert_same(run_engine(case, compiled=divided, threads=threads), expected, threads)
+        found.update(how for *_, how, _ in divided.divided(threads))
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds(kind, isa):
+    found = set().union(*(ways(case_of(lambda r: make_subject(kind, r), s)) for s in range(24)))
+    assert "steps" in found  # the input ops around
+    if _engine.op_specs()[kind]["slices"] and kind != "triangle":
+        assert "islands" in found, "no case was cut by blocks"
+
+
+@pytest.mark.parametrize("name", sorted(_engine.neuron_types()))
+def test_neuron_types(name, isa):
+    for seed in range(16):
+        ways(case_of(lambda rng: make_neurons_of(name, rng), seed))
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_chains(loop):
+    for seed in range(40):
+        rng = np.random.RandomState(seed)
+        ways(Chain(rng, ["float32", "float64"][seed % 2], 1 + seed % 2, 20, loop).build())
+
+
+def lane_case(kind, n):
+    """Two ops of one block, the second of which sees what the first writes."""
+    maker = Maker(window=4)
+    x, y, z = (maker.buffer("window", n, name) for name in "xyz")
+    s = maker.buffer("state", n, "s")
+    gain = maker.buffer("param", n, "gain", np.linspace(-1, 1, n))
+    ops = {
+        "lowpass": [op("lowpass", {"x": view(x, (n,)), "y": view(s, (n,))}, a=0.9, b=0.1)],
+        "elementwise": [
+            op(
+                "elementwise",
+                {"A": view(gain, (n,)), "X": view(x, (n,)), "Y": view(y, (n,))},
+                set=1,
+            )
+        ],
+    }[kind]
+    ops.append(
+        op("copy", {"src": view(s if kind == "lowpass" else y, (n,)), "dst": view(z, (n,))}, set=1)
+    )
+    maker.region("sequence", maker.input(x, n))
+    maker.region("loop", *ops)
+    maker.region("sequence", maker.output(view(z, (n,))))
+    return maker
+
+
+@pytest.mark.parametrize("kind", ["lowpass", "elementwise"])
+@pytest.mark.parametrize("n", [2, 4, 37, 100_000])
+def test_blocks_are_cut_into_lanes(kind, n):
+    maker = lane_case(kind, n)
+    x = np.random.RandomState(0).normal(size=(1, 9, n))
+    results = {}
+    for backend, threads in (("cpu", 1), ("divided", 2), ("divided", 3)):
+        compiled = _engine.Compiled(to_bytes(maker.program()), backend)
+        results[threads] = maker.run(9, inputs=[x], compiled=compiled, threads=threads)[0][0]
+        loop = [row for row in compiled.divided(threads) if row[0] == 1]
+        if threads == 2:
+            assert [how for *_, how, _ in loop] == ["islands"]
+            assert loop[0][-1] <= 0.6
+    np.testing.assert_array_equal(results[1], results[2])
+    np.testing.assert_array_equal(results[1], results[3])
+
+
+def coupled(n, weight):
+    """Two integrators whose inputs are each other's values, if the weight is in the product."""
+    maker = Maker()
+    u, v = maker.buffer("carried", 2 * n, "u"), maker.buffer("window", 2 * n, "v")
+    a = maker.buffer("param", n * n * (4 if weight else 2), "A", None)
+    maker.values[-1][...] = np.random.RandomState(1).normal(size=maker.values[-1].shape) / n
+    last, now = view(u, (2 * n,)), view(u, (2 * n,), shift=1)
+    if weight:
+        args = {"A": view(a, (2 * n, 2 * n), (2 * n, 1)), "X": last, "Y": view(v, (2 * n,))}
+        product = op("dense", args, set=1)
+    else:
+        halves = (0, n)
+        args = {
+            "A": view(a, (n, n), (n, 1), (0, n * n)),
+            "X": view(u, (n,), (1,), halves),
+            "Y": view(v, (n,), (1,), halves),
+        }
+        product = op("dense", args, 2, set=1)
+    lowpass = op("lowpass", {"x": view(v, (2 * n,)), "y": now}, a=0.9, b=0.1)
+    maker.region("loop", product, lowpass)
+    maker.region("sequence", maker.output(now))
+    return maker
+
+
+def test_what_is_coupled_stays_with_one_thread():
+    for weight, how in ((False, "islands"), (True, "alone")):
+        maker = coupled(8, weight)
+        rows = _engine.Compiled(to_bytes(maker.program()), "divided").divided(2)
+        assert [row[3] for row in rows if row[0] == 0] == [how]
+
+
+def test_small_windows_are_not_worth_it():
+    """On the CPU's own backend one thread runs what takes no time; the results are the same."""
+    maker = lane_case("lowpass", 3)
+    x = np.ones((1, 9, 3))
+    compiled = _engine.Compiled(to_bytes(maker.program()), "cpu")
+    one, two = (maker.run(9, inputs=[x], compiled=compiled, threads=t)[0][0] for t in (1, 2))
+    np.testing.assert_array_equal(one, two)
