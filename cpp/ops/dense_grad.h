@@ -70,7 +70,7 @@ class DenseGrad {
   // For many rows and a sum over few elements of Y that lie side by side in A: where turning A pays was measured.
   DenseFunction<T> kernel_of_x(int64_t rows) const {
     const bool turn = (few_y_ && rows >= 8) || (some_y_ && rows >= 32);
-    return turn ? NDL_PICK_TYPED(T, dense_turned) : x_kernel_;
+    return turn ? turned_ : x_kernel_;
   }
 
   // dA as a product over `count` rows: lanes along its contiguous dimension.
@@ -129,7 +129,7 @@ class DenseGrad {
       DenseArgs<T> d = outer(row_major_, count);
       d.a = row_major_ ? xs : dy, d.x = row_major_ ? dy : xs, d.y = da;
       d.a_j = row_major_ ? x_row : y_row, d.x_j = row_major_ ? y_row : x_row;
-      (count == 1 ? NDL_PICK_TYPED(T, dense_outer) : a_kernel_)(d);
+      (count == 1 ? outer_ : a_kernel_)(d);
     };
     const int64_t items = f.adjoint.batch;
     if (!shared_a_) {  // weights of each item, or even step
@@ -171,6 +171,7 @@ class DenseGrad {
   bool shared_a_, shared_x_, shared_bias_, distinct_x_, distinct_a_, row_major_;
   bool few_y_, some_y_;  // sums of dX are short
   DenseFunction<T> x_kernel_, a_kernel_;
+  DenseFunction<T> turned_ = NDL_PICK_TYPED(T, dense_turned), outer_ = NDL_PICK_TYPED(T, dense_outer);
   void (*sum_rows_)(const T*, int64_t, T*, int64_t, int64_t, bool) = NDL_PICK_TYPED(T, vec_copy);
 };
 
