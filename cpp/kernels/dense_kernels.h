@@ -33,19 +33,6 @@ NDL_DECLARE_KERNEL(void, dense_outer64, (const DenseArgs<double>& args))
 NDL_DECLARE_KERNEL(void, dense_any32, (const DenseArgs<float>& args))  // any strides
 NDL_DECLARE_KERNEL(void, dense_any64, (const DenseArgs<double>& args))
 
-template <class T>
-using DenseFunction = void (*)(const DenseArgs<T>&);
-
-// That of the four for these sizes and strides; called when an op is compiled.
-template <class T>
-DenseFunction<T> dense_function(const DenseArgs<T>& d, bool has_bias) {
-  const bool lanes_along_m = d.a_i == 1 && d.y_i == 1 && (!has_bias || d.b_i == 1) && d.m >= 2;
-  return d.n == 1                   ? NDL_PICK_TYPED(T, dense_outer)
-         : d.a_j == 1 && d.x_j == 1 ? NDL_PICK_TYPED(T, dense_rows)
-         : lanes_along_m            ? NDL_PICK_TYPED(T, dense_cols)
-                                    : NDL_PICK_TYPED(T, dense_any);
-}
-
 // a_j == x_j == y_i == 1, m >= 2, n at most 64, no bias: for many rows, where lanes along n would be idle.
 constexpr int64_t kTurnedBytes = 32768;
 NDL_DECLARE_KERNEL(void, dense_turned32, (const DenseArgs<float>& args))
