@@ -33,10 +33,20 @@ struct Triangle {
   }
 };
 
+struct Logistic {
+  static constexpr const char* name = "logistic";
+  template <class T, class V>
+  static NDL_HD V bump(V x) {
+    const V e = exp(-x);
+    return T(4) * e / ((T(1) + e) * (T(1) + e));
+  }
+};
+
 #define NDL_SURROGATES(X) \
   X(SuperSpike)           \
   X(Arctan)               \
-  X(Triangle)
+  X(Triangle)             \
+  X(Logistic)
 
 #define NDL_SURROGATE_NUMBER(Type) number_of_##Type,
 enum SurrogateNumber { NDL_SURROGATES(NDL_SURROGATE_NUMBER) };

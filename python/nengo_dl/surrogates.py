@@ -113,6 +113,28 @@ class Triangle(Surrogate):
 
 
 @dataclasses.dataclass(frozen=True)
+class Logistic(Surrogate):
+    """Derivative of a logistic sigmoid ``s = 1 / (1 + exp(-u / width))``: ``h(u) = 4 s (1 - s)``.
+
+    Its tails vanish exponentially, where those of `Arctan` and `SuperSpike` are long.
+
+    Parameters
+    ----------
+    width : float
+        In units of the way from reset to threshold; at ``u = 1.76 width`` the derivative is a half.
+        The papers' slope is ``1 / width``.
+
+    References
+    ----------
+    F. Zenke, T. P. Vogels. The remarkable robustness of surrogate gradient learning for
+    instilling complex function in spiking neural networks. Neural Computation 33, 2021.
+    """
+
+    width: float = 0.25
+    kind: ClassVar[str] = "logistic"
+
+
+@dataclasses.dataclass(frozen=True)
 class StraightThrough(Surrogate):
     """The derivative of the neuron's rate by its input current; nothing passes through time.
 
@@ -129,7 +151,7 @@ class StraightThrough(Surrogate):
 
 
 SURROGATES: dict[str, type[Surrogate]] = {
-    cls.__name__: cls for cls in (SuperSpike, Arctan, Triangle, StraightThrough)
+    cls.__name__: cls for cls in (SuperSpike, Arctan, Triangle, Logistic, StraightThrough)
 }
 
 
