@@ -105,6 +105,14 @@ def _bytes(name: str, value: Any) -> int | None:
     )
 
 
+def _threads(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1:
+        return int(value)
+    raise ValidationError(f"must be None or a whole number from 1 on, got {value!r}", attr=name)
+
+
 def _network(default: Any, check: Callable[[str, Any], Any]) -> Any:
     return field(default=default, metadata={"check": check})
 
@@ -125,6 +133,7 @@ class Settings:
     lif_smoothing: float | None = _network(None, _smoothing)
     simplifications: list[Callable] | None = _network(None, _passes)
     tape_memory: int | None = _network(None, _bytes)
+    threads: int | None = _network(None, _threads)
 
 
 # setting -> (Nengo classes that carry it, check)
@@ -183,6 +192,10 @@ def configure_settings(**kwargs: Any) -> None:
     tape_memory : int or None
         Most bytes of values that a minibatch in training records for its gradient; what has no
         room is computed again, which takes longer. None is 1 GiB.
+    threads : int or None
+        Most threads that a run, or a minibatch in training, works on; results do not depend on
+        it. None: as many as TensorFlow uses inside an operation
+        (``tf.config.threading.set_intra_op_parallelism_threads``), that is, all processors.
     planner, sorter : callable or None
         Accepted for the sake of existing scripts, with a warning. This backend orders and merges
         operators by its own passes, which `nengo_dl.Simulator.plan` shows; the functions are not

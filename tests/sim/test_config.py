@@ -202,6 +202,20 @@ def test_inference_only(Sim):
         Sim(net)
 
 
+def test_threads(Sim):
+    """The bound reaches runs and gradients; what is no number of threads is refused."""
+    with nengo.Network(seed=0) as net:
+        nengo.Probe(nengo.Ensemble(20, 1))
+    for threads in (None, 1, np.int64(3)):
+        with net:
+            configure_settings(threads=threads)
+        layer = Sim(net)._runtime.layer
+        assert {op.threads for op in (*layer.run_ops, *layer.training_ops)} == {threads or 0}
+    for wrong in (0, -1, 1.5, True, "all"):
+        with net, pytest.raises(ValidationError, match="threads: must be None or a whole number"):
+            configure_settings(threads=wrong)
+
+
 def test_all_settings_are_read_at_once():
     """What nobody set has its default; the result is frozen."""
     with nengo.Network() as net:

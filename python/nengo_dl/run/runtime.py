@@ -175,6 +175,7 @@ class Runtime:
             output_names=[self.names[probe] for probe in model.probes],
             input_keys=self.nodes.nodes,
             callbacks=self.table,
+            threads=settings.threads or 0,
             learning_phase=settings.learning_phase,
             tape_memory=settings.tape_memory,
         )
