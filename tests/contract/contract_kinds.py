@@ -257,6 +257,14 @@ def make_table(rng):
     return Subject("table", args, attrs, n_blocks(rng))
 
 
+@maker("interpolate")
+def make_interpolate(rng):
+    rows, n = int(rng.randint(2, 8)), length(rng)
+    times = np.cumsum(rng.choice([0.001, 0.0015, 0.002], size=rows)) - rng.choice([0, 0.001])
+    args = {"table": Arg("read", (rows, n)), "dst": Arg("inc", (n,))}
+    return Subject("interpolate", args, {"set": flag(rng), "times": times}, n_blocks(rng))
+
+
 # ---------------------------------------------------------------- learning rules
 
 activity = zero_or(0.7, uniform(0, 2))

@@ -273,6 +273,13 @@ KINDS = Table(
         settable="dst",
         merges=False,
     ),
+    Kind(
+        "interpolate",
+        (Arg("table", READ, 2), Arg("dst", INC)),
+        (_SET, Attr("times", FLOATS)),
+        settable="dst",
+        merges=False,
+    ),
     Kind("pes", (_PRE, _ERROR, _DELTA), _floats("alpha")),
     Kind("rls", (_PRE, _ERROR, _DELTA, Arg("inv_gamma", UPDATE, 2))),
     Kind("bcm", (_PRE, _POST, Arg("theta", READ), _DELTA), _floats("alpha")),

@@ -120,12 +120,13 @@ def _filtered_noise(op, ctx):
 
 
 def _table(op, ctx, name, table, rows, attrs):
-    shape = (rows, op.output.size)
-    args = {
-        "table": whole(table, shape),
-        "dst": ctx.vector(op.output, _ACCESS[op.mode]),
-    }
-    return [ctx.make("table", args, {"mode": name, **attrs})]
+    return [ctx.make("table", _rows(op, ctx, table, rows), {"mode": name, **attrs})]
+
+
+def _rows(op, ctx, table, rows):
+    """Arguments of an op that reads rows of a table."""
+    dst = ctx.vector(op.output, _ACCESS[op.mode])
+    return {"table": whole(table, (rows, op.output.size)), "dst": dst}
 
 
 def _white_signal(op, ctx):
@@ -145,11 +146,17 @@ def _present_input(op, ctx):
 
 def _piecewise(op, ctx):
     process = op.process
-    if process.interpolation != "zero" or any(callable(v) for v in process.data.values()):
-        raise NotNative("Piecewise with functions or interpolation has no native form")
+    straight = process.interpolation in ("linear", "slinear") and len(process.data) > 1
+    smooth = process.interpolation != "zero" and not straight
+    if smooth or any(callable(v) for v in process.data.values()):
+        raise NotNative(
+            "Piecewise with functions or interpolation other than linear has no native form"
+        )
     times, rows = zip(*sorted(process.data.items(), key=lambda item: item[0]), strict=True)
     table = ctx.parameter(f"{op.output.name}.table", np.stack([np.ravel(r) for r in rows]))
     attrs = {"times": tuple(float(t) for t in times)}
+    if straight:
+        return [ctx.make("interpolate", _rows(op, ctx, table, len(rows)), attrs)]
     return _table(op, ctx, "piecewise", table, len(rows), attrs)
 
 

@@ -47,3 +47,16 @@ def make_table(op, program):
         io.inc("dst", k, np.asarray(row, dtype=program.dtype))
 
     return step
+
+
+@register("interpolate")
+def make_interpolate(op, program):
+    times = [float(time) for time in op.attrs["times"]]
+
+    def step(io, k):
+        table = io.read("table", k)
+        process = Piecewise(dict(zip(times, table, strict=True)), interpolation="linear")
+        row = process.make_step((0,), (table.shape[1],), program.dt, None, {})(io.time)
+        io.inc("dst", k, np.asarray(row, dtype=program.dtype))
+
+    return step
