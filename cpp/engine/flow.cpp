@@ -283,7 +283,7 @@ void Needs::refuse_lost_values(const Program& program, const Activity& activity,
   const int64_t b = o.operand->buffer;
   if (activity.active[b])
     op.record->fail("the program has no gradient: argument '" + *o.name + "' overwrites elements of buffer '" +
-                    program.buffers[b].name + "' that an op before it wrote in the same step; expected another buffer");
+                    program.buffers[b].name + "' that an op before it wrote in the same step: use another buffer");
 }
 
 void Needs::need(const Program& program, const Flow& flow, const FlowOp& op, const FlowOperand& o) {

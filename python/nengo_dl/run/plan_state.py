@@ -2,7 +2,9 @@
 
 import numpy as np
 from nengo.builder.neurons import SimNeurons
+from nengo.transforms import SparseMatrix
 
+from ..ir.lowering import csr
 from ..ir.program import RNG_WORDS
 from ..ir.rng import pack_rng
 from .callback_host import CallbackHost
@@ -118,6 +120,25 @@ def tabulate(op, rng, dt, rows):
     for n in range(1, rows + 1):
         table[n % rows] = step(n * dt)
     return table
+
+
+def sparse_value(signal, built, values):
+    """A sparse matrix of Nengo's with other values; ``built``, which was made of its own, if equal.
+
+    Parameters
+    ----------
+    signal : nengo.builder.Signal
+        Its signal.
+    built : nengo.transforms.SparseMatrix or similar
+        What Nengo's builder made.
+    values : (entries,) array
+        The values, row by row.
+    """
+    data, columns, starts = csr(signal)
+    if np.array_equal(values, data.astype(values.dtype)):
+        return built
+    rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    return SparseMatrix(np.stack([rows, columns], axis=1), values, signal.shape)
 
 
 def reseed(states, operators, seed):

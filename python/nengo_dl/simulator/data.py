@@ -10,9 +10,8 @@ import numpy as np
 from nengo.builder.connection import BuiltConnection
 from nengo.builder.ensemble import BuiltEnsemble
 from nengo.exceptions import ValidationError
-from nengo.transforms import SparseMatrix
 
-from ..ir.lowering import csr
+from ..run.plan_state import sparse_value
 
 MANY, SMALL = 256, 1 << 16  # so many pieces in a row, of so few bytes, are put together
 
@@ -245,15 +244,9 @@ class SimulationData(Mapping):
             return built
         signal = self.model.sig[conn].get("weights")
         if signal is not None and signal.sparse:
-            return built._replace(weights=self._sparse(signal, built.weights))
+            found = self.live(signal)
+            if found is None:
+                return built
+            return built._replace(weights=sparse_value(signal, built.weights, found[0]))
         weights, _ = self._value(signal, built.weights)
         return built._replace(weights=np.atleast_1d(weights))
-
-    def _sparse(self, signal: Any, built: Any) -> SparseMatrix:
-        """Return a sparse matrix of Nengo's with the present values."""
-        data, columns, starts = csr(signal)
-        found = self.live(signal)
-        if found is None or np.array_equal(found[0], data.astype(found[0].dtype)):
-            return built
-        rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        return SparseMatrix(np.stack([rows, columns], axis=1), found[0], signal.shape)
