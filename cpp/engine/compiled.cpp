@@ -7,6 +7,7 @@
 #include "engine/hash.h"
 #include "engine/isa.h"
 #include "engine/run.h"
+#include "engine/slice.h"
 #include "engine/validate.h"
 
 namespace nengo_dl {
@@ -28,6 +29,7 @@ Plan<T>::Plan(const Program& program, uint64_t fingerprint, const Backend& backe
         work += static_cast<double>(o.operand->count()) * static_cast<double>(op.record->blocks);
         if (o.written() && o.in_place) changed.push_back(o.operand->buffer);
       }
+      parts += static_cast<double>(part_count(*op.record));
       if (op.kind->edge == Edge::python) {
         has_callbacks = true, undo = changed;
         functions = std::max(functions, op.record->integer("index") + 1);

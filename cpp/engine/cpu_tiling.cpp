@@ -24,6 +24,11 @@ class CpuTiling final : public Tiling {
     return g;
   }
 
+  bool looks_for_division(double work, double parts) const override {
+    constexpr double kLook = 1e4;  // elements that are done meanwhile, about 2 microseconds, for each part
+    return work >= kLook * parts;
+  }
+
   bool divides(double work, double longest, int64_t waits) const override {
     constexpr double kWait = 2e4;  // elements that are done meanwhile, about 5 microseconds
     return longest < 0.8 * work && work - longest > kWait * static_cast<double>(waits);

@@ -25,6 +25,7 @@ struct Plan {  // constant, shared by all runs
   int64_t functions = 0;      // Python functions that the table must hold
   std::vector<int64_t> undo;  // state and learned buffers that change before the last callback of a step
   double work = 0;            // elements touched per step and item: what threads are worth
+  double parts = 0;           // of all ops (engine/slice.h): what it costs to share them out
   const Flow flow;
   uint64_t fingerprint;  // of the program
   const Backend& backend;

@@ -25,6 +25,9 @@ class NDL_API Tiling {
   virtual ~Tiling();
   // Changes no results.
   virtual Geometry of_run(const RunSizes& sizes, int threads) const = 0;
+  // Whether a run that touches `work` elements is long enough to find out how the `parts` of its ops (engine/slice.h)
+  // may be shared out.
+  virtual bool looks_for_division(double work, double parts) const = 0;
   // Whether workers should share out the ops of a window (engine/division.h). They touch `work` elements in it, on the
   // longest way `longest`, and all wait for each other `waits` times.
   virtual bool divides(double work, double longest, int64_t waits) const = 0;

@@ -53,7 +53,7 @@ class Islands {
   Islands(const Program& program, const Region& region, size_t first, size_t count)
       : program_(program), region_(region), first_(first), count_(count) {
     for (size_t i = first; i < first + count; ++i) {
-      lanes_.push_back(lanes(region.ops[i]));
+      lanes_.push_back(divides(region.ops[i]) ? part_count(region.ops[i]) / region.ops[i].blocks : 1);
       add_atoms(static_cast<int32_t>(i));
     }
     join_all();
@@ -184,7 +184,8 @@ class Islands {
       }
       for (int w = 0; w < workers; ++w)
         for (const auto& [range, blocks] : parts[w])
-          result[w].push_back(slice(region_.ops[i], blocks, range.first, range.second));
+          result[w].push_back(slice(region_.ops[i], blocks, range.first,
+                                    lanes_[i - first_] > 1 ? range.second : lanes(region_.ops[i])));
     }
     return result;
   }
@@ -192,7 +193,7 @@ class Islands {
   const Program& program_;
   const Region& region_;
   size_t first_, count_;
-  std::vector<int64_t> lanes_;  // per op
+  std::vector<int64_t> lanes_;  // per op: into how many its blocks are cut
   std::vector<Atom> atoms_;
   Sets sets_{0};
 };

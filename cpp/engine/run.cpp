@@ -153,7 +153,9 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
   } else if (args.n_steps > 0) {
     const int threads = thread_count(args, r.plan.work, r.plan.has_callbacks);
     std::shared_ptr<const DividedRecipe<T>> divided;
-    if (threads > args.batch) divided = r.recipes.divided(args.batch, args.n_steps, threads);
+    const double work = r.plan.work * static_cast<double>(args.batch) * static_cast<double>(args.n_steps);
+    if (threads > args.batch && r.plan.tiling.looks_for_division(work, r.plan.parts))
+      divided = r.recipes.divided(args.batch, args.n_steps, threads);
     if (divided && divided->pays)
       result = run_divided(r, args, *divided, threads);
     else

@@ -17,6 +17,12 @@ int64_t lanes(const OpRecord& op) {
   return n;
 }
 
+int64_t part_count(const OpRecord& op) {
+  constexpr int64_t kMany = 32;  // blocks are enough to share out evenly
+  if (!divides(op)) return 1;
+  return op.blocks < kMany ? op.blocks * lanes(op) : op.blocks;
+}
+
 OpRecord slice(const OpRecord& op, const std::vector<int64_t>& blocks, int64_t first, int64_t count) {
   const Kind& kind = find_kind(op.kind);
   OpRecord part = op;

@@ -12,6 +12,8 @@ namespace nengo_dl {
 bool divides(const OpRecord& op);
 // How many lanes a block may be cut into: 1 if it can't be. Say a filter over a vector of 100 has one block: 100.
 int64_t lanes(const OpRecord& op);
+// Parts that are looked at to share out an op: blocks, or of one with few blocks their lanes.
+int64_t part_count(const OpRecord& op);
 // Lanes first .. first+count-1 of some blocks, in the order in which they are named.
 OpRecord slice(const OpRecord& op, const std::vector<int64_t>& blocks, int64_t first, int64_t count);
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fused_programs import Ensembles
 from handmade_programs import Maker, _engine, op, to_bytes, view
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
@@ -140,3 +141,16 @@ def test_small_windows_are_not_worth_it():
     compiled = _engine.Compiled(to_bytes(maker.program()), "cpu")
     one, two = (maker.run(9, inputs=[x], compiled=compiled, threads=t)[0][0] for t in (1, 2))
     np.testing.assert_array_equal(one, two)
+
+
+def test_many_ensembles_keep_their_fused_kernels():
+    """From 32 blocks on, ops are cut by blocks only."""
+    ensembles = Ensembles(1, 20, 40, loop=True).make()
+    program = to_bytes(ensembles.maker.program())
+    expected = ensembles.run(_engine.Compiled(program, "cpu"), 30, 1)
+    divided = _engine.Compiled(program, "divided")
+    for threads in (2, 3):
+        (loop,) = [row for row in divided.divided(threads) if row[0] == 1]
+        assert loop[3] == "islands" and loop[4] < 1.1 / threads
+        for got, due in zip(ensembles.run(divided, 30, 1, threads=threads), expected, strict=True):
+            np.testing.assert_array_equal(got, due)
