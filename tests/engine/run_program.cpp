@@ -56,7 +56,7 @@ void check_refused_runs() {
   FilterRun run(model);
   run.args.params.clear();
   expect_throw<std::invalid_argument>([&] { compiled.run(run.args); }, "parameters");
-  expect_throw<std::logic_error>([&] { compiled.run(RunArgs<float>()); }, "float32 arguments");
+  expect_throw<std::logic_error>([&] { compiled.run(RunArgs<float>()); }, "expected float64 arguments");
 }
 
 }  // namespace
