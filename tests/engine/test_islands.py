@@ -50,15 +50,20 @@ def test_kinds(kind, isa):
 
 @pytest.mark.parametrize("name", sorted(_engine.neuron_types()))
 def test_neuron_types(name, isa):
-    for seed in range(16):
-        ways(case_of(lambda rng: make_neurons_of(name, rng), seed))
+    cases = (case_of(lambda rng: make_neurons_of(name, rng), seed) for seed in range(16))
+    found = set().union(*map(ways, cases))
+    draws = _engine.neuron_types()[name]["draws"]  # numbers in the order of its neurons
+    assert "steps" in found and ("islands" in found) is not draws
 
 
 @pytest.mark.parametrize("loop", [False, True])
 def test_chains(loop):
+    found = set()
     for seed in range(40):
         rng = np.random.RandomState(seed)
-        ways(Chain(rng, ["float32", "float64"][seed % 2], 1 + seed % 2, 20, loop).build())
+        found |= ways(Chain(rng, ["float32", "float64"][seed % 2], 1 + seed % 2, 20, loop).build())
+    # what is fed back comes from all
+    assert "islands" in found if not loop else found == {"alone"}
 
 
 def lane_case(kind, n):

@@ -172,3 +172,43 @@ def test_progress_bar(Sim, capsys):
     sim.run_steps(20)
     sim.step()
     assert not capsys.readouterr().out
+
+
+def integrators(net):
+    """Ensembles that do not depend on each other; returns their probe."""
+    with net:
+        array = nengo.networks.EnsembleArray(50, 64)
+        nengo.Connection(nengo.Node(np.linspace(-1, 1, 64)), array.input, synapse=0.1)
+        nengo.Connection(array.output, array.input, synapse=0.1)
+        return nengo.Probe(array.output, synapse=0.01)
+
+
+def test_the_plan_shows_fused_kernels_and_shared_ops(Sim, double_net, monkeypatch):
+    net = double_net()
+    integrators(net)
+    plan = Sim(net, seed=0).plan
+    lines = str(plan).splitlines()
+    start = next(i for i, line in enumerate(lines) if "fused: encode, LIF, decode, filter" in line)
+    kinds = ["dense", "neurons", "dense", "lowpass"]
+    for line, kind in zip(lines[start + 1 : start + 5], kinds, strict=True):
+        assert line.startswith("    ") and kind in line
+    assert any(
+        "shared out among 2 threads" in line and "at most 50% of the work" in line for line in lines
+    )
+    monkeypatch.setenv("NENGO_DL_FUSE", "0")
+    assert "fused: " not in str(plan)
+
+
+def test_threads_for_a_single_item_change_no_bit(Sim, double_net):
+    values = []
+    for threads in (1, 2, 3):
+        net = double_net(seed=1)
+        probe = integrators(net)
+        with net:
+            nengo_dl.configure_settings(threads=threads)
+        sim = Sim(net, seed=0)
+        sim.run_steps(400)
+        values.append(sim.data[probe])
+    assert np.ptp(values[0]) > 0.1
+    np.testing.assert_array_equal(values[1], values[0])
+    np.testing.assert_array_equal(values[2], values[0])

@@ -117,9 +117,9 @@ class Plan:
     notes: tuple[str, ...] = ()  # what the passes did, for people
     places: Places | None = None  # where signals are stored; None: there are none
     feeds: tuple[str, ...] = ()  # how the values of inputs are made, for people
-    # (region, first op, number of ops, what they are) of ops of a program that the engine runs as
-    # one; None: whoever runs the plan doesn't say
-    fused: Callable[[Program], list[tuple[int, int, int, str]]] | None = None
+    # compiles a program to what says which of its ops the engine runs as one (`fused`) and how
+    # threads share them out (`divided`); None: whoever runs the plan doesn't say
+    compiled: Callable[[Program], Any] | None = None
 
     @property
     def trains(self) -> bool:

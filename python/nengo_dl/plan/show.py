@@ -13,20 +13,25 @@ def text(plan):
     programs = [piece.program for piece in plan.pieces]
     regions = []
     for program in programs:
-        fused = plan.fused(program) if plan.fused else []
+        compiled = plan.compiled(program) if plan.compiled else None
+        fused = compiled.fused() if compiled else []
+        divided = compiled.divided(2) if compiled and not plan.callbacks else []
         for number, region in enumerate(program.regions):
-            regions.append((program, region, [entry[1:] for entry in fused if entry[0] == number]))
-    ops = sum(len(region.ops) for _, region, _ in regions)
+            of_region = ([row[1:] for row in rows if row[0] == number] for rows in (fused, divided))
+            regions.append((program, region, *of_region))
+    ops = sum(len(region.ops) for _, region, *_ in regions)
     lines = [
         f"Plan: {ops} ops in {len(regions)} regions, {plan.dtype}, dt={plan.dt:g} s",
         *(f"  {note}" for note in plan.notes),
         "Runs on the CPU, on one thread: its Python functions take turns"
         if plan.callbacks
-        else "Runs on the CPU, the items of a minibatch on several threads, a single item on one",
+        else "Runs on the CPU, the items of a minibatch on several threads; with fewer items than "
+        "threads, long runs that are not recorded for a gradient share out ops among them",
     ]
-    for i, (program, region, fused) in enumerate(regions):
+    for i, (program, region, fused, divided) in enumerate(regions):
         lines.append(f"Region {i}: {region.kind}, {len(region.ops)} ops")
         lines += _ops(program, region, fused)
+        lines += _divided(divided)
     if plan.feeds:
         lines.append("Input nodes (values are made ahead of the steps unless data is given):")
         lines += [f"  {feed}" for feed in plan.feeds]
@@ -83,6 +88,23 @@ def _ops(program, region, fused):
             lines.append(f"  fused: {text}")
         lines.append("  " * (i < end) + f"  {_op(op, program)}")
     return lines
+
+
+_HOW = {
+    "islands": "by parts that need nothing of each other",
+    "steps": "by steps",
+    "alone": "by one of them",
+}
+
+
+def _divided(stretches):
+    """How two threads share the ops of a region out, if they do."""
+    if not any(how != "alone" for *_, how, _ in stretches):
+        return
+    for first, count, how, longest in stretches:
+        part = "" if how == "alone" else f", at most {longest:.0%} of the work"
+        ops = f"ops {first} to {first + count - 1}" if count > 1 else f"op {first}"
+        yield f"  shared out among 2 threads: {ops} {_HOW[how]}{part}"
 
 
 def _op(op, program):

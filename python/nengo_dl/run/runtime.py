@@ -92,11 +92,6 @@ def compiled(program):
     return _engine.Compiled(to_bytes(program))
 
 
-def fused_ops(program):
-    """List the ops of a program that the engine runs as one; see `.plan.pieces.Plan`."""
-    return compiled(program).fused()
-
-
 def add_table(plan_state):
     """Register the Python functions of a plan with the engine; returns -1 if there are none."""
     return _engine.add_callbacks(plan_state.host.functions()) if plan_state.plan.callbacks else -1
@@ -162,7 +157,7 @@ class Runtime:
             for node, op in self.nodes.processes.items()
         }
         made = self.nodes.describe(self.names, {n: p.plan for n, p in self.processes.items()})
-        self.plan = replace(self.plan, feeds=made, fused=fused_ops)
+        self.plan = replace(self.plan, feeds=made, compiled=compiled)
         self.feed = Feed(self.nodes, self.processes, minibatch_size, self.interrupt)
         self.table = add_table(self.plan_state)
         self.layer = TensorGraph(
