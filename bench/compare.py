@@ -9,6 +9,7 @@ pair by pair. See bench/README.md.
 
 import argparse
 import dataclasses
+import importlib.util
 import statistics
 import sys
 import tempfile
@@ -19,7 +20,6 @@ import training_networks
 from protocol import Worker
 from results import commit, machine, summarise, write
 
-HERE = Path(__file__).resolve().parents[1] / "python"
 DECODERS = Path(tempfile.gettempdir()) / "nengo-dl-bench-decoders"
 MINIBATCHES = 10  # of a call of fit
 # Calls that are timed: all training networks by their bare step, one also by fit.
@@ -181,11 +181,21 @@ def run(kind, sides, args):
     return {"rows": rows, "equal": equal, "summary": means, "versions": versions}
 
 
+def imported(parser):
+    """The folder that this Python imports nengo_dl from."""
+    found = importlib.util.find_spec("nengo_dl")
+    if found is None:
+        parser.error("expected --new FOLDER, got none, and this Python has no nengo_dl")
+    return Path(found.origin).parents[1]
+
+
 def parse_arguments():
     names = [name for calls in CALLS.values() for name in calls]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--old", type=Path, help="folder with nengo_dl and its built libraries")
-    parser.add_argument("--new", type=Path, default=HERE, help="another one (%(default)s)")
+    parser.add_argument(
+        "--new", type=Path, help="another one (the folder that this Python imports nengo_dl from)"
+    )
     parser.add_argument(
         "--threads",
         type=int,
@@ -203,6 +213,7 @@ def parse_arguments():
     parser.add_argument("--steps", type=int, default=1000, help="steps per run (%(default)s)")
     parser.add_argument("--output", type=Path, help="JSON file for all measured values")
     args = parser.parse_args()
+    args.new = args.new or imported(parser)
     if len(args.threads) != (1 if args.old else 2):
         parser.error(
             "expected --old and one number of threads, or two numbers of threads without --old"

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nengo_dl
+
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = Path(nengo_dl.__file__).resolve().parents[1]  # site-packages, or the source folder
 SMALL = ("--only", "integrator-100", "rate-mlp", "--pairs", "3", "--seconds", "0.001")
 
 
@@ -16,8 +19,7 @@ def compare(*args):
 
 def test_one_build_equals_itself(tmp_path):
     output = tmp_path / "result.json"
-    here = ROOT / "python"
-    done = compare("--old", here, "--new", here, "--output", output)
+    done = compare("--old", PACKAGES, "--output", output)
     assert done.returncode == 0, done.stderr
     result = json.loads(output.read_text())
     for kind, network in (("simulation", "integrator-100"), ("training", "rate-mlp")):
@@ -32,7 +34,7 @@ def test_one_build_equals_itself(tmp_path):
 
 
 def test_a_package_of_another_place_is_refused(tmp_path):
-    (tmp_path / "nengo_dl").symlink_to(ROOT / "python" / "nengo_dl")
+    (tmp_path / "nengo_dl").symlink_to(PACKAGES / "nengo_dl")
     done = compare("--old", tmp_path)
     assert done.returncode != 0
-    assert f"expected nengo_dl from {tmp_path}, got {ROOT / 'python'}" in done.stderr
+    assert f"expected nengo_dl from {tmp_path}, got {PACKAGES}" in done.stderr
