@@ -1,6 +1,7 @@
 // What runs an op: a kernel, and the frames that show it where its data lies.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -46,13 +47,14 @@ struct Frame {
   int64_t first_step;   // steps done before row 0
   int64_t offset;       // row 0 of this window is row `offset` of the inputs and outputs of this run
   double dt;
-  int32_t* istate;              // integer state of the group's first item
-  int64_t istate_item;          // words from item to item
-  const T* const* inputs;       // per model input: (batch, n_steps, size), the group's first item
-  T* const* outputs;            // per model output: likewise
-  const int64_t* input_steps;   // rows per item of each input (n_steps)
-  const int64_t* output_steps;  // rows per item of each output: n_steps, or 1 (only the last step is kept)
-  CallbackRun* calls;           // null if the program has no callbacks
+  int32_t* istate;                   // integer state of the group's first item
+  int64_t istate_item;               // words from item to item
+  const T* const* inputs;            // per model input: (batch, n_steps, size), the group's first item
+  T* const* outputs;                 // per model output: likewise
+  const int64_t* input_steps;        // rows per item of each input (n_steps)
+  const int64_t* output_steps;       // rows per item of each output: n_steps, or 1 (only the last step is kept)
+  CallbackRun* calls;                // null if the program has no callbacks
+  std::atomic<signed char>* finite;  // per buffer, of params: whether all values are, -1 until somebody looks
 };
 
 constexpr int kMaxRank = 4;

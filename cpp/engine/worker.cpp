@@ -89,6 +89,9 @@ Worker<T>::Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>&
   frame_.input_steps = input_steps_.data(), frame_.output_steps = output_steps_.data();
   if (program.sites && args.callbacks) calls_ = args.callbacks->start(program.sites);
   frame_.calls = calls_.get();
+  finite_ = std::make_unique<std::atomic<signed char>[]>(buffers);
+  for (size_t i = 0; i < buffers; ++i) finite_[i].store(-1, std::memory_order_relaxed);
+  frame_.finite = finite_.get();
 }
 
 template <class T>

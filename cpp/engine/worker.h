@@ -93,6 +93,7 @@ class Worker {
   Memory<T> undo_;  // what the step changes in place, as it was before
   Memory<int32_t> undo_istate_;
   std::unique_ptr<CallbackRun> calls_;
+  std::unique_ptr<std::atomic<signed char>[]> finite_;
   Frame<T> frame_;
 };
 

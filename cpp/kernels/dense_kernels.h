@@ -50,4 +50,7 @@ NDL_DECLARE_KERNEL(float, vec_dot32,
                    (const float* a, int64_t as, const float* x, int64_t xs, int64_t n))  // the sum of a*x
 NDL_DECLARE_KERNEL(double, vec_dot64, (const double* a, int64_t as, const double* x, int64_t xs, int64_t n))
 
+NDL_DECLARE_KERNEL(bool, vec_finite32, (const float* x, int64_t n))  // no infinity, no NaN
+NDL_DECLARE_KERNEL(bool, vec_finite64, (const double* x, int64_t n))
+
 }  // namespace nengo_dl

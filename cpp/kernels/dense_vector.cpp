@@ -1,5 +1,6 @@
 // Element-by-element kernels. A product is rounded before it is added, as in NumPy.
 #include "kernels/dense_kernels.h"
+#include "math/simd.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
@@ -58,6 +59,20 @@ inline void outer(const DenseArgs<T>& d) {
                 d.bias ? d.bias + d.bias_at[k] + r * d.bias_row : nullptr, d.y + d.y_at[k] + r * d.y_row, d);
 }
 
+// 0 times a finite number is 0, times any other NaN.
+template <class T>
+inline bool finite(const T* x, int64_t n) {
+  using V = typename VectorOf<T>::type;
+  constexpr int64_t W = kLanes<T>;
+  V sum[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * W <= n; i += 4 * W)
+    for (int q = 0; q < 4; q++) sum[q] = fma(T(0), load<V>(x + i + q * W), sum[q]);
+  for (; i < n; i += W) sum[0] = fma(T(0), n - i < W ? load_part(x + i, n - i) : load<V>(x + i), sum[0]);
+  const V all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  return !any(all != V{});
+}
+
 }  // namespace
 
 void vec_copy32(const float* x, int64_t xs, float* y, int64_t ys, int64_t n, bool set) { copy(x, xs, y, ys, n, set); }
@@ -68,6 +83,8 @@ void vec_mul32(const float* a, int64_t as, const float* x, int64_t xs, float* y,
 void vec_mul64(const double* a, int64_t as, const double* x, int64_t xs, double* y, int64_t ys, int64_t n, bool set) {
   mul(a, as, x, xs, y, ys, n, set);
 }
+bool vec_finite32(const float* x, int64_t n) { return finite(x, n); }
+bool vec_finite64(const double* x, int64_t n) { return finite(x, n); }
 void dense_outer32(const DenseArgs<float>& d) { outer(d); }
 void dense_outer64(const DenseArgs<double>& d) { outer(d); }
 

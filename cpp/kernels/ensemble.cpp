@@ -30,13 +30,13 @@ template <class T>
 using V = typename VectorOf<T>::type;
 
 // Ensembles first .. first+blocks-1 and some rows of a call. Neuron i of ensemble b in row r has slot
-// r * row + b * block + i of the group. `joined`: states of ensembles lie side by side, and their neurons are stepped
-// as one run.
+// r * row + b * block + i of the group. `together`: states of ensembles lie side by side. `joined`: and their neurons
+// are stepped as one run.
 template <class T>
 struct Group {
   static constexpr int64_t W = kLanes<T>;
   const EnsembleCall<T>& c;
-  const bool joined;
+  const bool together, joined;
   const int64_t block;
   int64_t first, blocks, r0, rows, row;
   int64_t at[kGroup / 2];  // slots of the ensembles
@@ -44,7 +44,8 @@ struct Group {
   alignas(64) T out[kGroup + W];
   Fired<T> fired;
 
-  Group(const EnsembleCall<T>& call, bool join) : c(call), joined(join), block(join ? call.n : whole(call.n)) {
+  Group(const EnsembleCall<T>& call, bool together, bool join)
+      : c(call), together(together), joined(together && join), block(together ? call.n : whole(call.n)) {
     for (int64_t b = 0; b < c.blocks && b * block < kGroup; b++) at[b] = b * block;
   }
   // Runs of neurons take whole pieces of slots, so that vectors of two of them never overlap.
@@ -54,8 +55,7 @@ struct Group {
   T* state(int s, int64_t b, int64_t r) const {
     return c.state[s] + c.state_at[s][first + b] + (r0 + r) * c.state_row[s];
   }
-  int64_t slots() const { return (c.in_turn ? 1 : rows) * row; }                              // that fire at once
-  int64_t slot(int64_t b, int64_t r) const { return (c.in_turn ? 0 : r * row) + b * block; }  // among those
+  int64_t slot(int64_t b, int64_t r) const { return (c.in_turn ? 0 : r * row) + b * block; }  // of those at once
 
   // A product of this group: its blocks and rows, with x or y still to be placed.
   DenseArgs<T> part(const DenseArgs<T>& whole) const {
@@ -80,14 +80,14 @@ struct Group {
 
 // One step of a vector of neurons: what they put out; those that fire are noted.
 template <class N, class T>
-NDL_HD V<T> step(const N& model, V<T> J, V<T>* state, unsigned exist, int64_t slot, Fired<T>& fired) {
+NDL_HD V<T> step(const N& model, V<T> J, V<T>* state, unsigned exist, Fired<T>& fired, typename Fired<T>::Walk& walk) {
   V<T> out, a, b;
   if constexpr (settles<N>(0)) {
     const unsigned fire = lane_bits(model.step(J, out, state, a, b)) & exist;
-    fired.add(slot, fire, a, b);
+    fired.add(walk, fire, a, b);
   } else {
     model.step(J, out, state);
-    fired.mark(slot, lane_bits(out != T(0)) & exist);
+    fired.add(walk, lane_bits(out != T(0)) & exist);
   }
   return out;
 }
@@ -115,6 +115,7 @@ template <class N, class T, bool One, int Chains>
 struct Ensemble {
   static constexpr int64_t W = kLanes<T>;
   static constexpr int S = RowOf<N, T>::S;
+  using Walk = typename Fired<T>::Walk;
 
   const T *a, *bias, *J, *weights;
   T x, *out, *now[S + 1];
@@ -142,10 +143,11 @@ struct Ensemble {
   }
 
   template <bool All>
-  NDL_HD void lanes(const N& model, int64_t i, int64_t rest, Fired<T>& fired, V<T>* sum) const {
+  NDL_HD void lanes(const N& model, int64_t i, int64_t rest, Fired<T>& fired, Walk& walk, V<T>* sum) const {
     V<T> state[S + 1];
     for (int s = 0; s < S; s++) state[s] = All ? load<V<T>>(old[s] + i) : load_part(old[s] + i, rest);
-    const V<T> o = step<N, T>(model, current<All>(i, rest), state, All ? ~0u : (1u << rest) - 1, slot + i, fired);
+    const unsigned exist = All ? ~0u : (1u << rest) - 1;
+    const V<T> o = step<N, T>(model, current<All>(i, rest), state, exist, fired, walk);
     for (int s = 0; s < S; s++) All ? store(now[s] + i, state[s]) : store_part(now[s] + i, state[s], rest);
     if constexpr (Chains > 0)
       *sum = fma(All ? load<V<T>>(weights + i) : load_part(weights + i, rest), o, *sum);
@@ -156,11 +158,13 @@ struct Ensemble {
   NDL_HD T run(const N& model, int64_t n, Fired<T>& fired) const {
     constexpr int C = Chains > 0 ? Chains : 1;
     V<T> sum[C] = {};
+    Walk walk(slot, fired.count);
     int64_t i = 0;
     for (; i + C * W <= n; i += C * W)
-      for (int q = 0; q < C; q++) lanes<true>(model, i + q * W, W, fired, sum + q);
-    for (; i + W <= n; i += W) lanes<true>(model, i, W, fired, sum);
-    if (i < n) lanes<false>(model, i, n - i, fired, sum + C - 1);
+      for (int q = 0; q < C; q++) lanes<true>(model, i + q * W, W, fired, walk, sum + q);
+    for (; i + W <= n; i += W) lanes<true>(model, i, W, fired, walk, sum);
+    if (i < n) lanes<false>(model, i, n - i, fired, walk, sum + C - 1);
+    fired.count = walk.count;
     if constexpr (C == 4) sum[0] += sum[2], sum[1] += sum[3];
     if constexpr (C > 1) sum[0] += sum[1];
     if constexpr (Chains == 0) return T(0);
@@ -180,30 +184,9 @@ NDL_HD void put_sum(const Group<T>& g, const RowOf<N, T>& r, int64_t b, T sum) {
 // with 0, unless a weight is not finite.
 
 template <class T>
-bool finite(const DenseArgs<T>& d, int64_t block) {
-  constexpr int64_t W = kLanes<T>;
-  const bool flat = d.a_j == d.m;
-  const int64_t columns = flat ? 1 : d.n, length = flat ? d.m * d.n : d.m;
-  V<T> sum[4] = {};
-  for (int64_t j = 0; j < columns; j++) {
-    const T* a = d.a + d.a_at[block] + j * d.a_j;
-    int64_t i = 0;
-    for (; i + 4 * W <= length; i += 4 * W)
-      for (int q = 0; q < 4; q++) sum[q] = fma(T(0), load<V<T>>(a + i + q * W), sum[q]);
-    for (; i < length; i += W)
-      sum[0] = fma(T(0), length - i < W ? load_part(a + i, length - i) : load<V<T>>(a + i), sum[0]);
-  }
-  const V<T> all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  return !any(all != V<T>{});
-}
-
-template <class T>
-bool by_columns(const Group<T>& g, const Decode<T>& decode) {
+bool by_columns(const Decode<T>& decode) {
   const DenseArgs<T>& d = decode.product;
-  if (decode.kernel != cols_kernel(T()) || !d.set || d.bias) return false;
-  for (int64_t b = 0; b < g.blocks; b++)
-    if (!finite(d, g.first + b)) return false;
-  return true;
+  return decode.finite && decode.kernel == cols_kernel(T()) && d.set && !d.bias;
 }
 
 template <class T>
@@ -217,7 +200,7 @@ void add_columns(const Group<T>& g, const DenseArgs<T>& d, int64_t b, int64_t r,
     const int64_t rest = d.m - i;
     V<T> sum = {};
     for (int64_t k = k0; k < k1; k++) {
-      const int64_t j = g.fired.at[k] - slot;
+      const int64_t j = int64_t(g.fired.at[k]) - slot;
       const T* column = a + j * d.a_j + i;
       sum = fma(rest < W ? load_part(column, rest) : load<V<T>>(column), splat<V<T>>(x[j]), sum);
     }
@@ -232,23 +215,22 @@ void add_columns(const Group<T>& g, const DenseArgs<T>& d, int64_t b, int64_t r,
 
 template <class N, class T>
 void settle(const N& model, Group<T>& g, int64_t r, int64_t end) {
-  T* to[kGroup / kPiece];
-  const int64_t length = g.joined ? g.row : g.block;
-  for (; r < end; r++)
-    for (int64_t b = 0; b < g.runs(); b++) {
-      const int64_t slot = g.slot(b, r);
-      T* state = g.state(N::settled, b, r) - slot;
-      for (int64_t i = slot / kPiece; i < (slot + length) / kPiece; i++) to[i] = state;
-    }
   g.fired.settle(model);
+  const auto place = [&](int64_t b) { return g.state(N::settled, b, r) - g.slot(b, r); };  // of number 0
+  if (g.together && r + 1 == end) return g.fired.put(place(0));
+  T* to[kGroup / kPiece];
+  const int64_t length = g.together ? g.row : g.block;
+  for (; r < end; r++)
+    for (int64_t b = 0; b < (g.together ? 1 : g.blocks); b++) {
+      T* const state = place(b);
+      for (int64_t i = g.slot(b, r) / kPiece; i < (g.slot(b, r) + length) / kPiece; i++) to[i] = state;
+    }
   g.fired.put(to);
 }
 
 // What follows the steps of rows r .. end-1 of a group.
 template <class N, class T>
 void after_steps(const N& model, Group<T>& g, int64_t r, int64_t end, unsigned by_column) {
-  if (!settles<N>(0) && !by_column) return;
-  g.fired.list(g.slots());
   if constexpr (settles<N>(0))
     if (g.fired.count) settle(model, g, r, end);
   if (!by_column) return;
@@ -256,7 +238,7 @@ void after_steps(const N& model, Group<T>& g, int64_t r, int64_t end, unsigned b
   for (; r < end; r++)
     for (int64_t b = 0; b < g.blocks; b++) {
       const int64_t first = k, slots = g.slot(b, r) + g.block;
-      while (k < g.fired.count && g.fired.at[k] < slots) k++;
+      while (k < g.fired.count && int64_t(g.fired.at[k]) < slots) k++;
       for (int64_t i = 0; i < g.c.decode_count; i++)
         if (by_column >> i & 1) add_columns(g, g.c.decodes[i].product, b, r, first, k);
     }
@@ -266,7 +248,7 @@ template <class N, class T, bool One, int Chains>
 void steps(const N model, Group<T>& g, unsigned by_column) {
   const int64_t n = g.run_length();
   for (int64_t r = 0; r < g.rows; r++) {
-    if (r == 0 || g.c.in_turn) g.fired.begin(g.slots());
+    if (r == 0 || g.c.in_turn) g.fired.count = 0;
     const RowOf<N, T> row(g, r);
     for (int64_t b = 0; b < g.runs(); b++) {
       const T sum = Ensemble<N, T, One, Chains>(g, row, b).run(model, n, g.fired);
@@ -301,16 +283,16 @@ void run(const NeuronModel& bytes, const EnsembleCall<T>& c) {
   const bool one = c.encoder == outer_kernel(T()) && e.bias && e.a_i == 1 && e.b_i == 1;
   const bool single = c.decode_count == 1 && c.decodes->kernel == rows_kernel(T()) && d.m == 1;
   const int chains = !single ? 0 : d.n < kLongRow<T> ? 1 : 4;
-  Group<T> g(c, !one && chains == 0 && side_by_side<N>(c));
+  unsigned by_column = 0;
+  for (int64_t i = 0; N::spikes && chains == 0 && i < c.decode_count; i++)
+    by_column |= unsigned(by_columns(c.decodes[i])) << i;
+  Group<T> g(c, side_by_side<N>(c), !one && chains == 0);
   // Plain products want several rows at once; steps that follow one another want many neurons.
   const int64_t at_once = c.in_turn && one && chains ? 1 : 8, some = c.rows < at_once ? c.rows : at_once;
   const int64_t blocks = kGroup / g.block / some, fit = blocks > 1 ? blocks : 1;
   for (g.first = 0; g.first < c.blocks; g.first += g.blocks) {
     const int64_t left = c.blocks - g.first;
     g.blocks = left < fit ? left : fit, g.row = g.whole(g.blocks * g.block);
-    unsigned by_column = 0;
-    for (int64_t i = 0; N::spikes && chains == 0 && i < c.decode_count; i++)
-      by_column |= unsigned(by_columns(g, c.decodes[i])) << i;
     for (g.r0 = 0; g.r0 < c.rows; g.r0 += g.rows) {
       const int64_t rows = kGroup / g.row;
       g.rows = c.rows - g.r0 < rows ? c.rows - g.r0 : rows;

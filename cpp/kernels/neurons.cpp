@@ -34,7 +34,8 @@ struct Row {
 
 // W neurons from neuron `first + i`, or the last `rest` of them.
 template <bool All, class N, class T, int S>
-NDL_HD void step_lanes(const N& model, const Row<T, S>& r, int64_t first, int64_t i, int64_t rest, Fired<T>& fired) {
+NDL_HD void step_lanes(const N& model, const Row<T, S>& r, int64_t first, int64_t i, int64_t rest, Fired<T>& fired,
+                       typename Fired<T>::Walk& walk) {
   using V = typename VectorOf<T>::type;
   const int64_t k = first + i;
   V state[S + 1], out, a, b;
@@ -47,7 +48,7 @@ NDL_HD void step_lanes(const N& model, const Row<T, S>& r, int64_t first, int64_
     store_part(r.out + k, out, rest);
     for (int s = 0; s < S; s++) store_part(r.now[s] + k, state[s], rest);
   }
-  fired.add(i, All ? lane_bits(lanes) : lane_bits(lanes) & ((1u << rest) - 1), a, b);
+  fired.add(walk, All ? lane_bits(lanes) : lane_bits(lanes) & ((1u << rest) - 1), a, b);
 }
 
 // A step of n neurons from number `first`. The model is a copy: its numbers stay in registers while arrays are written.
@@ -55,11 +56,11 @@ template <class N, class T, int S>
 void step_group(const N model, const Row<T, S> r, int64_t first, int64_t n, Fired<T>& fired) {
   using V = typename VectorOf<T>::type;
   constexpr int64_t W = Lane<V>::width;
-  fired.begin(n);
+  typename Fired<T>::Walk walk(0, 0);
   int64_t i = 0;
-  for (; i + W <= n; i += W) step_lanes<true>(model, r, first, i, W, fired);
-  if (i < n) step_lanes<false>(model, r, first, i, n - i, fired);
-  fired.list(n);
+  for (; i + W <= n; i += W) step_lanes<true>(model, r, first, i, W, fired, walk);
+  if (i < n) step_lanes<false>(model, r, first, i, n - i, fired, walk);
+  fired.count = walk.count;
   if (fired.count == 0) return;
   fired.settle(model);
   fired.put(r.now[N::settled] + first);

@@ -269,6 +269,41 @@ NDL_HD void store_part(float* p, F32 v, int64_t n) {
 NDL_HD void store_part(double* p, F64 v, int64_t) { p[0] = v[0]; }
 #endif
 
+// The lanes of v whose bits are set, in order, at the front; what lies behind them means nothing.
+#if NDL_SIMD_BYTES == 64
+NDL_HD F32 pack(F32 v, unsigned lanes) { return (F32)_mm512_maskz_compress_ps((__mmask16)lanes, (__m512)v); }
+NDL_HD F64 pack(F64 v, unsigned lanes) { return (F64)_mm512_maskz_compress_pd((__mmask8)lanes, (__m512d)v); }
+#elif NDL_SIMD_BYTES == 32
+struct PackOrders {  // of pieces of 32 bits
+  alignas(64) uint8_t f32[1 << 8][8] = {}, f64[1 << 4][8] = {};
+
+  constexpr PackOrders() {
+    for (int bits = 0; bits < 1 << 8; bits++)
+      for (int lane = 0, to = 0; lane < 8; lane++)
+        if (bits >> lane & 1) f32[bits][to++] = uint8_t(lane);
+    for (int bits = 0; bits < 1 << 4; bits++)
+      for (int piece = 0, to = 0; piece < 8; piece++)
+        if (bits >> piece / 2 & 1) f64[bits][to++] = uint8_t(piece);
+  }
+};
+inline constexpr PackOrders pack_orders;
+NDL_HD __m256 pack_pieces(__m256 v, const uint8_t* order) {
+  return _mm256_permutevar8x32_ps(v, _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)order)));
+}
+NDL_HD F32 pack(F32 v, unsigned lanes) { return (F32)pack_pieces((__m256)v, pack_orders.f32[lanes]); }
+NDL_HD F64 pack(F64 v, unsigned lanes) { return (F64)pack_pieces((__m256)v, pack_orders.f64[lanes]); }
+#else
+template <class V>
+NDL_HD V pack(V v, unsigned lanes) {
+  for (int i = 0, to = 0; i < Lane<V>::width; i++) v[to] = v[i], to += lanes >> i & 1;
+  return v;
+}
+#endif
+#if NDL_SIMD_BYTES > 16
+NDL_HD Lane<F32>::Uint pack(Lane<F32>::Uint v, unsigned lanes) { return (Lane<F32>::Uint)pack((F32)v, lanes); }
+NDL_HD Lane<F64>::Uint pack(Lane<F64>::Uint v, unsigned lanes) { return (Lane<F64>::Uint)pack((F64)v, lanes); }
+#endif
+
 // The first n lanes (1 .. width) from or to memory with any stride; the other lanes are 0, and left alone.
 template <class V>
 NDL_HD V gather(const typename Lane<V>::scalar* p, int64_t stride, int64_t n) {

@@ -20,34 +20,49 @@ struct LIF {
   static constexpr int settled = 1;  // settle gives the refractory time
   T dt;                              // s
   T tau_rc;                          // s, membrane
-  T minus_rate;                      // 1/s: -1 / tau_rc
   T tau_ref;                         // s, refractory period
   T min_voltage;                     // the voltage never falls below
   T height;                          // of a spike: amplitude / dt
   LIFRate<T> rate;
-  bool slow;  // a step is short against tau_rc, so that few terms make expm1
+  bool slow;   // a step is short against tau_rc, so that few terms make expm1
+  T terms[5];  // in single precision: expm1(-t / tau_rc) / t = terms[0] + terms[1] t + ...
 
   LIF(const double* p, double step)
       : dt(T(step)),
         tau_rc(T(p[0])),
-        minus_rate(T(-1) / T(p[0])),
         tau_ref(T(p[1])),
         min_voltage(T(p[2])),
         height(T(p[3] / step)),
         rate(T(p[0]), T(p[1]), T(p[3])),
-        slow(step < (sizeof(T) == 4 ? 0.1 : 0.34) * p[0]) {}
+        slow(step < (sizeof(T) == 4 ? 0.1 : 0.34) * p[0]) {
+    double term = 1;
+    for (int k = 0; k < 5; k++) term *= -1 / p[0] / (k + 1), terms[k] = T(term);
+  }
+
+  // expm1(-delta / tau_rc) / delta if the step is slow, in few operations that depend on one another.
+  template <class V>
+  NDL_HD V pace(V delta) const {
+    const V square = delta * delta;
+    const V first = fma(delta, V{} + terms[1], terms[0]), second = fma(delta, V{} + terms[3], terms[2]);
+    return fma(square, fma(square, V{} + terms[4], second), first);
+  }
 
   // How far the voltage goes from the current in the time delta: expm1(-delta / tau_rc). In double precision the terms
   // are those of expm1 itself, which then reduces nothing.
   template <class V>
   NDL_HD V change(V delta) const {
-    if constexpr (sizeof(T) == 4) {
-      const V x = delta * minus_rate;
-      return slow ? x + expm1_tail<V, 5>(x) : expm1(x);
-    } else {
-      const V x = -delta / tau_rc;
-      return slow ? x + expm1_tail(x) : expm1(x);
-    }
+    const V x = -delta / tau_rc;
+    if (!slow) return expm1(x);
+    if constexpr (sizeof(T) == 4) return delta * pace(delta);
+    return x + expm1_tail(x);
+  }
+
+  // The voltage after the time delta.
+  template <class V>
+  NDL_HD V moved(V voltage, V J, V delta) const {
+    if constexpr (sizeof(T) == 4)
+      if (slow) return fma((voltage - J) * delta, pace(delta), voltage);
+    return voltage - (J - voltage) * change(delta);
   }
 
   // How much of the step is left when the refractory time is over.
@@ -60,7 +75,7 @@ struct LIF {
   template <class V>
   NDL_HD auto step(V J, V& out, V* s, V& voltage, V& current) const {
     const V refractory = s[1] - dt;
-    voltage = s[0] - (J - s[0]) * change(moving(refractory));
+    voltage = moved(s[0], J, moving(refractory));
     const auto fired = voltage > T(1);
     out = select(fired, height, T(0));
     s[0] = select(fired, T(0), at_least(voltage, min_voltage));
@@ -78,8 +93,7 @@ struct LIF {
 
   template <class V>
   NDL_HD V grad(const Surrogate<T>& h, V J, const V* s, V g, V* a) const {
-    const V k = change(moving(s[1] - dt));
-    const V voltage = s[0] - (J - s[0]) * k;
+    const V delta = moving(s[1] - dt), k = change(delta), voltage = moved(s[0], J, delta);
     const V kept = select((voltage <= T(1)) & (voltage >= min_voltage), a[0], T(0));  // neither reset nor clipped
     const V by_voltage = kept + g * height * h(voltage - T(1));
     a[0] = by_voltage + by_voltage * k;

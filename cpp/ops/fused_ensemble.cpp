@@ -115,15 +115,17 @@ Match match(const Chain& chain) {
 template <class T>
 struct Product {
   View a, x, y, bias;
+  int64_t a_size;  // elements of the buffer
   bool has_bias;
   DenseArgs<T> args;
   DenseFunction<T> function;
 
-  explicit Product(const OpRecord& op)
+  Product(const OpRecord& op, const Program& program)
       : a(op.arg("A")),
         x(op.arg("X")),
         y(op.arg("Y")),
         bias(op.find_arg("bias") ? op.arg("bias") : op.arg("Y")),
+        a_size(program.buffers[a.buffer].size),
         has_bias(op.find_arg("bias") != nullptr),
         args(dense_args<T>(op)),
         function(dense_function(args, has_bias)) {}
@@ -138,6 +140,16 @@ struct Product {
     if (f.base[y.buffer]) d.y = y.at(f, t, b), d.y_row = stride(y);
     return d;
   }
+  // Whether all weights are; they are looked at once per run.
+  bool finite(const Frame<T>& f) const {
+    std::atomic<signed char>& known = f.finite[a.buffer];
+    signed char yes = known.load(std::memory_order_relaxed);
+    if (yes < 0) {
+      yes = NDL_PICK_TYPED(T, vec_finite)(f.base[a.buffer], a_size);
+      known.store(yes, std::memory_order_relaxed);
+    }
+    return yes;
+  }
   // Blocks from `first` on.
   static void skip(DenseArgs<T>* d, int64_t first) {
     d->a_at += first, d->x_at += first, d->y_at += first, d->bias_at += first;
@@ -147,10 +159,11 @@ struct Product {
 template <class T>
 class FusedEnsemble : public Kernel<T> {
  public:
-  FusedEnsemble(const Chain& chain, const Match& match) : encode_(chain[0]), n_(chain[1].arg("J").count()) {
+  FusedEnsemble(const Chain& chain, const Match& match)
+      : encode_(chain[0], chain.program()), n_(chain[1].arg("J").count()) {
     const OpRecord& neurons = chain[1];
     size_t i = 2;
-    for (; i < match.count && chain[i].kind == "dense"; ++i) decodes_.emplace_back(chain[i]);
+    for (; i < match.count && chain[i].kind == "dense"; ++i) decodes_.emplace_back(chain[i], chain.program());
     for (; i < match.count; ++i)
       filters_.push_back(cpu_backend().find_kernel(chain[i].kind).make<T>()(chain[i], chain.program()));
     const EnsembleKernel& kernel = *find_ensemble_kernel(neurons.text("type"));
@@ -209,7 +222,7 @@ class FusedEnsemble : public Kernel<T> {
       call.encode = encode_.at(f, t, b, stride), call.encoder = encode_.function;
       Product<T>::skip(&call.encode, part.first);
       for (size_t i = 0; i < decodes_.size(); ++i) {
-        decodes[i] = {decodes_[i].at(f, t, b, stride), decodes_[i].function};
+        decodes[i] = {decodes_[i].at(f, t, b, stride), decodes_[i].function, decodes_[i].finite(f)};
         Product<T>::skip(&decodes[i].product, part.first);
       }
       for (size_t s = 0; s < states_.size(); ++s) {

@@ -75,12 +75,16 @@ def test_weights_that_are_not_finite_are_seen(isa, loop, value):
     """A neuron that is silent adds 0 times infinity."""
     ensembles = Ensembles(2, 30, 2, (9, 9), loop=loop).make()
     decoders = ensembles.maker.values[-1]
-    decoders[17] = value
     fused, plain = compiled(ensembles), compiled(ensembles, fuse=False)
-    due = ensembles.run(plain, 5, 2)
-    assert np.isnan(due[1]).any() and np.isfinite(due[0]).all()
     assert len(fused.fused()) == 1
-    assert_bits(ensembles.run(fused, 5, 2), due)
+    finite = decoders.copy()
+    for k in (None, 0, 17, decoders.size - 1):  # weights are looked at anew in every run
+        decoders[:] = finite
+        if k is not None:
+            decoders[k] = value
+        due = ensembles.run(plain, 5, 2)
+        assert np.isnan(due[1]).any() == (k is not None) and np.isfinite(due[0]).all()
+        assert_bits(ensembles.run(fused, 5, 2), due)
 
 
 def test_chains_are_described():
