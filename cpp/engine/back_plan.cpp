@@ -2,15 +2,17 @@
 
 namespace nengo_dl {
 template <class T>
-BackPlan<T>::BackPlan(const Program& program, const Plan<T>& plan, const Activity& activity, const TapeLayout& tape,
+BackPlan<T>::BackPlan(const Schedule<T>& schedule, const Activity& activity, const TapeLayout& tape,
                       const Wishes& wishes, const std::vector<char>& keep_last)
     : active(activity.active) {
-  const std::vector<char> changing = changing_adjoints(plan.flow, activity);
-  for (size_t r = 0; r < plan.stages.size(); ++r) {
-    const Stage<T>& stage = plan.stages[r];
+  const Program& program = schedule.facts.program;
+  const Flow& flow = schedule.facts.flow;
+  const std::vector<char> changing = changing_adjoints(flow, activity);
+  for (size_t r = 0; r < schedule.stages.size(); ++r) {
+    const Stage<T>& stage = schedule.stages[r];
     parts.push_back({stage.loop, {}});
     for (size_t i = 0; i < stage.ops.size(); ++i) {
-      const FlowOp& flow_op = plan.flow.stages[r][i];
+      const FlowOp& flow_op = flow.stages[r][i];
       BackOp<T> op = make_op(program, changing, activity, flow_op, stage.loop);
       op.op = stage.ops[i].get();
       op.only_last = flow_op.output >= 0 && keep_last[flow_op.output];

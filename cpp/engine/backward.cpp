@@ -4,18 +4,19 @@
 namespace nengo_dl {
 
 template <class T>
-Backward<T>::Backward(const Program& program, const Plan<T>& plan, const BackPlan<T>& back, const GradArgs<T>& args,
-                      const char* tape, const TapeLayout& layout, const RunArgs<T>& scratch, const Layout* memory)
-    : program_(program),
-      space_(plan.space),
+Backward<T>::Backward(const Schedule<T>& schedule, const BackPlan<T>& back, const GradArgs<T>& args, const char* tape,
+                      const TapeLayout& layout, const RunArgs<T>& scratch, const Layout* memory)
+    : program_(schedule.facts.program),
+      space_(schedule.space()),
       back_(back),
       args_(args),
       tape_(tape),
       layout_(layout),
       scratch_(scratch),
       recording_{layout, nullptr, false},
-      arena_(allocate<T>(plan.space, back.size)) {
-  if (memory) replay_ = std::make_unique<Worker<T>>(program, plan, scratch, *memory, &recording_);
+      arena_(allocate<T>(schedule.space(), back.size)) {
+  const Program& program = program_;
+  if (memory) replay_ = std::make_unique<Worker<T>>(schedule, scratch, *memory, &recording_);
   const size_t buffers = program.buffers.size();
   value_.resize(buffers), adjoint_.resize(buffers);
   value_row_.resize(buffers), value_item_.resize(buffers), row_.resize(buffers), item_.resize(buffers);

@@ -30,8 +30,8 @@ struct BackOp {
 // The ops that one gradient needs, and where adjoints lie; shared by all threads.
 template <class T>
 struct BackPlan {
-  BackPlan(const Program& program, const Plan<T>& plan, const Activity& activity, const TapeLayout& tape,
-           const Wishes& wishes, const std::vector<char>& keep_last);
+  BackPlan(const Schedule<T>& schedule, const Activity& activity, const TapeLayout& tape, const Wishes& wishes,
+           const std::vector<char>& keep_last);
 
   struct Part {
     bool loop;
@@ -53,8 +53,8 @@ template <class T>
 class Backward {
  public:
   // `replay` makes windows again that are not on the tape; null if all are.
-  Backward(const Program& program, const Plan<T>& plan, const BackPlan<T>& back, const GradArgs<T>& args,
-           const char* tape, const TapeLayout& layout, const RunArgs<T>& scratch, const Layout* memory);
+  Backward(const Schedule<T>& schedule, const BackPlan<T>& back, const GradArgs<T>& args, const char* tape,
+           const TapeLayout& layout, const RunArgs<T>& scratch, const Layout* memory);
   // All steps of one group; gradients of parameters are added to `params` (null: not wanted). False: cancelled.
   bool run(int64_t group, const std::vector<T*>& params);
 

@@ -1,5 +1,4 @@
 // Compiles a program for a backend; the face of the engine.
-#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -7,70 +6,23 @@
 #include "engine/hash.h"
 #include "engine/isa.h"
 #include "engine/run.h"
-#include "engine/slice.h"
 #include "engine/validate.h"
 
 namespace nengo_dl {
-template <class T>
-Plan<T>::Plan(const Program& program, uint64_t fingerprint, const Backend& backend, bool fuse)
-    : flow(program),
-      fingerprint(fingerprint),
-      backend(backend),
-      fuse(fuse),
-      space(backend.space()),
-      tiling(backend.tiling()),
-      inner(program.buffers.size(), 0) {
-  std::vector<int64_t> changed;  // in running order
-  for (size_t r = 0; r < program.regions.size(); ++r) {
-    stages.push_back({program.regions[r].kind == RegionKind::loop, {}, {}, {}});
-    for (const FlowOp& op : flow.stages[r]) {
-      stages.back().ops.push_back(make_kernel(*op.compiled, program));
-      for (const FlowOperand& o : op.operands) {
-        work += static_cast<double>(o.operand->count()) * static_cast<double>(op.record->blocks);
-        if (o.written() && o.in_place) changed.push_back(o.operand->buffer);
-      }
-      parts += static_cast<double>(part_count(*op.record));
-      if (op.kind->edge == Edge::python) {
-        has_callbacks = true, undo = changed;
-        functions = std::max(functions, op.record->integer("index") + 1);
-      }
-    }
-  }
-  std::sort(undo.begin(), undo.end());
-  undo.erase(std::unique(undo.begin(), undo.end()), undo.end());
-  add_units(program);
-}
-
-template <class T>
-const std::vector<Fusion>& Plan<T>::fusions() const {
-  static const std::vector<Fusion> none;
-  return fuse ? backend.fusions() : none;
-}
-
-template <class T>
-void Plan<T>::add_units(const Program& program) {
-  for (size_t r = 0; r < stages.size(); ++r) {
-    Stage<T>& stage = stages[r];
-    units.push_back(find_units(fusions(), program, flow, r));
-    for (const Unit& unit : units.back()) {
-      if (unit.fusion) {
-        const Chain chain(program, flow, r, unit.first);
-        stage.fused.push_back(unit.fusion->template make<T>()(chain, unit.match));
-        for (int64_t b : unit.match.inner) inner[b] = 1;
-      }
-      stage.units.push_back(unit.fusion ? stage.fused.back().get() : stage.ops[unit.first].get());
-    }
-  }
-}
-
-template struct Plan<float>;
-template struct Plan<double>;
-
 struct Compiled::Impl {
   Program program;
   const Backend& backend;
+  const Facts facts;
   std::unique_ptr<Runnable<float>> as32;
   std::unique_ptr<Runnable<double>> as64;
+
+  Impl(std::string_view bytes, const std::string& backend, bool fuse)
+      : program(read_program(bytes)), backend(find_backend(backend)), facts(program, Hash().add(bytes).value()) {
+    if (program.float64)
+      as64 = std::make_unique<Runnable<double>>(facts, this->backend, fuse);
+    else
+      as32 = std::make_unique<Runnable<float>>(facts, this->backend, fuse);
+  }
 };
 
 bool fuses() {
@@ -78,14 +30,9 @@ bool fuses() {
   return !text || std::string_view(text) != "0";
 }
 
-Compiled::Compiled(std::string_view bytes, const std::string& backend, bool fuse)
-    : impl_(new Impl{read_program(bytes), find_backend(backend), nullptr, nullptr}) {
+Compiled::Compiled(std::string_view bytes, const std::string& backend, bool fuse) {
   current_isa();  // a bad NENGO_DL_ISA is reported here even if no op asks for a kernel
-  const uint64_t fingerprint = Hash().add(bytes).value();
-  if (impl_->program.float64)
-    impl_->as64 = std::make_unique<Runnable<double>>(impl_->program, fingerprint, impl_->backend, fuse);
-  else
-    impl_->as32 = std::make_unique<Runnable<float>>(impl_->program, fingerprint, impl_->backend, fuse);
+  impl_.reset(new Impl(bytes, backend, fuse));
 }
 
 Compiled::~Compiled() = default;
@@ -93,7 +40,7 @@ Compiled::~Compiled() = default;
 const Program& Compiled::program() const { return impl_->program; }
 
 std::vector<FusedOps> Compiled::fused() const {
-  const auto& regions = impl_->as64 ? impl_->as64->plan.units : impl_->as32->plan.units;
+  const auto& regions = impl_->as64 ? impl_->as64->schedule.units : impl_->as32->schedule.units;
   std::vector<FusedOps> result;
   for (size_t r = 0; r < regions.size(); ++r)
     for (const Unit& unit : regions[r])

@@ -7,7 +7,9 @@
 namespace nengo_dl {
 
 template <class T>
-Division<T>::Division(const Program& program, const Plan<T>& plan, const std::vector<char>& unwritten, int workers) {
+Division<T>::Division(const Schedule<T>& schedule, int workers) {
+  const Facts& facts = schedule.facts;
+  const Program& program = facts.program;
   Program part = program;
   part.regions.clear();
   std::vector<Program> parts(workers, part);
@@ -25,23 +27,23 @@ Division<T>::Division(const Program& program, const Plan<T>& plan, const std::ve
       for (int w = 0; w < workers; ++w) parts[w].regions.push_back({region.kind, std::move(stretch.shares[w])});
     }
   }
-  for (Program& p : parts) add_worker(plan, std::move(p));
-  sharing_ = std::make_unique<Sharing>(program, plan.flow, lives, unwritten);
+  for (Program& p : parts) add_worker(schedule, std::move(p));
+  sharing_ = std::make_unique<Sharing>(facts, lives);
 }
 
 template <class T>
-void Division<T>::add_worker(const Plan<T>& plan, Program part) {
+void Division<T>::add_worker(const Schedule<T>& schedule, Program part) {
   const Program& p = programs_.emplace_back(std::move(part));
   Flow& flow = flows_.emplace_back(p);
   // a value that another worker reads is no inner one of a fused kernel
-  for (size_t b = 0; b < flow.uses.size(); ++b) flow.uses[b] = std::max(flow.uses[b], plan.flow.uses[b]);
+  for (size_t b = 0; b < flow.uses.size(); ++b) flow.uses[b] = std::max(flow.uses[b], schedule.facts.flow.uses[b]);
   for (size_t r = 0; r < p.regions.size(); ++r) {
     Kernels& share = stretches[r].shares.emplace_back();
-    for (const Unit& unit : find_units(plan.fusions(), p, flow, r)) {
+    for (const Unit& unit : find_units(schedule.fusions(), p, flow, r)) {
       if (unit.fusion)
         kernels_.push_back(unit.fusion->template make<T>()(Chain(p, flow, r, unit.first), unit.match));
       else
-        kernels_.push_back(plan.make_kernel(*flow.stages[r][unit.first].compiled, p));
+        kernels_.push_back(schedule.make_kernel(*flow.stages[r][unit.first].compiled, p));
       share.push_back(kernels_.back().get());
     }
   }

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/executor.h"
+#include "engine/schedule.h"
 #include "engine/sharing.h"
 
 namespace nengo_dl {
@@ -22,14 +22,14 @@ struct Division {
   double work = 0,
          longest = 0;  // elements per step and item: of all workers, and the longest way through all stretches
 
-  Division(const Program& program, const Plan<T>& plan, const std::vector<char>& unwritten, int workers);
+  Division(const Schedule<T>& schedule, int workers);
   Division(const Division&) = delete;
 
   // Workers are at different ops of a stretch, so no two of its buffers share memory.
   const Sharing& sharing() const { return *sharing_; }
 
  private:
-  void add_worker(const Plan<T>& plan, Program part);
+  void add_worker(const Schedule<T>& schedule, Program part);
 
   // Per worker: its parts of the ops, a region for each stretch.
   std::deque<Program> programs_;

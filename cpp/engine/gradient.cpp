@@ -12,8 +12,9 @@ namespace {
 [[noreturn]] void fail(const std::string& message) { throw std::invalid_argument("grad: " + message); }
 
 template <class T>
-void check_grad_args(const Program& p, const Plan<T>& plan, const GradArgs<T>& a) {
-  check_args(p, a.run, a.tape ? 0 : plan.functions, false);
+void check_grad_args(const Facts& facts, const GradArgs<T>& a) {
+  const Program& p = facts.program;
+  check_args(p, a.run, a.tape ? 0 : facts.functions, false);
   const auto count = [](const char* what, size_t expected, size_t got) {
     if (got != expected)
       fail(std::string(what) + ": expected " + std::to_string(expected) + ", as the program has, got " +
@@ -30,7 +31,7 @@ void check_grad_args(const Program& p, const Plan<T>& plan, const GradArgs<T>& a
   for (size_t i = 0; a.tape && i < wanted.size() && i < p.params.size(); ++i)
     if (!wanted[i] && a.param_grads[i])
       fail("the gradient of parameter '" + p.params[i].name + "' is asked for, but the tape was recorded without it");
-  if (!a.tape && plan.has_callbacks)
+  if (!a.tape && facts.calls_python)
     fail("the program calls Python functions, which can't be run again: record the run on a tape");
 }
 
@@ -120,13 +121,12 @@ void go_back(const Runnable<T>& r, const GradArgs<T>& args, const GradRecipe<T>&
   const TapeLayout& tape = recipe.record->tape;
   const Layout* replay = tape.first_kept > 0 ? &recipe.record->replay : nullptr;
   const int64_t chunks = tape.geometry.accumulators, groups = tape.groups;
-  Accumulators<T> sums(r.plan.space, r.program, recipe.activity, args, chunks);
-  int threads = thread_count(args.run, 3 * r.plan.work, r.plan.has_callbacks);
+  Accumulators<T> sums(r.schedule.space(), r.facts.program, recipe.activity, args, chunks);
+  int threads = thread_count(args.run, 3 * r.facts.work, r.facts.calls_python);
   threads = static_cast<int>(std::min<int64_t>(threads, chunks));
   std::vector<std::unique_ptr<Backward<T>>> workers;
   for (int i = 0; i < threads; ++i)
-    workers.push_back(
-        std::make_unique<Backward<T>>(r.program, r.plan, recipe.back, args, recorded, tape, scratch, replay));
+    workers.push_back(std::make_unique<Backward<T>>(r.schedule, recipe.back, args, recorded, tape, scratch, replay));
   std::atomic<int64_t> next{0};
   std::atomic<bool> cancelled{false};
   run_together(threads, [&](int number, Team&) {
@@ -142,9 +142,9 @@ void go_back(const Runnable<T>& r, const GradArgs<T>& args, const GradRecipe<T>&
 
 template <class T>
 void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
-  const Program& program = r.program;
-  Space& space = r.plan.space;
-  check_grad_args(program, r.plan, host_args);
+  const Program& program = r.facts.program;
+  Space& space = r.schedule.space();
+  check_grad_args(r.facts, host_args);
   const std::shared_ptr<const GradRecipe<T>> recipe = r.recipes.grad(host_args);
   const TapeLayout& tape = recipe->record->tape;
   if (host_args.tape) tape.check(*host_args.tape, host_args.run.first_step, host_args.run.n_steps);

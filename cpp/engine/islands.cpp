@@ -59,8 +59,8 @@ class Islands {
     join_all();
   }
 
-  // Islands in the order of their first atoms, so that neighbours stay together: worker per atom.
-  Stretch divide(int workers) {
+  // How much each of so many workers would have to do; without their shares.
+  Stretch weigh(int workers) {
     std::vector<double> work(atoms_.size(), 0);
     Stretch stretch;
     stretch.first = first_, stretch.count = count_;
@@ -71,18 +71,23 @@ class Islands {
       work[sets_.find(static_cast<int32_t>(a))] += part;
       stretch.work += part;
     }
-    std::vector<int> worker(atoms_.size(), 0);
+    // islands in the order of their first atoms, so that neighbours stay together
+    worker_.assign(atoms_.size(), 0);
     std::vector<double> load(workers, 0);
     double before = 0;
     for (size_t a = 0; a < atoms_.size(); ++a) {
       if (work[a] == 0) continue;
       const double middle = (before + work[a] / 2) / stretch.work * workers;
-      worker[a] = std::min(workers - 1, static_cast<int>(middle));
-      load[worker[a]] += work[a], before += work[a];
+      worker_[a] = std::min(workers - 1, static_cast<int>(middle));
+      load[worker_[a]] += work[a], before += work[a];
     }
     stretch.longest = *std::max_element(load.begin(), load.end());
-    for (size_t a = 0; a < atoms_.size(); ++a) worker[a] = worker[sets_.find(static_cast<int32_t>(a))];
-    stretch.shares = shares(worker, workers);
+    for (size_t a = 0; a < atoms_.size(); ++a) worker_[a] = worker_[sets_.find(static_cast<int32_t>(a))];
+    return stretch;
+  }
+  Stretch divide(int workers) {
+    Stretch stretch = weigh(workers);
+    stretch.shares = shares(workers);
     return stretch;
   }
 
@@ -164,21 +169,21 @@ class Islands {
   }
 
   // The parts of each op that a worker gets, as records: blocks of which it has the same lanes are one.
-  std::vector<std::vector<OpRecord>> shares(const std::vector<int>& worker, int workers) const {
+  std::vector<std::vector<OpRecord>> shares(int workers) const {
     std::vector<std::vector<OpRecord>> result(workers);
     size_t a = 0;
     for (size_t i = first_; i < first_ + count_; ++i) {
       std::vector<std::map<std::pair<int64_t, int64_t>, std::vector<int64_t>>> parts(workers);
       while (a < atoms_.size() && atoms_[a].op == static_cast<int32_t>(i)) {
         const Atom& start = atoms_[a];
-        const int to = worker[a];
+        const int to = worker_[a];
         if (!divides(region_.ops[i])) {
           result[to].push_back(region_.ops[i]);
           ++a;
           continue;
         }
         int64_t count = 0;
-        for (; a < atoms_.size() && atoms_[a].op == start.op && atoms_[a].block == start.block && worker[a] == to; ++a)
+        for (; a < atoms_.size() && atoms_[a].op == start.op && atoms_[a].block == start.block && worker_[a] == to; ++a)
           count += atoms_[a].count;
         parts[to][{start.first, count}].push_back(start.block);
       }
@@ -195,6 +200,7 @@ class Islands {
   size_t first_, count_;
   std::vector<int64_t> lanes_;  // per op: into how many its blocks are cut
   std::vector<Atom> atoms_;
+  std::vector<int> worker_;  // per atom
   Sets sets_{0};
 };
 
@@ -242,7 +248,7 @@ Stretch by_steps(const Program& program, const Region& region, size_t first, int
   for (; end < region.ops.size(); ++end) {
     const OpRecord& op = region.ops[end];
     if (!may_go_by_steps(program, op) || touches_carried(program, op, written)) break;
-    if (end > first && is_even(Islands(program, region, end, 1).divide(workers), workers)) break;
+    if (end > first && is_even(Islands(program, region, end, 1).weigh(workers), workers)) break;
     for (const auto& entry : op.args) written[entry.second.buffer] = 1;
   }
   Stretch s = whole(region, first, end - first, workers);
@@ -254,18 +260,13 @@ Stretch by_steps(const Program& program, const Region& region, size_t first, int
 // The longest run of ops from `first` on that can be divided evenly, as far as doubling and halving its length finds.
 Stretch longest_even(const Program& program, const Region& region, size_t first, int workers) {
   const size_t most = region.ops.size() - first;
-  Stretch best;
   size_t good = 0, bad = most + 1;
   for (size_t n = 1; good + 1 < bad; n = bad > most ? std::min(most, 2 * good) : (good + bad) / 2) {
-    Stretch trial = Islands(program, region, first, n).divide(workers);
-    if (is_even(trial, workers)) {
-      best = std::move(trial), good = n;
-      if (good == most) break;
-    } else {
-      bad = n;
-    }
+    const bool even = is_even(Islands(program, region, first, n).weigh(workers), workers);
+    (even ? good : bad) = n;
+    if (good == most) break;
   }
-  return best;
+  return good ? Islands(program, region, first, good).divide(workers) : Stretch();
 }
 
 }  // namespace

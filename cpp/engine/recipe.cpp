@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "engine/unwritten.h"
-
 namespace nengo_dl {
 namespace {
 
@@ -45,26 +43,26 @@ RecipeKey& RecipeKey::add(const std::vector<char>& flags) {
 }
 
 template <class T>
-Recipes<T>::Recipes(const Program& program, const Plan<T>& plan)
-    : program_(program),
-      plan_(plan),
-      unwritten_(may_read_unwritten(program, plan.flow)),
-      sharing_(program, plan.flow, plan.units, unwritten_) {}
+Recipes<T>::Recipes(const Schedule<T>& schedule)
+    : schedule_(schedule),
+      facts_(schedule.facts),
+      program_(schedule.facts.program),
+      sharing_(schedule.facts, schedule.units) {}
 
 template <class T>
 std::shared_ptr<const Layout> Recipes<T>::run(int64_t batch, int64_t n_steps, int threads) const {
   const RecipeKey key = RecipeKey().add(batch).add(n_steps).add(threads);
   return runs_.get(key, [&] {
-    const int64_t item_bytes = sharing_.row_size(program_, plan_.inner) * static_cast<int64_t>(sizeof(T));
-    const RunSizes sizes{batch, n_steps, program_.window, item_bytes, plan_.has_callbacks};
-    return std::make_shared<Layout>(program_, sharing_, unwritten_, plan_.inner, plan_.tiling.of_run(sizes, threads));
+    const int64_t item_bytes = sharing_.row_size(program_, schedule_.inner) * static_cast<int64_t>(sizeof(T));
+    const RunSizes sizes{batch, n_steps, program_.window, item_bytes, facts_.calls_python};
+    return std::make_shared<Layout>(program_, sharing_, facts_.unwritten, schedule_.inner,
+                                    schedule_.tiling().of_run(sizes, threads));
   });
 }
 
 template <class T>
 std::shared_ptr<const Division<T>> Recipes<T>::division(int threads) const {
-  return divisions_.get(RecipeKey().add(threads),
-                        [&] { return std::make_shared<Division<T>>(program_, plan_, unwritten_, threads); });
+  return divisions_.get(RecipeKey().add(threads), [&] { return std::make_shared<Division<T>>(schedule_, threads); });
 }
 
 template <class T>
@@ -80,29 +78,29 @@ std::shared_ptr<const DividedRecipe<T>> Recipes<T>::divided(int64_t batch, int64
     const auto division = this->division(threads);
     const std::vector<char> nowhere(program_.buffers.size(), 0);
     const int64_t item_bytes = division->sharing().row_size(program_, nowhere) * static_cast<int64_t>(sizeof(T));
-    const RunSizes sizes{batch, n_steps, program_.window, item_bytes / threads, plan_.has_callbacks};  // in each cache
-    const Geometry g = plan_.tiling.of_run(sizes, 1);
+    const RunSizes sizes{batch, n_steps, program_.window, item_bytes / threads, facts_.calls_python};  // in each cache
+    const Geometry g = schedule_.tiling().of_run(sizes, 1);
     const double rows = static_cast<double>(g.window) * static_cast<double>(g.group);
-    const bool pays = plan_.tiling.divides(division->work * rows, division->longest * rows,
-                                           static_cast<int64_t>(division->stretches.size()) + 1);
+    const bool pays = schedule_.tiling().divides(division->work * rows, division->longest * rows,
+                                                 static_cast<int64_t>(division->stretches.size()) + 1);
     return std::make_shared<DividedRecipe<T>>(
-        DividedRecipe<T>{division, Layout(program_, division->sharing(), unwritten_, nowhere, g), pays});
+        DividedRecipe<T>{division, Layout(program_, division->sharing(), facts_.unwritten, nowhere, g), pays});
   });
 }
 
 template <class T>
 TapeRecipe Recipes<T>::make_tape(const Activity& activity, int64_t batch, int64_t n_steps, int64_t memory) const {
-  const TapeLayout tape(program_, plan_.flow, activity, batch, n_steps, memory, plan_.has_callbacks, plan_.tiling,
-                        plan_.fingerprint);
-  return {tape, Layout(program_, sharing_, unwritten_, tape, true),
-          Layout(program_, sharing_, unwritten_, tape, false)};
+  const TapeLayout tape(program_, facts_.flow, activity, batch, n_steps, memory, facts_.calls_python,
+                        schedule_.tiling(), facts_.fingerprint);
+  return {tape, Layout(program_, sharing_, facts_.unwritten, tape, true),
+          Layout(program_, sharing_, facts_.unwritten, tape, false)};
 }
 
 template <class T>
 std::shared_ptr<const TapeRecipe> Recipes<T>::tape(int64_t batch, int64_t n_steps, const TapeOptions& options) const {
   const RecipeKey key = RecipeKey().add(batch).add(n_steps).add(options.memory).add(options.wanted_params);
   return tapes_.get(key, [&] {
-    const Activity activity = find_activity(program_, plan_.flow, all_wishes(program_, options));
+    const Activity activity = find_activity(program_, facts_.flow, all_wishes(program_, options));
     return std::make_shared<TapeRecipe>(make_tape(activity, batch, n_steps, options.memory));
   });
 }
@@ -115,11 +113,11 @@ std::shared_ptr<const GradRecipe<T>> Recipes<T>::grad(const GradArgs<T>& args) c
   key.add(run.record.wanted_params).add(run.keep_last);
   key.add(w.inputs).add(w.params).add(w.outputs).add(w.learned).add(w.state_wanted).add(w.state_given);
   return grads_.get(key, [&] {
-    Activity activity = find_activity(program_, plan_.flow, w);
+    Activity activity = find_activity(program_, facts_.flow, w);
     auto record =
         args.tape ? tape(run.batch, run.n_steps, run.record)
                   : std::make_shared<const TapeRecipe>(make_tape(activity, run.batch, run.n_steps, run.record.memory));
-    BackPlan<T> back(program_, plan_, activity, record->tape, w, run.keep_last);
+    BackPlan<T> back(schedule_, activity, record->tape, w, run.keep_last);
     return std::make_shared<GradRecipe<T>>(GradRecipe<T>{std::move(record), std::move(activity), std::move(back)});
   });
 }

@@ -80,7 +80,7 @@ class Kept {
 template <class T>
 class Recipes {
  public:
-  Recipes(const Program& program, const Plan<T>& plan);
+  explicit Recipes(const Schedule<T>& schedule);
 
   std::shared_ptr<const Layout> run(int64_t batch, int64_t n_steps, int threads) const;
   std::vector<DividedOps> divided(int threads) const;
@@ -95,9 +95,9 @@ class Recipes {
   std::shared_ptr<const Division<T>> division(int threads) const;
   TapeRecipe make_tape(const Activity& activity, int64_t batch, int64_t n_steps, int64_t memory) const;
 
+  const Schedule<T>& schedule_;
+  const Facts& facts_;
   const Program& program_;
-  const Plan<T>& plan_;
-  const std::vector<char> unwritten_;
   const Sharing sharing_;
   mutable Kept<Layout> runs_;
   mutable Kept<Division<T>> divisions_;

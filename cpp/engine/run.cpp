@@ -67,8 +67,7 @@ RunResult run_groups(const Runnable<T>& r, const RunArgs<T>& args, const Layout&
   const int64_t groups = layout.groups(args.batch);
   threads = static_cast<int>(std::min<int64_t>(threads, groups));
   std::vector<std::unique_ptr<Worker<T>>> workers;
-  for (int i = 0; i < threads; ++i)
-    workers.push_back(std::make_unique<Worker<T>>(r.program, r.plan, args, layout, recording));
+  for (int i = 0; i < threads; ++i) workers.push_back(std::make_unique<Worker<T>>(r.schedule, args, layout, recording));
   return run_slabs(args, recording ? layout.window : 1, [&](RunResult* result, int64_t steps) {
     std::atomic<int64_t> next_group{0};
     int64_t complete = 0;
@@ -85,7 +84,7 @@ RunResult run_groups(const Runnable<T>& r, const RunArgs<T>& args, const Layout&
 // Threads share out the ops of one group after the other.
 template <class T>
 RunResult run_divided(const Runnable<T>& r, const RunArgs<T>& args, const DividedRecipe<T>& recipe, int threads) {
-  Worker<T> worker(r.program, r.plan, args, recipe.layout);
+  Worker<T> worker(r.schedule, args, recipe.layout);
   return run_slabs(args, 1, [&](RunResult* result, int64_t steps) {
     run_together(threads, [&](int number, Team& team) {
       for (int64_t g = 0; g < recipe.layout.groups(args.batch); ++g)
@@ -139,22 +138,22 @@ int thread_count(const RunArgs<T>& a, double work, bool has_callbacks) {
 
 template <class T>
 RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
-  check_args(r.program, host_args, r.plan.functions, true);
+  check_args(r.facts.program, host_args, r.facts.functions, true);
   std::shared_ptr<const TapeRecipe> recipe;
   if (host_args.tape) {
     recipe = r.recipes.tape(host_args.batch, host_args.n_steps, host_args.record);
     recipe->tape.check_memory(*host_args.tape);
   }
-  const ResidentRun<T> resident(r.plan.space, r.program, host_args);
+  const ResidentRun<T> resident(r.schedule.space(), r.facts.program, host_args);
   const RunArgs<T>& args = resident.args();
   RunResult result;
   if (recipe) {
     result = record_run(r, args, *recipe, true);
   } else if (args.n_steps > 0) {
-    const int threads = thread_count(args, r.plan.work, r.plan.has_callbacks);
+    const int threads = thread_count(args, r.facts.work, r.facts.calls_python);
     std::shared_ptr<const DividedRecipe<T>> divided;
-    const double work = r.plan.work * static_cast<double>(args.batch) * static_cast<double>(args.n_steps);
-    if (threads > args.batch && r.plan.tiling.looks_for_division(work, r.plan.parts))
+    const double work = r.facts.work * static_cast<double>(args.batch) * static_cast<double>(args.n_steps);
+    if (threads > args.batch && r.schedule.tiling().looks_for_division(work, r.facts.parts))
       divided = r.recipes.divided(args.batch, args.n_steps, threads);
     if (divided && divided->pays)
       result = run_divided(r, args, *divided, threads);
@@ -172,7 +171,7 @@ RunResult record_run(const Runnable<T>& r, const RunArgs<T>& args, const TapeRec
   RunResult result;
   if (args.n_steps > 0) {
     const Recording recording{recipe.tape, static_cast<char*>(args.tape->memory), write_outputs};
-    const int threads = thread_count(args, r.plan.work, r.plan.has_callbacks);
+    const int threads = thread_count(args, r.facts.work, r.facts.calls_python);
     result = run_groups(r, args, recipe.run, threads, &recording);
   }
   header.steps = result.steps;

@@ -8,12 +8,12 @@ namespace nengo_dl {
 // A compiled program of one scalar type with what is kept between its runs.
 template <class T>
 struct Runnable {
-  const Program& program;
-  Plan<T> plan;
+  const Facts& facts;
+  Schedule<T> schedule;
   Recipes<T> recipes;
 
-  Runnable(const Program& program, uint64_t fingerprint, const Backend& backend, bool fuse)
-      : program(program), plan(program, fingerprint, backend, fuse), recipes(program, plan) {}
+  Runnable(const Facts& facts, const Backend& backend, bool fuse)
+      : facts(facts), schedule(facts, backend, fuse), recipes(schedule) {}
 };
 
 template <class T>

@@ -15,14 +15,14 @@ struct Life {
   int64_t first = -1, last = -1;
 };
 
-std::vector<Life> find_lives(const Program& program, const Flow& flow, const std::vector<std::vector<Unit>>& units) {
-  std::vector<Life> lives(program.buffers.size());
+std::vector<Life> find_lives(const Facts& facts, const std::vector<std::vector<Unit>>& units) {
+  std::vector<Life> lives(facts.program.buffers.size());
   int64_t now = 0;
   for (size_t r = 0; r < units.size(); ++r) {
-    const bool loop = program.regions[r].kind == RegionKind::loop;
+    const bool loop = facts.program.regions[r].kind == RegionKind::loop;
     for (const Unit& unit : units[r]) {
       for (size_t i = unit.first; i < unit.first + unit.count; ++i)
-        for (const FlowOperand& o : flow.stages[r][i].operands) {
+        for (const FlowOperand& o : facts.flow.stages[r][i].operands) {
           Life& life = lives[o.operand->buffer];
           if (life.first < 0) life.first = now;
           life.last = now;
@@ -38,13 +38,13 @@ std::vector<Life> find_lives(const Program& program, const Flow& flow, const std
 
 // In the order in which they begin to live, buffers move into places that have become free: the smallest that is large
 // enough, else the largest, which grows.
-Sharing::Sharing(const Program& program, const Flow& flow, const std::vector<std::vector<Unit>>& units,
-                 const std::vector<char>& unwritten)
-    : place(program.buffers.size(), -1) {
-  const std::vector<Life> lives = find_lives(program, flow, units);
+Sharing::Sharing(const Facts& facts, const std::vector<std::vector<Unit>>& units)
+    : place(facts.program.buffers.size(), -1) {
+  const Program& program = facts.program;
+  const std::vector<Life> lives = find_lives(facts, units);
   std::vector<size_t> order;
   for (size_t i = 0; i < place.size(); ++i)
-    if (program.buffers[i].kind == BufferKind::window && lives[i].first >= 0 && !unwritten[i]) order.push_back(i);
+    if (program.buffers[i].kind == BufferKind::window && lives[i].first >= 0 && !facts.unwritten[i]) order.push_back(i);
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return lives[a].first < lives[b].first; });
   using Taken = std::pair<int64_t, int64_t>;  // last op, place
   std::priority_queue<Taken, std::vector<Taken>, std::greater<>> taken;

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "engine/facts.h"
 #include "engine/fusion.h"
 
 namespace nengo_dl {
@@ -11,9 +12,8 @@ struct Sharing {
   std::vector<int64_t> place;  // per buffer: which place it shares with others; -1: it has its own memory
   std::vector<int64_t> sizes;  // per place: elements per row and item
 
-  // `unwritten`: buffers that a step may read before it writes them, which keep their memory to themselves.
-  Sharing(const Program& program, const Flow& flow, const std::vector<std::vector<Unit>>& units,
-          const std::vector<char>& unwritten);
+  // Buffers that a step may read before it writes them keep their memory to themselves.
+  Sharing(const Facts& facts, const std::vector<std::vector<Unit>>& units);
   // Elements per step and item of all carried and window buffers but those `elsewhere`.
   int64_t row_size(const Program& program, const std::vector<char>& elsewhere) const;
   // The same per place that is shared.

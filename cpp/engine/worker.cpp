@@ -60,23 +60,24 @@ int64_t Layout::add(const Program& program, const std::string& name, int64_t row
 }
 
 template <class T>
-Worker<T>::Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>& args, const Layout& layout,
-                  const Recording* recording)
-    : program_(program),
-      plan_(plan),
-      space_(plan.space),
+Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Layout& layout, const Recording* recording)
+    : schedule_(schedule),
+      facts_(schedule.facts),
+      program_(schedule.facts.program),
+      space_(schedule.space()),
       args_(args),
       layout_(layout),
       recording_(recording),
-      arena_(allocate<T>(plan.space, layout.arena)) {
+      arena_(allocate<T>(schedule.space(), layout.arena)) {
+  const Program& program = program_;
   const size_t buffers = program.buffers.size();
   base_.resize(buffers), row_.resize(buffers), item_.resize(buffers);
   inputs_.resize(args.inputs.size()), outputs_.resize(args.outputs.size());
   input_steps_.assign(args.inputs.size(), args.n_steps);
   for (char last : args.keep_last) output_steps_.push_back(last ? 1 : args.n_steps);
-  if (plan.has_callbacks) {
+  if (facts_.calls_python) {
     int64_t size = 0;
-    for (int64_t b : plan.undo) size += program.buffers[b].size;
+    for (int64_t b : facts_.undo) size += program.buffers[b].size;
     for (size_t i = 0; i < args.keep_last.size(); ++i) size += args.keep_last[i] ? program.outputs[i].size : 0;
     undo_ = allocate<T>(space_, size * args.batch);
     undo_istate_ = allocate<int32_t>(space_, program.istate_size * args.batch);
@@ -162,13 +163,13 @@ void Worker<T>::roll(int64_t steps) {
 
 template <class T>
 void Worker<T>::run_window(int64_t steps) {
-  for (const Stage<T>& stage : plan_.stages) {
+  for (const Stage<T>& stage : schedule_.stages) {
     if (!stage.loop) {
-      for (const Kernel<T>* unit : stage.units) unit->run(frame_, 0, steps);
+      for (const Kernel<T>* unit : stage.forward) unit->run(frame_, 0, steps);
       continue;
     }
     for (int64_t t = 0; t < steps; ++t)
-      for (const Kernel<T>* unit : stage.units) unit->run(frame_, t, t + 1);
+      for (const Kernel<T>* unit : stage.forward) unit->run(frame_, t, t + 1);
   }
 }
 
@@ -177,7 +178,7 @@ void Worker<T>::run_window(int64_t steps) {
 template <class T>
 void Worker<T>::keep_or_undo(bool back) {
   T* kept = undo_.get();
-  for (int64_t i : plan_.undo) copy_undo(base_[i], item_[i], program_.buffers[i].size, frame_.batch, back, &kept);
+  for (int64_t i : facts_.undo) copy_undo(base_[i], item_[i], program_.buffers[i].size, frame_.batch, back, &kept);
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const int64_t size = program_.outputs[i].size;
     if (args_.keep_last[i]) copy_undo(outputs_[i], size, size, frame_.batch, back, &kept);
@@ -206,7 +207,7 @@ int64_t Worker<T>::run(int64_t group, int64_t done, int64_t steps, std::exceptio
     const int64_t k = std::min(layout_.window, steps - complete);
     frame_.offset = done + complete;
     frame_.first_step = args_.first_step + frame_.offset;
-    if (plan_.has_callbacks) {
+    if (facts_.calls_python) {
       keep_or_undo(false);
       try {
         run_window(k);
@@ -308,12 +309,12 @@ void Worker<T>::run_and_save(const WindowPlaces& places, int64_t steps) {
   const Needs& needs = recording_->layout.needs;
   for (const auto& pieces : needs.changing) save(pieces, places, 0);
   for (int64_t row = 0; row <= steps; ++row) save(needs.lasting, places, row);
-  for (size_t r = 0; r < plan_.stages.size(); ++r) {
-    const Stage<T>& stage = plan_.stages[r];
+  for (size_t r = 0; r < schedule_.stages.size(); ++r) {
+    const Stage<T>& stage = schedule_.stages[r];
     const int64_t pieces = stage.loop ? 1 : steps;
     for (int64_t t = 0; t < steps; t += pieces) {
       for (size_t i = 0; i < stage.ops.size(); ++i)
-        if (recording_->write_outputs || plan_.flow.stages[r][i].output < 0) stage.ops[i]->run(frame_, t, t + pieces);
+        if (recording_->write_outputs || facts_.flow.stages[r][i].output < 0) stage.ops[i]->run(frame_, t, t + pieces);
       save(needs.changing[r], places, t + 1);
     }
   }
@@ -329,7 +330,7 @@ int64_t Worker<T>::record(int64_t group, int64_t done, int64_t steps, std::excep
     const int64_t window = (done + complete) / layout_.window, k = tape.steps(window);
     if (window > 0 && window < tape.first_kept) checkpoint(window);
     start_window(group, window);
-    if (plan_.has_callbacks) {
+    if (facts_.calls_python) {
       keep_or_undo(false);
       try {
         run_and_save(tape.places(window, group), k);

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "engine/division.h"
-#include "engine/executor.h"
 #include "engine/pool.h"
+#include "engine/schedule.h"
 #include "engine/sharing.h"
 #include "engine/tape.h"
 
@@ -22,7 +22,7 @@ struct Layout {
   int64_t off_tape = 0;        // of a recorded run: first element of the values of a window that the tape does not keep
   std::vector<std::pair<int64_t, int64_t>> zeroed;  // first element and count: at the start of a group's run
 
-  // Of a run. `inner`: Plan::inner
+  // Of a run. `inner`: Schedule::inner
   Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
          const std::vector<char>& inner, const Geometry& geometry);
   // Of a recorded run, or of one made again for its values.
@@ -48,7 +48,7 @@ struct Recording {
 template <class T>
 class Worker {
  public:
-  Worker(const Program& program, const Plan<T>& plan, const RunArgs<T>& args, const Layout& layout,
+  Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Layout& layout,
          const Recording* recording = nullptr);
   // Runs `steps` steps, `done` steps after the start of the run, for one group. Returns the steps that are complete:
   // fewer than `steps` if a callback threw (then `error` is set).
@@ -78,8 +78,9 @@ class Worker {
   void copy_undo(U* values, int64_t distance, int64_t count, int64_t items, bool back, U** kept);
   void keep_or_undo(bool back);
 
+  const Schedule<T>& schedule_;
+  const Facts& facts_;
   const Program& program_;
-  const Plan<T>& plan_;
   Space& space_;
   const RunArgs<T>& args_;
   const Layout& layout_;

@@ -1,0 +1,44 @@
+// What a backend runs of a program, in one precision: constant, shared by all runs.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/facts.h"
+#include "engine/fusion.h"
+
+namespace nengo_dl {
+
+template <class T>
+struct Stage {  // a region
+  bool loop;
+  std::vector<const Kernel<T>*> forward;          // of its units: what a run runs
+  std::vector<std::unique_ptr<Kernel<T>>> ops;    // each op by itself: recorded runs and the way back
+  std::vector<std::unique_ptr<Kernel<T>>> fused;  // those of `forward` that are no op's own
+};
+
+template <class T>
+struct Schedule {
+  const Facts& facts;
+  const Backend& backend;
+  const bool fuse;
+  std::vector<Stage<T>> stages;          // per region
+  std::vector<std::vector<Unit>> units;  // per region
+  std::vector<char> inner;               // per buffer: lies inside a unit, which stores nothing there
+
+  Schedule(const Facts& facts, const Backend& backend, bool fuse);
+  Schedule(const Schedule&) = delete;
+
+  Space& space() const { return backend.space(); }
+  const Tiling& tiling() const { return backend.tiling(); }
+  const std::vector<Fusion>& fusions() const;  // none if it does not fuse
+  std::unique_ptr<Kernel<T>> make_kernel(const OpRecord& op, const Program& program) const {
+    return backend.find_kernel(op.kind).template make<T>()(op, program);
+  }
+
+ private:
+  void add_units(size_t region);
+};
+
+}  // namespace nengo_dl
