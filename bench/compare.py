@@ -4,7 +4,7 @@
     python bench/compare.py --threads 1 2 --only integrators-128x100 convolution-128x100
 
 Each side has a process that holds one network after the other; the sides are measured in turn,
-pair by pair. See bench/README.md.
+pair by pair, and some rounds of this have processes of their own. See bench/README.md.
 """
 
 import argparse
@@ -162,18 +162,23 @@ def run(kind, sides, args):
     chosen = [network for network in CALLS[kind] if not args.only or network in args.only]
     if not chosen:
         return None
-    rows, equal = {}, {}
+    rows, equal, answers = {}, {}, {}
     print(f"\n{kind}\n{HEAD}")
-    workers = start(kind, sides, args)
-    versions = {side.name: worker.started["versions"] for side, worker in workers.items()}
-    for network in chosen:
-        equal[network] = load(kind, network, workers)
-        for call in CALLS[kind][network]:
-            name = network if call in ("run_steps", "step") else f"{network}, {call}"
-            rows[name] = figures(measure(call, workers, args))
-            print(row(name, rows[name], equal[network]), flush=True)
-    for worker in workers.values():
-        worker.close()
+    for left in reversed(range(args.rounds)):
+        workers = start(kind, sides, args)
+        for network in chosen:
+            equal[network] = load(kind, network, workers) and equal.get(network, True)
+            for call in CALLS[kind][network]:
+                name = network if call in ("run_steps", "step") else f"{network}, {call}"
+                all_of_call = answers.setdefault(name, {side: [] for side in workers})
+                for side, some in measure(call, workers, args).items():
+                    all_of_call[side] += some
+                if left == 0:
+                    rows[name] = figures(all_of_call)
+                    print(row(name, rows[name], equal[network]), flush=True)
+        versions = {side.name: worker.started["versions"] for side, worker in workers.items()}
+        for worker in workers.values():
+            worker.close()
     means = summary(rows)
     for name, mean in means.items():
         worst, ratio = mean["worst"]
@@ -206,7 +211,15 @@ def parse_arguments():
     )
     parser.add_argument("--kind", choices=sorted(CALLS), help="both by default")
     parser.add_argument("--only", nargs="+", choices=names, metavar="NETWORK", help="some networks")
-    parser.add_argument("--pairs", type=int, default=60, help="of measurements (%(default)s)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="each in fresh processes (%(default)s)",
+    )
+    parser.add_argument(
+        "--pairs", type=int, default=20, help="of measurements, in each round (%(default)s)"
+    )
     parser.add_argument(
         "--seconds", type=float, default=0.02, help="of a measurement (%(default)s)"
     )

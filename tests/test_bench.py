@@ -9,7 +9,8 @@ import nengo_dl
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = Path(nengo_dl.__file__).resolve().parents[1]  # site-packages, or the source folder
-SMALL = ("--only", "integrator-100", "rate-mlp", "--pairs", "3", "--seconds", "0.001")
+SMALL = ("--only", "integrator-100", "rate-mlp", "--rounds", "1", "--pairs", "3")
+SMALL += ("--seconds", "0.001")
 
 
 def compare(*args):
