@@ -36,6 +36,8 @@ struct NDL_API Callbacks {  // a table of functions; several runs of several pro
   virtual std::unique_ptr<CallbackRun> start(int64_t sites) = 0;  // of a program with so many `callback` ops
 };
 
+constexpr signed char kNobodyAsked = -2;  // Frame::finite
+
 // Where one thread finds its data while it runs one window for one group of items.
 template <class T>
 struct Frame {
@@ -54,7 +56,7 @@ struct Frame {
   const int64_t* input_steps;        // rows per item of each input (n_steps)
   const int64_t* output_steps;       // rows per item of each output: n_steps, or 1 (only the last step is kept)
   CallbackRun* calls;                // null if the program has no callbacks
-  std::atomic<signed char>* finite;  // per buffer, of params: whether all values are, -1 until somebody looks
+  std::atomic<signed char>* finite;  // per buffer, of params: see all_finite (ops/finite.h)
 };
 
 constexpr int kMaxRank = 4;

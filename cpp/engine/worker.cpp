@@ -91,7 +91,7 @@ Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Lay
   if (program.sites && args.callbacks) calls_ = args.callbacks->start(program.sites);
   frame_.calls = calls_.get();
   finite_ = std::make_unique<std::atomic<signed char>[]>(buffers);
-  for (size_t i = 0; i < buffers; ++i) finite_[i].store(-1, std::memory_order_relaxed);
+  for (size_t i = 0; i < buffers; ++i) finite_[i].store(kNobodyAsked, std::memory_order_relaxed);
   frame_.finite = finite_.get();
 }
 

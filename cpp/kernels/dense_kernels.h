@@ -38,6 +38,12 @@ constexpr int64_t kTurnedBytes = 32768;
 NDL_DECLARE_KERNEL(void, dense_turned32, (const DenseArgs<float>& args))
 NDL_DECLARE_KERNEL(void, dense_turned64, (const DenseArgs<double>& args))
 
+// As dense_cols, of finite A and x_j == 1: columns of inputs that are not 0. Pays if those are few.
+NDL_DECLARE_KERNEL(bool, dense_few32, (const DenseArgs<float>& args))
+NDL_DECLARE_KERNEL(bool, dense_few64, (const DenseArgs<double>& args))
+NDL_DECLARE_KERNEL(void, dense_spikes32, (const DenseArgs<float>& args))
+NDL_DECLARE_KERNEL(void, dense_spikes64, (const DenseArgs<double>& args))
+
 // y (+)= x and y (+)= a*x, element by element with strides; rounded as NumPy does (no fused multiply-add).
 NDL_DECLARE_KERNEL(void, vec_copy32, (const float* x, int64_t xs, float* y, int64_t ys, int64_t n, bool set))
 NDL_DECLARE_KERNEL(void, vec_copy64, (const double* x, int64_t xs, double* y, int64_t ys, int64_t n, bool set))

@@ -5,6 +5,7 @@
 #include "engine/kind.h"
 #include "engine/op_util.h"
 #include "ops/dense_grad.h"
+#include "ops/finite.h"
 
 namespace nengo_dl {
 namespace {
@@ -20,6 +21,11 @@ class DenseKernel : public Kernel<T> {
         has_bias_(op.find_arg("bias") != nullptr),
         d_(dense_args<T>(op)) {
     kernel_ = dense_function(d_, has_bias_);
+    constexpr int64_t kWorth = 64;  // outputs and inputs: below, looking for spikes costs more than it saves
+    const Buffer& weights = p.buffers[a_.buffer];
+    a_size_ = weights.size;
+    may_skip_ = kernel_ == NDL_PICK_TYPED(T, dense_cols) && d_.x_j == 1 && d_.m >= kWorth && d_.n >= kWorth &&
+                weights.kind == BufferKind::param;
     grad_.emplace(op, p, d_);
   }
 
@@ -64,6 +70,7 @@ class DenseKernel : public Kernel<T> {
     d.a = a_.at(f, t, b), d.x = x_.at(f, t, b), d.y = y_.at(f, t, b);
     d.bias = has_bias_ ? bias_.at(f, t, b) : nullptr;
     d.rows = count, d.x_row = stride(x_), d.y_row = stride(y_), d.bias_row = stride(bias_);
+    if (may_skip_ && few_(d) && all_finite(f, a_.buffer, a_size_, count)) return spikes_(d);
     kernel_(d);
   }
 
@@ -71,6 +78,10 @@ class DenseKernel : public Kernel<T> {
   bool has_bias_;
   DenseArgs<T> d_;
   DenseFunction<T> kernel_ = nullptr;
+  bool may_skip_;  // inputs that are 0, if there are many
+  int64_t a_size_;
+  bool (*few_)(const DenseArgs<T>&) = NDL_PICK_TYPED(T, dense_few);
+  DenseFunction<T> spikes_ = NDL_PICK_TYPED(T, dense_spikes);
   std::optional<DenseGrad<T>> grad_;
 };
 

@@ -6,6 +6,7 @@
 #include "kernels/ensemble.h"
 #include "neurons/registry.h"
 #include "ops/dense_args.h"
+#include "ops/finite.h"
 
 namespace nengo_dl {
 namespace {
@@ -140,16 +141,7 @@ struct Product {
     if (f.base[y.buffer]) d.y = y.at(f, t, b), d.y_row = stride(y);
     return d;
   }
-  // Whether all weights are; they are looked at once per run.
-  bool finite(const Frame<T>& f) const {
-    std::atomic<signed char>& known = f.finite[a.buffer];
-    signed char yes = known.load(std::memory_order_relaxed);
-    if (yes < 0) {
-      yes = NDL_PICK_TYPED(T, vec_finite)(f.base[a.buffer], a_size);
-      known.store(yes, std::memory_order_relaxed);
-    }
-    return yes;
-  }
+  bool finite(const Frame<T>& f, int64_t rows) const { return all_finite(f, a.buffer, a_size, rows); }
   // Blocks from `first` on.
   static void skip(DenseArgs<T>* d, int64_t first) {
     d->a_at += first, d->x_at += first, d->y_at += first, d->bias_at += first;
@@ -222,7 +214,7 @@ class FusedEnsemble : public Kernel<T> {
       call.encode = encode_.at(f, t, b, stride), call.encoder = encode_.function;
       Product<T>::skip(&call.encode, part.first);
       for (size_t i = 0; i < decodes_.size(); ++i) {
-        decodes[i] = {decodes_[i].at(f, t, b, stride), decodes_[i].function, decodes_[i].finite(f)};
+        decodes[i] = {decodes_[i].at(f, t, b, stride), decodes_[i].function, decodes_[i].finite(f, count)};
         Product<T>::skip(&decodes[i].product, part.first);
       }
       for (size_t s = 0; s < states_.size(); ++s) {

@@ -1,5 +1,7 @@
 """Dense products: every form against NumPy, and each row the same whatever it is run with."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from handmade_programs import Maker, _engine, op, to_bytes, view
@@ -117,6 +119,57 @@ def test_any_number_of_rows(isa, dtype, order, m, n):
         (y,), _, _, _ = maker.run(1, rows, [x[-rows:]], compiled=compiled)
         np.testing.assert_array_equal(y[1:], before)  # all rows have moved on by one
         before = y
+
+
+def spikes(rng, shape, share, dtype):
+    """Inputs of which so many are not 0; some rows are silent."""
+    x = rng.randn(*shape) * (rng.rand(*shape) < share)
+    x[::3, 1::4] = 0
+    return x.astype(dtype)
+
+
+def refuse_to_skip(maker):
+    """A weight that is not finite, behind those that are used: no column may be left out."""
+    matrix = next(i for i, buffer in enumerate(maker.buffers) if buffer.name == "A")
+    param = maker.buffers[matrix].param
+    size = maker.buffers[matrix].size + 1
+    maker.buffers[matrix] = replace(maker.buffers[matrix], size=size)
+    maker.params[param] = replace(maker.params[param], size=size)
+    maker.values[param] = np.append(maker.values[param], np.nan).astype(maker.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("share", [0, 0.03, 0.3])
+@pytest.mark.parametrize("m, n", [(64, 64), (65, 1030), (2100, 70), (79, 2049)])
+def test_inputs_that_are_0_may_be_left_out(isa, dtype, share, m, n):
+    """Columns of spikes alone have the bits of all columns, in a batch or alone."""
+    blocks, rng = 2, np.random.RandomState(7)
+    x = spikes(rng, (5, 6, blocks * n), share, dtype)
+    for set_, bias, region in [(1, True, "sequence"), (1, False, "loop"), (0, False, "loop")]:
+        maker, due = dense_model(dtype, blocks, m, n, "F", set_, bias, region)
+        together = maker.run(6, 5, [x])[0]
+        atol = (4e-5 if dtype == "float32" else 4e-13) * np.sqrt(n)
+        for got, expected in zip(together, due(x), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=0, atol=atol)
+        alone = maker.run(6, 1, [x[4:5]])[0]
+        refuse_to_skip(maker)
+        every = maker.run(6, 5, [x])[0]
+        for some, one, all_ in zip(together, alone, every, strict=True):
+            np.testing.assert_array_equal(some, all_)
+            np.testing.assert_array_equal(one[0], all_[4])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_columns_of_silent_inputs_are_not_read(isa, dtype):
+    """Seen by the sign of a 0, which is all that they could change."""
+    maker, _ = dense_model(dtype, 1, 64, 64, "F", bias=True)
+    maker.values[1][:] = -0.0
+    maker.values[0][:] = abs(maker.values[0])
+    (y,) = maker.run(4, 1, [np.zeros((1, 4, 64), dtype)])[0]
+    assert np.all(y == 0) and np.signbit(y).all()
+    maker.values[0][11] = np.inf
+    (y,) = maker.run(4, 1, [np.zeros((1, 4, 64), dtype)])[0]
+    assert np.isnan(y[..., 11]).all() and not np.signbit(y[..., :11]).any()
 
 
 def test_products_of_scalars_are_rounded_as_in_numpy(isa):
