@@ -32,7 +32,7 @@ int64_t count(const T* x, int64_t n) {
 template <class T>
 bool few(const DenseArgs<T>& d) {
   constexpr int64_t kLook = 256;  // that often tell
-  const int64_t share = d.rows == 1 ? 2 : 4, look = d.n < kLook ? d.n : kLook;
+  const int64_t share = d.rows == 1 ? 3 : 8, look = d.n < kLook ? d.n : kLook;
   if (share * count(d.x + d.x_at[0], look) > look) return false;
   int64_t sum = 0;
   for (int64_t k = 0; k < d.blocks; ++k)
