@@ -327,7 +327,8 @@ class TensorGraph(LayerState):
         n_steps : keras.KerasTensor
             Number of steps, shape (B, 1) int32.
         """
-        *names, last = unique_names([*self.input_names, "n_steps"])
+        # Keras wants the layers of a model to have names of their own, inputs being layers
+        _, *names, last = unique_names([self.name, *self.input_names, "n_steps"])
         inputs = {
             key: keras.Input(
                 batch_shape=(self.minibatch_size, None, port.size),
@@ -358,7 +359,7 @@ def build_keras_model(layer: TensorGraph, model_class: type = keras.Model) -> An
     """
     inputs, n_steps = layer.build_inputs()
     tensors = [*inputs.values(), n_steps]
-    names = [*layer.output_names, "steps_run"]
+    names = unique_names([*layer.output_names, "steps_run"])
     outputs = layer(tensors)
     # Keras sorts the entries of a dict, but not those of an OrderedDict
     named = OrderedDict(zip(names, outputs, strict=True))

@@ -359,6 +359,16 @@ def test_model_names_and_shapes(dtype):
     assert [w.name for w in model.weights] == ["gain", "net.total"]
 
 
+def test_names_that_the_model_needs():
+    layer = TensorGraph(
+        filter_plan(), 3, input_names=["TensorGraph"], output_names=["steps_run", "steps_run"]
+    )
+    model = build_keras_model(layer)
+    assert [tensor.name for tensor in model.inputs] == ["TensorGraph_1", "n_steps"]
+    assert model.output_names == ["steps_run", "steps_run_1", "steps_run_2"]
+    assert len(model([rows(3, 4), counts(3, 4)])) == 3
+
+
 def test_layer_alone():
     key = object()
     layer = TensorGraph(filter_plan(), 2, input_keys=[key])

@@ -4,7 +4,7 @@ import nengo
 import pytest
 from nengo.exceptions import ValidationError
 
-from nengo_dl.arguments.names import Names
+from nengo_dl.arguments.names import RESERVED, Names
 
 
 def make(labels, probe_labels=()):
@@ -30,21 +30,49 @@ def test_duplicates_ignore_case():
     assert [names[o] for o in (*nodes, *probes)] == ["aa", "aa_1", "Aa_2", "AA_3", "aa_1_1"]
 
 
-@pytest.mark.parametrize("label", ["n_steps", "steps_run", "N_Steps"])
+@pytest.mark.parametrize("label", [*RESERVED, "N_Steps", "tensorgraph"])
 def test_reserved(label):
-    """S-19 [B]: a node can't take the name of the model's own input."""
-    _, nodes, _ = make([label])
-    assert Names(nodes, [])[nodes[0]] == f"{label}_1"
+    """S-19 [B]: neither a node nor a probe can take a name that the model needs for itself."""
+    _, nodes, probes = make([label], [label])
+    names = Names(nodes, probes)
+    assert names[nodes[0]] == f"{label}_1" and names[probes[0]] == f"{label}_2"
+
+
+def test_names_of_validation():
+    """What Keras calls the values of validation is no other probe's."""
+    _, nodes, probes = make(["val_a", "b"], ["val_c", "c", "val", "a", "val_b", "val_d"])
+    names = Names(nodes, probes)
+    found = [names[probe] for probe in probes]
+    # nodes have no values in the history, but probes give way to all names that are taken
+    assert found == ["val_c", "c_1", "val_1", "a_1", "val_b_1", "val_d"]
+
+
+def test_history_of_validation(Sim):
+    """Losses of probes and of validation are told apart, whatever the labels."""
+    net, _, probes = make([], ["val", "py", "val_py"])
+    sim = Sim(net)
+    sim.compile(loss="mse")
+    y = {probe: [[[float(k)]]] for k, probe in enumerate(probes, 1)}
+    other = {probe: [[[k + 3.0]]] for k, probe in enumerate(probes, 1)}
+    found = sim.fit(y=y, n_steps=1, validation_data=(None, other), verbose=0).history
+    losses = {f"{sim.get_name(probe)}_loss": k**2 for k, probe in enumerate(probes, 1)}
+    validation = {f"val_{name}": (k + 3) ** 2 for k, name in enumerate(losses, 1)}
+    assert {k: v[0] for k, v in found.items()} == {
+        "loss": 14, **losses, "val_loss": 77, **validation
+    }  # fmt: skip
 
 
 def test_keras_accepts(Sim):
     """S-19: whatever the label, the Keras model can be built, and its names are ours."""
-    net, nodes, probes = make(["a/b", "n_steps", "ä ö", ""], ["p/q", "steps_run"])
+    net, nodes, probes = make(["a/b", "ä ö", "", *RESERVED], ["p/q", *RESERVED])
     sim = Sim(net)
-    inputs = [tensor.name for tensor in sim.keras_model.inputs]
-    assert inputs[:4] == [sim.get_name(n) for n in nodes] and inputs[-1] == "n_steps"
-    assert sim.keras_model.output_names == [*map(sim.get_name, probes), "steps_run"]
+    model = sim.keras_model
+    inputs = [tensor.name for tensor in model.inputs]
+    assert inputs[:-2] == [sim.get_name(n) for n in nodes] and inputs[-1] == "n_steps"
+    assert model.output_names == [*map(sim.get_name, probes), "steps_run"]
     assert set(sim.predict(n_steps=2)) == set(probes)
+    own = {model.name, *(layer.name for layer in model.layers), *model.output_names}
+    assert own - {*inputs[:-1], *map(sim.get_name, probes)} == set(RESERVED)
 
 
 def test_errors(Sim):

@@ -5,15 +5,17 @@ import re
 import nengo
 from nengo.exceptions import ValidationError
 
-# names of the model's own inputs and outputs
-RESERVED = ("n_steps", "steps_run")
+# names of the Keras model, of its layer, and of its own input and output
+RESERVED = ("keras_model", "TensorGraph", "n_steps", "steps_run")
+VALIDATION = "val_"  # what Keras puts before the names of losses and metrics of validation
 
 
 class Names:
     """A unique name for every input node and probe.
 
     An object is called by its label, or else by its class, in characters that Keras takes; a
-    number makes it unique without regard to case.
+    number makes it unique without regard to case. Names that the Keras model needs for itself are
+    taken, and so are those with which values of two Probes would have one name in the history.
 
     Parameters
     ----------
@@ -25,12 +27,12 @@ class Names:
 
     def __init__(self, nodes, probes):
         self.names = {}
-        taken = set(RESERVED)
+        taken = {name.lower() for name in RESERVED}
         for obj in (*nodes, *probes):
             base = _clean(type(obj).__name__.lower() if obj.label is None else obj.label)
             base = base or type(obj).__name__.lower()
             name, count = base, 0
-            while name.lower() in taken:
+            while name.lower() in taken or (isinstance(obj, nengo.Probe) and _shadows(name, taken)):
                 count += 1
                 name = f"{base}_{count}"
             taken.add(name.lower())
@@ -51,6 +53,14 @@ class Names:
         if isinstance(obj, nengo.Node) and obj.size_in > 0:
             raise ValidationError(f"{obj} is not an input Node (a Node with size_in=0)", "name")
         raise ValidationError(f"{obj} is from a different network than this simulator's", "name")
+
+
+def _shadows(name, taken):
+    """Whether values of a Probe of this name would look like others' of validation, or they do."""
+    name = name.lower()
+    if f"{name}_".startswith(VALIDATION) and name[len(VALIDATION) :] in ("", *taken):
+        return True
+    return VALIDATION + name in taken
 
 
 def _clean(label):
