@@ -42,7 +42,9 @@ class KerasMethods(Lifecycle):
         metrics, weighted_metrics : str, callable, keras.metrics.Metric, list or dict
             One metric for every Probe; a list with an entry, which may be a list, for each in
             order; or a dict. Weighted ones take ``sample_weight`` into account; a flat list of
-            them is for every Probe.
+            them is for every Probe. A Metric object is used as it is, and holds the result
+            afterwards; if it is given several times, the first Probe has it and all others have
+            copies, made from its ``get_config()``.
         loss_weights : list or dict, optional
             Factors of losses in their sum, 1 if not given.
         **kwargs

@@ -4,10 +4,12 @@ Keras' own losses and metrics for several outputs match targets by position, lea
 single outputs, and refuse targets without a loss or losses without a target.
 """
 
+import inspect
 from collections import OrderedDict
 
 import keras
 import tensorflow as tf
+from nengo.exceptions import ValidationError
 
 # names for which Keras picks a function by the shapes of targets and outputs
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
@@ -23,7 +25,8 @@ class Targets:
     weights : dict
         Name of a probe -> weight of its loss; 1 for those that are missing.
     metrics, weighted_metrics : dict
-        Name of a probe -> list of metrics in any of the forms that Keras takes.
+        Name of a probe -> list of metrics in any of the forms that Keras takes. A
+        `keras.metrics.Metric` counts for the first Probe it is given for; others get copies of it.
     """
 
     def __init__(self, losses, weights, metrics, weighted_metrics):
@@ -32,11 +35,13 @@ class Targets:
         self.loss_means = OrderedDict(
             (name, keras.metrics.Mean(name=f"{name}_loss")) for name in losses
         )
+        used = set()
         self.metrics = [
-            ProbeMetric(name, metric, weighted)
+            ProbeMetric(name, _of_its_own(metric, used), weighted)
             for group, weighted in ((metrics, False), (weighted_metrics, True))
             for name, items in group.items()
-            for metric in _of_one_probe(items, len(group) > 1)
+            for metric in (items if isinstance(items, (list, tuple)) else [items])
+            if metric is not None
         ]
         taken = {"loss", *(mean.name for mean in self.loss_means.values())}
         for metric in self.metrics:
@@ -207,16 +212,40 @@ def _name(metric):
     return name or type(metric).__name__
 
 
-def _of_one_probe(items, several):
-    """Metrics of one probe; objects that hold a state are copied if several probes share them."""
-    items = list(items) if isinstance(items, (list, tuple)) else [items]
-    return [
-        type(item).from_config(item.get_config())
-        if several and isinstance(item, keras.metrics.Metric)
-        else item
-        for item in items
-        if item is not None
-    ]
+def _of_its_own(metric, used):
+    """The metric, or a copy of it if it is among those used: objects of Keras hold a state."""
+    if not isinstance(metric, keras.metrics.Metric):
+        return metric
+    if id(metric) in used:
+        return _copy(metric)
+    used.add(id(metric))
+    return metric
+
+
+def _copy(metric):
+    """Make a metric with the same arguments, which Keras knows from ``get_config``."""
+    kind = type(metric)
+    config = metric.get_config()
+    if kind.from_config.__func__ is not keras.metrics.Metric.from_config.__func__:
+        return kind.from_config(config)
+    takes = inspect.signature(kind).parameters.values()
+    names = [p.name for p in takes if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    missing = [name for name in names if name not in config]
+    if missing and not issubclass(_definer(kind, "get_config"), _definer(kind, "__init__")):
+        raise ValidationError(
+            f"{metric.name!r} is one {kind.__name__} for several Probes, but its get_config()"
+            f" knows nothing of {', '.join(missing)}, so that no copy can be made; give each"
+            " Probe an object of its own",
+            attr="metrics",
+        )
+    if not any(p.kind is p.VAR_KEYWORD for p in takes):
+        config = {name: value for name, value in config.items() if name in names}
+    return kind.from_config(config)
+
+
+def _definer(kind, method):
+    """The class from which a class has a method."""
+    return next(base for base in kind.__mro__ if method in vars(base))
 
 
 def _unique(key, taken):
