@@ -21,8 +21,8 @@ def nan_mse(y_true: Any, y_pred: Any) -> tf.Tensor:
 
     Parameters
     ----------
-    y_true : tensor
-        Targets, NaN where anything will do.
+    y_true : tensor or None
+        Targets, NaN where anything will do; None if it will everywhere.
     y_pred : tensor
         Values of the same shape.
 
@@ -32,7 +32,9 @@ def nan_mse(y_true: Any, y_pred: Any) -> tf.Tensor:
         The mean over all elements, a scalar. (So a ``sample_weight`` of Keras scales all of it.)
     """
     y_pred = tf.convert_to_tensor(y_pred)
-    y_true = tf.cast(y_true, y_pred.dtype)
+    if not y_pred.dtype.is_floating:
+        y_pred = tf.cast(y_pred, keras.config.floatx())
+    y_true = tf.cast(np.nan if y_true is None else y_true, y_pred.dtype)
     # not of the error: where an error of NaN is masked its gradient would still be NaN
     y_true = tf.where(tf.math.is_nan(y_true), tf.stop_gradient(y_pred), y_true)
     return tf.reduce_mean(tf.square(y_true - y_pred))
@@ -41,8 +43,8 @@ def nan_mse(y_true: Any, y_pred: Any) -> tf.Tensor:
 class Regularize(keras.losses.Loss):
     """The norm of a Probe's values in each step, averaged over steps and items.
 
-    Put a Probe on what is to be kept small, and give it this loss. Targets do not matter, but Keras
-    wants some: zeros of the right shape, for example.
+    Put a Probe on what is to be kept small, and give it this loss. It needs no targets, and does
+    not look at any: called by itself it takes None for them.
 
     Parameters
     ----------
@@ -79,7 +81,12 @@ class Regularize(keras.losses.Loss):
     def __repr__(self) -> str:
         return f"Regularize(order={self.order!r}, axis={self.axis!r})"
 
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tf.Tensor:
+        """The mean of the norms, or their sum with ``reduction="sum"``."""
+        # Keras would make a tensor of the targets
+        return super().__call__(0.0, y_pred, sample_weight)
+
+    def call(self, y_true: Any, y_pred: tf.Tensor) -> tf.Tensor:
         """Norms of each item and step, before the average."""
         y_pred = tf.convert_to_tensor(y_pred)
         if y_pred.shape.rank < 3:

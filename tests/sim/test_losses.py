@@ -51,6 +51,25 @@ def test_all_targets_missing():
     assert not np.any(tape.gradient(loss, output))
 
 
+def test_no_targets():
+    """M-04: without targets everything is met."""
+    output = tf.Variable(values())
+    with tf.GradientTape() as tape:
+        loss = nan_mse(None, output)
+    assert loss == 0 and loss.dtype == tf.float64
+    assert np.array_equal(tape.gradient(loss, output), np.zeros(SHAPE))
+    with tf.device("/cpu:0"):
+        traced = tf.function(nan_mse)(None, output)
+    assert traced == 0
+
+
+def test_other_arguments():
+    """Lists, whole numbers and mixed types, as from an interactive session."""
+    assert nan_mse([1.0, np.nan], [3, 1]) == 2
+    assert nan_mse([1, 4], [3, 4]) == 2
+    assert nan_mse(values(1).astype("float32"), values()).dtype == tf.float64
+
+
 def test_errors_in_the_output_show():
     output = values()
     output[0, 0, 0] = np.nan
@@ -96,8 +115,13 @@ def test_regularize_weighs_items():
 
 def test_targets_do_not_matter():
     output = values()
-    losses = [Regularize()(np.full(shape, 7.0), output) for shape in ((3, 5, 4), (3, 1, 1))]
-    assert losses[0] == losses[1]
+    targets = [None, 7, "none", *(np.full(shape, 7.0) for shape in ((3, 5, 4), (3, 1, 1)))]
+    losses = [float(Regularize(dtype="float64")(target, output)) for target in targets]
+    np.testing.assert_allclose(losses, np.linalg.norm(output, axis=-1).mean(), rtol=1e-12)
+    weight = np.array([[1.0], [0.0], [2.0]])
+    weighted = Regularize(dtype="float64", reduction="sum")(None, output, weight)
+    np.testing.assert_allclose(weighted, (np.linalg.norm(output, axis=-1) * weight).sum())
+    np.testing.assert_allclose(Regularize().call(None, output), np.linalg.norm(output, axis=-1))
 
 
 def test_regularize_in_training(Sim):
