@@ -141,8 +141,9 @@ def test_not_compiled(Sim):
     """S-44, X-22."""
     sim = Sim(linear(), minibatch_size=2)
     for method in (sim.evaluate, sim.fit):
-        with pytest.raises(ValueError, match=r"You must call `compile\(\)`"):
-            method(X, {"py": Y})
+        for x in (X, iter([])):
+            with pytest.raises(ValueError, match=r"You must call `compile\(\)`"):
+                method(x, {"py": Y})
     sim.compile()
     with pytest.raises(ValueError, match="No loss to compute"):
         sim.evaluate(X, {"py": Y}, verbose=0)
@@ -181,6 +182,24 @@ def test_bad_data_changes_nothing(shared, x, y, message, method):
         else:
             getattr(sim, method)(x, y, verbose=0)
     assert unchanged(before, snapshot(sim))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "n_steps", "message"),
+    [
+        (X[..., :1], {"py": Y}, None, "Last axis"),
+        (X, {"py": Y[:2]}, None, "does not match expected size"),
+        (X, {"nothing": Y}, None, "not a valid probe name"),
+        (None, {"py": Y}, None, "Must specify either input data or n_steps"),
+        (iter([]), None, 3, "n_steps can't be given together"),
+    ],
+)
+def test_wrong_data_is_said_before_compile(Sim, x, y, n_steps, message):
+    """S-44: what is wrong with the data is said first, as is that a network is not trained."""
+    sim = Sim(linear(), minibatch_size=2)
+    for method in (sim.evaluate, sim.fit):
+        with pytest.raises((ValidationError, SimulationError), match=message):
+            method(x, y, n_steps=n_steps)
 
 
 @pytest.fixture(scope="module")

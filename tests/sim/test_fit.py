@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
-from training_nets import leaky, linear, rows, snapshot, unchanged, weights
+from training_nets import RATE, descent, leaky, linear, rows, snapshot, unchanged, weights
 
 import nengo_dl
 
-RATE = 0.1
 X, Y = rows(8), rows(8, 3, 1, 1)
 
 
@@ -23,21 +22,6 @@ def make(Sim, net=None, size=2, rate=RATE, **compiled):
     compiled.setdefault("loss", {net.py: "mse"})
     sim.compile(keras.optimizers.SGD(rate), **compiled)
     return sim
-
-
-def descent(x, y, epochs=1, size=2, w=0.5, rate=RATE, weight=None):
-    """The weights and losses of plain gradient descent for ``py = W x``."""
-    w = np.full((1, x.shape[-1]), w)
-    losses = []
-    weight = np.ones(len(x)) if weight is None else weight
-    for _ in range(epochs):
-        losses.append([])
-        for i in range(0, len(x), size):
-            part, factor = x[i : i + size], weight[i : i + size, None, None]
-            error = part @ w.T - y[i : i + size]
-            losses[-1].append(np.mean(factor * error**2))
-            w = w - rate * np.einsum("bti,btj->ij", 2 * factor * error, part) / error.size
-    return w, np.mean(losses, axis=1)
 
 
 def test_gradient_descent(Sim):
@@ -110,7 +94,11 @@ def test_missing_targets(Sim):
     with pytest.raises(ValueError, match="fit needs targets.*py, pz"):
         sim.fit(X, verbose=0)
     assert unchanged(before, snapshot(sim))
-    history = sim.fit(X, {"py": Y}, shuffle=False, verbose=0).history
+    with pytest.raises(ValueError, match="fit needs targets.*py, pz"):
+        sim.fit(X, validation_data=(X, {"py": Y}), verbose=0)
+    with pytest.warns(UserWarning, match="no targets for mean_squared_error of 'pz'") as warned:
+        history = sim.fit(X, {"py": Y}, shuffle=False, verbose=0).history
+    assert warned[0].filename == __file__
     assert list(history) == ["loss", "py_loss", "pz_loss"] and history["pz_loss"] == [0]
     assert np.allclose(weights(sim, sim.net.w), descent(X, Y)[0])
 
@@ -323,10 +311,11 @@ def test_learning_phase(Sim, phase):
 
 
 def test_inference_only(Sim):
-    """S-44."""
-    sim = make(Sim, linear(inference_only=True))
-    with pytest.raises(SimulationError, match="inference_only"):
-        sim.fit(X, {"py": Y})
+    """S-44: said even before `compile`, which would not help."""
+    net = linear(inference_only=True)
+    for sim in (Sim(net, minibatch_size=2), make(Sim, net)):
+        with pytest.raises(SimulationError, match="inference_only"):
+            sim.fit(X, {"py": Y})
     assert sim.evaluate(X, {"py": Y}, verbose=0)["loss"] > 0
 
 

@@ -5,6 +5,8 @@ import numpy as np
 
 import nengo_dl
 
+RATE = 0.1  # of learning
+
 
 def linear(sizes=(2, 1), dtype="float64", **settings):
     """Two probed linear maps of an input node: ``y = W x``, ``z = V x``."""
@@ -63,3 +65,18 @@ def unchanged(before, after):
         else before[key] == after[key]
         for key in before
     )
+
+
+def descent(x, y, epochs=1, size=2, w=0.5, rate=RATE, weight=None):
+    """The weights and losses of plain gradient descent for ``py = W x``."""
+    w = np.full((1, x.shape[-1]), w)
+    losses = []
+    weight = np.ones(len(x)) if weight is None else weight
+    for _ in range(epochs):
+        losses.append([])
+        for i in range(0, len(x), size):
+            part, factor = x[i : i + size], weight[i : i + size, None, None]
+            error = part @ w.T - y[i : i + size]
+            losses[-1].append(np.mean(factor * error**2))
+            w = w - rate * np.einsum("bti,btj->ij", 2 * factor * error, part) / error.size
+    return w, np.mean(losses, axis=1)

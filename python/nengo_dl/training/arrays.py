@@ -59,7 +59,7 @@ def training_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None):
     y = truncate(by_probe(y, names), size)
     shapes = dict(zip(layer.output_names, layer.output_shapes, strict=True))
     items = check_targets(y, shapes, size, items) or size
-    weights = _sample_weights(rules, sample_weight, y, items)
+    weights = _sample_weights(rules, sample_weight, items)
     if class_weight is not None:
         if weights:
             raise ValueError("class_weight and sample_weight can't be given at the same time")
@@ -67,12 +67,12 @@ def training_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None):
     return Arrays(x, y, weights, items, steps)
 
 
-def _sample_weights(rules, value, y, items):
+def _sample_weights(rules, value, items):
     if value is None:
         return {}
     names, size = rules.names, rules.minibatch_size
     if is_array(value) or (isinstance(value, (list, tuple)) and all(map(np.isscalar, value))):
-        weights = dict.fromkeys(y, np.asarray(value))
+        weights = dict.fromkeys(names.probes, np.asarray(value))
     else:
         weights = by_probe(value, names, "sample_weight")
     result = {}

@@ -18,7 +18,6 @@ from .predict import as_tuples
 
 def fit(side, x, y, n_steps, stateful, kwargs):
     """Check arguments of `fit` and call Keras; see `nengo_dl.Simulator.fit`."""
-    model = side.compiled("fit")
     if not side.runtime.plan.trains:
         raise SimulationError(
             "a network with inference_only=True has no training mode and can't be fitted; build"
@@ -38,19 +37,17 @@ def fit(side, x, y, n_steps, stateful, kwargs):
         kwargs.pop("validation_split", None)
         if fraction:
             data, validation = split(data, fraction, side.runtime.minibatch_size)
-        if not data.y and model.untracked.targets.losses:
-            raise ValueError(
-                "fit needs targets (y) for a Probe with a loss; there are losses for"
-                f" {', '.join(model.untracked.targets.losses)}"
-            )
         arguments = {}
     test = None
     if validation is not None:
         validation, test = validation_data(side, validation, n_steps)
         if test is None:
             arguments["validation_data"] = validation
+    model = side.compiled("fit")  # what is wrong with the data is said before that nothing is
     call = KerasCall(side, kwargs, stateful)
     call.opaque_validation = validation is not None and test is None
+    if data is not None:
+        _has_targets(model, data)
     if test is not None:
         check_losses(side, test)
         arguments["validation_data"] = call.use("test", test)
@@ -70,15 +67,16 @@ def fit(side, x, y, n_steps, stateful, kwargs):
 
 def evaluate(side, x, y, n_steps, stateful, kwargs):
     """Check arguments of `evaluate` and call Keras; see `nengo_dl.Simulator.evaluate`."""
-    model = side.compiled("evaluate")
     stateful = side.clean_arguments(kwargs, stateful, ("batch_size",))
     kwargs["return_dict"] = True
-    call = KerasCall(side, kwargs, stateful)
     if is_opaque(x):
         refuse_steps(x, n_steps)
-        arguments = {"x": as_tuples(x), "y": y}
+        data, arguments = None, {"x": as_tuples(x), "y": y}
     else:
         data = training_arrays(side, x, y, n_steps, kwargs.pop("sample_weight", None))
+    model = side.compiled("evaluate")
+    call = KerasCall(side, kwargs, stateful)
+    if data is not None:
         check_losses(side, data)
         side.warn_one_step(data.n_steps, stateful)
         arguments = {"x": call.use("test", data)}
@@ -97,37 +95,45 @@ def in_order(model, values):
     )
 
 
+def _has_targets(model, data):
+    """Refuse to train on nothing."""
+    targets = model.untracked.targets
+    if targets.losses and len(targets.without_target(data.y)) == len(targets.losses):
+        raise ValueError(
+            "fit needs targets (y) for a Probe with a loss; there are losses for"
+            f" {', '.join(targets.losses)}"
+        )
+
+
 def check_losses(side, data):
-    """Compute the losses for shapes and types only: what doesn't fit is found before a run."""
+    """Warn of losses without target, and compute the others for shapes and types only.
+
+    So what doesn't fit is found before a run.
+    """
     model, layer = side.model, side.runtime.layer
+    model.untracked.targets.warn_without_target(data.y)
     if model.run_eagerly:
         return
     rows = zip(layer.output_names, layer.output_shapes, layer.keep_history, strict=True)
     for name, shape, keep in rows:
         loss, target = model.untracked.targets.losses.get(name), data.y.get(name)
-        if loss is None or target is None:
+        if loss is None or (target is None and loss.needs_target):
             continue
-        output = (layer.minibatch_size, data.n_steps if keep else 1, *shape)
-        given = (layer.minibatch_size, *target.shape[1:])
-        integer = target.dtype.kind in "iu"
-        key = (name, output, given, target.dtype if integer else None)
+        steps = data.n_steps if keep else 1
+        output = tf.TensorSpec((layer.minibatch_size, steps, *shape), layer.dtype)
+        given = None
+        if target is not None:
+            kind = target.dtype if target.dtype.kind in "iu" else layer.dtype
+            given = tf.TensorSpec((layer.minibatch_size, *target.shape[1:]), kind)
+        key = (name, output, given)
         if key in model.untracked.checked:
             continue
-        specs = (
-            tf.TensorSpec(given, target.dtype if integer else layer.dtype),
-            tf.TensorSpec(output, layer.dtype),
-        )
-        message = (
-            f"Targets for {name!r} don't fit its loss {loss}: a minibatch of targets has shape"
-            f" {given} and type {target.dtype}, one of the Probe's values {output} and"
-            f" {layer.dtype}"
-        )
-        if loss.elementwise and given[-1] not in (1, output[-1]):
-            raise ValidationError(message, attr="targets")
+        if loss.elementwise and given.shape[-1] not in (1, output.shape[-1]):
+            raise ValidationError(loss.misfit(name, given, output), attr="targets")
         try:
-            tf.function(loss, autograph=False).get_concrete_function(*specs)
+            tf.function(loss, autograph=False).get_concrete_function(given, output)
         except (ValueError, tf.errors.InvalidArgumentError) as e:
-            raise ValidationError(f"{message}: {e}", attr="targets") from e
+            raise ValidationError(f"{loss.misfit(name, given, output)}: {e}", "targets") from e
         model.untracked.checked.add(key)
 
 

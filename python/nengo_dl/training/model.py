@@ -115,7 +115,7 @@ class SimulatorModel(keras.Model):
             return super().test_step(data)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Sum of the weighted losses of probes that have a target, and of losses of layers."""
+        """Sum of the weighted losses of probes, where they have what they need, and of layers."""
         targets = self.untracked.targets
         y, weights = self._sorted(y, sample_weight)
         losses = targets.loss(y, y_pred, weights)
@@ -142,7 +142,8 @@ class SimulatorModel(keras.Model):
         }
         if sample_weight is None or isinstance(sample_weight, (Mapping, list, tuple)):
             return y, self._by_name(sample_weight, "sample weights")
-        return y, dict.fromkeys(y, tf.convert_to_tensor(sample_weight))
+        probes = self.untracked.names.probes
+        return y, dict.fromkeys(probes, tf.convert_to_tensor(sample_weight))
 
     def _by_name(self, values, what):
         probes = self.untracked.names.probes

@@ -11,8 +11,13 @@ import keras
 import tensorflow as tf
 from nengo.exceptions import ValidationError
 
+from ..arguments.checks import warn_user
+from ..losses import Regularize
+
 # names for which Keras picks a function by the shapes of targets and outputs
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
+# those that convert, call and reduce, which `ProbeLoss` does itself
+_CALLS = (keras.losses.Loss.__call__, Regularize.__call__)
 
 
 class Targets:
@@ -32,6 +37,7 @@ class Targets:
     def __init__(self, losses, weights, metrics, weighted_metrics):
         self.losses = OrderedDict((name, ProbeLoss(loss)) for name, loss in losses.items())
         self.weights = dict(weights)
+        self.warned = set()  # probes whose loss had no target
         self.loss_means = OrderedDict(
             (name, keras.metrics.Mean(name=f"{name}_loss")) for name in losses
         )
@@ -60,8 +66,27 @@ class Targets:
             values[metric.key] = metric.result()
         return values
 
+    def without_target(self, targets):
+        """Names of probes whose loss needs a target and has none among those by name."""
+        return [
+            name
+            for name, loss in self.losses.items()
+            if loss.needs_target and targets.get(name) is None
+        ]
+
+    def warn_without_target(self, targets):
+        """Warn, once for each loss, that it counts for nothing."""
+        names = [name for name in self.without_target(targets) if name not in self.warned]
+        self.warned.update(names)
+        if names:
+            losses = ", ".join(f"{self.losses[name]} of {name!r}" for name in names)
+            warn_user(
+                f"There are no targets for {losses}: it counts as 0, and nothing is trained on it."
+                " Give targets (y), or no loss for this Probe in compile()"
+            )
+
     def loss(self, targets, outputs, weights):
-        """Sum up the losses of all probes that have a target.
+        """Compute the losses of all probes that have a target, or need none.
 
         Parameters
         ----------
@@ -71,14 +96,18 @@ class Targets:
         Returns
         -------
         list of tensors
-            Weighted loss of each probe that has a target.
+            Weighted loss of each of these probes.
         """
-        losses = []
+        self.warn_without_target(targets)
+        missing, losses = self.without_target(targets), []
         for name, loss in self.losses.items():
-            if targets.get(name) is None:
+            if name in missing:
                 continue
-            output = outputs[name]
-            value = loss(targets[name], output, weights.get(name))
+            target, output = targets.get(name), outputs[name]
+            try:
+                value = loss(target, output, weights.get(name))
+            except (ValueError, tf.errors.InvalidArgumentError) as e:
+                raise ValidationError(f"{loss.misfit(name, target, output)}: {e}", "targets") from e
             self.loss_means[name].update_state(value, sample_weight=tf.shape(output)[0])
             losses.append(value * tf.cast(self.weights.get(name, 1.0), value.dtype))
         return losses
@@ -116,6 +145,11 @@ class ProbeLoss:
             raise ValueError(f"loss: expected a name, a function or a Loss, got {loss!r}")
 
     @property
+    def needs_target(self):
+        """bool : Whether it compares with something."""
+        return not isinstance(self.function, Regularize)
+
+    @property
     def elementwise(self):
         """bool : Whether it is one of Keras' that compare element with element."""
         function = self.function
@@ -128,6 +162,16 @@ class ProbeLoss:
             return "crossentropy"
         return _name(self.function)
 
+    def misfit(self, name, target, output):
+        """Say that targets and values of a Probe, tensors or their specs, don't fit the loss."""
+        values = f"the Probe's values, {tuple(output.shape)} of {output.dtype.name}"
+        if target is None:
+            return f"{name!r} doesn't fit its loss {self}: in a minibatch are {values}"
+        return (
+            f"Targets for {name!r} don't fit its loss {self}: a minibatch of targets has shape"
+            f" {tuple(target.shape)} of {target.dtype.name}, one of {values}"
+        )
+
     def __call__(self, target, output, weight=None):
         """Return the loss, a scalar."""
         function = self.function or getattr(
@@ -137,7 +181,7 @@ class ProbeLoss:
             if target.shape.rank == output.shape.rank - 1 and output.shape[-1] == 1:
                 target = target[..., None]
             return _reduced(function(target, output), weight, "mean", output.dtype)
-        if type(function).__call__ is not keras.losses.Loss.__call__:
+        if type(function).__call__ not in _CALLS:
             return tf.reduce_mean(function(target, output, sample_weight=weight))
         # Loss.__call__ would make floats of integer targets
         values = function.call(target, output)
