@@ -85,6 +85,46 @@ else:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_first_use_in_several_threads():
+    """In a process of its own: the library is loaded and its gradients registered just once."""
+    code = """
+import threading, time
+import nengo, numpy as np
+import tensorflow as tf
+import nengo_dl
+
+loads, load = [], tf.load_op_library
+def slowly(path):
+    loads.append(path)
+    time.sleep(0.2)  # all others get here meanwhile, if they can
+    return load(path)
+tf.load_op_library = slowly
+
+def work():
+    with nengo.Network(seed=0) as net:
+        x = nengo.Node([1.0])
+        y = nengo.Node(size_in=1)
+        nengo.Connection(x, y, transform=[[0.5]], synapse=None)
+        p = nengo.Probe(y)
+    ready.wait()
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        sim.run_steps(3)
+        sim.compile("sgd", loss="mse")
+        sim.fit(n_steps=1, y=np.zeros((1, 1, 1)), verbose=0)
+        done.append(sim.data[p].tolist())
+
+done, ready = [], threading.Barrier(4)
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert done == [[[0.5]] * 3] * 4, done
+assert len(loads) == 1, loads
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 # ---------------------------------------------------------------- op
 
 

@@ -6,6 +6,7 @@ symbol at best.
 """
 
 import functools
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ REBUILD = (
     "pip install --no-build-isolation --force-reinstall --no-deps . "
     "(in a checkout of nengo-dl, with that TensorFlow installed)"
 )
+_loading = threading.Lock()
 
 
 def built_for(library=None):
@@ -71,7 +73,8 @@ def load():
             f"running. Either install tensorflow=={built}, or rebuild with: {REBUILD}"
         )
     try:
-        return _load_with_gradients(str(LIBRARY))
+        with _loading:  # what functools.cache does not know yet, it calls in every thread
+            return _load_with_gradients(str(LIBRARY))
     except tf.errors.NotFoundError as e:
         raise ImportError(f"nengo_dl's compiled op can't be loaded: {e}. Rebuild: {REBUILD}") from e
 
