@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from nengo.exceptions import SimulationError, ValidationError
 
+import nengo_dl
 from nengo_dl.config import configure_settings
 
 
@@ -66,6 +67,38 @@ def test_arguments(Sim):
         sim.check_gradients(inputs=rows(1, 0))
     with pytest.raises(ValidationError, match="no Probe"):
         sim.check_gradients(outputs=[net.u])
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda net: {"inputs": [net.p]}, r"got <Probe .*check_gradients\(outputs=\[\.\.\]\)"),
+        (lambda net: {"inputs": [net.p, net.q]}, "got <Probe .*<Probe .*outputs="),
+        (lambda net: {"inputs": net.p}, "inputs: expected a list with an array .*got <Probe"),
+        (lambda net: {"inputs": {net.u: 1}}, "inputs: expected a list with an array"),
+        (lambda net: {"inputs": 5}, "inputs: expected a list with an array .*got 5"),
+        (lambda net: {"inputs": ["a", "b"]}, "inputs: expected arrays of real numbers"),
+        (lambda net: {"inputs": [[[[1, 2], [3]]], 0]}, "inputs: expected arrays of real numbers"),
+        (lambda net: {"outputs": net.p}, "outputs: expected a list of Probes, got <Probe"),
+        (lambda net: {"outputs": "p"}, "outputs: expected a list of Probes, got 'p'"),
+        (lambda net: {"outputs": ["p"]}, "p is no Probe of this simulator"),
+    ],
+)
+def test_arguments_of_other_kinds(shared, make, message):
+    """Probes where values are expected, and the like: nothing has happened when it is said."""
+    sim, net = shared
+    sim.run_steps(1)
+    before = sim.n_steps
+    with pytest.raises(ValidationError, match=message):
+        sim.check_gradients(**make(net))
+    assert sim.n_steps == before
+
+
+@pytest.fixture(scope="module")
+def shared():
+    net = network()
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        yield sim, net
 
 
 def test_last_step_only(Sim):

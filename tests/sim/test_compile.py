@@ -177,6 +177,8 @@ def test_reductions(sim):
         ({"loss": "nonsense"}, ValueError, "nonsense"),
         ({"loss": [["mse"], None]}, ValidationError, "expected a single entry"),
         ({"loss": 3}, ValueError, "3"),
+        ({"loss": ["mse"] * 3}, ValidationError, r"loss: .*each of 2 Probes \(py, pz\), got 3"),
+        ({"loss": "mse", "loss_weights": [1, 2, 3]}, ValidationError, "loss_weights: .*got 3"),
         ({"loss": "mse", "metrics": {"nothing": "mae"}}, ValidationError, "not a valid probe"),
         ({"loss": "mse", "metrics": "nonsense"}, ValueError, "nonsense"),
         ({"loss": "mse", "loss_weights": {"nothing": 1}}, ValidationError, "not a valid probe"),
@@ -192,6 +194,35 @@ def test_errors_change_nothing(sim, arguments, error, message):
         sim.compile(**arguments)
     assert unchanged(before, snapshot(sim))
     assert sim.evaluate(X, TARGET, verbose=0) == due
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("as_dataset", [False, True])
+@pytest.mark.parametrize("kind", ["function", "object"])
+def test_targets_that_a_loss_of_ones_own_does_not_fit(sim, eager, as_dataset, kind):
+    """The message names Probe, loss and shapes, and nothing has changed."""
+
+    def own(y_true, y_pred):
+        return tf.reduce_mean((y_true - y_pred) ** 2)
+
+    class Own(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return own(y_true, y_pred)
+
+    wrong = rows(4, 3, 2)
+    loss = own if kind == "function" else Own(name="own")
+    sim.compile("adam", loss={"pz": loss}, run_eagerly=eager)
+    arguments = X, {"pz": wrong[:, :2]}
+    if as_dataset:
+        x = {"x": X, "n_steps": np.full((4, 1), 3, np.int32)}
+        arguments = (tf.data.Dataset.from_tensor_slices((x, arguments[1])).batch(2),)
+    before = snapshot(sim)
+    for method in (sim.evaluate, sim.fit):
+        with pytest.raises(
+            ValidationError, match=r"Targets for 'pz' don't fit its loss own.*, 2\)"
+        ):
+            method(*arguments, verbose=0)
+    assert unchanged(before, snapshot(sim))
 
 
 def test_run_eagerly(sim):

@@ -108,10 +108,30 @@ def test_number_of_steps(Sim, net, n_steps):
     for method in (sim.run_steps, lambda n: sim.predict(n_steps=n)):
         with pytest.raises(ValidationError, match="n_steps"):
             method(n_steps)
-    for seconds in (-0.1, float("nan"), float("inf")):
-        with pytest.raises(ValidationError, match="finite and not negative"):
-            sim.run(seconds)
     assert sim.n_steps == 0
+
+
+@pytest.mark.parametrize(
+    "time", [-0.1, float("nan"), float("inf"), "1", None, [1], np.ones(1), 1j, True]
+)
+def test_times(Sim, net, time):
+    """What is no length of time is refused, with its value, before anything happens."""
+    sim = Sim(net)
+    with pytest.raises(ValidationError, match=r"time_in_seconds: must be.*finite.*got"):
+        sim.run(time)
+    if time is not None:
+        with pytest.raises(ValidationError, match="sample_every: must be.*above 0, got"):
+            sim.trange(time)
+    with pytest.raises(ValidationError, match="dt: must be.*above 0, got"):
+        Sim(net, dt=time)
+    assert sim.n_steps == 0
+
+
+def test_forms_of_times(Sim, net):
+    sim = Sim(net, dt=np.float32(0.5))
+    for time in (1, 1.0, np.float32(1), np.int8(1), np.array(1.0)):
+        sim.run(time)
+    assert sim.n_steps == 10 and sim.trange(np.array(1)).tolist() == [1, 2, 3, 4, 5]
 
 
 def test_truncation(Sim, net):

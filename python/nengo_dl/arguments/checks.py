@@ -1,5 +1,7 @@
 """Checks on arguments of the simulator, and warnings at the line that gave them."""
 
+import math
+import numbers
 import sys
 import warnings
 
@@ -41,6 +43,18 @@ def step_count(n_steps):
     if isinstance(n_steps, (int, np.integer)) and not isinstance(n_steps, bool) and n_steps >= 0:
         return int(n_steps)
     raise ValidationError(f"must be an integer, 0 or more, got {n_steps!r}", attr="n_steps")
+
+
+def seconds(name, value, zero=True, obj=None):
+    """Return a time as a float, or say that it is none; 0 is one only if ``zero``."""
+    if isinstance(value, np.ndarray) and value.shape == ():
+        value = value[()]
+    real = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    if real and math.isfinite(value) and (value > 0 or (zero and value == 0)):
+        return float(value)
+    least = "not negative" if zero else "above 0"
+    raise ValidationError(f"must be a number of seconds, finite and {least}, got {value!r}",
+                          attr=name, obj=obj)  # fmt: skip
 
 
 def valid_device(device):

@@ -105,12 +105,24 @@ def entries_by_probe(value, names, what, many=False):
     -------
     dict
         Name of a probe -> entry, in the order of the probes; entries that are None are left out.
+
+    Raises
+    ------
+    ValidationError
+        If a key is no Probe, or a list of single entries has more of them than there are Probes.
     """
     if value is None:
         return {}
     if isinstance(value, Mapping):
         pairs = [(probe_name(key, names, what), entry) for key, entry in value.items()]
     elif isinstance(value, (list, tuple)):
+        if len(value) > len(names.probes) and not many:
+            raise ValidationError(
+                f"expected an entry for each of {len(names.probes)} Probes"
+                f" ({', '.join(names.probes) or 'none'}), got {len(value)}; an entry for a certain"
+                " Probe can be given in a dict",
+                attr=what,
+            )
         warn_length(what, value, names.probes, "Probes")
         pairs = zip(names.probes, value, strict=False)
     else:

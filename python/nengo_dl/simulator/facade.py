@@ -15,7 +15,14 @@ from nengo.exceptions import (
 )
 from nengo.utils.numpy import maxint
 
-from ..arguments.checks import positive, step_count, valid_device, warn_user, whole_loops
+from ..arguments.checks import (
+    positive,
+    seconds,
+    step_count,
+    valid_device,
+    warn_user,
+    whole_loops,
+)
 from ..arguments.data_forms import is_opaque
 from ..arguments.data_rules import DataRules
 from ..config import Settings, resolve
@@ -106,6 +113,7 @@ class Simulator(KerasMethods, ParameterMethods):
         super().__init__()
         if network is None and model is None:
             raise ValidationError("either a network or a model is needed, got neither", "network")
+        dt = seconds("dt", dt, zero=False)
         unroll = positive("unroll_simulation", unroll_simulation)
         self._drop_batch = minibatch_size is None
         size = 1 if minibatch_size is None else positive("minibatch_size", minibatch_size)
@@ -216,13 +224,8 @@ class Simulator(KerasMethods, ParameterMethods):
         **kwargs
             As in `run_steps`.
         """
-        if not 0 <= time_in_seconds < np.inf:
-            raise ValidationError(
-                f"must be finite and not negative (got {time_in_seconds:g})",
-                "time_in_seconds",
-                self,
-            )
-        steps = int(np.round(float(time_in_seconds) / self.dt))
+        time_in_seconds = seconds("time_in_seconds", time_in_seconds, obj=self)
+        steps = int(np.round(time_in_seconds / self.dt))
         if steps == 0:
             warn_user(
                 f"{time_in_seconds} results in running for 0 timesteps; the simulator is still at"
@@ -307,7 +310,9 @@ class Simulator(KerasMethods, ParameterMethods):
                 )
             warn_user("`dt` is deprecated, use `sample_every`", DeprecationWarning)
             sample_every = dt
-        period = 1 if sample_every is None else sample_every / self.dt
+        period = 1.0
+        if sample_every is not None:
+            period = seconds("sample_every", sample_every, zero=False, obj=self) / self.dt
         steps = np.arange(1, self.n_steps + 1)
         return self.dt * steps[steps % period < 1]
 

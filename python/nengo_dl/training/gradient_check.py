@@ -1,7 +1,9 @@
 """Gradients of a simulator's Keras model against difference quotients."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+import nengo
 import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
@@ -27,6 +29,8 @@ def check(side, inputs, outputs, atol, rtol):
         raise SimulationError(
             "a network with inference_only=True has no training mode, and no gradients to check"
         )
+    if outputs is not None and not isinstance(outputs, (list, tuple)):
+        raise ValidationError(f"expected a list of Probes, got {outputs!r}", attr="outputs")
     probes = list(known) if outputs is None else list(outputs)
     for probe in probes:
         if probe not in known:
@@ -59,12 +63,28 @@ def _rows(runtime, inputs, n_steps):
     nodes, size = runtime.nodes.nodes, runtime.minibatch_size
     if inputs is None:
         return [np.zeros((size, n_steps, node.size_out)) for node in nodes], n_steps
+    if isinstance(inputs, Mapping) or not hasattr(inputs, "__len__"):
+        raise ValidationError(
+            f"expected a list with an array for each input Node, got {inputs!r}", attr="inputs"
+        )
+    probes = [values for values in inputs if isinstance(values, nengo.Probe)]
+    if probes:
+        raise ValidationError(
+            f"expected arrays of values for input Nodes, got {', '.join(map(str, probes))}; Probes"
+            " to check are given as check_gradients(outputs=[..])",
+            attr="inputs",
+        )
     if len(inputs) != len(nodes):
         raise ValidationError(
             f"expected an array for each of the {len(nodes)} input Nodes, got {len(inputs)}",
             attr="inputs",
         )
-    rows = [np.asarray(values, dtype=np.float64) for values in inputs]
+    try:
+        rows = [np.asarray(values, dtype=np.float64) for values in inputs]
+    except (TypeError, ValueError) as e:
+        raise ValidationError(
+            f"expected arrays of real numbers: {e}, got {inputs!r}", "inputs"
+        ) from e
     if rows:
         n_steps = rows[0].shape[1] if rows[0].ndim > 1 else 0
     if any(values.ndim == 3 and not values.shape[1] for values in rows):
