@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # owner, as a path from the module keras, and the name of what it has
 USED = (
     ("Variable", "_value"),
+    ("optimizers.Optimizer", "_check_variables_are_known"),
     ("callbacks.TensorBoard", "_should_write_train_graph"),
 )
 
@@ -46,6 +47,18 @@ def plain_variable(weight: keras.Variable) -> tf.Variable:
     calls another one; and it takes a multiple of the time, which short runs would notice.
     """
     return weight._value
+
+
+def fits(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variable]) -> bool:
+    """Whether an optimizer can change weights: it is new, or these are among those it has seen."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not optimizer.built:
+        return True
+    try:
+        optimizer._check_variables_are_known(weights)
+    except ValueError:
+        return False
+    return True
 
 
 class NoTrainingGraph:

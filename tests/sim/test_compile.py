@@ -225,6 +225,22 @@ def test_targets_that_a_loss_of_ones_own_does_not_fit(sim, eager, as_dataset, ki
     assert unchanged(before, snapshot(sim))
 
 
+def test_an_optimizer_is_for_one_simulator(Sim, sim):
+    """That it was used before is said by compile, and nothing has changed."""
+    optimizer = keras.optimizers.Adam()
+    for _ in range(2):  # by the same simulator it may be used again
+        sim.compile(optimizer, loss="mse")
+        sim.fit(X, TARGET, verbose=0)
+    other = Sim(linear(), minibatch_size=2)
+    other.compile("sgd", loss="mse")
+    before = snapshot(other)
+    with pytest.raises(
+        ValidationError, match="optimizer: this Adam has been used for other weights"
+    ):
+        other.compile(optimizer, loss="mse")
+    assert unchanged(before, snapshot(other))
+
+
 def test_run_eagerly(sim):
     """Losses may use NumPy when everything is run eagerly."""
 

@@ -79,18 +79,50 @@ def test_captured_at_build(Sim):
 def test_bad_values(Sim, value, message, others):
     """S-24: what is wrong is said; the steps before are kept, and the run can go on."""
     with nengo.Network() as net:
-        node = nengo.Node(lambda t: value if 0.0035 < t < 0.0045 else [t, t], size_out=2)
+        node = nengo.Node(
+            lambda t: value if 0.0035 < t < 0.0045 else [t, t], size_out=2, label="wheels"
+        )
         p = nengo.Probe(node)
         if others:
             nengo.Connection(node, nengo.Node(lambda t, x: x, size_in=2), synapse=None)
     sim = Sim(net)
     with pytest.raises(SimulationError, match=message) as info:
         sim.run_steps(10)
-    assert "<lambda>" in str(info.value)
+    assert "<lambda>" in str(info.value) and "<Node 'wheels'>" in str(info.value)
     assert sim.n_steps == 3 and sim.data[p].shape == (3, 2)
     sim.run_steps(2, data=np.ones((1, 2, 2)))
     sim.run_steps(2)
     assert np.allclose(sim.data[p][:, 0], [0.001, 0.002, 0.003, 1, 1, 0.006, 0.007])
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1, 2, 3], r"expected 2 finite numbers.*\[1, 2, 3\].*from shape \(3,\) into shape \(2,\)"),
+        ("x", "expected 2 finite numbers.*'x' of invalid type"),
+        (None, "expected 2 finite numbers.*non-finite"),
+    ],
+)
+def test_bad_values_of_a_node_with_input(Sim, value, message):
+    """The Node is named, and how many numbers it has to return."""
+    with nengo.Network() as net:
+        nengo.Node(lambda t, x: value, size_in=1, size_out=2, label="wheels")
+    with pytest.raises(SimulationError, match=f"<lambda>.*<Node 'wheels'>.*{message}"):
+        Sim(net).run_steps(1)
+
+
+def test_own_errors_of_a_function(Sim):
+    """A SimulationError that the function itself raises is what the caller gets."""
+    error = SimulationError("battery is empty")
+
+    def function(t, x):
+        raise error
+
+    with nengo.Network() as net:
+        nengo.Node(function, size_in=1, size_out=2)
+    with pytest.raises(SimulationError) as info:
+        Sim(net).run_steps(1)
+    assert info.value is error
 
 
 def test_empty_node(Sim):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import nengo_dl
-from nengo_dl.keras_private import USED, NoTrainingGraph, plain_variable
+from nengo_dl.keras_private import USED, NoTrainingGraph, fits, plain_variable
 
 PACKAGE = Path(nengo_dl.__file__).parent
 
@@ -28,6 +28,18 @@ def test_no_other_module_uses_them():
     for path in PACKAGE.rglob("*.py"):
         if path.name != "keras_private.py":
             assert re.findall(rf"(?:{names})\b", path.read_text()) == [], path
+
+
+def test_weights_of_an_optimizer():
+    first, second = keras.Variable([1.0]), keras.Variable([2.0])
+    for optimizer in (
+        keras.optimizers.Adam(),
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()),
+    ):
+        assert fits(optimizer, [first]) and fits(optimizer, [second])
+        optimizer.build([first])
+        optimizer.built = True
+        assert fits(optimizer, [first]) and not fits(optimizer, [first, second])
 
 
 def test_plain_variable_is_what_the_weight_keeps():

@@ -3,8 +3,10 @@
 import nengo
 import numpy as np
 import pytest
+import tensorflow as tf
 from nengo.exceptions import ValidationError
 from test_run import varied
+from training_nets import linear, rows
 
 
 def test_items_equal_single_runs(Sim, double_net):
@@ -101,3 +103,21 @@ def test_data_per_item(Sim):
     values = np.arange(12, dtype=np.float32).reshape(3, 4, 1)
     sim.run_steps(4, data={node: values})
     assert np.array_equal(sim.data[p], values)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize(
+    "items, batch, drop", [(4, 2, False), (5, 3, False), (4, 2, True), (12, 6, True)]
+)
+def test_datasets_of_other_minibatches(Sim, items, batch, drop, eager):
+    """Minibatches that are too small or too large are named, whatever is known before a run."""
+    sim = Sim(linear(), minibatch_size=3)
+    sim.compile("sgd", loss={"py": "mse"}, run_eagerly=eager)
+    x = {"x": rows(items), "n_steps": np.full((items, 1), 3, np.int32)}
+    data = tf.data.Dataset.from_tensor_slices((x, {"py": rows(items, 3, 1)}))
+    wrong = data.batch(batch, drop_remainder=drop)
+    for method in (sim.evaluate, sim.predict, sim.fit):
+        with pytest.raises(ValidationError, match=r"minibatch_size=3.*\.batch\(3, drop_remainder"):
+            method(wrong, verbose=0)
+    if items > 3:
+        assert sim.evaluate(data.batch(3, drop_remainder=True), verbose=0)["loss"] > 0

@@ -141,7 +141,9 @@ class CallbackHost:
             try:
                 with guard, np.errstate(invalid="raise", divide="ignore"):
                     callbacks[item](time, ins, outs)
-            except SimulationError:
+            except SimulationError as e:
+                if _is_of_the_step(e, op):
+                    raise SimulationError(_misfit(e, op)) from e
                 raise
             except Exception as e:
                 raise SimulationError(f"{describe(op)} raised {type(e).__name__}: {e}") from e
@@ -157,6 +159,25 @@ def _for_item(op, item):
     op = copy.copy(op)
     op.state_extra = {name: item_generator(rng, item) for name, rng in extra.items()}
     return op
+
+
+def _is_of_the_step(error, op):
+    """Whether an error is about what a function returned, not one that the function raised."""
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = traceback.tb_frame.f_globals.get("__name__")
+    return module == SimPyFunc.__module__ and getattr(op, "output", None) is not None
+
+
+def _misfit(error, op):
+    """Say of which Node a value is that doesn't fit, and what does; Nengo's message has the value.
+
+    Nengo speaks of its type also where its shape is wrong.
+    """
+    size, cause = op.output.size, error.__cause__
+    why = "" if cause is None else f": {cause}"
+    return f"{describe(op)}: expected {size} finite numbers. {error}{why}"
 
 
 def describe(op):

@@ -233,6 +233,7 @@ class FunctionRows:
         """
         functions = [
             (
+                node,
                 self.nodes.functions[node],
                 np.empty((n_steps, node.size_out), self.nodes.dtype),
             )
@@ -243,40 +244,45 @@ class FunctionRows:
         try:
             with self.guard, np.errstate(invalid="raise", divide="ignore"):
                 for t in self.nodes.times(first_step, n_steps):
-                    for function, rows in functions:
-                        _call(function, t, rows, done)
+                    for node, function, rows in functions:
+                        _call(node, function, t, rows, done)
                     done += 1
                     if time.perf_counter() > stop:
                         break
         except BaseException as e:  # handed on after the steps before it are simulated
             error = e
-        rows = {node: rows[:done] for node, (_, rows) in zip(wanted, functions, strict=True)}
-        return rows, done, error
+        return {node: rows[:done] for node, _, rows in functions}, done, error
 
 
-def _call(function, t, rows, step):
+def _call(node, function, t, rows, step):
     try:
         value = function(t)
     except SimulationError:
         raise
     except Exception as e:
         raise SimulationError(
-            f"Function '{function_name(function)}' of an input Node raised {type(e).__name__}: {e}"
+            f"{_label(node, function)} raised {type(e).__name__} at t={t:g}: {e}"
         ) from e
     if not rows.shape[1]:
         return
-    name = function_name(function)
     if value is None:
-        raise SimulationError(f"Function '{name}' of an input Node returned None at t={t:g}")
+        raise SimulationError(
+            f"{_label(node, function)} returned None at t={t:g}, expected {rows.shape[1]} numbers"
+        )
     try:
         finite = math.isfinite(value) if type(value) is float else np.isfinite(value).all()
         rows[step] = value
     except (TypeError, ValueError) as e:
         raise SimulationError(
-            f"Function '{name}' of an input Node returned a value of invalid type or shape:"
+            f"{_label(node, function)} returned a value of invalid type or shape:"
             f" expected {rows.shape[1]} numbers, got {value!r} ({type(value).__name__})"
         ) from e
     if not finite:
         raise SimulationError(
-            f"Function '{name}' of an input Node returned invalid value {value!r} at t={t:g}"
+            f"{_label(node, function)} returned invalid value {value!r} at t={t:g}"
         )
+
+
+def _label(node, function):
+    """Name of the function of an input node, with its node, for messages."""
+    return f"Function '{function_name(function)}' of {node}"

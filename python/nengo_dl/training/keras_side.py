@@ -2,11 +2,11 @@
 
 import contextlib
 
-from nengo.exceptions import SimulationError
+from nengo.exceptions import SimulationError, ValidationError
 
 from ..arguments.checks import warn_synapses, warn_user
 from ..tensor_graph import build_keras_model
-from .model import SimulatorModel
+from .model import WHOLE_MINIBATCHES, SimulatorModel
 from .precision import float_type
 
 # arguments that Keras 2 took and Keras 3 refuses
@@ -58,13 +58,24 @@ class KerasSide:
 
     @contextlib.contextmanager
     def errors(self):
-        """Raise what a Python function of the model raised, not what TensorFlow made of it."""
+        """Raise what was wrong, not what TensorFlow made of it.
+
+        That is what a Python function of the model raised, or that a minibatch is not whole.
+        """
         try:
             yield
         except Exception as e:
             error = self.runtime.take_error()
             if error is not None:
                 raise error from (error.__cause__ or e)
+            if WHOLE_MINIBATCHES in str(e):
+                size = self.rules.minibatch_size
+                raise ValidationError(
+                    f"{WHOLE_MINIBATCHES}={size} items from the dataset or generator, got one of"
+                    f" another size; .batch({size}, drop_remainder=True) makes a tf.data.Dataset"
+                    " give whole ones",
+                    attr="x",
+                ) from e
             raise
 
     def clean_arguments(self, kwargs, stateful, sizes=("batch_size",), warn=True):

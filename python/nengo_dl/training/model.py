@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 
 import keras
 import tensorflow as tf
+from nengo.exceptions import ValidationError
 
 from ..arguments.data_forms import entries_by_probe
+from ..keras_private import fits
 from .minibatches import run_chunks
 from .precision import float_type
 from .targets import Targets
+
+WHOLE_MINIBATCHES = "expected minibatches of minibatch_size"
 
 
 @dataclass
@@ -90,6 +94,7 @@ class SimulatorModel(keras.Model):
             entries_by_probe(metrics, names, "metrics", many=True),
             _weighted_metrics(weighted_metrics, names),
         )
+        self._check_optimizer(optimizer)
         super().compile(optimizer, steps_per_execution=steps_per_execution or 1, **kwargs)
         self.untracked.targets = targets
         self.untracked.auto_steps = steps_per_execution is None
@@ -101,18 +106,46 @@ class SimulatorModel(keras.Model):
             # now, so that its state can be loaded before the first step
             self.optimizer.build(self.trainable_variables)
 
+    def _check_optimizer(self, optimizer):
+        known = keras.optimizers.Optimizer
+        if isinstance(optimizer, known) and not fits(optimizer, self.trainable_variables):
+            raise ValidationError(
+                f"this {type(optimizer).__name__} has been used for other weights, of another"
+                " simulator or fewer of this one, and can't be used for these; make a new one",
+                attr="optimizer",
+            )
+
     # ------------------------------------------------------------ losses and metrics
 
     def train_step(self, data):
         """Train on a minibatch."""
-        # sizes of minibatches are constants here: nothing is to be counted when there is no data
-        with tf.control_dependencies(_tensors(data)):
+        with self._checked(data):
             return super().train_step(data)
 
     def test_step(self, data):
         """Compute losses and metrics for a minibatch."""
-        with tf.control_dependencies(_tensors(data)):
+        with self._checked(data):
             return super().test_step(data)
+
+    def predict_step(self, data):
+        """Run a minibatch."""
+        with self._checked(data):
+            return super().predict_step(data)
+
+    def _checked(self, data):
+        """What is done within waits for the data, and is not done if it is no whole minibatch.
+
+        Sizes of minibatches are constants: nothing is to be counted when there is no data.
+        """
+        size = self.inputs[-1].shape[0]
+        message = f"{WHOLE_MINIBATCHES}={size}"
+        tensors, whole = [tensor for tensor in _tensors(data) if tensor.shape.rank], []
+        for tensor in tensors:
+            if tensor.shape[0] is None:
+                whole.append(tf.debugging.assert_equal(tf.shape(tensor)[0], size, message))
+            elif tensor.shape[0] != size:
+                raise ValueError(f"{message}, got {tensor.shape[0]}")
+        return tf.control_dependencies([*tensors, *whole])
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum of the weighted losses of probes, where they have what they need, and of layers."""
