@@ -56,7 +56,14 @@ class Regularize(keras.losses.Loss):
         steps. By default over all its elements.
     **kwargs
         Further arguments of ``keras.losses.Loss``.
+
+    Attributes
+    ----------
+    needs_target : bool
+        False: the simulator computes the loss, by its ``call``, also of Probes without targets.
     """
+
+    needs_target = False
 
     def __init__(
         self,

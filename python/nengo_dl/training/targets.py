@@ -12,12 +12,9 @@ import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from ..arguments.checks import warn_user
-from ..losses import Regularize
 
 # names for which Keras picks a function by the shapes of targets and outputs
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
-# those that convert, call and reduce, which `ProbeLoss` does itself
-_CALLS = (keras.losses.Loss.__call__, Regularize.__call__)
 
 
 class Targets:
@@ -147,7 +144,7 @@ class ProbeLoss:
     @property
     def needs_target(self):
         """bool : Whether it compares with something."""
-        return not isinstance(self.function, Regularize)
+        return getattr(self.function, "needs_target", True)
 
     @property
     def elementwise(self):
@@ -178,10 +175,11 @@ class ProbeLoss:
             keras.losses, _by_shape(target, output) + "_crossentropy"
         )
         if not isinstance(function, keras.losses.Loss):
-            if target.shape.rank == output.shape.rank - 1 and output.shape[-1] == 1:
+            flat = target is not None and target.shape.rank == output.shape.rank - 1
+            if flat and output.shape[-1] == 1:
                 target = target[..., None]
             return _reduced(function(target, output), weight, "mean", output.dtype)
-        if type(function).__call__ not in _CALLS:
+        if type(function).__call__ is not keras.losses.Loss.__call__ and self.needs_target:
             return tf.reduce_mean(function(target, output, sample_weight=weight))
         # Loss.__call__ would make floats of integer targets
         values = function.call(target, output)
