@@ -152,7 +152,7 @@ def test_names_in_plan(Sim):
         r"process Delay\(.*Delay has no native form",
         r"function 'sin' for <Node 'wave'>: .* in turn with other functions",
         r"noise: process WhiteNoise, native",
-        r"pieces: process Piecewise, in Python, .*functions or interpolation",
+        r"process Piecewise\(.* for <Node 'pieces'>.*functions or interpolation",
     ):
         assert re.search(line, text), f"{line}\n{text}"
 

@@ -20,6 +20,8 @@ class CallbackSpec:
 
     The simulator calls ``op.make_step`` once per minibatch item on arrays for ``ins``, ``outs``
     and ``states``; the program's callback has one argument for each of them, in this order.
+    An operator with an attribute ``stands_for`` takes the place of an operator of the model: it
+    makes its ``output`` from ``data`` of the outside or from nothing but the time.
     """
 
     op: object  # the Nengo operator
@@ -37,20 +39,31 @@ def lower(draft: Draft) -> Draft:
     fed = {signal.base for _, signal in given.inputs}
     kept = [op for op in given.operators if not (op.sets and all(s.base in fed for s in op.sets))]
     ctx.count_uses(kept)
-    ops = []
-    for op in kept:
-        if not hasattr(op, "make_step"):
-            continue
-        ctx.op = op
-        try:
-            if type(op) not in LOWERINGS:
-                reason = f"there is no native form of {type(op).__name__}"
-                raise NotNative(getattr(op, "not_native", reason))
-            ops.extend(LOWERINGS[type(op)](op, ctx))
-        except NotNative as e:
-            ops.append(callback(op, ctx, str(e)))
-    ops += port_ops(ctx, given.inputs, given.outputs)
+    made = {op: _lower_operator(op, ctx) for op in kept if not hasattr(op, "stands_for")}
+    sources = [op for op in kept if hasattr(op, "stands_for")]
+    inputs = given.inputs
+    if ctx.callbacks:
+        made.update((op, [callback(op, ctx, op.not_native)]) for op in sources)
+    else:  # nothing calls Python while the model runs, so that they may run ahead
+        outputs = {op.data: op.output for op in sources if op.data is not None}
+        inputs = [(name, outputs.get(signal, signal)) for name, signal in inputs]
+    ops = [lowered for op in kept for lowered in made.get(op, ())]
+    ops += port_ops(ctx, inputs, given.outputs)
     return draft.change(ops=tuple(ops), callbacks=tuple(ctx.callbacks))
+
+
+def _lower_operator(op, ctx):
+    """Return the ops of an operator, or a call of its step in Python."""
+    if not hasattr(op, "make_step"):
+        return []
+    ctx.op = op
+    try:
+        if type(op) not in LOWERINGS:
+            reason = f"there is no native form of {type(op).__name__}"
+            raise NotNative(getattr(op, "not_native", reason))
+        return LOWERINGS[type(op)](op, ctx)
+    except NotNative as e:
+        return [callback(op, ctx, str(e))]
 
 
 def refuse_cycles(draft: Draft) -> Draft:
@@ -85,11 +98,13 @@ def callback(op, ctx, reason):
     )
     spec = CallbackSpec(op, ins, outs, states, callback_name(op), _short(reason))
     ctx.callbacks.append(spec)
+    ctx.op = op
     return ctx.make("callback", args, {"index": len(ctx.callbacks) - 1}, spec.name)
 
 
 def callback_name(op):
     """What a callback calls, for people: the object in Python, and the Nengo object it is for."""
+    op = getattr(op, "stands_for", op)
     signals = [*op.sets, *op.incs, *op.updates]
     if hasattr(op, "fn"):
         return function_label(op)

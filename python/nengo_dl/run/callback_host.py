@@ -113,13 +113,13 @@ class CallbackHost:
         ]
 
     def rng_users(self, item):
-        """Return ``{operator: f(op, rng)}`` that make the step functions of one item."""
+        """Return ``{operator of the model: f(op, rng)}`` that make the steps of one item."""
 
-        def user(callback):
-            return lambda op, rng: callback.build(_for_item(op, item), rng)
+        def user(spec, callback):
+            return lambda _, rng: callback.build(_for_item(spec.op, item), rng)
 
         return {
-            spec.op: user(callback)
+            getattr(spec.op, "stands_for", spec.op): user(spec, callback)
             for spec, callback in zip(self.specs, self.items[item], strict=True)
         }
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from .inputs import FunctionRows
+from .inputs import PythonRows
 
 
 class Feed:
@@ -27,7 +27,7 @@ class Feed:
         self.nodes = nodes
         self.processes = processes
         self.minibatch_size = minibatch_size
-        self.functions = FunctionRows(nodes, guard)
+        self.python = PythonRows(nodes, processes, guard)
         self.cached = {}  # node -> rows that are the same in every step
         self.start({}, None)
 
@@ -40,6 +40,10 @@ class Feed:
         self.data = data
         self.wanted = [node for node in self.nodes.functions if node not in data]
         self.running = [node for node in self.processes if node not in data]
+        python = [node for node in self.running if self.processes[node].plan.callbacks]
+        # what is written in Python may share something: then all of it is called step by step
+        together = {*self.wanted, *(python if self.wanted or len(python) > 1 else ())}
+        self.together = [node for node in self.nodes.called if node in together]
         for node, source in self.nodes.sources.items():
             source.given = node in data
         reusable = first_step is not None and first_step == getattr(self, "at", None)
@@ -86,12 +90,14 @@ class Feed:
         if self.error is not None:
             error, self.error = self.error, None
             raise error
-        rows, steps, self.error = self.functions.generate(self.wanted, self.at, limit)
+        rows, steps, self.error = self.python.generate(self.together, self.at, limit)
         self.rows = {
-            node: np.broadcast_to(values, (self.minibatch_size, *values.shape))
+            node: np.broadcast_to(values, (self.minibatch_size, *values.shape[-2:]))
             for node, values in rows.items()
         }
         for node in self.running:
+            if node in rows:
+                continue
             self.rows[node], made, error = self.processes[node].generate(self.at, steps)
             if error is not None:
                 steps, self.error = made, error

@@ -4,14 +4,16 @@ An input node is a `nengo.Node` with ``size_in == 0``. Arrays are repeated, func
 once per step with the time, processes run in a program of their own, each item of the minibatch
 with its own state.
 
-Functions are called ahead of the simulation, a piece of the run at a time. In a model that also
-has functions *with* inputs, both may share something (the state of a robot, say). There the
-functions of input nodes stay in the program, as `SourceFunction`, and all functions are called
-in Nengo's order, step by step.
+All of them are made ahead of the simulation, a piece of the run at a time, in a model that calls
+no Python while it runs. In one that does, whatever is written in Python may share something (the
+state of a robot, say). There the functions of input nodes and those of their processes that have
+no native form stay in the program, as `Source`, and all Python is called in Nengo's order, step
+by step.
 """
 
 import math
 import time
+from functools import partial
 
 import nengo
 import numpy as np
@@ -25,32 +27,33 @@ from nengo.utils.functions import function_name
 GENERATION_LIMIT = 0.2
 
 
-class SourceFunction(Operator):
-    """The function of an input node as an operator that gives way to data.
+class Source(Operator):
+    """Operator of an input node that is written in Python, and that gives way to data.
 
     Parameters
     ----------
-    op : nengo.builder.operator.SimPyFunc
+    op : nengo.builder.operator.SimPyFunc or nengo.builder.processes.SimProcess
         The operator of the node; it is not changed.
     data : nengo.builder.Signal or None
-        Signal of the data that may be given for the node.
+        Signal of the data that may be given for the node; None if the node has no output.
+    reason : str
+        Why it is not native.
 
     Attributes
     ----------
-    fn, output : callable, nengo.builder.Signal or None
-        Those of ``op``.
+    output : nengo.builder.Signal or None
+        That of ``op``.
     given : bool
-        Whether the present run has data for the node; then the function is not called.
+        Whether the present run has data for the node; then Python is not called.
     """
 
-    # what the planner asks an operator that it does not know
+    # what the planner asks an operator that it does not know, with `not_native`
     overwrites = True
-    not_native = "it calls a Python function, in turn with other functions of the model"
 
-    def __init__(self, op, data):
+    def __init__(self, op, data, reason):
         super().__init__(tag=op.tag)
-        self.op, self.data = op, data
-        self.fn, self.output = op.fn, op.output
+        self.not_native = f"{reason}; in turn with other functions"
+        self.stands_for, self.data, self.output = op, data, op.output
         self.given = True  # as in a bare Keras model
         self.sets = op.sets
         self.incs = []
@@ -60,12 +63,17 @@ class SourceFunction(Operator):
     @property
     def once_per_step(self):
         """Whether one call serves all items of the minibatch."""
-        return not self.given
+        return isinstance(self.stands_for, SimPyFunc) and not self.given
+
+    def init_signals(self, signals):
+        """Allocate signals; the state of a process is none of the program, and always goes on."""
+        self.stands_for.init_signals(signals)
+        super().init_signals(signals)
 
     def make_step(self, signals, dt, rng):
         """Return the step: Nengo's own, or a copy of the data."""
-        call = self.op.make_step(signals, dt, rng)
-        output = None if self.op.output is None else signals[self.op.output]
+        call = self.stands_for.make_step(signals, dt, rng)
+        output = None if self.output is None else signals[self.output]
         data = None if self.data is None else signals[self.data]
 
         def step():
@@ -91,14 +99,18 @@ class InputNodes:
     ----------
     nodes : list of nengo.Node
         All of them, in order.
-    operators : list of nengo.builder.Operator
-        The model's operators without those that make the values of input nodes.
+    constants : dict
+        Node -> its value.
+    functions : dict
+        Node -> its function, if that runs ahead.
+    processes : dict
+        Node -> its `nengo.builder.processes.SimProcess`, likewise.
+    called : list of nengo.Node
+        Those whose values an operator makes, in the order in which Nengo calls them.
+    sources : dict
+        Node -> `Source`, if the program calls the node's Python.
     signals : dict
         Node -> signal that the program reads the node's values from.
-    sources : dict
-        Node -> `SourceFunction`, if functions stay in the program.
-    processes : dict
-        Node -> its `nengo.builder.processes.SimProcess`.
     """
 
     def __init__(self, model, dtype):
@@ -114,50 +126,77 @@ class InputNodes:
         makers = self._makers(model)
         self.constants, self.functions, self.processes, self.sources = {}, {}, {}, {}
         self.signals = {}
-        shared = any(isinstance(op, SimPyFunc) and op.x is not None for op in model.operators)
         for node in self.nodes:
-            op = makers.get(node)
             self.signals[node] = model.sig[node]["out"]
             if self.signals[node] is None:
                 self.signals[node] = Signal(shape=(0,), name=f"{node}.out")
-            if isinstance(op, SimProcess):
-                self.processes[node] = op
-            elif op is not None and shared:
-                self._keep(node, op)
-            elif op is not None:
-                self.functions[node] = op.fn
-            else:
+            if node not in makers:
                 value = np.zeros(0) if node.output is None else node.output
                 self.constants[node] = np.array(value, self.dtype)
-        instead = {id(makers[node]): self.sources.get(node) for node in makers}
-        operators = [instead.get(id(op), op) for op in model.operators]
-        self.operators = [op for op in operators if op is not None]
+        for node, op in makers.items():
+            if isinstance(op, SimProcess):
+                self.processes[node] = op
+            else:
+                self.functions[node] = op.fn
+        self.called = list(makers)
+        self._makers_of, self._operators = makers, model.operators
 
     def _makers(self, model):
-        """Map nodes to the operator that makes their values."""
+        """Map nodes to the operators that make their values, in the order of the operators.
+
+        They wait for the time only, so that Nengo runs them in this order, too.
+        """
         by_output, silent = {}, {}
-        for op in model.operators:
-            if isinstance(op, SimPyFunc) and op.x is None:
-                if op.output is None:
-                    silent.setdefault(id(op.fn), []).append(op)
-                else:
-                    by_output[op.output] = op
-            elif isinstance(op, SimProcess) and op.input is None:
-                by_output[op.output] = op
-        makers = {}
         for node in self.nodes:
             signal = model.sig[node]["out"]
-            if signal in by_output:
-                makers[node] = by_output[signal]
-            elif signal is None and silent.get(id(node.output)):
-                makers[node] = silent[id(node.output)].pop(0)
+            if signal is not None:
+                by_output[signal] = node
+            elif callable(node.output):
+                silent.setdefault(id(node.output), []).append(node)
+        makers = {}
+        for op in model.operators:
+            if isinstance(op, SimPyFunc) and op.x is None and op.output is None:
+                nodes = silent.get(id(op.fn))
+                if nodes:
+                    makers[nodes.pop(0)] = op
+            elif (isinstance(op, SimPyFunc) and op.x is None) or (
+                isinstance(op, SimProcess) and op.input is None and op.mode == "set"
+            ):
+                if op.output in by_output:
+                    makers[by_output[op.output]] = op
         return makers
 
-    def _keep(self, node, op):
-        data = None
-        if node.size_out:
-            data = self.signals[node] = Signal(shape=(node.size_out,), name=f"{node}.data")
-        self.sources[node] = SourceFunction(op, data)
+    def offer(self, plans):
+        """Make the operators of a plan, in which `Source` stands for what is written in Python.
+
+        Parameters
+        ----------
+        plans : dict
+            Node -> `nengo_dl.plan.Plan` of its process.
+
+        Returns
+        -------
+        list of nengo.builder.Operator
+            All operators of the model. The planner drops those of input nodes that run ahead.
+        """
+        instead = {}
+        for node, op in self._makers_of.items():
+            reason = _reason(plans[node]) if node in plans else "it calls a Python function"
+            if not reason:
+                continue
+            data = Signal(shape=(node.size_out,), name=f"{node}.data") if node.size_out else None
+            self.sources[node] = instead[id(op)] = Source(op, data, reason)
+            if data is not None:
+                self.signals[node] = data
+        return [instead.get(id(op), op) for op in self._operators]
+
+    def settle(self, plan):
+        """Sort out what the programs of a plan call: that does not run ahead."""
+        called = {id(spec.op) for spec in plan.callbacks}
+        self.sources = {node: s for node, s in self.sources.items() if id(s) in called}
+        for node in self.sources:
+            self.functions.pop(node, None)
+            self.processes.pop(node, None)
 
     def describe(self, names, plans):
         """Say for people where the values of each node come from.
@@ -181,11 +220,9 @@ class InputNodes:
             elif node in self.functions:
                 how = f"Python function '{function_name(self.functions[node])}', once per step"
             elif node in self.processes:
-                reasons = [spec.reason for spec in plans[node].callbacks]
+                reason = _reason(plans[node])
                 how = f"process {type(self.processes[node].process).__name__}, " + (
-                    f"in Python, once per step and item: {'; '.join(reasons)}"
-                    if reasons
-                    else "native"
+                    f"in Python, once per step and item: {reason}" if reason else "native"
                 )
             else:
                 continue
@@ -197,61 +234,79 @@ class InputNodes:
         return (np.arange(first_step + 1, first_step + n_steps + 1) * self.dt).tolist()
 
 
-class FunctionRows:
-    """Calls the functions of input nodes, once per step.
+def _reason(plan):
+    """Why the process of a plan is not native; empty if it is."""
+    return "; ".join(spec.reason for spec in plan.callbacks)
+
+
+class PythonRows:
+    """Calls what is written in Python and runs ahead, in Nengo's order, step by step.
 
     Parameters
     ----------
     nodes : InputNodes
         The input nodes.
+    processes : dict
+        Node -> `nengo_dl.run.runtime.ProcessRows`.
     guard : context manager
         Entered around user code.
     """
 
-    def __init__(self, nodes, guard):
+    def __init__(self, nodes, processes, guard):
         self.nodes = nodes
+        self.processes = processes
         self.guard = guard
 
     def generate(self, wanted, first_step, n_steps):
-        """Call functions for some steps.
+        """Make rows for some steps.
 
         Parameters
         ----------
         wanted : list of nengo.Node
-            Whose functions to call.
+            For which nodes, in the order in which Nengo calls them.
         first_step, n_steps : int
             Steps done before, and to do.
 
         Returns
         -------
         rows : dict
-            Node -> ``(steps, size)``.
+            Node -> ``(steps, size)``, for processes ``(minibatch, steps, size)``.
         steps : int
-            Steps for which all functions gave a value: fewer than ``n_steps`` if they took long.
+            Steps for which all gave a value: fewer than ``n_steps`` if they took long.
         error : BaseException or None
             What went wrong in the step after.
         """
-        functions = [
-            (
-                node,
-                self.nodes.functions[node],
-                np.empty((n_steps, node.size_out), self.nodes.dtype),
-            )
-            for node in wanted
-        ]
+        functions = self.nodes.functions
+        calls, rows = [], {}
+        for node in wanted:
+            shape, dtype = (n_steps, node.size_out), self.nodes.dtype
+            if node in functions:
+                rows[node] = np.empty(shape, dtype)
+                calls.append((partial(_call, node, functions[node]), rows[node]))
+            else:
+                process = self.processes[node]
+                rows[node] = np.empty((process.minibatch_size, *shape), dtype)
+                calls.append((partial(_advance, process, first_step), rows[node]))
         done, error = 0, None
         stop = time.perf_counter() + GENERATION_LIMIT
         try:
             with self.guard, np.errstate(invalid="raise", divide="ignore"):
                 for t in self.nodes.times(first_step, n_steps):
-                    for node, function, rows in functions:
-                        _call(node, function, t, rows, done)
+                    for call, values in calls:
+                        call(t, values, done)
                     done += 1
                     if time.perf_counter() > stop:
                         break
         except BaseException as e:  # handed on after the steps before it are simulated
             error = e
-        return {node: rows[:done] for node, _, rows in functions}, done, error
+        return {node: values[..., :done, :] for node, values in rows.items()}, done, error
+
+
+def _advance(process, first_step, t, rows, step):
+    values, steps, error = process.generate(first_step + step, 1)
+    if error is not None:
+        raise error
+    rows[:, step] = values[:, 0]
 
 
 def _call(node, function, t, rows, step):

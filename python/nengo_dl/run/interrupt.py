@@ -14,7 +14,7 @@ class Interrupt:
 
     def __init__(self):
         self.pending = False
-        self.in_user_code = False
+        self.in_user_code = 0  # how deep: user code may run a program that calls user code
 
     def watch(self):
         """Return a context in which Ctrl-C is only noted."""
@@ -33,13 +33,13 @@ class Interrupt:
         self.pending = True
 
     def __enter__(self):
-        self.in_user_code = True
+        self.in_user_code += 1
         if self.pending:
-            self.in_user_code = False
+            self.in_user_code -= 1
             self.check()
 
     def __exit__(self, *exc_info):
-        self.in_user_code = False
+        self.in_user_code -= 1
 
 
 class _Watch:

@@ -55,7 +55,7 @@ class PlanState:
         return [
             *(slot.op for slot in self.plan.rngs),
             *(slot.op for slot in self.plan.tables),
-            *(spec.op for spec in self.plan.callbacks),
+            *(getattr(spec.op, "stands_for", spec.op) for spec in self.plan.callbacks),
         ]
 
     def rng_users(self, item):

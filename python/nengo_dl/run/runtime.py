@@ -131,10 +131,15 @@ class Runtime:
         self.nodes = InputNodes(model, dtype)
         self.names = Names(self.nodes.nodes, model.probes)
         self.seed = None
+        self.processes = {
+            node: ProcessRows(op, model, dtype, minibatch_size, self.interrupt)
+            for node, op in self.nodes.processes.items()
+        }
+        plans = {node: rows.plan for node, rows in self.processes.items()}
         signals = [model.sig[probe]["in"] for probe in model.probes]
         chosen = trainable_signals(model, settings)
         self.plan = make_plan(
-            self.nodes.operators,
+            self.nodes.offer(plans),
             dt=model.dt,
             dtype=dtype,
             time=model.time,
@@ -152,11 +157,10 @@ class Runtime:
         if not settings.inference_only:
             self.plan = with_training(self.plan, settings.lif_smoothing)
         self.plan_state = PlanState(self.plan, minibatch_size, model, self.interrupt)
-        self.processes = {
-            node: ProcessRows(op, model, dtype, minibatch_size, self.interrupt)
-            for node, op in self.nodes.processes.items()
-        }
-        made = self.nodes.describe(self.names, {n: p.plan for n, p in self.processes.items()})
+        self.nodes.settle(self.plan)
+        for node in self.processes.keys() & self.nodes.sources:
+            self.processes.pop(node).close()
+        made = self.nodes.describe(self.names, plans)
         self.plan = replace(self.plan, feeds=made, compiled=compiled)
         self.feed = Feed(self.nodes, self.processes, minibatch_size, self.interrupt)
         self.table = add_table(self.plan_state)

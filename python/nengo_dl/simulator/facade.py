@@ -56,9 +56,10 @@ class Simulator(KerasMethods, ParameterMethods):
     ...     sim.run(1.0)
     ...     print(sim.data[probe])
 
-    Everything is built when the simulator is made; the network is never changed. Functions of
-    Nodes without input are called ahead of the simulation, a piece of the run at a time, unless
-    the model has other Python functions too: then all are called in Nengo's order.
+    Everything is built when the simulator is made; the network is never changed. Functions and
+    processes of Nodes without input run ahead of the simulation, a piece of the run at a time,
+    unless the model calls Python while it runs (functions of Nodes with input; processes, neuron
+    types, synapses and learning rules of your own): then all Python is called in Nengo's order.
 
     A simulator is for one thread at a time; several simulators may be used in several threads.
 
