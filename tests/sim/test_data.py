@@ -83,8 +83,8 @@ def test_built_objects(Sim, dtype):
         for field in due._fields:
             came, value = getattr(built, field), getattr(due, field)
             if isinstance(value, np.ndarray):
-                assert np.array_equal(came, np.atleast_1d(value) if field == "weights" else value)
-    assert sim.data[net.connections[2]].weights.shape == (1,)
+                assert np.array_equal(came, value) and came.shape == value.shape
+    assert sim.data[net.connections[2]].weights.shape == ()
     assert sim.data[direct].gain is None and sim.data[direct].bias is None
 
 

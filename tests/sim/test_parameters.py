@@ -360,6 +360,6 @@ def test_data_is_live(Sim):
     np.testing.assert_allclose(live.max_rates, rates)
     np.testing.assert_allclose(live.intercepts, intercepts)
     assert np.all(sim.data[net.ab].weights != sim.model.params[net.ab].weights)
-    assert sim.data[net.into].weights.shape == (1,)
+    assert sim.data[net.into].weights.shape == ()
     sim.reset()
     assert_equal(sim.data[net.a], built)

@@ -1,5 +1,6 @@
 """The forms in which data for input nodes may be given, and the checks on it."""
 
+import math
 from collections.abc import Mapping
 
 import nengo
@@ -247,6 +248,22 @@ def check_data(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
     return items or n_items, n_steps if steps is None else steps
 
 
+def flattened(given, shape):
+    """Whether targets of a shape have steps that are flattened values of another shape.
+
+    Parameters
+    ----------
+    given : tuple of int
+        Of the targets, ``(batch, n_steps, size)`` if they are flattened, or ``(batch, n_steps)``
+        where a step is a single number.
+    shape : tuple of int
+        Of the values of the Probe in one step.
+    """
+    if len(given) == 2:
+        return tuple(shape) == (1,)
+    return len(given) == 3 and len(shape) > 1 and given[2] == math.prod(shape)
+
+
 def check_targets(targets, shapes, minibatch_size, items=None):
     """Check targets against each other, the probes and the number of items.
 
@@ -267,10 +284,16 @@ def check_targets(targets, shapes, minibatch_size, items=None):
         Number of items; what was expected if there are no targets.
     """
     for name, value in targets.items():
-        rank = 2 + len(shapes[name])
-        if value.ndim != rank:
+        shape = shapes[name]
+        rank, size = 2 + len(shape), math.prod(shape)
+        flat = value.ndim == 3 and value.shape[2] == size
+        if value.ndim != rank and not flat:
+            form = ", ".join(
+                ("batch_size", "n_steps", *(["size"] if rank == 3 else map(str, shape)))
+            )
+            other = f", or rank 3 (batch_size, n_steps, {size})" if rank != 3 else ""
             raise ValidationError(
-                f"Targets for {name!r}: expected rank {rank} (batch_size, n_steps, size), got rank"
+                f"Targets for {name!r}: expected rank {rank} ({form}){other}, got rank"
                 f" {value.ndim} (shape {value.shape})",
                 attr="targets",
             )

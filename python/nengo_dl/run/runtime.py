@@ -232,6 +232,12 @@ class Runtime:
             values = self.layer.get_param(place.index)
         return place_view(values, place).copy(), values.ndim == 2
 
+    @property
+    def value_shapes(self):
+        """dict : Name of a probe -> shape of what Nengo probes in a step, ``()`` for a scalar."""
+        signals = self.model.sig
+        return {name: signals[probe]["in"].shape for name, probe in self.names.probes.items()}
+
     def take_error(self):
         """Return the exception that a Python function raised in the last run, or None."""
         return _engine.callback_error(self.table) if self.table >= 0 else None

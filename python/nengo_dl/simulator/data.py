@@ -127,7 +127,8 @@ class SimulationData(Mapping):
 
     A Probe gives its values, ``(steps, size)``, or ``(minibatch, steps, size)`` if the simulator
     has a ``minibatch_size``. Ensembles and Connections give what Nengo's builder made of them, with
-    the present values of encoders, biases and weights (a scalar weight has shape ``(1,)``).
+    the present values of encoders, biases and weights. Shapes are those of `nengo.Simulator`: a
+    scalar weight has shape ``()``, and a Probe of it gives ``(steps,)``.
 
     Parameters
     ----------
@@ -200,6 +201,7 @@ class SimulationData(Mapping):
         values = self.histories[probe].array()
         if values is None:
             return []
+        values = values.reshape(*values.shape[:2], *self.model.sig[probe]["in"].shape)
         return values[0] if self.drop_batch else values
 
     def _value(self, signal: Any, built: Any) -> tuple[Any, bool]:
@@ -209,7 +211,7 @@ class SimulationData(Mapping):
             return built, False
         value, batched = found
         if batched and self.drop_batch:
-            value = value[0]
+            value = value[0, ...]  # a scalar, too, stays an array
         if built is not None and value.shape == built.shape and np.array_equal(value, built):
             return built, False
         value.setflags(write=False)
@@ -249,4 +251,4 @@ class SimulationData(Mapping):
                 return built
             return built._replace(weights=sparse_value(signal, built.weights, found[0]))
         weights, _ = self._value(signal, built.weights)
-        return built._replace(weights=np.atleast_1d(weights))
+        return built._replace(weights=weights)

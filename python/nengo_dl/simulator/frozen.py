@@ -138,7 +138,7 @@ def _connection(data, conn):
     transform = conn.transform
     if type(transform) is Sparse:
         return {"transform": _sparse(transform, live.weights)}
-    weights = _single(live.weights, np.atleast_1d(built.weights), conn)
+    weights = _single(live.weights, built.weights, conn)
     if type(transform) in _CONVOLUTIONS:
         return {"transform": _convolution(transform, np.array(weights))}
     if not isinstance(transform, (Dense, NoTransform)):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from nengo.exceptions import ValidationError
 
-from ..arguments.data_forms import by_probe, check_targets, is_array, is_opaque, truncate
+from ..arguments.data_forms import by_probe, check_targets, flattened, is_array, is_opaque, truncate
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,14 @@ def training_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None):
     names, size = rules.names, rules.minibatch_size
     x, items, steps = rules.for_call(x, n_steps)
     y = truncate(by_probe(y, names), size)
+    items = check_targets(y, side.runtime.value_shapes, size, items) or size
     shapes = dict(zip(layer.output_names, layer.output_shapes, strict=True))
-    items = check_targets(y, shapes, size, items) or size
+    y = {
+        name: value.reshape(*value.shape[:2], *shapes[name])
+        if flattened(value.shape, shapes[name])
+        else value
+        for name, value in y.items()
+    }
     weights = _sample_weights(rules, sample_weight, items)
     if class_weight is not None:
         if weights:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from nengo.exceptions import ValidationError
 
-from ..arguments.data_forms import entries_by_probe
+from ..arguments.data_forms import entries_by_probe, flattened
 from ..keras_private import fits
 from .minibatches import run_chunks
 from .precision import float_type
@@ -169,14 +169,25 @@ class SimulatorModel(keras.Model):
         return self.get_metrics_result()
 
     def _sorted(self, y, sample_weight):
+        shapes = {
+            name: output.shape[2:]
+            for name, output in zip(self.output_names, self.outputs, strict=True)
+        }
         y = {
-            name: value if value.dtype.is_integer else tf.cast(value, self.compute_dtype)
+            name: self._target(value, shapes[name])
             for name, value in self._by_name(y, "targets").items()
         }
         if sample_weight is None or isinstance(sample_weight, (Mapping, list, tuple)):
             return y, self._by_name(sample_weight, "sample weights")
         probes = self.untracked.names.probes
         return y, dict.fromkeys(probes, tf.convert_to_tensor(sample_weight))
+
+    def _target(self, value, shape):
+        # the rank is unknown where Keras has seen datasets with targets of several ranks
+        if value.shape.rank is None or flattened(value.shape, shape):
+            items, n_steps = tf.shape(value)[0], tf.shape(value)[1]
+            value = tf.reshape(value, (items, n_steps, *shape))
+        return value if value.dtype.is_integer else tf.cast(value, self.compute_dtype)
 
     def _by_name(self, values, what):
         probes = self.untracked.names.probes

@@ -52,7 +52,10 @@ def predict(side, method, x, n_steps, stateful, kwargs):
             outputs = getattr(model, method)(x, **kwargs)
     finally:
         layer.stateful, model.steps_per_execution = before
-    return {probe: outputs[name] for name, probe in runtime.names.probes.items()}
+    return {
+        runtime.names.probes[name]: outputs[name].reshape(*outputs[name].shape[:2], *shape)
+        for name, shape in runtime.value_shapes.items()
+    }
 
 
 def by_minibatch(rows, size):
