@@ -27,6 +27,17 @@ _MODULES = (
     "surrogates",
     "tensor_graph",
 )
+_PUBLIC = (*_LAZY, *_MODULES)
+# What NengoDL has and this package does not have yet.
+_NOT_YET = {
+    "TensorNode": "TensorFlow code inside of a model",
+    "Layer": "Keras layers and functions inside of a model",
+    "tensor_layer": "Keras layers and functions inside of a model",
+    "Converter": "conversion of Keras models",
+    "benchmarks": "benchmark networks as a module",
+    "converter": "conversion of Keras models",
+    "tensor_node": "TensorFlow code inside of a model",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -36,7 +47,13 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"nengo_dl.{_LAZY[name]}"), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _NOT_YET:
+        raise AttributeError(
+            f"nengo_dl.{name} ({_NOT_YET[name]}) is not there yet; there are {', '.join(_PUBLIC)}"
+        )
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}; there are {', '.join(_PUBLIC)}"
+    )
 
 
 def __dir__() -> list[str]:

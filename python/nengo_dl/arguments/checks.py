@@ -58,11 +58,16 @@ def seconds(name, value, zero=True, obj=None):
 
 
 def valid_device(device):
-    """Check a device string as TensorFlow does."""
+    """Check a device string as TensorFlow does, and say if it is none that runs a model."""
     if device is not None:
         import tensorflow as tf
 
-        tf.DeviceSpec.from_string(device)
+        kind = tf.DeviceSpec.from_string(device).device_type
+        if kind not in (None, "CPU"):
+            warn_user(
+                f"device {device!r}: there is no engine for a {kind} yet, the model runs on the"
+                " CPU; leave `device` out, or use '/cpu:0'"
+            )
     return device
 
 

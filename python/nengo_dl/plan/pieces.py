@@ -19,7 +19,7 @@ from . import show
 from .layout import Place, Places
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """A program that the engine runs over all steps; it has a state of its own."""
 
@@ -30,6 +30,10 @@ class Run:
     params: tuple[int, ...]  # number of each of its parameters
     training: Program | None = None  # its training form; None: there is no training mode
     initial_istate: np.ndarray | None = None  # (istate_size,): random generators; None: zeros
+
+    def __repr__(self) -> str:
+        ops = sum(len(region.ops) for region in self.program.regions)
+        return f"<Run: a program of {ops} ops in {len(self.program.regions)} regions>"
 
 
 def only_run(program: Program, initial_state: np.ndarray, **fields: Any) -> Run:
@@ -98,7 +102,7 @@ class TableSlot:
         return self.place.shape[0]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """What the planner makes of a model."""
 
@@ -152,6 +156,11 @@ class Plan:
 
     def __str__(self) -> str:
         return show.text(self)
+
+    def __repr__(self) -> str:
+        names = ("pieces", "inputs", "outputs", "params", "callbacks")
+        counts = ", ".join(f"{name}: {len(getattr(self, name))}" for name in names)
+        return f"<Plan, {self.dtype}, dt={self.dt:g} s, {counts}; print() shows all of it>"
 
 
 def plan_of(run: Run, param_values: Sequence, **fields: Any) -> Plan:

@@ -138,6 +138,17 @@ class Simulator(KerasMethods, ParameterMethods):
         self.closed = False
         self._runtime.reset(seed)
 
+    def __repr__(self) -> str:
+        if not hasattr(self, "closed"):
+            return f"<{type(self).__name__} that was not built>"
+        network = self.model.toplevel
+        of = "a model" if network is None else network.label or "an unlabelled network"
+        state = "closed" if self.closed else "open"
+        return (
+            f"<{type(self).__name__} of {of}: {state}, at step {self.n_steps} ({self.time:g} s),"
+            f" minibatch_size={self.minibatch_size}, {self._runtime.dtype}>"
+        )
+
     # ------------------------------------------------------------ properties
 
     @property

@@ -130,7 +130,7 @@ class KerasMethods(Lifecycle):
         n_steps: int | None = None,
         stateful: bool = False,
         **kwargs: Any,
-    ) -> dict[nengo.Probe, np.ndarray]:
+    ) -> dict[nengo.Probe | str, np.ndarray]:
         """Run ``sim.keras_model.predict`` over any number of minibatches.
 
         ``sim.data`` stays as it is, and ``sample_every`` of Probes is ignored.
@@ -160,7 +160,7 @@ class KerasMethods(Lifecycle):
         n_steps: int | None = None,
         stateful: bool = False,
         **kwargs: Any,
-    ) -> dict[nengo.Probe, np.ndarray]:
+    ) -> dict[nengo.Probe | str, np.ndarray]:
         """Run ``sim.keras_model.predict_on_batch``: `predict` for exactly one minibatch."""
         self._check_open("predict_on_batch")
         return predict(self._keras, "predict_on_batch", x, n_steps, stateful, kwargs)

@@ -2,12 +2,66 @@
 
 from collections.abc import Mapping
 
+import nengo
 import numpy as np
 import tensorflow as tf
 
 from ..arguments.data_forms import is_opaque
+from ..arguments.names import short_list
 from .keras_side import refuse_steps
 from .minibatches import all_rows
+
+
+class Results(dict):
+    """Values of probes: Probe -> array. A Probe's label, or its name, stands for it, too.
+
+    Parameters
+    ----------
+    values : dict
+        Probe -> array.
+    names : nengo_dl.arguments.names.Names
+        Names of the probes.
+    """
+
+    def __init__(self, values, names):
+        super().__init__(values)
+        self._names = names
+
+    def _probe(self, key):
+        """The Probe that is meant by a name; `KeyError` if there is none, or more than one."""
+        found = [probe for probe in self if probe.label == key]
+        if len(found) > 1:
+            which = ", ".join(repr(self._names[probe]) for probe in found)
+            raise KeyError(
+                f"{len(found)} Probes are labelled {key!r}; use a Probe (names: {which})"
+            )
+        found = found or [probe for probe in self if self._names[probe] == key]
+        if not found:
+            there = ", ".join(repr(self._names[probe]) for probe in self) or "none"
+            raise KeyError(f"no Probe is labelled {key!r}; the names of Probes are {there}")
+        return found[0]
+
+    def __missing__(self, key):
+        if isinstance(key, str):
+            return self[self._probe(key)]
+        if isinstance(key, nengo.Probe):
+            raise KeyError(f"{key} is from a different network than this simulator's")
+        raise KeyError(key)
+
+    def __contains__(self, key):
+        try:
+            self[key]
+        except KeyError:
+            return False
+        return True
+
+    def get(self, key, default=None):
+        """The values of a Probe, given it or its name, or ``default`` if there is no such Probe."""
+        return self[key] if key in self else default
+
+    def __repr__(self):
+        shapes = [f"{self._names[probe]} {value.shape}" for probe, value in self.items()]
+        return f"<Results: {short_list(shapes)}>"
 
 
 def predict(side, method, x, n_steps, stateful, kwargs):
@@ -26,7 +80,7 @@ def predict(side, method, x, n_steps, stateful, kwargs):
 
     Returns
     -------
-    dict
+    Results
         Probe -> array.
     """
     runtime = side.runtime
@@ -52,10 +106,11 @@ def predict(side, method, x, n_steps, stateful, kwargs):
             outputs = getattr(model, method)(x, **kwargs)
     finally:
         layer.stateful, model.steps_per_execution = before
-    return {
+    found = {
         runtime.names.probes[name]: outputs[name].reshape(*outputs[name].shape[:2], *shape)
         for name, shape in runtime.value_shapes.items()
     }
+    return Results(found, runtime.names)
 
 
 def by_minibatch(rows, size):
