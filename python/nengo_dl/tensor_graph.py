@@ -355,7 +355,8 @@ def build_keras_model(layer: TensorGraph, model_class: type = keras.Model) -> An
     -------
     keras.Model
         Named ``"keras_model"``. Inputs: one per node, then ``n_steps``. Outputs: a dict with one
-        entry per probe and ``"steps_run"``; ``output_names`` lists them in that order.
+        entry per probe and ``"steps_run"``; ``input_names`` and ``output_names`` list both in
+        this order.
     """
     inputs, n_steps = layer.build_inputs()
     tensors = [*inputs.values(), n_steps]
@@ -364,6 +365,7 @@ def build_keras_model(layer: TensorGraph, model_class: type = keras.Model) -> An
     # Keras sorts the entries of a dict, but not those of an OrderedDict
     named = OrderedDict(zip(names, outputs, strict=True))
     model = model_class(inputs=tensors, outputs=named, name="keras_model")
+    model.input_names = [tensor.name for tensor in tensors]
     model.output_names = names
     return model
 

@@ -70,6 +70,8 @@ def test_keras_accepts(Sim):
     inputs = [tensor.name for tensor in model.inputs]
     assert inputs[:-2] == [sim.get_name(n) for n in nodes] and inputs[-1] == "n_steps"
     assert model.output_names == [*map(sim.get_name, probes), "steps_run"]
+    assert model.input_names == inputs
+    assert model.input_names == [*map(sim.get_name, sim.node_inputs), "n_steps"]
     assert set(sim.predict(n_steps=2)) == set(probes)
     own = {model.name, *(layer.name for layer in model.layers), *model.output_names}
     assert own - {*inputs[:-1], *map(sim.get_name, probes)} == set(RESERVED)
