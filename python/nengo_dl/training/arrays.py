@@ -6,6 +6,7 @@ import numpy as np
 from nengo.exceptions import ValidationError
 
 from ..arguments.data_forms import by_probe, check_targets, flattened, is_array, is_opaque, truncate
+from .streams import as_named
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def validation_data(side, given, n_steps):
     if isinstance(given, Arrays):
         return None, given
     if is_opaque(given) or (isinstance(given, (tuple, list)) and given and is_opaque(given[0])):
-        return given, None
+        return as_named(given, side.rules.names), None
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise ValidationError(
             f"expected (x, y), (x, y, sample_weight) or a dataset, got {_short(given)}",

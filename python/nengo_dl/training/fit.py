@@ -13,7 +13,7 @@ from ..plan.obstacles import blocked_parameters
 from .arrays import split, training_arrays, validation_data
 from .keras_call import KerasCall
 from .keras_side import refuse_steps
-from .predict import as_tuples
+from .streams import as_named
 
 
 def fit(side, x, y, n_steps, stateful, kwargs):
@@ -30,7 +30,10 @@ def fit(side, x, y, n_steps, stateful, kwargs):
         refuse_steps(x, n_steps)
         if not isinstance(x, keras.utils.PyDataset):
             kwargs.setdefault("shuffle", False)  # Keras can't, and would say so
-        data, arguments = None, {"x": as_tuples(x), "y": y, "validation_split": fraction}
+        data, arguments = (
+            None,
+            {"x": as_named(x, side.rules.names), "y": y, "validation_split": fraction},
+        )
     else:
         weights = kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None)
         data = training_arrays(side, x, y, n_steps, *weights)
@@ -71,7 +74,7 @@ def evaluate(side, x, y, n_steps, stateful, kwargs):
     kwargs["return_dict"] = True
     if is_opaque(x):
         refuse_steps(x, n_steps)
-        data, arguments = None, {"x": as_tuples(x), "y": y}
+        data, arguments = None, {"x": as_named(x, side.rules.names), "y": y}
     else:
         data = training_arrays(side, x, y, n_steps, kwargs.pop("sample_weight", None))
     model = side.compiled("evaluate")

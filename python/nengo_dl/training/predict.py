@@ -1,7 +1,5 @@
 """`predict`: data in, a dictionary of probes out."""
 
-from collections.abc import Mapping
-
 import nengo
 import numpy as np
 import tensorflow as tf
@@ -10,6 +8,7 @@ from ..arguments.data_forms import is_opaque
 from ..arguments.names import short_list
 from .keras_side import refuse_steps
 from .minibatches import all_rows
+from .streams import as_named
 
 
 class Results(dict):
@@ -90,7 +89,7 @@ def predict(side, method, x, n_steps, stateful, kwargs):
         kwargs.setdefault("verbose", 0)
     if is_opaque(x):
         refuse_steps(x, n_steps)
-        x = as_tuples(x)
+        x = as_named(x, side.rules.names)
         runtime.feed.start(dict.fromkeys(runtime.nodes.nodes), None)
     else:
         values, _, n_steps = side.rules.for_call(x, n_steps, single)
@@ -121,13 +120,6 @@ def by_minibatch(rows, size):
             for name, value in rows.items()
         }
     )
-
-
-def as_tuples(x):
-    """Wrap dictionaries from a generator, which Keras 3 would not take for inputs."""
-    if not hasattr(x, "__next__"):
-        return x
-    return ((item,) if isinstance(item, Mapping) else item for item in x)
 
 
 def complete(runtime, data, n_steps, stateful):
