@@ -3,12 +3,15 @@
 What runs is differentiated, too, on a tape and without.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from contract_cases import Case
 from contract_engine import _engine, run_engine
+from contract_kinds import MAKERS
 
 from nengo_dl.ir.program import from_bytes
 
@@ -87,3 +90,13 @@ def test_corpus_file(file):
 
 def test_there_is_a_corpus():
     assert FILES
+
+
+def test_seeds_of_the_fuzzer_are_programs(tmp_path):
+    """The fuzzer's own script makes them, by itself as the fuzzer calls it."""
+    script = Path(__file__).parents[1] / "engine" / "fuzz_seeds.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
+    seeds = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert {name.rpartition("-")[0] for name in seeds} >= {*MAKERS, "chain"}
+    for data in seeds.values():
+        _engine.Compiled(data[:-TRAILER])

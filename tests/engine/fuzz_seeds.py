@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "contract")]
 
 from contract_cases import LAYOUTS, CaseBuilder  # noqa: E402
 from contract_chains import Chain  # noqa: E402
