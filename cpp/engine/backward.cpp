@@ -15,21 +15,20 @@ Backward<T>::Backward(const Schedule<T>& schedule, const BackPlan<T>& back, cons
       scratch_(scratch),
       recording_{layout, nullptr, false},
       arena_(allocate<T>(schedule.space(), back.size)) {
-  const Program& program = program_;
   if (memory) replay_ = std::make_unique<Worker<T>>(schedule, scratch, *memory, &recording_);
-  const size_t buffers = program.buffers.size();
+  const size_t buffers = program_.buffers.size();
   value_.resize(buffers), adjoint_.resize(buffers);
   value_row_.resize(buffers), value_item_.resize(buffers), row_.resize(buffers), item_.resize(buffers);
-  inputs_.resize(program.inputs.size()), input_grads_.resize(program.inputs.size());
-  output_grads_.resize(program.outputs.size());
-  input_steps_.assign(program.inputs.size(), args.run.n_steps);
+  inputs_.resize(program_.inputs.size()), input_grads_.resize(program_.inputs.size());
+  output_grads_.resize(program_.outputs.size());
+  input_steps_.assign(program_.inputs.size(), args.run.n_steps);
   for (char last : args.run.keep_last) output_steps_.push_back(last ? 1 : args.run.n_steps);
   Frame<T>& v = frame_.value;
   v = {};
-  v.dt = program.dt;
+  v.dt = program_.dt;
   v.inputs = inputs_.data(), v.outputs = nullptr;
   v.input_steps = input_steps_.data(), v.output_steps = output_steps_.data();
-  v.istate_item = program.istate_size;
+  v.istate_item = program_.istate_size;
   frame_.adjoint = v;
   v.base = value_.data(), v.row = value_row_.data(), v.item = value_item_.data();
   frame_.adjoint.base = adjoint_.data(), frame_.adjoint.row = row_.data(), frame_.adjoint.item = item_.data();

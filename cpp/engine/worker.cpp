@@ -69,26 +69,25 @@ Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Lay
       layout_(layout),
       recording_(recording),
       arena_(allocate<T>(schedule.space(), layout.arena)) {
-  const Program& program = program_;
-  const size_t buffers = program.buffers.size();
+  const size_t buffers = program_.buffers.size();
   base_.resize(buffers), row_.resize(buffers), item_.resize(buffers);
   inputs_.resize(args.inputs.size()), outputs_.resize(args.outputs.size());
   input_steps_.assign(args.inputs.size(), args.n_steps);
   for (char last : args.keep_last) output_steps_.push_back(last ? 1 : args.n_steps);
   if (facts_.calls_python) {
     int64_t size = 0;
-    for (int64_t b : facts_.undo) size += program.buffers[b].size;
-    for (size_t i = 0; i < args.keep_last.size(); ++i) size += args.keep_last[i] ? program.outputs[i].size : 0;
+    for (int64_t b : facts_.undo) size += program_.buffers[b].size;
+    for (size_t i = 0; i < args.keep_last.size(); ++i) size += args.keep_last[i] ? program_.outputs[i].size : 0;
     undo_ = allocate<T>(space_, size * args.batch);
-    undo_istate_ = allocate<int32_t>(space_, program.istate_size * args.batch);
+    undo_istate_ = allocate<int32_t>(space_, program_.istate_size * args.batch);
   }
   frame_ = {};
   frame_.base = base_.data(), frame_.row = row_.data(), frame_.item = item_.data();
-  frame_.dt = program.dt;
-  frame_.istate_item = program.istate_size;
+  frame_.dt = program_.dt;
+  frame_.istate_item = program_.istate_size;
   frame_.inputs = inputs_.data(), frame_.outputs = outputs_.data();
   frame_.input_steps = input_steps_.data(), frame_.output_steps = output_steps_.data();
-  if (program.sites && args.callbacks) calls_ = args.callbacks->start(program.sites);
+  if (program_.sites && args.callbacks) calls_ = args.callbacks->start(program_.sites);
   frame_.calls = calls_.get();
   finite_ = std::make_unique<std::atomic<signed char>[]>(buffers);
   for (size_t i = 0; i < buffers; ++i) finite_[i].store(kNobodyAsked, std::memory_order_relaxed);

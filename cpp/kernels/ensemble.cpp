@@ -23,8 +23,6 @@ inline DenseFunction<float> outer_kernel(float) { return &dense_outer32; }
 inline DenseFunction<double> outer_kernel(double) { return &dense_outer64; }
 inline DenseFunction<float> rows_kernel(float) { return &dense_rows32; }
 inline DenseFunction<double> rows_kernel(double) { return &dense_rows64; }
-inline DenseFunction<float> cols_kernel(float) { return &dense_cols32; }
-inline DenseFunction<double> cols_kernel(double) { return &dense_cols64; }
 
 template <class T>
 using V = typename VectorOf<T>::type;
@@ -184,12 +182,6 @@ NDL_HD void put_sum(const Group<T>& g, const RowOf<N, T>& r, int64_t b, T sum) {
 // with 0, unless a weight is not finite.
 
 template <class T>
-bool by_columns(const Decode<T>& decode) {
-  const DenseArgs<T>& d = decode.product;
-  return decode.finite && decode.kernel == cols_kernel(T()) && d.set && !d.bias;
-}
-
-template <class T>
 void add_columns(const Group<T>& g, const DenseArgs<T>& d, int64_t b, int64_t r, int64_t k0, int64_t k1) {
   constexpr int64_t W = kLanes<T>;
   const int64_t slot = g.slot(b, r);
@@ -285,7 +277,7 @@ void run(const NeuronModel& bytes, const EnsembleCall<T>& c) {
   const int chains = !single ? 0 : d.n < kLongRow<T> ? 1 : 4;
   unsigned by_column = 0;
   for (int64_t i = 0; N::spikes && chains == 0 && i < c.decode_count; i++)
-    by_column |= unsigned(by_columns(c.decodes[i])) << i;
+    by_column |= unsigned(c.decodes[i].by_columns) << i;
   Group<T> g(c, side_by_side<N>(c), !one && chains == 0);
   // Plain products want several rows at once; steps that follow one another want many neurons.
   const int64_t at_once = c.in_turn && one && chains ? 1 : 8, some = c.rows < at_once ? c.rows : at_once;

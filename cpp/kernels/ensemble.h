@@ -11,7 +11,7 @@ template <class T>
 struct Decode {
   DenseArgs<T> product;     // its x is left out; y of the first row
   DenseFunction<T> kernel;  // the plain one for these sizes and strides
-  bool finite;              // no weight is infinite or NaN
+  bool by_columns;          // it is dense_cols without bias that sets y, and no weight is infinite or NaN
 };
 
 // Rows (steps or items) of `blocks` ensembles of n neurons, all of one model. Results have the bits that the plain

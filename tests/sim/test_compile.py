@@ -5,15 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from nengo.exceptions import SimulatorClosed, ValidationError
-from training_nets import linear, rows, snapshot, unchanged
+from training_nets import linear, of_linear, rows, snapshot, unchanged
 
 
 @pytest.fixture
 def sim(Sim):
-    net = linear()
-    sim = Sim(net, minibatch_size=2)
-    sim.net = net
-    return sim
+    return of_linear(Sim)
 
 
 X = rows(4)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from training_nets import linear, rows, weights
+from training_nets import of_linear, rows, weights
 
 from nengo_dl.losses import Regularize, nan_mse
 
@@ -18,10 +18,7 @@ ITEMS = np.array([1.0, 0, 2, 0.5])
 
 @pytest.fixture
 def sim(Sim):
-    net = linear()
-    sim = Sim(net, minibatch_size=2)
-    sim.net = net
-    return sim
+    return of_linear(Sim)
 
 
 def dataset(y=None, *weight):

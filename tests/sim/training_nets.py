@@ -23,6 +23,14 @@ def linear(sizes=(2, 1), dtype="float64", **settings):
     return net
 
 
+def of_linear(Sim):
+    """A simulator of `linear`, two items a minibatch, with the network as ``net``."""
+    net = linear()
+    sim = Sim(net, minibatch_size=2)
+    sim.net = net
+    return sim
+
+
 def leaky(dtype="float64"):
     """A trainable weight behind a synapse: what it gives depends on the state."""
     with nengo.Network(seed=0) as net:
