@@ -118,7 +118,8 @@ def cpp_fields(record):
     """Names of the data members of a struct of cpp/engine/program.h, in their order."""
     text = (ROOT / "cpp" / "engine" / "program.h").read_text()
     body = re.search(rf"struct (?:NDL_API )?{record} {{\n(.*?)\n}};", text, re.DOTALL)[1]
-    return re.findall(r"^  (?! )[\w:<>, ]+ (\w+);", body, re.MULTILINE)
+    members = re.findall(r"^  (?! )[\w:<>]+(?:, \w+>)? ([\w, ]+);", body, re.MULTILINE)
+    return [name for names in members for name in names.split(", ")]
 
 
 @pytest.mark.parametrize("name", ["Buffer", "Param", "Port", "Operand", "Op", "Region", "Program"])

@@ -38,7 +38,7 @@ struct RunArgs {
   int64_t n_steps = 0;
   int64_t first_step = 0;        // steps done before this run
   std::vector<const T*> inputs;  // (batch, n_steps, size) each
-  std::vector<T*> params;        // (size) each, never written; learned: (batch, size), changed in place
+  std::vector<T*> params;        // (size) each, as outside; never written; learned: (batch, size), changed in place
   T* state = nullptr;            // (batch, state_size), in and out
   int32_t* istate = nullptr;     // (batch, istate_size), in and out
   std::vector<T*> outputs;       // (batch, n_steps or 1, size) each

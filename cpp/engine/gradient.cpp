@@ -5,6 +5,7 @@
 #include "engine/pool.h"
 #include "engine/resident.h"
 #include "engine/run.h"
+#include "engine/turned.h"
 
 namespace nengo_dl {
 namespace {
@@ -148,7 +149,8 @@ void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
   const std::shared_ptr<const GradRecipe<T>> recipe = r.recipes.grad(host_args);
   const TapeLayout& tape = recipe->record->tape;
   if (host_args.tape) tape.check(*host_args.tape, host_args.run.first_step, host_args.run.n_steps);
-  const ResidentGrad<T> resident(space, program, host_args);
+  const TurnedGrad<T> turned(program, host_args);
+  const ResidentGrad<T> resident(space, program, turned.args());
   const GradArgs<T>& args = resident.args();
   fill_learned(space, program, args);
   if (args.tape) {
@@ -168,6 +170,7 @@ void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
     go_back(r, args, *recipe, recorded.get(), scratch.args);
   }
   resident.bring_back();
+  turned.bring_back();
 }
 
 template void differentiate(const Runnable<float>&, const GradArgs<float>&);

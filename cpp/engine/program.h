@@ -37,6 +37,11 @@ struct Param {
   std::string name;
   int64_t size;
   bool learned;  // one copy per item, changed while running
+  // Every `rows` x `columns` elements are a matrix that lies column by column outside and row by row in the program's
+  // buffers; 0: elements lie outside as they do inside.
+  int64_t rows, columns;
+
+  bool turns() const { return rows > 0; }
 };
 
 struct Port {

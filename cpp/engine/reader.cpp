@@ -168,12 +168,14 @@ Buffer Reader::buffer() {
 
 Param Reader::param() {
   Param p;
-  record(3, "a parameter");
+  record(5, "a parameter");
+  key("columns"), p.columns = integer();
   key("learned");
   const int64_t learned = integer();
   if (learned != 0 && learned != 1) fail("'learned': expected 0 or 1, got " + std::to_string(learned));
   p.learned = learned == 1;
   key("name"), p.name = string();
+  key("rows"), p.rows = integer();
   key("size"), p.size = integer();
   return p;
 }

@@ -8,6 +8,7 @@
 
 #include "engine/pool.h"
 #include "engine/resident.h"
+#include "engine/turned.h"
 
 namespace nengo_dl {
 namespace {
@@ -144,7 +145,8 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
     recipe = r.recipes.tape(host_args.batch, host_args.n_steps, host_args.record);
     recipe->tape.check_memory(*host_args.tape);
   }
-  const ResidentRun<T> resident(r.schedule.space(), r.facts.program, host_args);
+  const TurnedRun<T> turned(r.facts.program, host_args);
+  const ResidentRun<T> resident(r.schedule.space(), r.facts.program, turned.args());
   const RunArgs<T>& args = resident.args();
   RunResult result;
   if (recipe) {

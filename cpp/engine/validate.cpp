@@ -22,6 +22,15 @@ void add_size(int64_t size, const std::string& what, int64_t* total) {
   if (*total > kMaxElements) fail(what + " brings the program to more than 2^40 elements");
 }
 
+void check_turned(const Param& q) {
+  const std::string what = "parameter '" + q.name + "'";
+  if (q.rows == 0 && q.columns == 0) return;
+  if (q.rows < 1 || q.columns < 1 || q.rows > kMaxElements / q.columns || q.size % (q.rows * q.columns))
+    fail(what + ": expected rows and columns of matrices that its " + text(q.size) + " elements are made of, got " +
+         text(q.rows) + " and " + text(q.columns));
+  if (q.learned) fail(what + ": expected rows and columns 0, as it is learned, got " + text(q.rows));
+}
+
 void check_param(const Program& p, const Buffer& b, const std::string& what) {
   const bool has_param = b.kind == BufferKind::param || b.kind == BufferKind::learned;
   if (!has_param) {
@@ -224,7 +233,10 @@ void validate(Program& p) {
   int64_t total = 0, words = 0, budget = kMarkBudget;
   add_size(p.state_size, "the state", &total);
   add_size(p.istate_size, "the integer state", &words);
-  for (const Param& q : p.params) add_size(q.size, "parameter '" + q.name + "'", &total);
+  for (const Param& q : p.params) {
+    add_size(q.size, "parameter '" + q.name + "'", &total);
+    check_turned(q);
+  }
   for (const Port& q : p.inputs) add_size(q.size, "input '" + q.name + "'", &total);
   for (const Port& q : p.outputs) add_size(q.size, "output '" + q.name + "'", &total);
   check_buffers(p, &total);

@@ -111,8 +111,7 @@ class GradKernel : public OpKernel {
     grad->learned_grads.assign(p.params.size(), nullptr);
     for (size_t i = 0; i < attrs_.learned.size(); ++i) {
       const Param& param = p.params[attrs_.learned[i]];
-      TF_RETURN_IF_ERROR(call.expect_shape(numbered("learned_grads", i, param.name), learned[i], {batch, param.size},
-                                           "minibatch, size"));
+      TF_RETURN_IF_ERROR(call.expect_param(numbered("learned_grads", i, param.name), learned[i], param));
       grad->learned_grads[attrs_.learned[i]] = unless_zero(learned[i]);
     }
     const Tensor& state = ctx->input(ctx->num_inputs() - 1);

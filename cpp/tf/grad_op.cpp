@@ -120,7 +120,7 @@ output_grads: Derivatives by the outputs, of their shapes.
 learned_grads: Derivatives by the learned parameters after the run, in the order of `learned`.
 state_out_grad: Derivatives by the state after the run.
 input_grads: Derivatives by the inputs that `want_inputs` names, in its order.
-param_grads: Derivatives by the parameters that `want_params` names, before the run; shape (batch, size) if learned.
+param_grads: Derivatives by the parameters that `want_params` names, before the run, in their shapes.
 state_grad: Derivatives by the state before the run, if `want_state`.
 want_inputs: Places of the inputs whose gradients are computed, ascending.
 want_params: Places of the parameters whose gradients are computed, ascending; with a tape, some of `wanted`.

@@ -42,7 +42,7 @@ threads: Most threads to use; 0 for as many as TensorFlow uses inside one op.
 state: Variable of the packed state, shape (batch, state_size).
 istate: Variable of the packed state of the random generators, shape (batch, istate_size).
 steps_done: Variable of the number of steps done, a scalar int64.
-params: Variables of the parameters: shape (size,), or (batch, size) for those that learning rules change.
+params: Variables of the parameters: any shape of size elements, or (batch, ...) for those that learning rules change.
 bound: Handle of the program with its variables.
 )doc");
 

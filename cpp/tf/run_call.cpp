@@ -43,6 +43,16 @@ Status RunCall<T>::expect_shape(const std::string& name, const Tensor& tensor, c
 }
 
 template <class T>
+Status RunCall<T>::expect_param(const std::string& name, const Tensor& tensor, const Param& param) const {
+  const bool has_items = tensor.dims() > 1 && tensor.dim_size(0) == args.batch;
+  if (tensor.NumElements() == (param.learned ? args.batch : 1) * param.size && (!param.learned || has_items))
+    return absl::OkStatus();
+  const std::string expected = param.learned ? absl::StrCat(args.batch, " times ") : "";
+  return invalid(absl::StrCat("input '", name, "': expected ", expected, param.size, " elements",
+                              param.learned ? " (minibatch, size)" : "", ", got shape ", tensor.shape().DebugString()));
+}
+
+template <class T>
 Status RunCall<T>::set_state_shapes(const Tensor& state, const Tensor& istate) {
   if (state.dims() != 2 || state.dim_size(0) < 1) {
     return invalid(absl::StrCat("input 'state': expected shape (minibatch, ", program_.state_size, "), got ",
@@ -85,9 +95,7 @@ Status RunCall<T>::add_input(int i, const Tensor& rows) {
 template <class T>
 Status RunCall<T>::add_param(int i, const Tensor& tensor) {
   const Param& param = program_.params[i];
-  TF_RETURN_IF_ERROR(expect_shape(numbered("params", i, param.name), tensor,
-                                  param.learned ? TensorShape({args.batch, param.size}) : TensorShape({param.size}),
-                                  param.learned ? "minibatch, size" : "size"));
+  TF_RETURN_IF_ERROR(expect_param(numbered("params", i, param.name), tensor, param));
   // only learned parameters are written, and the ops replace those by memory of their own
   args.params.push_back(const_cast<T*>(tensor.flat<T>().data()));
   return absl::OkStatus();

@@ -81,6 +81,8 @@ class RunCall {
     return absl::StrCat(ctx_->op_kernel().type_string(), ": ", text);
   }
   Status invalid(const std::string& text) const { return absl::InvalidArgumentError(message(text)); }
+  // As many elements as the parameter has, in any shape; items first if it is learned.
+  Status expect_param(const std::string& name, const tensorflow::Tensor& tensor, const Param& param) const;
   Status expect_shape(const std::string& name, const Tensor& tensor, const TensorShape& expected,
                       const char* meaning) const;
   template <class V>

@@ -67,7 +67,7 @@ first_step: Steps done before this run; the time of the first step is (first_ste
 n_steps: Steps to do.
 time_limit: Stop at the next window border after this many seconds; 0 for no limit.
 inputs: Rows of each model input, shape (batch, n_steps, size).
-params: Parameters of the program: shape (size,), or (batch, size) for those that learning rules change.
+params: Parameters of the program: any shape of size elements, or (batch, ...) for those that learning rules change.
 outputs: Rows of each model output, shape (batch, n_steps, size), or (batch, 1, size) if only the last step is kept.
   If fewer than `n_steps` steps were done, the rows after them are zero.
 learned_out: The learned parameters after the run, in the order of `learned`.

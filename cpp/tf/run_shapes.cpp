@@ -74,7 +74,10 @@ Status RunShapes::read_learned() {
       return invalid(absl::StrCat("'learned' names parameter ", p, " of ", n_params));
     }
     ShapeHandle shape = param(p);
-    TF_RETURN_IF_ERROR(with_rank(numbered("params", p), "(batch, size)", &shape, 2));
+    if (!c_->WithRankAtLeast(shape, 2, &shape).ok()) {
+      return invalid(absl::StrCat("input '", numbered("params", p), "': expected shape (batch, ...), got ",
+                                  c_->DebugString(shape)));
+    }
     TF_RETURN_IF_ERROR(merge_dim(numbered("params", p), shape, 0, "minibatch", &batch));
   }
   return absl::OkStatus();

@@ -40,13 +40,13 @@ def check_keras() -> None:
         )
 
 
-def plain_variable(weight: keras.Variable) -> tf.Variable:
-    """The TensorFlow variable of a weight.
+def plain_variable(weight: keras.Variable | tf.Variable) -> tf.Variable:
+    """The TensorFlow variable of a weight, or what is one already.
 
     The public ``value`` of a weight is cast to a lower precision where a layer with mixed precision
     calls another one; and it takes a multiple of the time, which short runs would notice.
     """
-    return weight._value
+    return getattr(weight, "_value", weight)
 
 
 def fits(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variable]) -> bool:

@@ -22,6 +22,22 @@ def normal(rng, shape):
     return rng.normal(size=shape)
 
 
+def matrices(size):
+    """Rows and columns of matrices that so many elements can be made of; zeros: of none."""
+    rows = next((n for n in (3, 2, 5, 7) if size % n == 0), None)
+    if rows is None:
+        return 0, 0
+    columns = size // rows
+    return rows, columns // 2 if columns % 2 == 0 else columns
+
+
+def outside(values, rows, columns):
+    """Values as a turned parameter has them outside, given those of its buffers."""
+    if not rows:
+        return values
+    return np.ascontiguousarray(values.reshape(-1, rows, columns).swapaxes(1, 2)).ravel()
+
+
 @dataclass
 class Arg:
     """One argument of an op under test, before it is given a place."""
@@ -187,8 +203,10 @@ class CaseBuilder:
         param = state_offset = -1
         if kind in ("param", "learned"):
             param = len(self.params)
-            self.params.append(Param(name, size, int(kind == "learned")))
-            self.param_values.append(values(*((self.batch,) if kind == "learned" else ())))
+            turned = matrices(size) if kind == "param" and len(self.params) % 2 == 0 else (0, 0)
+            self.params.append(Param(name, size, int(kind == "learned"), *turned))
+            inside = values(*((self.batch,) if kind == "learned" else ()))
+            self.param_values.append(outside(inside, *turned))
         elif kind in ("state", "carried"):
             if self.rng.random_sample() < 0.3:  # columns that no buffer holds
                 self.state.append(np.full((self.batch, 2), 7.0, dtype=self.dtype))

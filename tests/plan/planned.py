@@ -9,6 +9,7 @@ from nengo.builder.neurons import SimNeurons
 from nengo.builder.signal import SignalDict
 
 from nengo_dl import reference
+from nengo_dl.ir.given import Weight
 from nengo_dl.ir.rng import pack_rng
 from nengo_dl.plan import make_plan
 from nengo_dl.plan.pieces import fold
@@ -21,9 +22,21 @@ def build(net, dt=0.001):
     return model
 
 
+def weights(model, chosen, together=()):
+    """A weight for every base signal of which ``chosen(signal)``; signals that share one."""
+    signals = {s.base: None for op in model.operators for s in op.all_signals}
+    alone = [s for s in signals if chosen(s) and s not in together]
+    made = [Weight(s.name, {s.name: s}, True) for s in alone]
+    if together:
+        made.append(Weight("together", {f"{i}": s for i, s in enumerate(together)}, True))
+    return made
+
+
 def plan(model, inputs=(), **options):
-    """Plan a built model, its probes as outputs."""
+    """Plan a built model, its probes as outputs; ``trainable`` chooses weights."""
     outputs = [(str(probe), model.sig[probe]["in"]) for probe in model.probes]
+    if "trainable" in options:
+        options["weights"] = weights(model, options.pop("trainable"))
     options = {"dtype": "float64", "verify": True, **options}
     return make_plan(
         model.operators,

@@ -38,7 +38,7 @@ def joined(first, second):
         results=(2,),
         params=first.params + second.params,
         param_values=first.param_values + second.param_values,
-        trainable=first.trainable + second.trainable,
+        weights=first.weights + second.weights,
         callbacks=first.callbacks + second.callbacks,
     )
 

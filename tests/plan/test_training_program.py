@@ -7,7 +7,7 @@ import networks
 import networks_dynamics  # noqa: F401 (registers its networks)
 import numpy as np
 import pytest
-from planned import build, plan, run_twin, with_run
+from planned import build, plan, run_twin, weights, with_run
 
 from nengo_dl.ir import neuron_kinds
 from nengo_dl.ir.program import Op, ProgramError, from_bytes, to_bytes
@@ -312,7 +312,9 @@ def test_merged_parameters():
             nengo.Connection(u, middle, transform=2, synapse=None)
             nengo.Connection(middle, out[i % 2], synapse=0.1)
         nengo.Probe(out)
-    made = plan(build(net), trainable=lambda signal: True)
+    model = build(net)
+    factors = [op.A for op in model.operators if hasattr(op, "A")]
+    made = plan(model, weights=weights(model, lambda signal: False, together=factors))
     (size,) = [param.size for param in made.only_program().params if param.size > 1]
     assert size == 3
     (names,) = blocked_in(training_program(made.only_program()), [0]).values()

@@ -118,18 +118,23 @@ def test_weights_are_saved_and_loaded(tmp_path):
 
 def test_learned_weights_belong_to_a_minibatch_size(tmp_path):
     file = tmp_path / "x.weights.h5"
-    layer = TensorGraph(filter_plan(), 3, param_values=[[5, 6], np.ones(2)])
+    layer = TensorGraph(filter_plan(), 3, param_values=[[5, 6], np.arange(6).reshape(3, 2)])
     build_keras_model(layer).save_weights(file)
     other = TensorGraph(filter_plan(), 2)
-    with pytest.raises(ValueError, match=r"net/total.*\(2, 2\).*minibatch_size.*got \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"net.total.*\(2, 2\).*minibatch_size.*got \(3, 2\)"):
         build_keras_model(other).load_weights(file)
     np.testing.assert_array_equal(other.get_param(0), [1, 2])  # nothing was loaded
+    layer.set_param(1, [7, 8])  # the same for all items: any number of them may have it
+    build_keras_model(layer).save_weights(file)
+    build_keras_model(other).load_weights(file)
+    np.testing.assert_array_equal(other.get_param(1), [[7, 8]] * 2)
 
 
 def test_other_number_of_weights():
     layer = TensorGraph(filter_plan(), 2)
-    with pytest.raises(ValueError, match="has 2 parameters, but there are 1 in what is loaded"):
-        layer.load_own_variables({"0": np.zeros(2)})
+    message = "missing: net.total; not of this network: other; that do not fit: gain: expected shape"
+    with pytest.raises(ValueError, match=message):
+        layer.load_own_variables({"other": np.zeros(2), "gain": np.zeros(3)})
 
 
 # ---------------------------------------------------------------- devices

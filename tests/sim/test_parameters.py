@@ -45,16 +45,24 @@ def assert_equal(first, second):
 
 
 def test_save_and_load(Sim, tmp_path):
-    """S-66, S-67: what is in the file, in which order, and back."""
+    """S-66: what is in the file, by name and in Nengo's shapes, and back."""
     net = small()
     sim = Sim(net, minibatch_size=2)
     change(sim)
     before = values(sim)
     sim.save_params(tmp_path / "params")
     with np.load(tmp_path / "params.npz") as file:
-        assert file.files == [f"arr_{i}" for i in range(len(sim.keras_model.weights))]
-        for name, weight in zip(file.files, sim.keras_model.weights, strict=True):
-            np.testing.assert_array_equal(file[name], weight.value.numpy())
+        expected = {
+            "Ensemble_0.encoders": sim.data[net.a].scaled_encoders,
+            "Ensemble_0.bias": sim.data[net.a].bias,
+            "b.encoders": sim.data[net.b].scaled_encoders,
+            "b.bias": sim.data[net.b].bias,
+            "Node_0_to_Ensemble_0.weights": sim.data[net.into].weights,
+            "Ensemble_0_to_b.weights": sim.data[net.ab].weights,
+        }
+        assert set(file.files) == set(expected)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(file[name], value)
     model = sim.keras_model
     sim.reset()
     assert any(np.any(a != b) for a, b in zip(values(sim), before, strict=True))
@@ -94,12 +102,18 @@ def test_learned_weights_and_batches(Sim, tmp_path):
     with nengo.Network(seed=0) as net:
         a = nengo.Ensemble(5, 1)
         conn = nengo.Connection(a, a, learning_rule_type=nengo.PES(1e-3))
-        nengo.Connection(nengo.Node([1]), conn.learning_rule)
+        error = nengo.Node([1])
+        nengo.Connection(error, conn.learning_rule)
     sim, other = Sim(net, minibatch_size=2), Sim(net, minibatch_size=3)
-    sim.run_steps(5)
+    sim.run_steps(5)  # both items learn the same: any number of items may have it
+    sim.save_params(tmp_path / "p")
+    other.load_params(tmp_path / "p")
+    for values_of_item in other.data[conn].weights:
+        np.testing.assert_array_equal(values_of_item, sim.data[conn].weights[0])
+    sim.run_steps(5, data={error: np.stack([np.zeros((5, 1)), np.ones((5, 1))])})
     sim.save_params(tmp_path / "p")
     before = values(other)
-    with pytest.raises(SimulationError, match=r"expected shape \(3, 5\), got \(2, 5\).*minibatch"):
+    with pytest.raises(SimulationError, match=r"expected shape \(3, 1, 5\).*minibatch.*got \(2, 1, 5\)"):
         other.load_params(tmp_path / "p")
     assert_equal(values(other), before)
 
@@ -113,22 +127,28 @@ def test_what_does_not_fit(Sim, tmp_path):
     bigger = Sim(small(n=11))
     bigger.save_params(tmp_path / "bigger")
     sim.save_params(tmp_path / "state", include_state=True)
-    arrays = [np.array(v) for v in before]
-    np.savez(tmp_path / "names.npz", a=1)
-    np.savez(tmp_path / "text.npz", *[v.astype(str) for v in arrays[:-3]])
-    np.savez(tmp_path / "float.npz", *arrays[:-2], arrays[-2].astype(float), arrays[-1])
-    np.savez(tmp_path / "negative.npz", *arrays[:-1], np.int64(-3))
-    np.savez(tmp_path / "objects.npz", *[np.array([{}], dtype=object)] * (len(arrays) - 3))
+    with np.load(tmp_path / "state.npz") as file:
+        arrays = dict(file)
+    params = {name: v for name, v in arrays.items() if "." in name}
+    np.savez(tmp_path / "numbers.npz", *params.values())
+    np.savez(tmp_path / "text.npz", **{name: v.astype(str) for name, v in params.items()})
+    np.savez(tmp_path / "float.npz", **{**arrays, "istate": arrays["istate"].astype(float)})
+    np.savez(tmp_path / "negative.npz", **{**arrays, "n_steps": np.int64(-3)})
+    np.savez(tmp_path / "layout.npz", **{**arrays, "state_layout": arrays["state_layout"][::-1] + 1})
+    np.savez(tmp_path / "objects.npz", **dict.fromkeys(params, np.array([{}], dtype=object)))
+    del params["b.bias"]
+    np.savez(tmp_path / "other.npz", more=1, **params)
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no archive")
     (tmp_path / "empty.npz").write_bytes(b"")
     for name, state, message in (
-        ("bigger", False, r"expected shape \(10,\), got \(11,\)"),
-        ("state", False, "Number of saved parameters.*include_state"),
-        ("bigger", True, "Number of saved parameters"),
-        ("names", False, "arr_0"),
-        ("text", False, "expected type float64, got <U"),
+        ("bigger", False, r"Ensemble_0.encoders: expected shape \(10, 1\), got \(11, 1\)"),
+        ("bigger", True, "has no state.*include_state"),
+        ("numbers", False, "missing: b.encoders.*and 1 more|missing: Ens.*not of this network: arr_0"),
+        ("other", False, "missing: b.bias; not of this network: more"),
+        ("text", False, "that do not fit: Ensemble_0.encoders"),
         ("float", True, "istate: expected type int32, got float64"),
         ("negative", True, "n_steps"),
+        ("layout", True, "other Probes or settings"),
         ("objects", False, "save_params"),
         ("broken", False, "save_params"),
         ("empty", False, "save_params"),

@@ -25,7 +25,7 @@ def two_filters(dtype="float64"):
         results=(1, 3, 4),
         params=plan.params * 2,
         param_values=(*plan.param_values, np.array([3.0, -1.0]), np.zeros(2)),
-        trainable=plan.trainable * 2,
+        weights=plan.weights * 2,
     )
 
 

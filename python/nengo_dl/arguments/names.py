@@ -63,12 +63,6 @@ def _shadows(name, taken):
     return VALIDATION + name in taken
 
 
-def short_list(texts, limit=8):
-    """Texts in a line, of many only the first ones and how many more there are."""
-    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
-    return (", ".join(texts[:limit]) or "none") + more
-
-
 def _clean(label):
     # Keras 3 refuses "/" in names, and "/" would otherwise be allowed
     return re.sub(r"[^A-Za-z0-9_.\-]", "", re.sub(r"[ :/]", "_", label))

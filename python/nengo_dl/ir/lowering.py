@@ -7,6 +7,7 @@ import numpy as np
 
 from .given import Given
 from .refs import IrOp, Ref, Var, whole
+from .signals import csr
 
 
 class NotNative(Exception):
@@ -40,6 +41,11 @@ class Context:
         self._given = given
         self._vars = {}
         self._writers = {}
+        self._weights = {  # base signal -> number of its weight, name
+            signal: (number, name)
+            for number, weight in enumerate(given.weights)
+            for name, signal in weight.members.items()
+        }
 
     def count_uses(self, operators):
         """Remember how many operators write each base signal."""
@@ -57,11 +63,9 @@ class Context:
         if base not in self._vars:
             initial = csr(base)[0] if base.sparse else np.asarray(base.initial_value).ravel()
             initial = initial.astype(np.float64) if initial.dtype.kind != "f" else initial
-            given = self._given
-            trainable = base not in given.constant and given.trainable is not None
-            trainable = trainable and bool(given.trainable(base))
-            name = (given.names or {}).get(base, base.name)
-            self._vars[base] = Var(name, initial.size, initial, base, trainable)
+            named = (self._given.names or {}).get(base, base.name)
+            number, name = self._weights.get(base, (-1, named))
+            self._vars[base] = Var(name, initial.size, initial, base, number)
         return self._vars[base]
 
     def ref(self, signal, access="read"):
@@ -105,19 +109,3 @@ def describe(op):
     """Name of an operator for people: its tag, or the signal it writes."""
     signals = [*op.sets, *op.incs, *op.updates, *op.reads]
     return str(op.tag or (signals[0].name if signals else type(op).__name__))
-
-
-def csr(signal):
-    """Data, column indices and row pointers of a sparse signal, with rows in order."""
-    matrix = signal.initial_value
-    if hasattr(matrix, "tocsr"):
-        matrix = matrix.tocsr()
-        return (
-            np.asarray(matrix.data),
-            np.asarray(matrix.indices),
-            np.asarray(matrix.indptr),
-        )
-    rows, cols = np.asarray(matrix.indices).T
-    order = np.argsort(rows, kind="stable")
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=matrix.shape[0]))])
-    return np.asarray(matrix.data)[order], cols[order], indptr

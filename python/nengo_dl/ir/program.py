@@ -40,6 +40,10 @@ class Param:
     name: str
     size: int
     learned: int = 0  # 1: one copy per minibatch item, changed while running
+    # every rows x columns elements are a matrix that lies column by column outside and row by row
+    # in the program's buffers; 0: elements lie outside as they do inside
+    rows: int = 0
+    columns: int = 0
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Var:
     size: int
     initial: np.ndarray = None
     signal: object = None
-    trainable: bool = False
+    weight: int = -1  # number of the weight that it is of: its value is never relied on
     per_item: bool = False
     parts: tuple = ()  # (Var, offset): variables that were joined into this one
     rows: int = 0  # > 0: a matrix of so many rows, stored column by column
@@ -183,7 +183,7 @@ def broadcast(ref, shape):
 
 def is_const(var, ops_writing):
     """Whether nothing writes the variable and its value may be relied on."""
-    return var not in ops_writing and not var.trainable and not var.per_item
+    return var not in ops_writing and var.weight < 0 and not var.per_item
 
 
 def written_vars(ops):

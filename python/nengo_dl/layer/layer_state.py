@@ -15,6 +15,7 @@ check_keras()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from nengo_dl.layer import saved_weights  # noqa: E402
 from nengo_dl.plan.pieces import state_keys  # noqa: E402
 
 if TYPE_CHECKING:
@@ -86,23 +87,39 @@ class LayerState(keras.layers.Layer):
         return given
 
     def _add_params(self, trainable_params):
-        params = self.plan.params
+        plan = self.plan
         if trainable_params is None:
-            trainable_params = [True] * len(params)
-        expect_length("trainable_params", trainable_params, params)
-        names = unique_names([param.name for param in params])
-        initial = list(self.initial_values.values())[: len(params)]  # state follows
-        self.base_params = [
-            self.add_weight(
-                name=name,
-                shape=value.shape,
-                dtype=self.plan.dtype,
-                initializer=lambda shape, dtype=None, value=value: tf.convert_to_tensor(value),
-                trainable=bool(trainable),
+            trainable_params = plan.trainable
+        expect_length("trainable_params", trainable_params, plan.params)
+        self.learned = tuple(i for i, param in enumerate(plan.params) if param.learned)
+        places = [i for i, weight in enumerate(plan.weights) if weight]
+        names = unique_names([plan.weights[i].name for i in places])
+        self.weight_names = dict(zip(names, places, strict=True))
+        initial = list(self.initial_values.values())[: len(plan.params)]  # state follows
+        name_of = {i: name for name, i in self.weight_names.items()}
+        params = []
+        for i, value in enumerate(initial):
+            if i not in name_of:
+                params.append(tf.Variable(value, trainable=False, name=f"constant_{i}"))
+                continue
+            value = self._outside(i, value)
+            params.append(
+                self.add_weight(
+                    name=name_of[i],
+                    shape=value.shape,
+                    dtype=plan.dtype,
+                    initializer=lambda shape, dtype=None, value=value: tf.convert_to_tensor(value),
+                    trainable=bool(trainable_params[i]),
+                )
             )
-            for name, value, trainable in zip(names, initial, trainable_params, strict=True)
-        ]
-        self.learned = tuple(i for i, param in enumerate(params) if param.learned)
+        self.base_params = params
+        for name, i in self.weight_names.items():  # for `tf.train.Checkpoint`, which sees no lists
+            self._track_trackable(plain_variable(params[i]), name)
+
+    def _outside(self, index, value):
+        """Values of a parameter, ``(size,)`` or ``(B, size)``, in the shape of its variable."""
+        weight = self.plan.weights[index]
+        return value if weight is None else value.reshape((*value.shape[:-1], *weight.shape))
 
     def _add_state(self):
         def variable(value, name):
@@ -152,16 +169,25 @@ class LayerState(keras.layers.Layer):
 
     def get_param(self, index):
         """Value of parameter ``index``: array of shape (size,), or (B, size) if learned."""
-        return plain_variable(self.base_params[index]).numpy()
+        value = plain_variable(self.base_params[index]).numpy()
+        param = self.plan.params[index]
+        return value.reshape((-1, param.size) if param.learned else param.size)
+
+    def get_parameters(self):
+        """Values of the model's parameters by their names: `.saved_weights.get_parameters`."""
+        return saved_weights.get_parameters(self)
+
+    def set_parameters(self, values):
+        """Set the model's parameters by their names: `.saved_weights.set_parameters`."""
+        saved_weights.set_parameters(self, values)
 
     def set_param(self, index, value):
         """Set parameter ``index`` from an array of shape (size,), or (B, size) if learned."""
         param = self.plan.params[index]
         batch = self.minibatch_size if param.learned else None
         what = f"value of parameter {param.name!r}"
-        plain_variable(self.base_params[index]).assign(
-            filled(what, value, param.size, self.plan.dtype, batch)
-        )
+        value = filled(what, value, param.size, self.plan.dtype, batch)
+        plain_variable(self.base_params[index]).assign(self._outside(index, value))
 
     def reset(self, state=True, params=False):
         """Go back to the initial state, and, if asked for, to the initial parameters."""
@@ -169,41 +195,20 @@ class LayerState(keras.layers.Layer):
             keys = self.saved_state.keys() - {"n_steps"}
             self.set_state(n_steps=0, **{key: self.initial_values[key] for key in keys})
         if params:
-            for weight, value in zip(self.base_params, self.initial_values.values(), strict=False):
-                plain_variable(weight).assign(value)
+            values = list(self.initial_values.values())[: len(self.base_params)]
+            for i, (weight, value) in enumerate(zip(self.base_params, values, strict=True)):
+                plain_variable(weight).assign(self._outside(i, value))
 
     # ------------------------------------------------------------ saved weights
 
     def save_own_variables(self, store):
-        """Keras' hook: write the parameters into ``store``, in their order in the program."""
-        for i, weight in enumerate(self.base_params):
-            store[str(i)] = plain_variable(weight).numpy()
+        """Keras' hook: write the weights into ``store`` by their names."""
+        for name, i in self.weight_names.items():
+            store[name] = plain_variable(self.base_params[i]).numpy()
 
     def load_own_variables(self, store):
-        """Keras' hook: set the parameters from ``store``, all of them or, on an error, none."""
-        params = self.plan.params
-        if len(store.keys()) != len(params):
-            raise ValueError(
-                f"Layer {self.name!r} has {len(params)} parameters, but there are "
-                f"{len(store.keys())} in what is loaded; load the weights of the same network"
-            )
-        values = []
-        for i, (param, weight) in enumerate(zip(params, self.base_params, strict=True)):
-            value = np.asarray(store[str(i)])
-            if value.shape != tuple(weight.shape):
-                reason = (
-                    " (one row per item of a minibatch, since a learning rule changes it: weights "
-                    "can only be loaded into a simulator of the same minibatch_size)"
-                    if param.learned
-                    else ""
-                )
-                raise ValueError(
-                    f"Parameter {param.name!r}: expected shape {tuple(weight.shape)}{reason}, got "
-                    f"{value.shape} in what is loaded"
-                )
-            values.append(value)
-        for weight, value in zip(self.base_params, values, strict=True):
-            weight.assign(value)
+        """Keras' hook: set the weights from ``store``, all of them or, on an error, none."""
+        saved_weights.load_weights(self, {name: np.asarray(store[name]) for name in store.keys()})
 
 
 def unique_names(names):

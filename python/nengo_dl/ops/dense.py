@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from nengo.builder.operator import BsrDotInc, DotInc, SparseDotInc
 
-from ..ir.lowering import NotNative, csr, lowers
+from ..ir.lowering import NotNative, lowers
+from ..ir.signals import csr
 from .basic import elementwise
 
 

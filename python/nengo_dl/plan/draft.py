@@ -23,8 +23,8 @@ class Layout:
 
     buffers: tuple
     params: tuple
-    param_vars: tuple  # per param: ((Var, offset), ..)
-    trainable: tuple  # per param
+    param_vars: tuple  # per param: Var, in the order in which they lie
+    weights: tuple  # per param: the weight that it is, or None
     initial_state: np.ndarray
     place: dict  # Var -> (buffer index, offset)
 
@@ -45,6 +45,7 @@ class Draft:
     given: Given
     ops: tuple[IrOp, ...] = ()
     callbacks: tuple = ()  # CallbackSpec per op that runs in Python, by its attribute `index`
+    weights: tuple = ()  # Var of every member of every weight, whether ops use it or not
     notes: tuple[str, ...] = ()  # what the passes did, for people
     order: dict | None = None  # per Nengo operator: when Nengo would run it, if that matters
     region_of: list[int] | None = None  # per op: number of its region; even: sequence, odd: loop

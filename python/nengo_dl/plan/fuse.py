@@ -151,10 +151,14 @@ def store_by_columns(draft: Draft) -> Draft:
             and ((ops[i].kind, arg) == ("dense", "A") or KINDS[ops[i].kind].edge == "output")
             for i, arg, r in uses
         )
-        if fits:
+        if fits and (var.weight < 0 or var.signal.shape == shape):
             initial = np.ascontiguousarray(var.initial.reshape(shape).T).ravel()
             parts = ((var, 0),)
             new[var] = replace(var, initial=initial, rows=shape[0], parts=parts)
+
+    # members of a weight lie together, all of them in the same way
+    mixed = {var.weight for var in draft.uses if var not in new} - {-1}
+    new = {var: turned for var, turned in new.items() if var.weight not in mixed}
 
     def change(ref):
         return replace(ref, var=new[ref.var], strides=(1, ref.shape[0]))

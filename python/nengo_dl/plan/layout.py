@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from nengo.builder import Signal
@@ -15,37 +15,76 @@ from .schedule import moves
 
 def lay_out(draft: Draft) -> Draft:
     """Pass: buffers, and a place in one of them for every variable."""
-    ops, storage = draft.ops, draft.storage
     groups = [group for _, parts in draft.regions for group in parts]
-    leader = _unite(ops, groups)
-    members = {}
-    for var in _placing_order(ops, groups):
-        members.setdefault(leader(var), []).append(var)
-    buffers, params, param_vars, trainable, initial = [], [], [], [], []
+    leader = _unite(draft.ops, groups)
+    members, kind_of = _members_of_weights(draft)
+    for var in _placing_order(draft.ops, groups):
+        if var.weight < 0:
+            members.setdefault(leader(var), []).append(var)
+            kind_of[leader(var)] = draft.storage[var][0]
+    buffers, params, param_vars, weights, initial = [], [], [], [], []
     place, offset = {}, 0
-    for group in members.values():
-        kind = storage[group[0]][0]
-        at, position = 0, []
+    for key, group in members.items():
+        kind, at = kind_of[key], 0
         for var in group:
             place[var] = (len(buffers), at)
-            position.append((var, at))
             at += var.size
+        weight = _weight(draft, group)
         name = group[0].name + (f" and {len(group) - 1} more" if len(group) > 1 else "")
         param = start = -1
         if kind in ("param", "learned"):
             param = len(params)
-            params.append(Param(name, at, int(kind == "learned")))
-            param_vars.append(tuple(position))
-            trainable.append(all(v.trainable for v in group))
+            name = weight.name if weight else name
+            turned = weight and weight.turned(kind == "learned")
+            if not turned or min(turned) == 1 or any(var.rows for var in group):
+                turned = 0, 0  # they lie here as they do outside
+            params.append(Param(name, at, int(kind == "learned"), *turned))
+            param_vars.append(tuple(group))
+            weights.append(weight)
         elif kind in ("state", "carried"):
             start, offset = offset, offset + at
             initial.extend(var.initial for var in group)
         buffers.append(Buffer(kind, name, at, param, start))
     state = np.concatenate(initial) if initial else np.zeros(0)
     layout = Layout(
-        tuple(buffers), tuple(params), tuple(param_vars), tuple(trainable), state, place
+        tuple(buffers), tuple(params), tuple(param_vars), tuple(weights), state, place
     )
     return draft.change(layout=layout)
+
+
+def _members_of_weights(draft):
+    """Variables that lie together because they are of one weight, used or not, and their kinds.
+
+    Those that no op uses lie with the first that one does. Members of different kinds (learned by
+    a native rule, changed by Python) lie apart.
+    """
+    used = {var.signal: var for var in draft.uses if var.weight >= 0}
+    first, members, kind_of = {}, {}, {}
+    for var in used.values():
+        first.setdefault(var.weight, draft.storage[var][0])
+    for var in draft.weights:
+        var = used.get(var.signal, var)
+        kind = draft.storage[var][0] if var.signal in used else first.get(var.weight, "param")
+        members.setdefault((var.weight, kind), []).append(var)
+        kind_of[var.weight, kind] = kind
+    return members, kind_of
+
+
+def _weight(draft, group):
+    """The weight that variables in a buffer are of, with these members; None: they are of none."""
+    if group[0].weight < 0:
+        return None
+    weight, signals = draft.given.weights[group[0].weight], {var.signal for var in group}
+    members = {name: signal for name, signal in weight.members.items() if signal in signals}
+    return replace(weight, members=members)
+
+
+def outside(var, weight, learned):
+    """Values that a variable starts from, as the outside has them."""
+    turned = weight and weight.turned(learned)
+    if not turned or var.rows:
+        return var.initial
+    return var.initial.reshape(turned).T.ravel()
 
 
 def _unite(ops, groups):
@@ -137,7 +176,7 @@ def _emit_op(group, draft, rngs):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a signal is stored."""
+    """Where a signal is stored, as the outside sees it."""
 
     kind: str  # "param", "learned" or "state"
     index: int  # number of the parameter; of a state: of the piece that it belongs to
@@ -165,8 +204,11 @@ class Places:
             offset, shape, strides = 0, (var.size,), (1,)
         else:
             offset, shape, strides = signal.elemoffset, signal.shape, signal.elemstrides
-        if var.rows:
-            offset, strides = column_major(signal, var.rows)
+        weight = self.layout.weights[buffer.param] if buffer.param >= 0 else None
+        turned = weight and weight.turned(buffer.kind == "learned")
+        rows = turned[0] if turned else var.rows
+        if rows:
+            offset, strides = column_major(signal, rows)
         offset += start + at
         if buffer.kind in ("param", "learned"):
             return Place(buffer.kind, buffer.param, offset, tuple(shape), tuple(strides))

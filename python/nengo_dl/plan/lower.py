@@ -49,7 +49,9 @@ def lower(draft: Draft) -> Draft:
         inputs = [(name, outputs.get(signal, signal)) for name, signal in inputs]
     ops = [lowered for op in kept for lowered in made.get(op, ())]
     ops += port_ops(ctx, inputs, given.outputs)
-    return draft.change(ops=tuple(ops), callbacks=tuple(ctx.callbacks))
+    members = (signal for weight in given.weights for signal in weight.members.values())
+    weights = tuple(ctx.var(signal) for signal in members)
+    return draft.change(ops=tuple(ops), callbacks=tuple(ctx.callbacks), weights=weights)
 
 
 def _lower_operator(op, ctx):

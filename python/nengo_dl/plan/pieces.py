@@ -102,6 +102,17 @@ class TableSlot:
         return self.place.shape[0]
 
 
+@dataclass(frozen=True)
+class StoredWeight:
+    """A parameter that belongs to objects of a model, and may change between runs."""
+
+    name: str
+    shape: tuple[int, ...]  # outside; of an item, if each of the minibatch has its own
+    members: tuple[str, ...]  # names of what it holds; if several, along the first axis
+    trainable: bool = True
+    turned: bool = False  # members are transposes of Nengo's
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """What the planner makes of a model."""
@@ -114,7 +125,7 @@ class Plan:
     results: tuple[int, ...]  # number of the value that each output is
     params: tuple[Param, ...]
     param_values: tuple  # initial values, one flat array per parameter
-    trainable: tuple  # per parameter: whether the caller's predicate said so
+    weights: tuple[StoredWeight | None, ...]  # per parameter; None: a constant
     rngs: tuple[RngSlot, ...] = ()
     tables: tuple[TableSlot, ...] = ()
     callbacks: tuple = ()  # `.lower.CallbackSpec` by the index that programs have for it
@@ -124,6 +135,11 @@ class Plan:
     # compiles a program to what says which of its ops the engine runs as one (`fused`) and how
     # threads share them out (`divided`); None: whoever runs the plan doesn't say
     compiled: Callable[[Program], Any] | None = None
+
+    @property
+    def trainable(self) -> tuple[bool, ...]:
+        """Per parameter: whether it is to be trained."""
+        return tuple(weight is not None and weight.trainable for weight in self.weights)
 
     @property
     def trains(self) -> bool:
@@ -166,7 +182,9 @@ class Plan:
 def plan_of(run: Run, param_values: Sequence, **fields: Any) -> Plan:
     """Make a plan of a single piece."""
     program = run.program
-    fields = {"trainable": (True,) * len(program.params), **fields}
+    fields.setdefault(
+        "weights", tuple(StoredWeight(p.name, (p.size,), (p.name,)) for p in program.params)
+    )
     return Plan(
         pieces=(run,),
         dtype=program.dtype,

@@ -15,9 +15,9 @@ from .fuse import (
     pull_decoders,
     store_by_columns,
 )
-from .layout import Place, emit, lay_out, places
+from .layout import Place, emit, lay_out, outside, places
 from .lower import lower, order_callbacks, refuse_cycles
-from .pieces import RngSlot, TableSlot, only_run, plan_of
+from .pieces import RngSlot, StoredWeight, TableSlot, only_run, plan_of
 from .schedule import order_regions, schedule
 from .settle import settle
 from .simplify import default_simplifications, simplify
@@ -70,8 +70,7 @@ def make_plan(
     step=None,
     inputs=(),
     outputs=(),
-    trainable=None,
-    constant=(),
+    weights=(),
     surrogate=None,
     names=None,
     simplifications=None,
@@ -94,10 +93,9 @@ def make_plan(
         Signals of the model's time and step count.
     inputs, outputs : list of (str, nengo.builder.Signal)
         What the outside sets, and what it reads at the end of each step.
-    trainable : callable
-        ``trainable(signal) -> bool``; values of trainable signals are never relied on.
-    constant : iterable of nengo.builder.Signal
-        Signals that count as not trainable, whatever ``trainable`` says.
+    weights : iterable of nengo_dl.ir.given.Weight
+        Parameters that the outside may change between runs, trainable or not. The plan has them
+        before its other parameters, in this order, but for those that it keeps as state.
     surrogate : callable
         ``surrogate(op)`` is what stands for the derivative of the spikes of a
         `nengo.builder.neurons.SimNeurons`, a `nengo_dl.surrogates.Surrogate` or None.
@@ -119,8 +117,8 @@ def make_plan(
     """
     simplifications = default_simplifications if simplifications is None else simplifications
     given = Given(
-        tuple(operators), dt, dtype, time, tuple(inputs), tuple(outputs), trainable,
-        frozenset(constant), surrogate, names, tuple(simplifications), merge,
+        tuple(operators), dt, dtype, time, tuple(inputs), tuple(outputs), tuple(weights), surrogate,
+        names, tuple(simplifications), merge,
     )  # fmt: skip
     draft = Draft(given)
     for single in PASSES:
@@ -134,12 +132,20 @@ def make_plan(
     return _plan(draft)
 
 
+def stored(weight, learned):
+    """What a plan says of a weight."""
+    members = tuple(weight.members)
+    turned = weight.turned(learned) is not None
+    return StoredWeight(weight.name, weight.shape(learned), members, weight.trainable, turned)
+
+
 def _plan(draft):
     layout, dtype = draft.layout, np.dtype(draft.program.dtype)
-    param_values = tuple(
-        np.concatenate([var.initial for var, _ in vars_]).astype(dtype)
-        for vars_ in layout.param_vars
-    )
+    values, weights = [], []
+    for param, vars_, weight in zip(layout.params, layout.param_vars, layout.weights, strict=True):
+        learned = bool(param.learned)
+        values.append(np.concatenate([outside(v, weight, learned) for v in vars_]).astype(dtype))
+        weights.append(weight and stored(weight, learned))
     tables = []
     for op in draft.ops:
         for ref in (r for _, r in op.refs() if r.var.per_item):
@@ -149,8 +155,8 @@ def _plan(draft):
             tables.append(TableSlot(param, place, op.source))
     return plan_of(
         only_run(draft.program, layout.initial_state.astype(dtype)),
-        param_values,
-        trainable=layout.trainable,
+        values,
+        weights=tuple(weights),
         rngs=tuple(RngSlot(0, offset, op) for offset, op in draft.rngs),
         tables=tuple(tables),
         callbacks=draft.callbacks,

@@ -41,7 +41,7 @@ def signature(op, storage):
             r.access,
             r.index,
             storage[r.var],
-            r.var.trainable,
+            r.var.weight,
             moves(r, storage),
         )
         for name, r in sorted(op.args.items())

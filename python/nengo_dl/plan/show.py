@@ -158,3 +158,9 @@ def _bytes(programs):
         f"Bytes: parameters {total['param']}; per item: learned {total['learned']}, state {state}, "
         f"per step of a window {total['window'] + total['carried']}, local {total['local']}"
     )
+
+
+def short_list(texts, limit=8):
+    """Texts in a line, of many only the first ones and how many more there are."""
+    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return (", ".join(texts[:limit]) or "none") + more

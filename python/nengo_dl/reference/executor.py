@@ -53,6 +53,7 @@ def run(
         np.full((batch, 1 if last else n_steps, port.size), np.nan, dtype=program.dtype)
         for port, last in zip(program.outputs, keep_last, strict=True)
     ]
+    params = [turned(param, values) for param, values in zip(program.params, params, strict=True)]
     regions = _prepare(program)
     written = _written(program)
     with np.errstate(all="ignore"):
@@ -78,6 +79,14 @@ def run(
                 _run_window(program, regions, memory, first_step, start, facts)
                 memory.carry_over(written)
     return outputs
+
+
+def turned(param, values):
+    """Values of a parameter as they lie in the program's buffers, given those of the outside."""
+    if not param.rows:
+        return values
+    columns_first = np.reshape(values, (-1, param.columns, param.rows))
+    return np.ascontiguousarray(columns_first.swapaxes(1, 2)).ravel()
 
 
 def _prepare(program):

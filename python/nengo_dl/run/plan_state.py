@@ -4,9 +4,9 @@ import numpy as np
 from nengo.builder.neurons import SimNeurons
 from nengo.transforms import SparseMatrix
 
-from ..ir.lowering import csr
 from ..ir.program import RNG_WORDS
 from ..ir.rng import pack_rng
+from ..ir.signals import csr
 from .callback_host import CallbackHost
 from .randomness import (
     draw_in_order,

@@ -18,7 +18,7 @@ from .inputs import InputNodes
 from .interrupt import Interrupt
 from .object_settings import kept_histories, surrogates
 from .plan_state import PlanState, place_view, reseed
-from .trainable import trainable_signals
+from .weights import weights_of
 
 TIME_LIMIT = 0.25  # seconds of a piece of a run
 PIECE_BYTES = 1 << 25  # inputs and outputs of a piece
@@ -137,7 +137,6 @@ class Runtime:
         }
         plans = {node: rows.plan for node, rows in self.processes.items()}
         signals = [model.sig[probe]["in"] for probe in model.probes]
-        chosen = trainable_signals(model, settings)
         self.plan = make_plan(
             self.nodes.offer(plans),
             dt=model.dt,
@@ -149,7 +148,7 @@ class Runtime:
                 (self.names[probe], signal)
                 for probe, signal in zip(model.probes, signals, strict=True)
             ],
-            trainable=chosen.__contains__,
+            weights=weights_of(model, settings),
             surrogate=surrogates(model),
             names=weight_names(model),
             simplifications=settings.simplifications,
@@ -167,7 +166,6 @@ class Runtime:
         self.layer = TensorGraph(
             self.plan,
             minibatch_size=minibatch_size,
-            trainable_params=self.plan.trainable,
             keep_history=kept_histories(model),
             output_shapes=[signal.shape or (1,) for signal in signals],
             input_names=[self.names[node] for node in self.nodes.nodes],

@@ -5,6 +5,8 @@ import zipfile
 import numpy as np
 from nengo.exceptions import SimulationError
 
+LAYOUT = "state_layout"  # sizes of what the state is made of: it fits no other plan
+
 
 def save(path, side, include_state):
     """Write the arrays of a simulator; see `nengo_dl.Simulator.save_params`.
@@ -18,67 +20,72 @@ def save(path, side, include_state):
     include_state : bool
         Whether the state is part of the file.
     """
-    np.savez_compressed(f"{path}.npz", *_present(side, include_state).values())
+    layer = side.runtime.layer
+    arrays = layer.get_parameters()
+    if include_state:
+        arrays.update((name, np.asarray(value)) for name, value in layer.get_state().items())
+        arrays[LAYOUT] = _layout(layer)
+    np.savez_compressed(f"{path}.npz", **arrays)
 
 
 def load(path, side, include_state):
     """Read arrays and take them over, once all of them fit; arguments are those of `save`."""
-    file = f"{path}.npz"
+    file, layer = f"{path}.npz", side.runtime.layer
     found = _read(file)
-    present = _present(side, include_state)
-    if len(found) != len(present):
-        hint = "a file with state needs include_state=True, one without it include_state=False"
+    state = {name: found.pop(name) for name in (*layer.get_state(), LAYOUT) if name in found}
+    if include_state:
+        _check_state(file, layer, state)
+    try:
+        layer.set_parameters(found)
+    except ValueError as e:
+        raise SimulationError(f"{file}: {e}") from e
+    if include_state:
+        layer.set_state(**{name: state[name] for name in layer.get_state()})
+
+
+def _layout(layer):
+    """Sizes of the buffers that the state is made of."""
+    programs = [piece.program for piece in layer.plan.pieces]
+    return np.array([b.size for p in programs for b in p.buffers if b.state_offset >= 0], np.int64)
+
+
+def _check_state(file, layer, state):
+    present = {**layer.get_state(), LAYOUT: _layout(layer)}
+    missing = [name for name in present if name not in state]
+    if missing:
         raise SimulationError(
-            f"Number of saved parameters in {file} ({len(found)}) is not what this simulator has"
-            f" ({len(present)}: {', '.join(present)}); {hint}"
+            f"{file} has no state (no {', '.join(missing)}): expected a file that save_params wrote"
+            " with include_state=True, or load it with include_state=False"
         )
-    for (name, now), value in zip(present.items(), found, strict=True):
-        _check(file, name, now, value)
-    values = dict(zip(present, found, strict=True))
-    for weight, name in zip(side.model.weights, present, strict=False):
-        weight.assign(values[name])
-    if include_state:
-        layer = side.runtime.layer
-        layer.set_state(**{name: values[name] for name in layer.get_state()})
-
-
-def _present(side, include_state):
-    """Present values by name, in the order of the file."""
-    weights = side.model.weights
-    values = {weight.path: weight.value.numpy() for weight in weights}
-    if len(values) != len(weights):
-        raise SimulationError("two weights of the Keras model have the same path; rename a layer")
-    if include_state:
-        state = side.runtime.layer.get_state()
-        values.update((name, np.asarray(value)) for name, value in state.items())
-    return values
+    for name, now in present.items():
+        _check(file, name, now, state[name])
+    if not np.array_equal(state[LAYOUT], present[LAYOUT]):
+        raise SimulationError(
+            f"{file}: its state is of another network, or of this one with other Probes or settings"
+            ": expected the same ones; include_state=False loads the parameters alone"
+        )
+    if state["n_steps"] < 0:
+        raise SimulationError(f"n_steps: expected 0 or more, got {state['n_steps']} in {file}")
 
 
 def _read(file):
     try:
         with np.load(file, allow_pickle=False) as archive:
-            names = [f"arr_{i}" for i in range(len(archive.files))]
-            if set(names) != set(archive.files):
-                raise SimulationError(
-                    f"{file}: expected arrays arr_0, arr_1 and so on, as save_params writes them,"
-                    f" got {', '.join(archive.files)}"
-                )
-            return [archive[name] for name in names]
+            return {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as e:
         raise SimulationError(f"{file} is no file that save_params wrote: {e}") from e
 
 
 def _check(file, name, now, value):
+    now = np.asarray(now)
     if value.shape != now.shape:
         hint = ""
         if value.ndim == now.ndim == 2 and value.shape[1] == now.shape[1]:
             hint = "; it has a row per item of the minibatch, whose size must be the same"
         raise SimulationError(
-            f"{name}: expected shape {now.shape}, got {value.shape} in {file}{hint}. The model must"
-            " be the same as the one that was saved"
+            f"{name}: expected shape {now.shape}, got {value.shape} in {file}{hint}. The state takes"
+            " the same network with the same Probes and settings"
         )
     integers = now.dtype.kind in "iu"
     if value.dtype.kind not in ("iu" if integers else "fiu"):
         raise SimulationError(f"{name}: expected type {now.dtype}, got {value.dtype} in {file}")
-    if name == "n_steps" and value < 0:
-        raise SimulationError(f"n_steps: expected a number of steps, got {value} in {file}")

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..arguments.data_forms import is_opaque
-from ..arguments.names import short_list
+from ..plan.show import short_list
 from .keras_side import refuse_steps
 from .minibatches import all_rows
 from .streams import as_named

@@ -1,0 +1,24 @@
+"""What Nengo's signals hold."""
+
+import numpy as np
+
+
+def csr(signal):
+    """Data, column indices and row pointers of a sparse signal, with rows in order."""
+    matrix = signal.initial_value
+    if hasattr(matrix, "tocsr"):
+        matrix = matrix.tocsr()
+        return (
+            np.asarray(matrix.data),
+            np.asarray(matrix.indices),
+            np.asarray(matrix.indptr),
+        )
+    rows, cols = np.asarray(matrix.indices).T
+    order = np.argsort(rows, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=matrix.shape[0]))])
+    return np.asarray(matrix.data)[order], cols[order], indptr
+
+
+def values_shape(signal):
+    """Shape of the numbers of a base signal: of a sparse matrix they are its entries, in a row."""
+    return (csr(signal)[0].size,) if signal.sparse else signal.shape
