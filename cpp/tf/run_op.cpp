@@ -13,11 +13,7 @@ absl::Status run_shapes(InferenceContext* c) {
   TF_RETURN_IF_ERROR(run.read("time_limit"));
   int out = 0;
   for (size_t i = 0; i < run.output_sizes.size(); ++i) c->set_output(out++, run.output(i));
-  for (int p : run.learned) {
-    auto shape = run.param(p);
-    TF_RETURN_IF_ERROR(c->WithRank(shape, 2, &shape));
-    c->set_output(out++, shape);
-  }
+  for (int p : run.learned) c->set_output(out++, run.param(p));
   c->set_output(out++, c->MakeShape({run.batch, c->Dim(run.state, 1)}));
   c->set_output(out++, c->MakeShape({run.batch, c->Dim(run.istate, 1)}));
   for (int i = 0; i < 3; ++i) c->set_output(out++, c->Scalar());  // steps, error, tape

@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from . import version
+from . import keras_names, version
 
 __version__ = version.version
 __copyright__ = version.copyright
@@ -58,3 +58,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(set(globals()) | set(_LAZY) | set(_MODULES))
+
+
+keras_names.announce()

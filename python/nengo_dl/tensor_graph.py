@@ -16,6 +16,7 @@ check_keras()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from nengo_dl.layer import serialised  # noqa: E402
 from nengo_dl.layer.direct_run import DirectRun  # noqa: E402
 from nengo_dl.layer.layer_state import (  # noqa: E402
     LayerState,
@@ -45,6 +46,7 @@ class GraphResult(NamedTuple):
     runs: list  # `nengo_dl.layer.tf_ops.RunResult` of every piece
 
 
+@keras.saving.register_keras_serializable("nengo_dl")
 class TensorGraph(LayerState):
     """A planned Nengo model as a Keras layer.
 
@@ -130,7 +132,8 @@ class TensorGraph(LayerState):
         # a plain object: setting any attribute of a Keras layer takes 10 us
         self.last_run = SimpleNamespace(first_step=0, error="")
 
-        memory = TAPE_MEMORY if tape_memory is None else tape_memory
+        self.threads = threads
+        self.tape_memory = memory = TAPE_MEMORY if tape_memory is None else tape_memory
 
         def run_ops(programs: list[Program]) -> tuple[RunOp, ...]:
             last_only = plan.last_only(self.keep_history)
@@ -306,6 +309,25 @@ class TensorGraph(LayerState):
         return outputs, steps
 
     # ------------------------------------------------------------ Keras
+
+    def get_config(self) -> dict[str, Any]:
+        """All that `from_config` needs, for files of Keras models.
+
+        Raises
+        ------
+        nengo.exceptions.ValidationError
+            If the model calls Python functions; it names them.
+        """
+        return serialised.to_config(self)
+
+    def refuse_python(self) -> None:
+        """Raise as `get_config` does if the model calls Python functions."""
+        serialised.refuse_python(self.plan)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TensorGraph:
+        """Make a layer from `get_config`."""
+        return cls(**serialised.from_config(config))
 
     def compute_output_spec(self, inputs: Sequence[Any], training: bool | None = None) -> list[Any]:
         """Shapes and dtypes of `.call`, without tracing it."""

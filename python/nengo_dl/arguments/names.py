@@ -55,6 +55,20 @@ class Names:
         raise ValidationError(f"{obj} is from a different network than this simulator's", "name")
 
 
+class OnlyNames:
+    """Names of nodes and probes of which nothing else is known, as of a model from a file.
+
+    Parameters
+    ----------
+    nodes, probes : iterable of str
+        The names.
+    """
+
+    def __init__(self, nodes, probes):
+        self.nodes = {name: name for name in nodes}
+        self.probes = {name: name for name in probes}
+
+
 def _shadows(name, taken):
     """Whether values of a Probe of this name would look like others' of validation, or they do."""
     name = name.lower()

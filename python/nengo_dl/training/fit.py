@@ -62,6 +62,7 @@ def fit(side, x, y, n_steps, stateful, kwargs):
         arguments["x"] = call.use("train", data, shuffle)
         kwargs["shuffle"] = False
     _warn_blocked(side)
+    _can_be_saved(side, kwargs.get("callbacks"))
     with call.ready("train"):
         history = model.fit(**arguments, **kwargs)
     history.history = in_order(model, history.history)
@@ -96,6 +97,14 @@ def in_order(model, values):
     return OrderedDict(
         (name, values[name]) for name in (*known, *(n for n in values if n not in known))
     )
+
+
+def _can_be_saved(side, callbacks):
+    """Refuse callbacks that will save a model which can't be saved as a whole."""
+    for callback in callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]:
+        if isinstance(callback, keras.callbacks.ModelCheckpoint):
+            if not callback.save_weights_only:
+                side.runtime.layer.refuse_python()
 
 
 def _has_targets(model, data):

@@ -9,7 +9,9 @@ import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from ..arguments.data_forms import entries_by_probe, flattened
+from ..arguments.names import OnlyNames
 from ..keras_private import fits
+from ..tensor_graph import TensorGraph, build_keras_model
 from .minibatches import run_chunks
 from .precision import float_type
 from .targets import Targets
@@ -47,6 +49,8 @@ class Untracked:
         Checks of data that were passed since ``compile``.
     traces : int
         How often a function was traced.
+    compile_arguments : dict
+        Those of the last ``compile``, by names of Probes.
     """
 
     names: object
@@ -59,17 +63,50 @@ class Untracked:
     keras_functions: dict = field(default_factory=dict)
     checked: set = field(default_factory=set)
     traces: int = 0
+    compile_arguments: dict = field(default_factory=dict)
 
 
+@keras.saving.register_keras_serializable("nengo_dl")
 class SimulatorModel(keras.Model):
     """A functional model with a dictionary of probes as output.
 
-    Made by `nengo_dl.tensor_graph.build_keras_model`, then `set_up`.
+    Made by `nengo_dl.tensor_graph.build_keras_model`. It knows the names of inputs and probes; the
+    one of a simulator also knows what they are (`set_up`).
     """
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.untracked = Untracked(OnlyNames(self.layer.input_names, self.layer.output_names))
+
     def set_up(self, names):
-        """Give the model the names of its probes, `nengo_dl.arguments.names.Names`."""
+        """Give the model its Nodes and Probes, `nengo_dl.arguments.names.Names`."""
         self.untracked = Untracked(names)
+
+    # ------------------------------------------------------------ files
+
+    @property
+    def layer(self):
+        """nengo_dl.tensor_graph.TensorGraph : What runs."""
+        return next(layer for layer in self.layers if isinstance(layer, TensorGraph))
+
+    def get_config(self):
+        """All that `from_config` needs: the layer."""
+        return {"layer": self.layer.get_config(), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Make a model from `get_config`; its Nodes and Probes are known by their names alone."""
+        return build_keras_model(TensorGraph.from_config(config["layer"]), cls)
+
+    def get_compile_config(self):
+        """Arguments of `compile`, by names of Probes."""
+        given = self.untracked.compile_arguments
+        return given and keras.saving.serialize_keras_object(given)
+
+    def compile_from_config(self, config):
+        """Call `compile` with what `get_compile_config` returned."""
+        arguments = keras.saving.deserialize_keras_object(config)
+        self.compile(**arguments)
 
     # ------------------------------------------------------------ compile
 
@@ -88,14 +125,17 @@ class SimulatorModel(keras.Model):
         Nothing changes if an argument is wrong.
         """
         names = self.untracked.names
-        targets = Targets(
-            entries_by_probe(loss, names, "loss"),
-            _weights(loss_weights, names),
-            entries_by_probe(metrics, names, "metrics", many=True),
-            _weighted_metrics(weighted_metrics, names),
-        )
+        given = {
+            "loss": entries_by_probe(loss, names, "loss"),
+            "loss_weights": _weights(loss_weights, names),
+            "metrics": entries_by_probe(metrics, names, "metrics", many=True),
+            "weighted_metrics": _weighted_metrics(weighted_metrics, names),
+        }
+        targets = Targets(*given.values())
         self._check_optimizer(optimizer)
         super().compile(optimizer, steps_per_execution=steps_per_execution or 1, **kwargs)
+        given.update(optimizer=self.optimizer, steps_per_execution=steps_per_execution)
+        self.untracked.compile_arguments = given
         self.untracked.targets = targets
         self.untracked.auto_steps = steps_per_execution is None
         self.untracked.given_steps = steps_per_execution or 1

@@ -1,0 +1,149 @@
+"""`.keras` files: the whole model, in a process that knows nothing of the network."""
+
+import subprocess
+import sys
+import textwrap
+
+import keras
+import nengo
+import numpy as np
+import pytest
+from nengo.exceptions import ValidationError
+
+from nengo_dl.config import configure_settings
+
+STEPS = 12
+
+
+def network(**settings):
+    """Two inputs, spikes, noise with a state, learned weights, two probes."""
+    with nengo.Network(seed=0) as net:
+        configure_settings(**settings)
+        net.u, net.v = nengo.Node([0.5, 0.1], label="u"), nengo.Node([0.2], label="v")
+        net.a = nengo.Ensemble(30, 2, neuron_type=nengo.AdaptiveLIF())
+        net.b = nengo.Ensemble(20, 1, noise=nengo.processes.WhiteNoise(seed=3))
+        nengo.Connection(net.u, net.a, transform=[[0.9, 0.1], [0, 1]])
+        conn = nengo.Connection(net.a, net.b, function=lambda x: x[0] * x[1],
+                                learning_rule_type=nengo.PES(1e-4))  # fmt: skip
+        nengo.Connection(net.v, conn.learning_rule)
+        net.p = nengo.Probe(net.b, synapse=0.01, label="p")
+        net.q = nengo.Probe(net.a.neurons, label="q")
+    return net
+
+
+def data(items, seed=0):
+    """Values of both inputs and a target, and the steps."""
+    rng = np.random.RandomState(seed)
+    x = {"u": rng.randn(items, STEPS, 2), "v": rng.randn(items, STEPS, 1)}
+    x["n_steps"] = np.full((items, 1), STEPS, np.int32)
+    return x, {"p": rng.randn(items, STEPS, 1)}
+
+
+def trained(Sim, **settings):
+    sim = Sim(network(**settings), minibatch_size=2)
+    x, y = data(6)
+    sim.compile(keras.optimizers.Adam(1e-3), loss={"p": "mse"}, metrics={"p": ["mae"]})
+    sim.fit({k: x[k] for k in "uv"}, y, epochs=2, verbose=0)
+    return sim
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_saved_and_loaded(Sim, tmp_path, dtype):
+    """Equal bits from the loaded model, and equal training afterwards."""
+    sim = trained(Sim, dtype=dtype)
+    sim.keras_model.save(tmp_path / "m.keras")
+    other = keras.models.load_model(tmp_path / "m.keras")
+    x, y = data(2, seed=1)
+    for mine, theirs in zip(sim.keras_model.weights, other.weights, strict=True):
+        assert mine.name == theirs.name
+        np.testing.assert_array_equal(mine.value, theirs.value)
+    sim.reset(include_trainable=False)
+    expected = sim.predict({k: x[k] for k in "uv"})
+    found = other.predict(x, batch_size=2, verbose=0)
+    assert set(found) == {"p", "q", "steps_run"}
+    np.testing.assert_array_equal(found["p"], expected[sim.model.probes[0]])
+    np.testing.assert_array_equal(found["q"], expected[sim.model.probes[1]])
+    assert np.any(found["q"])
+    x, y = data(6, seed=2)
+    history = other.fit(x, y, batch_size=2, shuffle=False, verbose=0).history
+    ours = sim.fit({k: x[k] for k in "uv"}, y, shuffle=False, verbose=0).history
+    assert set(ours) <= set(history) and "p_mae" in ours
+    for name, values in ours.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-5)
+
+
+def test_in_a_fresh_process(Sim, tmp_path):
+    """It takes no more than an import of the package."""
+    sim = trained(Sim)
+    sim.keras_model.save(tmp_path / "m.keras")
+    x, _ = data(2, seed=1)
+    np.savez(tmp_path / "x.npz", **x)
+    code = """
+    import sys
+    import nengo_dl
+    import keras
+    import numpy as np
+    folder = sys.argv[1]
+    model = keras.models.load_model(folder + "/m.keras")
+    with np.load(folder + "/x.npz") as x:
+        found = model.predict(dict(x), batch_size=2, verbose=0)
+    np.savez(folder + "/y.npz", **found)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+    subprocess.run(command, check=True)
+    sim.reset(include_trainable=False)
+    expected = sim.predict({k: x[k] for k in "uv"})
+    with np.load(tmp_path / "y.npz") as found:
+        np.testing.assert_array_equal(found["p"], expected[sim.model.probes[0]])
+
+
+def test_clone_and_json(Sim):
+    """`clone_model` and `to_json` give a model with the values that the network was built with."""
+    sim = trained(Sim)
+    x, _ = data(2)
+    cloned = keras.models.clone_model(sim.keras_model)
+    read = keras.models.model_from_json(sim.keras_model.to_json())
+    sim.reset()
+    expected = sim.predict({k: x[k] for k in "uv"})[sim.model.probes[0]]
+    for model in (cloned, read):
+        np.testing.assert_array_equal(model.predict(x, batch_size=2, verbose=0)["p"], expected)
+
+
+def test_checkpoints_of_whole_models(Sim, tmp_path):
+    """Keras' default way: a file that can be loaded after every epoch."""
+    sim = Sim(network(), minibatch_size=2)
+    sim.compile("sgd", loss={"p": "mse"})
+    x, y = data(4)
+    best = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="loss")
+    sim.fit({k: x[k] for k in "uv"}, y, epochs=2, verbose=0, callbacks=[best])
+    loaded = keras.models.load_model(tmp_path / "best.keras")
+    for mine, theirs in zip(sim.keras_model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(mine.value, theirs.value)
+
+
+def test_python_is_refused_before_training(Sim, tmp_path):
+    """With the name of the Node, and nothing has changed."""
+    with nengo.Network(seed=0) as net:
+        u = nengo.Node([0.0])
+        node = nengo.Node(lambda t, x: x, size_in=1, label="home-made")
+        out = nengo.Node(size_in=1)
+        nengo.Connection(u, node)
+        nengo.Connection(u, out, transform=2.0, synapse=None)
+        nengo.Probe(node)
+        nengo.Probe(out, label="out")
+    sim = Sim(net)
+    sim.compile("sgd", loss={"out": "mse"})
+    before = [w.value.numpy() for w in sim.keras_model.weights]
+    x = np.ones((3, 5, 1))
+    whole = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="loss")
+    with pytest.raises(ValidationError, match="home-made.*save_weights_only"):
+        sim.fit(x, {"out": x}, verbose=0, callbacks=[whole])
+    for weight, value in zip(sim.keras_model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.value, value)
+    with pytest.raises(ValidationError, match="home-made"):
+        sim.keras_model.save(tmp_path / "m.keras")
+    weights = keras.callbacks.ModelCheckpoint(
+        tmp_path / "best.weights.h5", monitor="loss", save_weights_only=True
+    )
+    sim.fit(x, {"out": x}, verbose=0, callbacks=[weights])
+    assert (tmp_path / "best.weights.h5").exists()
