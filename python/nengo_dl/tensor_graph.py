@@ -83,6 +83,9 @@ class TensorGraph(LayerState):
     tape_memory : int, optional
         Most bytes of values that a run in training mode records for its gradient; what has no
         room is computed again. The default is 1 GiB.
+    stateful : bool
+        Whether a call writes the state back; see `.LayerState.stateful`. The layers of simulators
+        do not.
 
     Attributes
     ----------
@@ -115,9 +118,11 @@ class TensorGraph(LayerState):
         threads: int = 0,
         learning_phase: bool | None = None,
         tape_memory: int | None = None,
+        stateful: bool = True,
         name: str = "TensorGraph",
     ) -> None:
         super().__init__(plan, minibatch_size, param_values, state, istate, trainable_params, name)
+        self.stateful = stateful
         self.supports_jit = False  # XLA can't compile a custom op
         self.input_names = port_names("input_names", input_names, plan.inputs)
         self.output_names = port_names("output_names", output_names, plan.outputs)
@@ -248,7 +253,7 @@ class TensorGraph(LayerState):
         """
         *rows, n_steps = inputs
         n_steps = tf.cast(tf.reshape(n_steps, (-1,))[0], tf.int64)
-        result = self.run_graph(rows, n_steps, self._stateful.value(), training=training)
+        result = self.run_graph(rows, n_steps, self.keeps_state(), training=training)
         outputs = [
             value if len(shape) == 1 else self._reshaped(value, shape)
             for value, shape in zip(result.outputs, self.output_shapes, strict=True)

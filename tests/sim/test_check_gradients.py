@@ -121,7 +121,7 @@ def test_what_it_leaves(Sim):
     weights = [weight.value.numpy() for weight in sim.keras_model.weights]
     sim.check_gradients(outputs=[net.q])
     assert sim.n_steps == 0 and len(sim.data[net.p]) == 5
-    assert sim.tensor_graph.stateful
+    assert not sim.tensor_graph.stateful
     for key, value in sim.tensor_graph.get_state().items():
         np.testing.assert_array_equal(value, initial[key])
     for before, after in zip(weights, sim.keras_model.weights, strict=True):

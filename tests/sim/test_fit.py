@@ -251,7 +251,7 @@ def test_state(Sim):
     on = sim.fit(stateful=True, **arguments).history
     assert on["loss"][0] == pytest.approx(np.mean(rows_due[:20] ** 2))
     assert on["val_loss"][0] == pytest.approx(np.mean(rows_due[20:] ** 2))
-    assert sim.n_steps == 30 and sim.tensor_graph.stateful
+    assert sim.n_steps == 30 and not sim.tensor_graph.stateful
     sim.reset(include_trainable=False)
     assert sim.n_steps == 0
 
@@ -382,7 +382,7 @@ def test_errors_of_python_functions(Sim):
         sim.fit(x, {"py": Y}, shuffle=False, verbose=0)
     assert isinstance(e.value.__cause__, ZeroDivisionError)
     assert np.allclose(weights(sim, net.w), descent(X[:4], Y[:4])[0])
-    assert sim.tensor_graph.stateful
+    assert not sim.tensor_graph.stateful
     sim.fit(X[:2], {"py": Y[:2]}, verbose=0)
 
 

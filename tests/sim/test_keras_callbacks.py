@@ -212,7 +212,7 @@ def test_calls_from_callbacks(sim):
     sim.predict(X)
     history = fit(sim, Use(), validation_data=(X, {"py": Y})).history
     assert found == pytest.approx(history["val_loss"])
-    assert sim.tensor_graph.stateful and sim.n_steps == 15
+    assert not sim.tensor_graph.stateful and sim.n_steps == 15
     with_callback = weights(sim, sim.net.w)
     sim.reset()
     sim.compile(keras.optimizers.Adam(0.05), loss={"py": "mse"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,12 @@ from nengo_dl.plan.pieces import state_keys  # noqa: E402
 
 if TYPE_CHECKING:
     from nengo_dl.ir.program import Port
+
+
+class _Told(threading.local):
+    """What a thread was told about the state, see `LayerState.keeping`."""
+
+    stateful = None
 
 
 class LayerState(keras.layers.Layer):
@@ -129,6 +137,7 @@ class LayerState(keras.layers.Layer):
         self.saved_state = {key: variable(self.initial_values[key], key) for key in keys}
         self.saved_state["n_steps"] = variable(np.zeros((), np.int64), "n_steps")
         self._stateful = variable(np.asarray(True), "stateful")
+        self._told = _Told()
 
     def _on_cpu(self):
         variables = [*self.saved_state.values(), *map(plain_variable, self.base_params)]
@@ -136,12 +145,37 @@ class LayerState(keras.layers.Layer):
 
     @property
     def stateful(self):
-        """Whether `.call` writes the state back. May be set at any time, nothing is traced anew."""
+        """Whether `.call` writes the state back. May be set at any time, nothing is traced anew.
+
+        Calls start from the state in any case.
+        """
         return bool(self._stateful.numpy())
 
     @stateful.setter
     def stateful(self, value):
         self._stateful.assign(bool(value))
+
+    @contextlib.contextmanager
+    def keeping(self, stateful):
+        """Let calls of this thread write the state back or not, whatever ``stateful`` is.
+
+        A function that is traced within does so ever after. None: as if nothing was said.
+        """
+        told = self._told
+        before, told.stateful = told.stateful, stateful
+        try:
+            yield
+        finally:
+            told.stateful = before
+
+    @property
+    def told(self):
+        """bool or None : What `keeping` says at present in this thread."""
+        return self._told.stateful
+
+    def keeps_state(self):
+        """Whether a call of this thread writes the state back: a bool, or a tensor."""
+        return self._stateful.value() if self.told is None else self.told
 
     @property
     def n_steps(self):

@@ -30,6 +30,17 @@ class Feed:
         self.python = PythonRows(nodes, processes, guard)
         self.cached = {}  # node -> rows that are the same in every step
         self.start({}, None)
+        self.given = [True for _ in self.given]  # outside of runs, for the Keras model by itself
+
+    @property
+    def given(self):
+        """list of bool : For each node that the program may call, whether there is data for it."""
+        return [source.given for source in self.nodes.sources.values()]
+
+    @given.setter
+    def given(self, values):
+        for source, given in zip(self.nodes.sources.values(), values, strict=True):
+            source.given = given
 
     def timed(self, data):
         """Whether `start` has to know the first step: there are rows to be made."""

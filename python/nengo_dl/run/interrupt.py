@@ -2,6 +2,7 @@
 
 import _signal  # what the module signal is made of, without its enums, which take 20 us a run
 import threading
+from _thread import get_ident
 
 
 class Interrupt:
@@ -14,7 +15,8 @@ class Interrupt:
 
     def __init__(self):
         self.pending = False
-        self.in_user_code = 0  # how deep: user code may run a program that calls user code
+        # threads, once for each level: user code may run a program that calls user code
+        self.in_user_code = []
 
     def watch(self):
         """Return a context in which Ctrl-C is only noted."""
@@ -32,14 +34,17 @@ class Interrupt:
             raise KeyboardInterrupt
         self.pending = True
 
+    def inside(self):
+        """Whether this thread is within user code."""
+        return bool(self.in_user_code) and get_ident() in self.in_user_code
+
     def __enter__(self):
-        self.in_user_code += 1
         if self.pending:
-            self.in_user_code -= 1
             self.check()
+        self.in_user_code.append(get_ident())
 
     def __exit__(self, *exc_info):
-        self.in_user_code -= 1
+        self.in_user_code.remove(get_ident())
 
 
 class _Watch:

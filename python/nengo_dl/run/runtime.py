@@ -18,6 +18,7 @@ from .inputs import InputNodes
 from .interrupt import Interrupt
 from .object_settings import kept_histories, surrogates
 from .plan_state import PlanState, place_view, reseed
+from .turns import Turns
 from .weights import weights_of
 
 TIME_LIMIT = 0.25  # seconds of a piece of a run
@@ -122,12 +123,15 @@ class Runtime:
         Names of input nodes and probes.
     seed : int
         Seed of everything random, as `reset` was given it.
+    turns : nengo_dl.run.turns.Turns
+        Lets calls of several threads run one after the other.
     """
 
     def __init__(self, model, settings, minibatch_size):
         self.model, self.minibatch_size = model, minibatch_size
         self.dtype = dtype = settings.dtype
         self.interrupt = Interrupt()
+        self.turns = Turns(self.interrupt)
         self.nodes = InputNodes(model, dtype)
         self.names = Names(self.nodes.nodes, model.probes)
         self.seed = None
@@ -174,6 +178,7 @@ class Runtime:
             callbacks=self.table,
             threads=settings.threads or 0,
             learning_phase=settings.learning_phase,
+            stateful=False,
             tape_memory=settings.tape_memory,
         )
         row = sum(port.size for port in (*self.plan.inputs, *self.plan.outputs))
@@ -259,12 +264,14 @@ class Runtime:
             ``progress(steps)`` likewise.
         """
         before = None if stateful else self.layer.get_state()
+        given = self.feed.given
         # input nodes that are constant need no time, and reading it takes a while
         first_step = self.layer.n_steps if self.feed.timed(data) else None
         try:
             with self.interrupt.watch():
                 self._pieces(n_steps, data, first_step, record, progress)
         finally:
+            self.feed.given = given
             if before is not None:
                 self.layer.set_state(**before)
 

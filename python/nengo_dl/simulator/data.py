@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,34 +21,45 @@ class History:
     """The values of one probe over all runs, ``(minibatch, steps, *shape)``.
 
     Runs add pieces, which are joined only when somebody looks; room for more grows by doubling, so
-    that looking after every step stays cheap.
+    that looking after every step stays cheap. One thread may look while another one adds.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
-        self._room: Any = None  # array with space for more steps than there are
-        self._steps = 0  # steps in `_room`
-        self._pieces: list[np.ndarray] = []
-        self._small = 0  # small ones at the end of `_pieces`
+        with self._lock:
+            self._room: Any = None  # array with space for more steps than there are
+            self._steps = 0  # steps in `_room`
+            self._pieces: list[np.ndarray] = []
+            self._small = 0  # small ones at the end of `_pieces`
 
     def append(self, values: np.ndarray) -> None:
         """Add an array ``(minibatch, steps, *shape)`` that nobody else writes to."""
         if not values.shape[1]:
             return
-        self._pieces.append(values)
-        self._small = self._small + 1 if values.nbytes < SMALL else 0
-        if self._small >= MANY:  # a tensor takes 10 kB, however small it is
-            self._pieces[-MANY:] = [np.concatenate(self._pieces[-MANY:], axis=1)]
-            self._small = 0
+        with self._lock:
+            self._pieces.append(values)
+            self._small = self._small + 1 if values.nbytes < SMALL else 0
+            if self._small >= MANY:  # a tensor takes 10 kB, however small it is
+                self._pieces[-MANY:] = [np.concatenate(self._pieces[-MANY:], axis=1)]
+                self._small = 0
 
     def __len__(self) -> int:
+        with self._lock:
+            return self._length()
+
+    def _length(self) -> int:
         return self._steps + sum(piece.shape[1] for piece in self._pieces)
 
     def array(self) -> np.ndarray | None:
         """All values as a read-only array, or None if there are none."""
+        with self._lock:
+            return self._array()
+
+    def _array(self) -> np.ndarray | None:
         if self._room is None and not self._pieces:
             return None
         if self._room is None and len(self._pieces) == 1:
@@ -60,7 +72,7 @@ class History:
         return values
 
     def _join(self) -> None:
-        steps = len(self)
+        steps = self._length()
         if self._room is None or self._room.shape[1] < steps:
             # the first time exactly what is needed, later twice that
             capacity = steps if self._room is None else 2 * steps

@@ -34,6 +34,7 @@ from ..training.keras_side import KerasSide
 from ..training.precision import scope
 from .data import Recorder, SimulationData
 from .keras_methods import KerasMethods
+from .lifecycle import in_turn
 from .parameters import ParameterMethods
 from .signals import Signals
 
@@ -61,7 +62,10 @@ class Simulator(KerasMethods, ParameterMethods):
     unless the model calls Python while it runs (functions of Nodes with input; processes, neuron
     types, synapses and learning rules of your own): then all Python is called in Nengo's order.
 
-    A simulator is for one thread at a time; several simulators may be used in several threads.
+    Calls of one simulator by several threads run one after the other: each waits until those
+    before it have ended. A callback of Keras or a progress bar may call the simulator that calls
+    it; Python functions of the model, and generators of its data, get a `SimulationError`.
+    Several simulators run in several threads at once.
 
     Parameters
     ----------
@@ -128,6 +132,7 @@ class Simulator(KerasMethods, ParameterMethods):
             refuse_learning_phase(settings)
             with display.stage("Planning", "Plan"), self._scope():
                 self._runtime = Runtime(self.model, settings, size)
+        self._turns = self._runtime.turns
         self.stateful = settings.stateful
         self._rules = DataRules(self._runtime.names, size, unroll, settings.use_loop)
         self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
@@ -253,6 +258,7 @@ class Simulator(KerasMethods, ParameterMethods):
         kwargs.setdefault("progress_bar", False)
         self.run_steps(1, **kwargs)
 
+    @in_turn
     def run_steps(
         self,
         n_steps: int,
@@ -278,7 +284,6 @@ class Simulator(KerasMethods, ParameterMethods):
         stateful : bool
             False: go back to the state before the run when it is done.
         """
-        self._check_open("run_steps")
         n_steps = whole_loops(step_count(n_steps), self.unroll)
         if is_opaque(data):
             raise SimulationError(
@@ -330,6 +335,7 @@ class Simulator(KerasMethods, ParameterMethods):
 
     # ------------------------------------------------------------ state
 
+    @in_turn
     def reset(
         self,
         seed: int | None = None,
@@ -350,7 +356,6 @@ class Simulator(KerasMethods, ParameterMethods):
         include_processes : bool
             Also begin processes and all other random numbers anew.
         """
-        self._check_open("reset")
         self._runtime.reset(seed, include_trainable, include_processes)
         if include_probes:
             self.clear_probes()

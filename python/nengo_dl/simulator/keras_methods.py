@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..training import fit as training
 from ..training.predict import predict
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, in_turn
 
 if TYPE_CHECKING:
     import keras
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class KerasMethods(Lifecycle):
     """Training, evaluating and predicting through the simulator's Keras model."""
 
+    @in_turn
     def compile(
         self,
         optimizer: str | keras.optimizers.Optimizer = "rmsprop",
@@ -51,7 +52,6 @@ class KerasMethods(Lifecycle):
             Further arguments of `keras.Model.compile`, ``run_eagerly`` for one. Without
             ``steps_per_execution`` as many minibatches are run in a go as callbacks permit.
         """
-        self._check_open("compile")
         self._keras.compile(
             optimizer,
             loss=loss,
@@ -61,6 +61,7 @@ class KerasMethods(Lifecycle):
             **kwargs,
         )
 
+    @in_turn
     def fit(
         self,
         x: Any = None,
@@ -96,9 +97,9 @@ class KerasMethods(Lifecycle):
             ``history.history`` has ``"loss"``, ``"<probe>_loss"`` and ``"<probe>_<metric>"``,
             and the same with ``"val_"`` in front.
         """
-        self._check_open("fit")
         return training.fit(self._keras, x, y, n_steps, stateful, kwargs)
 
+    @in_turn
     def evaluate(
         self,
         x: Any = None,
@@ -121,9 +122,9 @@ class KerasMethods(Lifecycle):
         dict
             ``"loss"``, ``"<probe>_loss"`` and ``"<probe>_<metric>"``, in this order.
         """
-        self._check_open("evaluate")
         return training.evaluate(self._keras, x, y, n_steps, stateful, kwargs)
 
+    @in_turn
     def predict(
         self,
         x: Any = None,
@@ -151,9 +152,9 @@ class KerasMethods(Lifecycle):
         dict
             Probe -> ``(batch, n_steps, size)``.
         """
-        self._check_open("predict")
-        return predict(self._keras, "predict", x, n_steps, stateful, kwargs)
+        return predict(self._keras, x, n_steps, stateful, kwargs)
 
+    @in_turn
     def predict_on_batch(
         self,
         x: Any = None,
@@ -162,5 +163,4 @@ class KerasMethods(Lifecycle):
         **kwargs: Any,
     ) -> dict[nengo.Probe | str, np.ndarray]:
         """Run ``sim.keras_model.predict_on_batch``: `predict` for exactly one minibatch."""
-        self._check_open("predict_on_batch")
-        return predict(self._keras, "predict_on_batch", x, n_steps, stateful, kwargs)
+        return predict(self._keras, x, n_steps, stateful, kwargs, single=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,13 +13,39 @@ from ..arguments.checks import warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Concatenate, ParamSpec, TypeVar
 
     import nengo
     from typing_extensions import Self
 
     from ..run.runtime import Runtime
+    from ..run.turns import Turns
     from ..training.keras_side import KerasSide
     from .data import SimulationData
+
+    Given = ParamSpec("Given")
+    Returned = TypeVar("Returned")
+    Sim = TypeVar("Sim", bound="Lifecycle")
+
+
+def in_turn(
+    method: Callable[Concatenate[Sim, Given], Returned],
+) -> Callable[Concatenate[Sim, Given], Returned]:
+    """Let a method of an open simulator wait for those that other threads have called."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def call(self: Sim, *args: Given.args, **kwargs: Given.kwargs) -> Returned:
+        self._check_open(name)
+        turns = self._turns
+        turns.enter(name)
+        try:
+            self._check_open(name)  # another thread may have closed it meanwhile
+            return method(self, *args, **kwargs)
+        finally:
+            turns.leave()
+
+    return call
 
 
 class OpenSimulatorWarning(RuntimeWarning, ResourceWarning):
@@ -38,6 +65,7 @@ class Lifecycle:
     data: SimulationData
     _runtime: Runtime
     _keras: KerasSide
+    _turns: Turns
     _scope: Callable[[], contextlib.AbstractContextManager[None]]
 
     def __init__(self) -> None:
@@ -49,10 +77,13 @@ class Lifecycle:
         """Free what the simulator holds; only ``data``, times and numbers of steps stay."""
         if self.closed:
             return
-        self._final_steps = self._runtime.layer.n_steps
-        self.closed = True
-        self._keras.close()
-        self._runtime.close()
+        with self._turns("close"):
+            if self.closed:
+                return
+            self._final_steps = self._runtime.layer.n_steps
+            self.closed = True
+            self._keras.close()
+            self._runtime.close()
 
     def train(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Removed in NengoDL 3."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..arguments.checks import warn_user
 from ..training import gradient_check
 from . import frozen, saved_params
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, in_turn
 
 if TYPE_CHECKING:
     import nengo
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class ParameterMethods(Lifecycle):
     """Saving, loading, freezing and checking of parameters."""
 
+    @in_turn
     def save_params(
         self,
         path: str | Path,
@@ -44,10 +45,10 @@ class ParameterMethods(Lifecycle):
         order, then ``state``, ``istate`` and ``n_steps`` of ``sim.tensor_graph.saved_state``.
         What Python functions and the processes of input Nodes keep is not saved.
         """
-        self._check_open("save_params")
         include_state = _with_state(include_state, include_non_trainable)
         saved_params.save(path, self._keras, include_state)
 
+    @in_turn
     def load_params(
         self,
         path: str | Path,
@@ -69,10 +70,10 @@ class ParameterMethods(Lifecycle):
         include_non_trainable : bool, optional
             Old name of ``include_state``.
         """
-        self._check_open("load_params")
         include_state = _with_state(include_state, include_non_trainable)
         saved_params.load(path, self._keras, include_state)
 
+    @in_turn
     def get_nengo_params(
         self, nengo_objs: Any, as_dict: bool = False
     ) -> dict[str, Any] | list[dict[str, Any]]:
@@ -92,9 +93,9 @@ class ParameterMethods(Lifecycle):
         dict or list of dict
             Arguments of the object, or of each object.
         """
-        self._check_open("get_nengo_params")
         return frozen.get_params(self.data, nengo_objs, as_dict)
 
+    @in_turn
     def freeze_params(self, objs: Any) -> None:
         """Write present parameters into the network, so that `nengo.Simulator` runs it as trained.
 
@@ -106,9 +107,9 @@ class ParameterMethods(Lifecycle):
             Objects of the network that this simulator was made of. Of a Network,
             Ensembles in Direct mode stay as they are.
         """
-        self._check_open("freeze_params")
         frozen.freeze(self.data, objs)
 
+    @in_turn
     def check_gradients(
         self,
         inputs: Sequence[ArrayLike] | None = None,
@@ -143,7 +144,6 @@ class ParameterMethods(Lifecycle):
         SimulationError
             If they differ, or if there is no training mode.
         """
-        self._check_open("check_gradients")
         return gradient_check.check(self._keras, inputs, outputs, atol, rtol)
 
 

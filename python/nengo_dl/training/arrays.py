@@ -130,7 +130,7 @@ def validation_data(side, given, n_steps):
     if isinstance(given, Arrays):
         return None, given
     if is_opaque(given) or (isinstance(given, (tuple, list)) and given and is_opaque(given[0])):
-        return as_named(given, side.rules.names), None
+        return as_named(given, side), None
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise ValidationError(
             f"expected (x, y), (x, y, sample_weight) or a dataset, got {_short(given)}",

@@ -30,10 +30,8 @@ def fit(side, x, y, n_steps, stateful, kwargs):
         refuse_steps(x, n_steps)
         if not isinstance(x, keras.utils.PyDataset):
             kwargs.setdefault("shuffle", False)  # Keras can't, and would say so
-        data, arguments = (
-            None,
-            {"x": as_named(x, side.rules.names), "y": y, "validation_split": fraction},
-        )
+        arguments = {"x": as_named(x, side), "y": y, "validation_split": fraction}
+        data = None
     else:
         weights = kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None)
         data = training_arrays(side, x, y, n_steps, *weights)
@@ -63,8 +61,8 @@ def fit(side, x, y, n_steps, stateful, kwargs):
         kwargs["shuffle"] = False
     _warn_blocked(side)
     _can_be_saved(side, kwargs.get("callbacks"))
-    with call.ready("train"):
-        history = model.fit(**arguments, **kwargs)
+    with call.ready("train") as handed_on:
+        history = model.fit(**arguments, **kwargs, **handed_on)
     history.history = in_order(model, history.history)
     return history
 
@@ -75,7 +73,7 @@ def evaluate(side, x, y, n_steps, stateful, kwargs):
     kwargs["return_dict"] = True
     if is_opaque(x):
         refuse_steps(x, n_steps)
-        data, arguments = None, {"x": as_named(x, side.rules.names), "y": y}
+        data, arguments = None, {"x": as_named(x, side), "y": y}
     else:
         data = training_arrays(side, x, y, n_steps, kwargs.pop("sample_weight", None))
     model = side.compiled("evaluate")
@@ -84,8 +82,8 @@ def evaluate(side, x, y, n_steps, stateful, kwargs):
         check_losses(side, data)
         side.warn_one_step(data.n_steps, stateful)
         arguments = {"x": call.use("test", data)}
-    with call.ready("test"):
-        found = model.evaluate(**arguments, **kwargs)
+    with call.ready("test") as handed_on:
+        found = model.evaluate(**arguments, **kwargs, **handed_on)
     return in_order(model, found)
 
 

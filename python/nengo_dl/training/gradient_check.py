@@ -38,9 +38,11 @@ def check(side, inputs, outputs, atol, rtol):
     rows, n_steps = _rows(runtime, inputs, 2 * side.rules.unroll)
     wanted = [known.index(probe) for probe in probes]
     learned = [(i, runtime.layer.get_param(i)) for i in runtime.layer.learned]
-    stateful = runtime.layer.stateful
+    given = runtime.feed.given
     runtime.reset(include_params=False)
     try:
+        # what the program calls gives its own values: no gradient passes through Python
+        runtime.feed.given = [False for _ in given]
         numeric = _numeric(runtime, rows, n_steps, wanted)
         runtime.reset(include_params=False)
         with side.scope(), float_type(runtime.dtype), side.errors():
@@ -48,7 +50,7 @@ def check(side, inputs, outputs, atol, rtol):
     finally:
         for index, value in learned:
             runtime.layer.set_param(index, value)
-        runtime.layer.stateful = stateful
+        runtime.feed.given = given
         runtime.reset(include_params=False)
     result = {}
     for probe, ours, theirs in zip(probes, analytic, numeric, strict=True):
@@ -156,8 +158,7 @@ def _analytic(layer, rows, n_steps, wanted):
     size = layer.minibatch_size
     tensors = [tf.constant(values, layer.dtype) for values in rows]
     steps = tf.fill((size, 1), tf.constant(n_steps, tf.int32))
-    layer.stateful = False
-    with tf.GradientTape(persistent=True) as tape:
+    with layer.keeping(False), tf.GradientTape(persistent=True) as tape:
         tape.watch(tensors)
         outputs = layer([*tensors, steps], training=True)
     result = []

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
+from .calls import Call
 from .minibatches import Minibatches
 
 DATASET_STEPS = 8  # minibatches of a dataset or generator in one call
@@ -31,7 +32,7 @@ class _EpochNumber(keras.callbacks.Callback):
 
 
 class KerasCall:
-    """One call of Keras: sets up the model for it, and puts back what was.
+    """One call of Keras: what the model needs for it, and what is put back after it.
 
     Parameters
     ----------
@@ -44,39 +45,34 @@ class KerasCall:
     """
 
     def __init__(self, side, kwargs, stateful):
-        self.side, self.model, self.kwargs, self.stateful = side, side.model, kwargs, stateful
-        self.data = {"train": None, "test": None}
+        self.side, self.model, self.kwargs = side, side.model, kwargs
+        self.call = Call(stateful)
         self.opaque_validation = False
         self.lent = None, ()  # the caller's CallbackList and what was added to it
 
     def use(self, kind, arrays, shuffle=False):
         """Take arrays for training or testing; returns what stands for them in Keras."""
         with self.side.scope():
-            data = Minibatches(self.side.runtime, arrays, self.stateful, shuffle)
-        self.data[kind] = data
+            data = Minibatches(self.side.runtime, arrays, self.call.stateful, shuffle)
+        self.call.data[kind] = data
         return tf.data.Dataset.range(data.length)
 
     @contextmanager
     def ready(self, kind):
-        """Let the model use the data, the state and the callbacks of this call."""
-        side, model, state = self.side, self.model, self.model.untracked
-        runtime, layer = side.runtime, side.runtime.layer
-        before = state.data, state.callbacks, state.auto_steps
-        stateful, steps = layer.stateful, model.steps_per_execution
+        """Make what the model needs; returns it as an argument of its methods."""
+        side, call, feed = self.side, self.call, self.side.runtime.feed
+        given = feed.given
         with side.scope(), side.errors():
             try:
-                state.data, layer.stateful = self.data, self.stateful
-                runtime.feed.start(dict.fromkeys(runtime.nodes.nodes), None)
-                state.callbacks = None
-                if self.data[kind] is not None:
+                feed.start(dict.fromkeys(side.runtime.nodes.nodes), None)
+                if call.data[kind] is not None:
                     self._add_callbacks(kind)
-                if state.auto_steps:
-                    model.steps_per_execution = self._steps_per_call(kind)
-                    state.auto_steps = model.steps_per_execution > 1
-                yield
+                if self.model.untracked.auto_steps:
+                    call.steps = self._steps_per_call(kind)
+                    call.in_chunks = call.steps > 1
+                yield {"call": call}
             finally:
-                state.data, state.callbacks, state.auto_steps = before
-                layer.stateful, model.steps_per_execution = stateful, steps
+                feed.given = given
                 self._give_back()
 
     def _steps_per_call(self, kind):
@@ -88,15 +84,15 @@ class KerasCall:
             return 1
         steps = [self.kwargs.get(name) for name in ("steps_per_epoch", "steps", "validation_steps")]
         steps = [number for number in steps if number]
-        if self.data[kind] is None or self.opaque_validation:
-            self.model.untracked.callbacks = None
+        if self.call.data[kind] is None or self.opaque_validation:
+            self.call.callbacks = None
             # a call ends where an epoch does
             return 1 if self.model.run_eagerly else math.gcd(DATASET_STEPS, *steps)
-        return steps[0] if steps else self.data[kind].length
+        return steps[0] if steps else self.call.data[kind].length
 
     def _add_callbacks(self, kind):
         """Make Keras' list of callbacks, and keep it for calls in the middle of an epoch."""
-        given, data = self.kwargs.get("callbacks"), self.data[kind]
+        given, data = self.kwargs.get("callbacks"), self.call.data[kind]
         training = kind == "train"
         number = [_EpochNumber(data)] if training else []
         if isinstance(given, keras.callbacks.CallbackList):
@@ -115,7 +111,7 @@ class KerasCall:
                 steps=steps or data.length,
                 model=self.model,
             )
-        self.kwargs["callbacks"] = self.model.untracked.callbacks = given
+        self.kwargs["callbacks"] = self.call.callbacks = given
 
     def _give_back(self):
         """Take our callback out of a list that belongs to the caller."""

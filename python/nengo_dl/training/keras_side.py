@@ -2,6 +2,7 @@
 
 import contextlib
 
+import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 
 from ..arguments.checks import warn_synapses, warn_user
@@ -31,15 +32,58 @@ class KerasSide:
     def __init__(self, runtime, rules, stateful, scope):
         self.runtime, self.rules, self.stateful, self.scope = runtime, rules, stateful, scope
         self._model = None
+        self._predict = {}
 
     @property
     def model(self):
         """nengo_dl.training.model.SimulatorModel : The model."""
         if self._model is None:
-            with self.scope(), float_type(self.runtime.dtype):
-                self._model = build_keras_model(self.runtime.layer, SimulatorModel)
-                self._model.set_up(self.runtime.names)
+            with self.runtime.turns("keras_model"):
+                if self._model is None:
+                    self._model = self._make()
         return self._model
+
+    def _make(self):
+        runtime = self.runtime
+        with self.scope(), float_type(runtime.dtype):
+            model = build_keras_model(runtime.layer, SimulatorModel)
+            model.set_up(runtime.names, runtime.layer, runtime.turns)
+        return model
+
+    @property
+    def minibatches_per_call(self):
+        """int : ``steps_per_execution`` of ``compile``, 1 by default."""
+        return 1 if self._model is None else self._model.untracked.given_steps
+
+    def predict_function(self, stateful):
+        """What runs a minibatch of any number of steps on tensors, traced once.
+
+        Parameters
+        ----------
+        stateful : bool
+            Whether it writes the state back.
+
+        Returns
+        -------
+        callable
+            From the rows of all inputs and the number of steps, ``(minibatch_size, 1)`` int32, to
+            the list of outputs and ``steps_run``.
+        """
+        if stateful not in self._predict:
+            layer = self.runtime.layer
+            specs = [
+                tf.TensorSpec((layer.minibatch_size, None, port.size), self.runtime.dtype)
+                for port in layer.plan.inputs
+            ]
+            specs.append(tf.TensorSpec((layer.minibatch_size, 1), tf.int32))
+
+            def run(*inputs):
+                return layer(list(inputs), training=False)
+
+            with self.scope(), float_type(self.runtime.dtype), layer.keeping(stateful):
+                function = tf.function(run, autograph=False)
+                self._predict[stateful] = function.get_concrete_function(*specs)
+        return self._predict[stateful]
 
     def compile(self, optimizer, **arguments):
         """Call ``compile`` of the model."""
@@ -55,6 +99,7 @@ class KerasSide:
     def close(self):
         """Forget the model."""
         self._model = None
+        self._predict = {}
 
     @contextlib.contextmanager
     def errors(self):

@@ -1,8 +1,8 @@
 """The Keras model of a simulator: losses and metrics by probe, many minibatches in one call."""
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import keras
 import tensorflow as tf
@@ -12,6 +12,7 @@ from ..arguments.data_forms import entries_by_probe, flattened
 from ..arguments.names import OnlyNames
 from ..keras_private import fits
 from ..tensor_graph import TensorGraph, build_keras_model
+from .calls import Untracked, one_call, turns_of_its_own
 from .minibatches import run_chunks
 from .precision import float_type
 from .targets import Targets
@@ -19,79 +20,59 @@ from .targets import Targets
 WHOLE_MINIBATCHES = "expected minibatches of minibatch_size"
 
 
-@dataclass
-class Untracked:
-    """What a model keeps in a plain object, which Keras neither tracks nor saves.
-
-    Parameters
-    ----------
-    names : nengo_dl.arguments.names.Names
-        Names of probes.
-
-    Attributes
-    ----------
-    targets : nengo_dl.training.targets.Targets
-        Losses and metrics; None before ``compile``.
-    given_steps : int
-        ``steps_per_execution`` of ``compile``.
-    auto_steps : bool
-        Whether the minibatches of a call are as many as callbacks permit: none were given.
-    data : dict
-        ``"train"`` and ``"test"`` -> `nengo_dl.training.minibatches.Minibatches` of the present
-        call; None where only Keras can take the data apart.
-    callbacks : keras.callbacks.CallbackList
-        Those of the present call that are told of minibatches within an epoch, or None.
-    functions : dict
-        Traced functions of stacks of minibatches, by the layout of the data.
-    keras_functions : dict
-        Keras' own, by the number of minibatches.
-    checked : set
-        Checks of data that were passed since ``compile``.
-    traces : int
-        How often a function was traced.
-    compile_arguments : dict
-        Those of the last ``compile``, by names of Probes.
-    """
-
-    names: object
-    targets: object = None
-    given_steps: int = 1
-    auto_steps: bool = True
-    data: dict = field(default_factory=lambda: {"train": None, "test": None})
-    callbacks: object = None
-    functions: dict = field(default_factory=dict)
-    keras_functions: dict = field(default_factory=dict)
-    checked: set = field(default_factory=set)
-    traces: int = 0
-    compile_arguments: dict = field(default_factory=dict)
-
-
 @keras.saving.register_keras_serializable("nengo_dl")
 class SimulatorModel(keras.Model):
     """A functional model with a dictionary of probes as output.
 
-    Made by `nengo_dl.tensor_graph.build_keras_model`. It knows the names of inputs and probes; the
-    one of a simulator also knows what they are (`set_up`).
+    Made by `nengo_dl.tensor_graph.build_keras_model`. Its calls start from the simulator's state and
+    leave it as it is, unless the layer (``sim.tensor_graph``) is ``stateful``. It knows inputs and
+    probes by their names; the one of a simulator also knows what they are (`set_up`).
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.untracked = Untracked(OnlyNames(self.layer.input_names, self.layer.output_names))
+        layer = next(layer for layer in self.layers if isinstance(layer, TensorGraph))
+        names = OnlyNames(layer.input_names, layer.output_names)
+        self.untracked = Untracked(names, layer, turns_of_its_own())
 
-    def set_up(self, names):
-        """Give the model its Nodes and Probes, `nengo_dl.arguments.names.Names`."""
-        self.untracked = Untracked(names)
+    def set_up(self, names, layer, turns):
+        """Give the model what it keeps beside Keras; see `Untracked`."""
+        self.untracked = Untracked(names, layer, turns)
+
+    # ------------------------------------------------------------ calls
+
+    @contextlib.contextmanager
+    def in_call(self, name, call):
+        """Let Keras use the model for one call, and put back what was.
+
+        Parameters
+        ----------
+        name : str
+            The method.
+        call : Call
+            What the call needs.
+        """
+        state = self.untracked
+        with state.turns(name), state.layer.keeping(call.stateful):
+            before = state.call, self.steps_per_execution
+            state.call, self.steps_per_execution = call, call.steps or state.given_steps
+            try:
+                yield
+            finally:
+                state.call, self.steps_per_execution = before
+
+    fit = one_call(keras.Model.fit)
+    evaluate = one_call(keras.Model.evaluate)
+    predict = one_call(keras.Model.predict)
+    train_on_batch = one_call(keras.Model.train_on_batch)
+    test_on_batch = one_call(keras.Model.test_on_batch)
+    predict_on_batch = one_call(keras.Model.predict_on_batch)
 
     # ------------------------------------------------------------ files
 
-    @property
-    def layer(self):
-        """nengo_dl.tensor_graph.TensorGraph : What runs."""
-        return next(layer for layer in self.layers if isinstance(layer, TensorGraph))
-
     def get_config(self):
         """All that `from_config` needs: the layer."""
-        return {"layer": self.layer.get_config(), "name": self.name}
+        return {"layer": self.untracked.layer.get_config(), "name": self.name}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -274,12 +255,17 @@ class SimulatorModel(keras.Model):
         self.test_function = self._function("test", force)
         return self.test_function
 
+    def make_predict_function(self, force=False):
+        """Make what Keras calls for ``steps_per_execution`` minibatches of `predict`."""
+        self.predict_function = self._function("predict", force)
+        return self.predict_function
+
     def _function(self, kind, force):
         if force:
             self.untracked.keras_functions.clear()
 
         def function(iterator):
-            data = self.untracked.data[kind]
+            data = self.untracked.call.data.get(kind)
             if data is not None:
                 return self._run(kind, data, iterator)
             return self._keras_function(kind)(iterator)
@@ -288,27 +274,17 @@ class SimulatorModel(keras.Model):
 
     def _keras_function(self, kind):
         """Keras' function for data that only it can take apart."""
-        # it keeps the number of minibatches with which it was traced
-        key = (kind, self.steps_per_execution)
+        # it keeps the number of minibatches and what was said of the state when it was traced
+        key = (kind, self.steps_per_execution, self.untracked.layer.told)
         if key not in self.untracked.keras_functions:
-            if kind == "train":
-                ours, self.train_function = self.train_function, None
-                super().make_train_function()
-                made, self.train_function = self.train_function, ours
-            else:
-                ours, self.test_function = self.test_function, None
-                super().make_test_function()
-                made, self.test_function = self.test_function, ours
+            name = f"{kind}_function"
+            ours = getattr(self, name)
+            setattr(self, name, None)
+            getattr(super(), f"make_{name}")()
+            made = getattr(self, name)
+            setattr(self, name, ours)
             self.untracked.keras_functions[key] = self._in_own_float_type(made)
         return self.untracked.keras_functions[key]
-
-    def make_predict_function(self, force=False):
-        """Make what Keras calls for ``steps_per_execution`` minibatches of `predict`."""
-        before = self.predict_function
-        made = super().make_predict_function(force)
-        if made is not before:
-            self.predict_function = self._in_own_float_type(made)
-        return self.predict_function
 
     def _in_own_float_type(self, function):
         def run(*args):
@@ -327,9 +303,9 @@ class SimulatorModel(keras.Model):
         def run(count):
             return self._run_stack(kind, data, count)
 
-        if not self.untracked.auto_steps:
+        if not self.untracked.call.in_chunks:
             return run(total)
-        callbacks = self.untracked.callbacks
+        callbacks = self.untracked.call.callbacks
         # Keras itself does so before the first and after the last minibatch of this call
         hooks = {
             "train": ("stop_training", "on_train_batch_end", "on_train_batch_begin"),
@@ -353,7 +329,7 @@ class SimulatorModel(keras.Model):
                     logs = step(data.layout.batch(index, *stack))
             return logs
         specs = data.specs()
-        key = (kind, data.layout, repr(specs))
+        key = (kind, data.layout, repr(specs), self.untracked.layer.told)
         if key not in self.untracked.functions:
             with float_type(self.compute_dtype):
                 self._make_metrics(specs[2])

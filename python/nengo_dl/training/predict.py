@@ -1,11 +1,14 @@
 """`predict`: data in, a dictionary of probes out."""
 
+import keras
 import nengo
 import numpy as np
 import tensorflow as tf
 
+from ..arguments.checks import warn_user
 from ..arguments.data_forms import is_opaque
 from ..plan.show import short_list
+from .calls import Call
 from .keras_side import refuse_steps
 from .minibatches import all_rows
 from .streams import as_named
@@ -63,48 +66,40 @@ class Results(dict):
         return f"<Results: {short_list(shapes)}>"
 
 
-def predict(side, method, x, n_steps, stateful, kwargs):
-    """Check arguments of ``predict`` or ``predict_on_batch`` and call Keras.
+def predict(side, x, n_steps, stateful, kwargs, single=False):
+    """Check arguments of ``predict`` or ``predict_on_batch`` and run minibatches.
 
     Parameters
     ----------
     side : nengo_dl.training.keras_side.KerasSide
-        Whose model to call.
-    method : str
-        Name of the method.
+        What runs the model.
     x, n_steps, stateful
         As in `nengo_dl.Simulator.predict`.
     kwargs : dict
-        Further arguments for Keras.
+        Further arguments of `keras.Model.predict`.
+    single : bool
+        Whether it is ``predict_on_batch``, which takes a single minibatch and no such arguments.
 
     Returns
     -------
     Results
         Probe -> array.
     """
-    runtime = side.runtime
-    single = method == "predict_on_batch"
+    runtime, feed = side.runtime, side.runtime.feed
     stateful = side.clean_arguments(kwargs, stateful, warn=not single)
-    if not single:
-        kwargs.setdefault("verbose", 0)
-    if is_opaque(x):
-        refuse_steps(x, n_steps)
-        x = as_named(x, side.rules.names)
-        runtime.feed.start(dict.fromkeys(runtime.nodes.nodes), None)
-    else:
-        values, _, n_steps = side.rules.for_call(x, n_steps, single)
-        side.warn_one_step(n_steps, stateful)
-        x = complete(runtime, values, n_steps, stateful)
-        x = x if single else by_minibatch(x, runtime.minibatch_size)
-    layer, model = runtime.layer, side.model
-    before = layer.stateful, model.steps_per_execution
+    given = feed.given
     try:
-        # a callback of fit may call this, which has its own number of steps
-        layer.stateful, model.steps_per_execution = stateful, model.untracked.given_steps
-        with side.scope(), side.errors():
-            outputs = getattr(model, method)(x, **kwargs)
+        if is_opaque(x):
+            outputs = _opaque(side, x, n_steps, stateful, kwargs, single)
+        else:
+            values, _, n_steps = side.rules.for_call(x, n_steps, single)
+            side.warn_one_step(n_steps, stateful)
+            batches = complete(runtime, values, n_steps, stateful)
+            with side.scope(), side.errors():
+                run = _on_batch if single else _in_turn
+                outputs = run(side, ArrayRuns(side, batches, n_steps, stateful), **kwargs)
     finally:
-        layer.stateful, model.steps_per_execution = before
+        feed.given = given
     found = {
         runtime.names.probes[name]: outputs[name].reshape(*outputs[name].shape[:2], *shape)
         for name, shape in runtime.value_shapes.items()
@@ -112,45 +107,133 @@ def predict(side, method, x, n_steps, stateful, kwargs):
     return Results(found, runtime.names)
 
 
-def by_minibatch(rows, size):
-    """A dataset of minibatches; arrays Keras would cast to its float type, one for all threads."""
-    return tf.data.Dataset.from_tensor_slices(
-        {
-            name: value.reshape(len(value) // size, size, *value.shape[1:])
-            for name, value in rows.items()
-        }
-    )
+def _opaque(side, x, n_steps, stateful, kwargs, single):
+    """Let Keras take datasets and generators apart."""
+    refuse_steps(x, n_steps)
+    runtime = side.runtime
+    runtime.feed.start(dict.fromkeys(runtime.nodes.nodes), None)
+    if not single:
+        kwargs.setdefault("verbose", 0)
+    method = side.model.predict_on_batch if single else side.model.predict
+    with side.scope(), side.errors():
+        return method(as_named(x, side), call=Call(stateful), **kwargs)
+
+
+class ArrayRuns:
+    """Minibatches that lie in memory, run without Keras' iterators.
+
+    Making one takes Keras tens of milliseconds in every call, which is many times what a run takes.
+
+    Parameters
+    ----------
+    side : nengo_dl.training.keras_side.KerasSide
+        What runs the model.
+    batches : list of lists of arrays
+        Rows of all inputs for each minibatch.
+    n_steps : int
+        Steps of each.
+    stateful : bool
+        Whether the state is written back.
+    """
+
+    def __init__(self, side, batches, n_steps, stateful):
+        self.batches, self.dtype = batches, side.runtime.dtype
+        self.function = side.predict_function(stateful)
+        layer = side.runtime.layer
+        self.names = [*layer.output_names, "steps_run"]
+        self.n_steps = tf.fill((layer.minibatch_size, 1), tf.constant(n_steps, tf.int32))
+        self.rows, self.tensors = None, None  # of the last minibatch: the next may have the same
+
+    def __call__(self, number):
+        """Run a minibatch: name of an output -> tensor."""
+        rows = self.batches[number]
+        if rows is not self.rows:
+            self.rows, self.tensors = rows, [tf.convert_to_tensor(r, self.dtype) for r in rows]
+        return dict(zip(self.names, self.function(*self.tensors, self.n_steps), strict=True))
+
+
+def _on_batch(side, runs):
+    """Run a single minibatch."""
+    return {name: value.numpy() for name, value in runs(0).items()}
+
+
+def _in_turn(side, runs, verbose=0, steps=None, callbacks=None):
+    """Do what `keras.Model.predict` does with its arguments."""
+    there, each = len(runs.batches), side.minibatches_per_call
+    if steps is not None and steps > there:
+        warn_user(f"Your input ran out of data: expected {steps} minibatches, got {there}")
+    steps = there if steps is None else min(steps, there)
+    # as in Keras, the last call is a whole one
+    calls = [range(k, min(k + each, there)) for k in range(0, steps, each)]
+    if callbacks is None and not verbose:
+        found = [runs(number) for numbers in calls for number in numbers]
+    else:
+        found = _with_callbacks(side.model, runs, calls, steps, verbose, callbacks)
+    if len(found) == 1:
+        return {name: value.numpy() for name, value in found[0].items()}
+    return {
+        name: np.concatenate([np.asarray(memoryview(outputs[name])) for outputs in found])
+        for name in runs.names
+    }
+
+
+def _with_callbacks(model, runs, calls, steps, verbose, callbacks):
+    """Run minibatches, and tell callbacks of Keras before and after those of each call."""
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = keras.callbacks.CallbackList(
+            callbacks,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=1,
+            steps=steps,
+            model=model,
+        )
+    found = []
+    with model.in_call("predict", Call()):
+        each = model.steps_per_execution
+        model.stop_predicting = False
+        callbacks.on_predict_begin()
+        for numbers in calls:
+            callbacks.on_predict_batch_begin(numbers.start)
+            group = [runs(number) for number in numbers]
+            found.extend(group)
+            outputs = group[0]
+            if len(group) > 1:
+                outputs = {n: tf.concat([one[n] for one in group], axis=0) for n in runs.names}
+            callbacks.on_predict_batch_end(numbers.start + each - 1, {"outputs": outputs})
+            if model.stop_predicting:
+                break
+        callbacks.on_predict_end()
+    return found
 
 
 def complete(runtime, data, n_steps, stateful):
-    """Make rows for all inputs of the Keras model.
+    """Make rows for all inputs of each minibatch.
 
     Nodes without data give their own: functions of time go on from minibatch to minibatch if the
     state does; processes always go on.
 
     Returns
     -------
-    dict
-        Name of an input -> array, ``n_steps`` included.
+    list of lists of arrays
+        Per minibatch, the rows of each input; the same list if nothing differs.
     """
-    size = runtime.minibatch_size
+    size, nodes = runtime.minibatch_size, runtime.nodes.nodes
     items = next(iter(data.values())).shape[0] if data else size
-    feed, names = runtime.feed, runtime.names
-    first = runtime.layer.n_steps
-    groups = []
-    for group in range(items // size):
-        if group == 0 or feed.running or (feed.wanted and stateful):
-            feed.start(data, first + (group * n_steps if stateful else 0))
-            groups.append(all_rows(feed, n_steps))
-        else:
-            groups.append(groups[0])
-    rows = {
-        names[node]: (
-            np.asarray(data[node], runtime.dtype)
-            if node in data
-            else np.concatenate([group[i] for group in groups])
+    feed, first = runtime.feed, runtime.layer.n_steps
+    batches, made = [], None
+    for start in range(0, items, size):
+        if made is None or feed.running or (feed.wanted and stateful):
+            sample = {node: values[:size] for node, values in data.items()}
+            feed.start(sample, first + (len(batches) * n_steps if stateful else 0))
+            made = all_rows(feed, n_steps)
+        elif not data:
+            batches.append(batches[-1])
+            continue
+        batches.append(
+            [
+                data[node][start : start + size] if node in data else rows
+                for node, rows in zip(nodes, made, strict=True)
+            ]
         )
-        for i, node in enumerate(runtime.nodes.nodes)
-    }
-    rows["n_steps"] = np.full((items, 1), n_steps, np.int32)
-    return rows
+    return batches

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def as_named(x, names):
+def as_named(x, side):
     """Let the elements of a generator or dataset have the forms that arrays may have.
 
     Inputs may be a dict from Nodes or their names, a tuple or list in the order of the input
@@ -18,17 +18,29 @@ def as_named(x, names):
     ----------
     x : iterator, tf.data.Dataset or object
         Of anything else Keras takes care.
-    names : nengo_dl.arguments.names.Names
-        The input nodes and probes.
+    side : nengo_dl.training.keras_side.KerasSide
+        Whose model the data is for.
     """
+    names, guard = side.rules.names, side.runtime.interrupt
     if isinstance(x, tf.data.Dataset):
         return x.map(lambda *element: _element(element, names, _tensor_steps))
     if hasattr(x, "__next__"):
         return (
             _element(item if isinstance(item, tuple) else (item,), names, _array_steps)
-            for item in x
+            for item in _guarded(x, guard)
         )
     return x
+
+
+def _guarded(iterator, guard):
+    """The elements of a generator, which run user code of the data."""
+    while True:
+        with guard:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
 
 
 def _element(element, names, steps):

@@ -1,0 +1,104 @@
+"""Calls of the Keras model: what each needs, and what the model keeps for all of them."""
+
+import functools
+import threading
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Call:
+    """What a model needs for one call of `fit`, `evaluate` or `predict`.
+
+    The defaults are those of a call that does not come from the simulator.
+
+    Parameters
+    ----------
+    stateful : bool, optional
+        Whether the state is written back; the layer's ``stateful`` by default.
+    data : dict
+        ``"train"`` and ``"test"`` -> `nengo_dl.training.minibatches.Minibatches`; None where only
+        Keras can take the data apart.
+    callbacks : keras.callbacks.CallbackList
+        Those that are told of minibatches within an epoch, or None.
+    steps : int, optional
+        ``steps_per_execution`` of the call; that of ``compile`` by default.
+    in_chunks : bool
+        Whether the minibatches of an execution are run some at a time.
+    """
+
+    stateful: object = None
+    data: dict = field(default_factory=lambda: {"train": None, "test": None})
+    callbacks: object = None
+    steps: object = None
+    in_chunks: bool = False
+
+
+@dataclass
+class Untracked:
+    """What a model keeps in a plain object, which Keras neither tracks nor saves.
+
+    Parameters
+    ----------
+    names : nengo_dl.arguments.names.Names
+        Names of probes.
+    layer : nengo_dl.tensor_graph.TensorGraph
+        The layer that runs the model.
+    turns : nengo_dl.run.turns.Turns
+        Those of the simulator: calls of its model are calls of it.
+
+    Attributes
+    ----------
+    targets : nengo_dl.training.targets.Targets
+        Losses and metrics; None before ``compile``.
+    given_steps : int
+        ``steps_per_execution`` of ``compile``.
+    auto_steps : bool
+        Whether none were given, so that they are as many as callbacks permit.
+    call : Call
+        The present call.
+    functions : dict
+        Traced functions of stacks of minibatches, by the layout of the data.
+    keras_functions : dict
+        Keras' own, by the number of minibatches.
+    checked : set
+        Checks of data that were passed since ``compile``.
+    traces : int
+        How often a function was traced.
+    compile_arguments : dict
+        Those of the last ``compile``, by names of Probes.
+    """
+
+    names: object
+    layer: object
+    turns: object
+    targets: object = None
+    given_steps: int = 1
+    auto_steps: bool = True
+    call: Call = field(default_factory=Call)
+    functions: dict = field(default_factory=dict)
+    keras_functions: dict = field(default_factory=dict)
+    checked: set = field(default_factory=set)
+    traces: int = 0
+    compile_arguments: dict = field(default_factory=dict)
+
+
+def turns_of_its_own():
+    """Return what lets calls of a model take turns that belongs to no simulator."""
+    lock = threading.RLock()
+    return lambda call: lock
+
+
+def one_call(method):
+    """Let a method of a Keras model wait for its turn, and hand what the simulator says on to it.
+
+    In training, Keras calls ``evaluate`` for the validation: that is part of the same call.
+    """
+
+    @functools.wraps(method)
+    def run(self, *args, call=None, **kwargs):
+        if kwargs.get("_use_cached_eval_dataset"):
+            return method(self, *args, **kwargs)
+        with self.in_call(method.__name__, call or Call()):
+            return method(self, *args, **kwargs)
+
+    return run

@@ -1,0 +1,180 @@
+"""`predict` of data in memory: what Keras does around minibatches, without its price."""
+
+import time
+
+import keras
+import nengo
+import numpy as np
+import pytest
+import tensorflow as tf
+from training_nets import leaky, rows
+
+import nengo_dl
+
+
+class Log(keras.callbacks.Callback):
+    """Writes down what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def __getattribute__(self, name):
+        value = super().__getattribute__(name)
+        if not name.startswith("on_predict"):
+            return value
+
+        def tell(*args, logs=None, **kwargs):
+            *numbers, outputs = (*args, logs)
+            shapes = {k: np.shape(v) for k, v in (outputs or {}).get("outputs", {}).items()}
+            self.told.append((name, *numbers, shapes, dict(self.params or {})))
+            return value(*args, **kwargs)
+
+        return tell
+
+
+def by_keras(sim, x):
+    """The same data in a dataset, which Keras takes apart."""
+    size = sim.minibatch_size
+    values = {"x": x, "n_steps": np.full((len(x), 1), x.shape[1], np.int32)}
+    return tf.data.Dataset.from_tensor_slices(values).batch(size)
+
+
+@pytest.mark.parametrize("each", [None, 1, 2, 3])
+@pytest.mark.parametrize("steps", [None, 1, 3])
+@pytest.mark.parametrize("stateful", [False, True])
+def test_callbacks_are_told_what_keras_tells(Sim, each, steps, stateful):
+    sim = Sim(leaky(), minibatch_size=2)
+    sim.compile(loss="mse", steps_per_execution=each)
+    x = rows(10, 4, 1)
+    told, found = [], []
+    for data in (x, by_keras(sim, x)):
+        log = Log()
+        sim.reset()
+        found.append(sim.predict(data, stateful=stateful, steps=steps, callbacks=[log]))
+        told.append((log.told, sim.n_steps))
+    assert told[0] == told[1]
+    assert len(told[0][0]) >= 4
+    ((ours,), (keras_own,)) = (values.values() for values in found)
+    np.testing.assert_array_equal(ours, keras_own)
+
+
+def test_stop_predicting(Sim):
+    sim = Sim(leaky(), minibatch_size=2)
+    x = rows(10, 4, 1)
+
+    class Stop(keras.callbacks.Callback):
+        def on_predict_batch_end(self, batch, logs=None):
+            self.model.stop_predicting = batch == 2
+
+    (found,) = sim.predict(x, callbacks=[Stop()]).values()
+    (whole,) = sim.predict(x).values()
+    np.testing.assert_array_equal(found, whole[:6])
+
+
+def test_progress_is_shown(Sim, capsys):
+    sim = Sim(leaky(), minibatch_size=2)
+    sim.predict(rows(10, 4, 1))
+    assert capsys.readouterr().out == ""
+    sim.predict(rows(10, 4, 1), verbose=1)
+    assert "5/5" in capsys.readouterr().out
+
+
+def test_fewer_minibatches_than_steps(Sim):
+    sim = Sim(leaky())
+    with pytest.warns(UserWarning, match="ran out of data: expected 5 minibatches, got 3"):
+        (found,) = sim.predict(rows(3, 4, 1), steps=5).values()
+    assert len(found) == 3
+    with pytest.raises(TypeError, match="nonsense"):
+        sim.predict(rows(3, 4, 1), nonsense=1)
+    with pytest.raises(TypeError, match="steps"):
+        sim.predict_on_batch(rows(1, 4, 1), steps=1)
+
+
+def test_a_list_of_callbacks_of_keras(Sim):
+    sim = Sim(leaky())
+    log = Log()
+    given = keras.callbacks.CallbackList([log], model=sim.keras_model)
+    sim.predict(rows(3, 4, 1), callbacks=given)
+    assert [entry[0] for entry in log.told].count("on_predict_batch_end") == 3
+
+
+def test_results_are_writable_and_own_their_memory(Sim):
+    sim = Sim(leaky())
+    for items in (1, 3):
+        (found,) = sim.predict(rows(items, 4, 1)).values()
+        copy = found.copy()
+        sim.predict(-rows(items, 4, 1))
+        np.testing.assert_array_equal(found, copy)
+        found[:] = 0
+
+
+def test_nothing_is_traced_anew(Sim, monkeypatch):
+    """For other numbers of steps, items, or calls of other kinds."""
+    sim, calls = Sim(leaky(), minibatch_size=2), []
+    run_graph = sim.tensor_graph.run_graph
+
+    def counted(*args, **kwargs):
+        calls.append(args)
+        return run_graph(*args, **kwargs)
+
+    monkeypatch.setattr(sim.tensor_graph, "run_graph", counted)
+    for steps in (3, 4, 5, 1):
+        for items in (2, 6):
+            sim.predict(rows(items, steps, 1), stateful=True)
+            sim.predict_on_batch(rows(2, steps, 1), stateful=True)
+    assert len(calls) == 1
+
+
+def test_a_warm_call_takes_milliseconds(Sim):
+    """5 ms of the processor are allowed, of which a model of this size needs little."""
+    with nengo.Network(seed=0) as net:
+        u = nengo.Node([0.5])
+        a = nengo.Ensemble(50, 1)
+        nengo.Connection(u, a)
+        nengo.Probe(a)
+    sim = Sim(net)
+    x = rows(1, 10, 1)
+
+    def cost(call):
+        call()
+        took = []
+        for _ in range(20):
+            start = time.process_time()
+            call()
+            took.append(time.process_time() - start)
+        return np.median(took)
+
+    assert cost(lambda: sim.predict({u: x})) < 0.005
+    assert cost(lambda: sim.predict_on_batch({u: x})) < 0.005
+
+
+def test_rows_that_input_nodes_make(Sim):
+    """Constants, functions and processes beside data, over several minibatches."""
+    with nengo.Network(seed=0) as net:
+        nengo_dl.configure_settings(dtype="float64")
+        data = nengo.Node([0.0])
+        nodes = [
+            nengo.Node([2.0]),
+            nengo.Node(lambda t: 1000 * t),
+            nengo.Node(nengo.processes.WhiteSignal(1.0, 10, seed=0), size_out=1),
+        ]
+        probes = [nengo.Probe(node) for node in (data, *nodes)]
+    sim, due = Sim(net, minibatch_size=2), Sim(net, minibatch_size=2)
+    x = rows(6, 3, 1)
+    due.run_steps(9)
+    for stateful in (False, True):
+        sim.reset()
+        found = [sim.predict({data: x}, stateful=stateful)[p] for p in probes]
+        if stateful:
+            continue
+        given, constant, clock, signal = found
+        np.testing.assert_array_equal(given, x)
+        np.testing.assert_array_equal(constant, np.full((6, 3, 1), 2.0))
+        np.testing.assert_allclose(clock, np.tile([[[1.0], [2.0], [3.0]]], (6, 1, 1)))
+        assert signal.shape == (6, 3, 1)
+    sim.reset()
+    on = sim.predict({data: x}, stateful=True)
+    for probe in probes[2:]:
+        joined = np.concatenate([on[probe][k : k + 2] for k in (0, 2, 4)], axis=1)
+        np.testing.assert_allclose(joined, due.data[probe], rtol=1e-12)
