@@ -65,10 +65,11 @@ class LayerState(keras.layers.Layer):
         if param_values is None:
             param_values = plan.param_values
         expect_length("param_values", param_values, plan.params)
+        # what only TensorFlow changes, which copies it then, stays the array that was given
         values = {
             f"param {i} ({param.name})": filled(
                 f"value of parameter {param.name!r}", value, param.size, plan.dtype,
-                batch if param.learned else None,
+                batch if param.learned else None, own=param.learned,
             )
             for i, (param, value) in enumerate(zip(plan.params, param_values, strict=True))
         }  # fmt: skip
@@ -266,8 +267,11 @@ def expect_length(what, values, each):
         raise ValueError(f"{what}: expected {len(each)} entries, got {len(values)}")
 
 
-def filled(what, value, size, dtype, batch):
-    """``value`` as a contiguous array of shape (size,), or (batch, size) if there is a batch."""
+def filled(what, value, size, dtype, batch, own=True):
+    """``value`` as a contiguous array of shape (size,), or (batch, size) if there is a batch.
+
+    It is an array of its own if it has to be, or if ``value`` is no such array.
+    """
     value = np.asarray(value, dtype=dtype)
     shape = (size,) if batch is None else (batch, size)
     if value.shape != shape and value.shape != (size,):
@@ -275,7 +279,8 @@ def filled(what, value, size, dtype, batch):
             f"{what}: expected shape {shape}{'' if batch is None else f' or ({size},)'}, "
             f"got {value.shape}"
         )
-    return np.array(np.broadcast_to(value, shape), dtype=dtype, order="C")
+    value = np.broadcast_to(value, shape)
+    return np.array(value, order="C") if own else np.ascontiguousarray(value)
 
 
 def port_names(what: str, names: Sequence[str] | None, ports: Sequence[Port]) -> tuple[str, ...]:

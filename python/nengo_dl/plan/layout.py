@@ -185,31 +185,35 @@ class Place:
     strides: tuple  # in elements
 
 
+@dataclass(frozen=True)
+class Home:
+    """Where the variable of a base signal is stored; its values are not kept."""
+
+    buffer: Buffer
+    start: int  # first element of the signal in the buffer
+    size: int
+    rows: int  # > 0: a matrix of so many rows, column by column to the outside
+
+
 @dataclass(frozen=True, eq=False)
 class Places:
     """Where the signals of a model are stored."""
 
-    layout: Layout
-    vars: dict  # base Signal -> (Var, first element of the signal in it)
+    homes: dict  # base Signal -> Home
 
     def find(self, signal: Signal) -> Place | None:
         """Return the place of a signal (or view); None if it is not stored."""
-        found = self.vars.get(signal.base)
-        if found is None:
+        home = self.homes.get(signal.base)
+        if home is None:
             return None
-        var, start = found
-        index, at = self.layout.place[var]
-        buffer = self.layout.buffers[index]
+        buffer = home.buffer
         if signal.sparse:
-            offset, shape, strides = 0, (var.size,), (1,)
+            offset, shape, strides = 0, (home.size,), (1,)
         else:
             offset, shape, strides = signal.elemoffset, signal.shape, signal.elemstrides
-        weight = self.layout.weights[buffer.param] if buffer.param >= 0 else None
-        turned = weight and weight.turned(buffer.kind == "learned")
-        rows = turned[0] if turned else var.rows
-        if rows:
-            offset, strides = column_major(signal, rows)
-        offset += start + at
+        if home.rows:
+            offset, strides = column_major(signal, home.rows)
+        offset += home.start
         if buffer.kind in ("param", "learned"):
             return Place(buffer.kind, buffer.param, offset, tuple(shape), tuple(strides))
         if buffer.kind in ("state", "carried"):
@@ -219,12 +223,16 @@ class Places:
 
 def places(layout: Layout) -> Places:
     """Where the signals are that some variable of a layout holds."""
-    found = {}
-    for var in layout.place:
+    homes = {}
+    for var, (index, at) in layout.place.items():
+        buffer = layout.buffers[index]
+        weight = layout.weights[buffer.param] if buffer.param >= 0 else None
+        turned = weight and weight.turned(buffer.kind == "learned")
         for part, offset in var.parts or ((var, 0),):
             if part.signal is not None:
-                found[part.signal] = (var, offset)
-    return Places(layout, found)
+                rows = turned[0] if turned else var.rows
+                homes[part.signal] = Home(buffer, at + offset, var.size, rows)
+    return Places(homes)
 
 
 def column_major(signal: Signal, rows: int) -> tuple[int, list]:

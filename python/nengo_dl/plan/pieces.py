@@ -124,7 +124,7 @@ class Plan:
     outputs: tuple[Port, ...]
     results: tuple[int, ...]  # number of the value that each output is
     params: tuple[Param, ...]
-    param_values: tuple  # initial values, one flat array per parameter
+    param_values: tuple  # initial values, one flat array per parameter; not to be written to
     weights: tuple[StoredWeight | None, ...]  # per parameter; None: a constant
     rngs: tuple[RngSlot, ...] = ()
     tables: tuple[TableSlot, ...] = ()

@@ -139,12 +139,18 @@ def stored(weight, learned):
     return StoredWeight(weight.name, weight.shape(learned), members, weight.trainable, turned)
 
 
+def _values(vars_, weight, learned, dtype):
+    """Initial values of variables one after the other; of a single one its own array, if it can."""
+    values = [outside(var, weight, learned) for var in vars_]
+    return (values[0] if len(values) == 1 else np.concatenate(values)).astype(dtype, copy=False)
+
+
 def _plan(draft):
     layout, dtype = draft.layout, np.dtype(draft.program.dtype)
     values, weights = [], []
     for param, vars_, weight in zip(layout.params, layout.param_vars, layout.weights, strict=True):
         learned = bool(param.learned)
-        values.append(np.concatenate([outside(v, weight, learned) for v in vars_]).astype(dtype))
+        values.append(_values(vars_, weight, learned, dtype))
         weights.append(weight and stored(weight, learned))
     tables = []
     for op in draft.ops:

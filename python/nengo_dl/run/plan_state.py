@@ -79,11 +79,17 @@ class PlanState:
             table[item] = tabulate(slot.op, generators[slot.op], self.dt, len(table[item]))
 
     def param_values(self):
-        """Values of all parameters of the plan, those drawn with the seed included."""
-        plan, values = self.plan, []
-        for param, value in zip(plan.params, plan.param_values, strict=True):
-            shape = (self.minibatch_size, param.size) if param.learned else (param.size,)
-            values.append(np.array(np.broadcast_to(value, shape), plan.dtype, order="C"))
+        """Values of all parameters of the plan, those drawn with the seed included.
+
+        Only those that change while the model runs or are drawn are arrays of their own.
+        """
+        plan, drawn = self.plan, {slot.param for slot in self.plan.tables}
+        values = []
+        for index, (param, value) in enumerate(zip(plan.params, plan.param_values, strict=True)):
+            if param.learned or index in drawn:
+                shape = (self.minibatch_size, param.size) if param.learned else (param.size,)
+                value = np.array(np.broadcast_to(value, shape), plan.dtype, order="C")
+            values.append(value)
         for slot, table in zip(self.plan.tables, self.tables, strict=True):
             place_view(values[slot.param], slot.place)[...] = table
         return values

@@ -188,10 +188,13 @@ class Runtime:
     compiled = staticmethod(compiled)
 
     def close(self):
-        """Forget the tables of Python functions."""
+        """Forget everything but what can be said of the plan."""
         self.table = remove_table(self.table)
         for rows in self.processes.values():
             rows.close()
+        self.plan = replace(self.plan, param_values=())
+        self.layer = self.plan_state = self.feed = None
+        self.processes = {}
 
     def reset(self, seed=None, include_params=True, include_processes=True):
         """Go back to the beginning.
