@@ -6,7 +6,7 @@ import warnings
 
 from nengo.builder import Model
 from nengo.cache import get_default_decoder_cache
-from nengo.exceptions import NengoWarning
+from nengo.exceptions import BuildError, NengoWarning
 from nengo.rc import rc
 
 _precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
@@ -61,3 +61,12 @@ def build(network, dt, model, dtype, display):
         with nengo_precision(dtype):
             model.build(network, progress=display.stage("Building network", "Build"))
     return model
+
+
+def refuse_learning_phase(settings):
+    """Training mode can't be pinned for a network that has none."""
+    if settings.inference_only and settings.learning_phase:
+        raise BuildError(
+            "a network with inference_only=True has no training mode, so learning_phase can't"
+            " be True; change either setting"
+        )

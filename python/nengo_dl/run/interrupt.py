@@ -1,67 +1,122 @@
-"""Ctrl-C during a run: stop between two pieces of work, so that nothing that was done is lost."""
+"""Ctrl-C: held back while something must not be torn apart, delivered between pieces of work."""
 
 import _signal  # what the module signal is made of, without its enums, which take 20 us a run
+import functools
+import sys
 import threading
 from _thread import get_ident
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P, R = ParamSpec("P"), TypeVar("R")
+
+_MAIN_THREAD = threading.main_thread().ident  # the only one that Python tells of signals
 
 
 class Interrupt:
-    """Turns Ctrl-C into a request that a run answers when its books are in order.
+    """The handler of SIGINT while a simulator works.
 
-    ``with interrupt.watch():`` surrounds a run, which calls `check` between two pieces. User code
-    that runs inside is entered through ``with interrupt:`` and is interrupted at once. A handler
-    for SIGINT that somebody else has installed is left alone.
+    What a simulator does is surrounded by `hold`: Ctrl-C in the main thread is noted there, so that
+    nothing stops half done, TensorFlow's tracing for one, whose memory an exception corrupts. It is
+    delivered by `check`, between two pieces of work, or at the end. User code that is called within
+    is entered through ``with interrupt:`` and is interrupted at once.
+
+    To deliver it is to call the handler that was there before, Python's or the user's. Where SIGINT
+    is ignored, or handled by something that is not Python, it stays so.
     """
 
     def __init__(self):
-        self.pending = False
-        # threads, once for each level: user code may run a program that calls user code
-        self.in_user_code = []
+        self._held = False  # whether Ctrl-C is only noted just now
+        self._depth = 0  # how many `hold` are open; between two of them there may be user code
+        self._pending = False
+        self._previous = None  # the handler before the outermost `hold`, None if it stays
+        self._handler = self._handle  # one object, to be known again
 
-    def watch(self):
-        """Return a context in which Ctrl-C is only noted."""
-        return _Watch(self)
+    def hold(self):
+        """Return a context that begins and ends a piece of work; it may lie in another one."""
+        return _Hold(self)
 
     def check(self):
-        """Raise `KeyboardInterrupt` if Ctrl-C was pressed."""
-        if self.pending:
-            self.pending = False
-            raise KeyboardInterrupt
+        """Deliver Ctrl-C if it was pressed: here the books are in order."""
+        if self._pending and get_ident() == _MAIN_THREAD:
+            self._deliver()
 
-    def handle(self, signum, frame):
-        """Note the request, or interrupt user code."""
-        if self.in_user_code:
-            raise KeyboardInterrupt
-        self.pending = True
+    def _handle(self, signum, frame):
+        if self._held:
+            self._pending = True
+        elif self._previous is not None:
+            self._previous(signum, frame)
 
-    def inside(self):
-        """Whether this thread is within user code."""
-        return bool(self.in_user_code) and get_ident() in self.in_user_code
+    def _deliver(self):
+        self._pending = False
+        if self._previous is not None:
+            self._previous(_signal.SIGINT, sys._getframe(1))
 
     def __enter__(self):
-        if self.pending:
+        if get_ident() != _MAIN_THREAD:
+            return
+        self.check()
+        self._held = False
+        if self._pending:  # pressed between these two lines
+            self._held = self._depth > 0
             self.check()
-        self.in_user_code.append(get_ident())
+            self._held = False
 
     def __exit__(self, *exc_info):
-        self.in_user_code.remove(get_ident())
+        if get_ident() == _MAIN_THREAD:
+            self._held = self._depth > 0
 
 
-class _Watch:
+class _Hold:
+    """See `Interrupt.hold`. Other threads than the main one pass through it."""
+
+    __slots__ = ("active", "before", "interrupt")
+
     def __init__(self, interrupt):
         self.interrupt = interrupt
-        self.previous = None
+        self.active = False
 
     def __enter__(self):
-        self.interrupt.pending = False
-        if (
-            threading.current_thread() is threading.main_thread()
-            and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
-        ):
-            self.previous = _signal.signal(_signal.SIGINT, self.interrupt.handle)
+        if get_ident() != _MAIN_THREAD:
+            return
+        interrupt = self.interrupt
+        self.before, interrupt._held = interrupt._held, True
+        if interrupt._depth == 0:
+            interrupt._pending = False
+            previous = _signal.getsignal(_signal.SIGINT)
+            if previous is not interrupt._handler:  # user code may have put that back too late
+                interrupt._previous = previous if callable(previous) else None
+            if interrupt._previous is not None:
+                _signal.signal(_signal.SIGINT, interrupt._handler)
+        interrupt._depth += 1
+        self.active = True
 
-    def __exit__(self, exc_type, exc, traceback):
-        if self.previous is not None:
-            _signal.signal(_signal.SIGINT, self.previous)
-        if exc_type is None:
-            self.interrupt.check()
+    def __exit__(self, *exc_info):
+        if not self.active:
+            return
+        interrupt = self.interrupt
+        interrupt._depth -= 1
+        previous = interrupt._previous
+        if (
+            interrupt._depth == 0
+            and previous is not None
+            and _signal.getsignal(_signal.SIGINT) is interrupt._handler
+        ):
+            _signal.signal(_signal.SIGINT, previous)
+        interrupt._held = self.before
+        if not self.before:
+            interrupt.check()
+
+
+interrupt = Interrupt()  # there is one SIGINT for the process
+
+
+def in_one_piece(method: Callable[P, R]) -> Callable[P, R]:
+    """Let a method of a simulator not be torn apart by Ctrl-C, see `Interrupt`."""
+
+    @functools.wraps(method)
+    def held(*args: P.args, **kwargs: P.kwargs) -> R:
+        with interrupt.hold():
+            return method(*args, **kwargs)
+
+    return held

@@ -8,11 +8,13 @@ import time
 
 from nengo.utils.progress import NoProgressBar, Progress, to_progressbar
 
+from .interrupt import interrupt
+
 INTERVAL = 0.1  # seconds between two updates of the bar
 
 
 class Stage(Progress):
-    """A piece of work whose steps redraw the bar now and then."""
+    """A piece of work between whose steps Ctrl-C is delivered and the bar redrawn now and then."""
 
     def __init__(self, display, *args):
         super().__init__(*args)
@@ -21,6 +23,7 @@ class Stage(Progress):
     def step(self, n=1):
         """Advance by ``n`` steps."""
         super().step(n)
+        interrupt.check()
         self.display.update(self)
 
 

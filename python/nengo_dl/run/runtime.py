@@ -15,7 +15,7 @@ from ..plan.training import with_training
 from ..tensor_graph import TensorGraph
 from .feed import Feed
 from .inputs import InputNodes
-from .interrupt import Interrupt
+from .interrupt import interrupt
 from .object_settings import kept_histories, surrogates
 from .plan_state import PlanState, place_view, reseed
 from .turns import Turns
@@ -130,13 +130,13 @@ class Runtime:
     def __init__(self, model, settings, minibatch_size):
         self.model, self.minibatch_size = model, minibatch_size
         self.dtype = dtype = settings.dtype
-        self.interrupt = Interrupt()
-        self.turns = Turns(self.interrupt)
+        self.turns = Turns()
+        user_code = self.turns.user_code
         self.nodes = InputNodes(model, dtype)
         self.names = Names(self.nodes.nodes, model.probes)
         self.seed = None
         self.processes = {
-            node: ProcessRows(op, model, dtype, minibatch_size, self.interrupt)
+            node: ProcessRows(op, model, dtype, minibatch_size, user_code)
             for node, op in self.nodes.processes.items()
         }
         plans = {node: rows.plan for node, rows in self.processes.items()}
@@ -159,13 +159,13 @@ class Runtime:
         )
         if not settings.inference_only:
             self.plan = with_training(self.plan, settings.lif_smoothing)
-        self.plan_state = PlanState(self.plan, minibatch_size, model, self.interrupt)
+        self.plan_state = PlanState(self.plan, minibatch_size, model, user_code)
         self.nodes.settle(self.plan)
         for node in self.processes.keys() & self.nodes.sources:
             self.processes.pop(node).close()
         made = self.nodes.describe(self.names, plans)
         self.plan = replace(self.plan, feeds=made, compiled=compiled)
-        self.feed = Feed(self.nodes, self.processes, minibatch_size, self.interrupt)
+        self.feed = Feed(self.nodes, self.processes, minibatch_size, user_code)
         self.table = add_table(self.plan_state)
         self.layer = TensorGraph(
             self.plan,
@@ -271,8 +271,7 @@ class Runtime:
         # input nodes that are constant need no time, and reading it takes a while
         first_step = self.layer.n_steps if self.feed.timed(data) else None
         try:
-            with self.interrupt.watch():
-                self._pieces(n_steps, data, first_step, record, progress)
+            self._pieces(n_steps, data, first_step, record, progress)
         finally:
             self.feed.given = given
             if before is not None:
@@ -294,7 +293,7 @@ class Runtime:
                 raise error
             if self.layer.last_run.error:
                 raise RuntimeError(self.layer.last_run.error)
-            self.interrupt.check()
+            interrupt.check()
             progress(ran)
             # a piece that ran out of time was too long
             size = longest if ran == steps else min(longest, max(1, ran))

@@ -2,27 +2,49 @@
 
 import contextlib
 import threading
+from _thread import get_ident
 
 from nengo.exceptions import SimulationError
 
 from ..arguments.checks import warn_user
+from .interrupt import interrupt
 
 LONG = 30.0  # seconds of waiting after which it is said for what
+
+
+class UserCode:
+    """Entered around Python code that the user wrote: Ctrl-C comes through, calls are refused."""
+
+    def __init__(self):
+        # threads, once for each level: user code may run a program that calls user code
+        self._within = []
+
+    def inside(self):
+        """Whether this thread is within user code."""
+        return bool(self._within) and get_ident() in self._within
+
+    def __enter__(self):
+        interrupt.__enter__()
+        self._within.append(get_ident())
+
+    def __exit__(self, *exc_info):
+        self._within.remove(get_ident())
+        interrupt.__exit__()
 
 
 class Turns:
     """A lock that a thread may take again while it has it, and that tells who has it.
 
-    Parameters
+    Attributes
     ----------
-    interrupt : nengo_dl.run.interrupt.Interrupt
-        Knows which threads are within Python code that a run calls. A call from there would wait
-        for the run that waits for it, and is refused.
+    user_code : UserCode
+        To be entered around Python code that a run calls. A call of the simulator from there would
+        wait for the run that waits for it, and is refused.
     """
 
-    def __init__(self, interrupt):
+    def __init__(self):
         self._lock = threading.RLock()
-        self._interrupt = interrupt
+        self.user_code = UserCode()
         self._calls = []  # of the thread that has the lock, the outermost first
 
     def enter(self, call):
@@ -33,7 +55,7 @@ class Turns:
         call : str
             Name of what is called.
         """
-        if self._interrupt.inside():
+        if self.user_code.inside():
             raise SimulationError(
                 f"{call} of a simulator was called by Python code of its own model or data, while"
                 f" {' in '.join(reversed(self._calls)) or 'a call'} runs that code; make another"

@@ -12,6 +12,7 @@ from nengo.builder.connection import BuiltConnection
 from nengo.builder.ensemble import BuiltEnsemble
 from nengo.exceptions import ValidationError
 
+from ..run.interrupt import in_one_piece
 from ..run.plan_state import sparse_value
 
 MANY, SMALL = 256, 1 << 16  # so many pieces in a row, of so few bytes, are put together
@@ -62,16 +63,18 @@ class History:
     def _array(self) -> np.ndarray | None:
         if self._room is None and not self._pieces:
             return None
-        if self._room is None and len(self._pieces) == 1:
-            self._room, self._steps = self._pieces[0], self._pieces[0].shape[1]
-            self._pieces, self._small = [], 0
         if self._pieces:
             self._join()
         values = self._room[:, : self._steps]
         values.setflags(write=False)
         return values
 
+    @in_one_piece
     def _join(self) -> None:
+        if self._room is None and len(self._pieces) == 1:
+            self._room, self._steps = self._pieces[0], self._pieces[0].shape[1]
+            self._pieces, self._small = [], 0
+            return
         steps = self._length()
         if self._room is None or self._room.shape[1] < steps:
             # the first time exactly what is needed, later twice that

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nengo.exceptions import (
-    BuildError,
     ReadonlyError,
     SimulationError,
     ValidationError,
@@ -26,7 +25,8 @@ from ..arguments.checks import (
 from ..arguments.data_forms import is_opaque
 from ..arguments.data_rules import DataRules
 from ..config import Settings, resolve
-from ..run.building import build
+from ..run.building import build, refuse_learning_phase
+from ..run.interrupt import in_one_piece
 from ..run.progress import Display
 from ..run.randomness import step_order
 from ..run.runtime import Runtime
@@ -127,19 +127,36 @@ class Simulator(KerasMethods, ParameterMethods):
         # a network that is built into a model becomes its top level
         settings = resolve(network if model is None or model.toplevel is None else model)
         self._scope = functools.partial(scope, settings.dtype, self.device)
-        with Display(progress_bar, "Building", "Build") as display:
-            self.model = build(network, dt, model, settings.dtype, display)
-            refuse_learning_phase(settings)
-            with display.stage("Planning", "Plan"), self._scope():
-                self._runtime = Runtime(self.model, settings, size)
-        self._turns = self._runtime.turns
-        self.stateful = settings.stateful
-        self._rules = DataRules(self._runtime.names, size, unroll, settings.use_loop)
-        self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
-        self.data = SimulationData(self.model, self._live, self._drop_batch)
         if seed is None:
             own = None if network is None else network.seed
             seed = np.random.randint(maxint) if own is None else own + 1
+        try:
+            self._build(network, dt, model, settings, size, unroll, seed)
+        except BaseException:
+            self.close()
+            raise
+
+    @in_one_piece
+    def _build(
+        self,
+        network: nengo.Network | None,
+        dt: float,
+        model: nengo.builder.Model | None,
+        settings: Settings,
+        minibatch_size: int,
+        unroll: int,
+        seed: int,
+    ) -> None:
+        with Display(self.progress_bar, "Building", "Build") as display:
+            self.model = build(network, dt, model, settings.dtype, display)
+            refuse_learning_phase(settings)
+            with display.stage("Planning", "Plan"), self._scope():
+                self._runtime = Runtime(self.model, settings, minibatch_size)
+        self._turns = self._runtime.turns
+        self.stateful = settings.stateful
+        self._rules = DataRules(self._runtime.names, minibatch_size, unroll, settings.use_loop)
+        self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
+        self.data = SimulationData(self.model, self._live, self._drop_batch)
         self.closed = False
         self._runtime.reset(seed)
 
@@ -259,6 +276,7 @@ class Simulator(KerasMethods, ParameterMethods):
         self.run_steps(1, **kwargs)
 
     @in_turn
+    @in_one_piece
     def run_steps(
         self,
         n_steps: int,
@@ -336,6 +354,7 @@ class Simulator(KerasMethods, ParameterMethods):
     # ------------------------------------------------------------ state
 
     @in_turn
+    @in_one_piece
     def reset(
         self,
         seed: int | None = None,
@@ -369,6 +388,7 @@ class Simulator(KerasMethods, ParameterMethods):
             include_processes=False,
         )
 
+    @in_one_piece
     def clear_probes(self) -> None:
         """Forget all probed values."""
         self.data.reset()
@@ -380,12 +400,3 @@ class Simulator(KerasMethods, ParameterMethods):
             )
             return None
         return self._runtime.live(signal)
-
-
-def refuse_learning_phase(settings: Settings) -> None:
-    """Training mode can't be pinned for a network that has none."""
-    if settings.inference_only and settings.learning_phase:
-        raise BuildError(
-            "a network with inference_only=True has no training mode, so learning_phase can't"
-            " be True; change either setting"
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..run.interrupt import in_one_piece
 from ..training import fit as training
 from ..training.predict import predict
 from .lifecycle import Lifecycle, in_turn
@@ -18,6 +19,7 @@ class KerasMethods(Lifecycle):
     """Training, evaluating and predicting through the simulator's Keras model."""
 
     @in_turn
+    @in_one_piece
     def compile(
         self,
         optimizer: str | keras.optimizers.Optimizer = "rmsprop",
@@ -62,6 +64,7 @@ class KerasMethods(Lifecycle):
         )
 
     @in_turn
+    @in_one_piece
     def fit(
         self,
         x: Any = None,
@@ -100,6 +103,7 @@ class KerasMethods(Lifecycle):
         return training.fit(self._keras, x, y, n_steps, stateful, kwargs)
 
     @in_turn
+    @in_one_piece
     def evaluate(
         self,
         x: Any = None,
@@ -125,6 +129,7 @@ class KerasMethods(Lifecycle):
         return training.evaluate(self._keras, x, y, n_steps, stateful, kwargs)
 
     @in_turn
+    @in_one_piece
     def predict(
         self,
         x: Any = None,
@@ -155,6 +160,7 @@ class KerasMethods(Lifecycle):
         return predict(self._keras, x, n_steps, stateful, kwargs)
 
     @in_turn
+    @in_one_piece
     def predict_on_batch(
         self,
         x: Any = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from nengo.exceptions import SimulationError, SimulatorClosed
 
 from ..arguments.checks import warn_user
+from ..run.interrupt import in_one_piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,7 @@ class Lifecycle:
         self._contexts = contextlib.ExitStack()
         self._final_steps = 0
 
+    @in_one_piece
     def close(self) -> None:
         """Free what the simulator holds; only ``data``, times and numbers of steps stay."""
         if self.closed:
@@ -97,6 +99,7 @@ class Lifecycle:
         if self.closed:
             raise SimulatorClosed(f"Cannot use {what}: the simulator is closed")
 
+    @in_one_piece
     def __enter__(self) -> Self:
         if self.closed:
             raise SimulatorClosed("Cannot re-open: the simulator is closed")
@@ -104,6 +107,7 @@ class Lifecycle:
         self._contexts.enter_context(self._scope())
         return self
 
+    @in_one_piece
     def __exit__(
         self,
         exc_type: type[BaseException] | None,

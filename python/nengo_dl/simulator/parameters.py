@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arguments.checks import warn_user
+from ..run.interrupt import in_one_piece
 from ..training import gradient_check
 from . import frozen, saved_params
 from .lifecycle import Lifecycle, in_turn
@@ -21,6 +22,7 @@ class ParameterMethods(Lifecycle):
     """Saving, loading, freezing and checking of parameters."""
 
     @in_turn
+    @in_one_piece
     def save_params(
         self,
         path: str | Path,
@@ -49,6 +51,7 @@ class ParameterMethods(Lifecycle):
         saved_params.save(path, self._keras, include_state)
 
     @in_turn
+    @in_one_piece
     def load_params(
         self,
         path: str | Path,
@@ -96,6 +99,7 @@ class ParameterMethods(Lifecycle):
         return frozen.get_params(self.data, nengo_objs, as_dict)
 
     @in_turn
+    @in_one_piece
     def freeze_params(self, objs: Any) -> None:
         """Write present parameters into the network, so that `nengo.Simulator` runs it as trained.
 
@@ -110,6 +114,7 @@ class ParameterMethods(Lifecycle):
         frozen.freeze(self.data, objs)
 
     @in_turn
+    @in_one_piece
     def check_gradients(
         self,
         inputs: Sequence[ArrayLike] | None = None,

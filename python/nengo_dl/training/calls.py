@@ -1,7 +1,6 @@
 """Calls of the Keras model: what each needs, and what the model keeps for all of them."""
 
 import functools
-import threading
 from dataclasses import dataclass, field
 
 
@@ -80,12 +79,6 @@ class Untracked:
     checked: set = field(default_factory=set)
     traces: int = 0
     compile_arguments: dict = field(default_factory=dict)
-
-
-def turns_of_its_own():
-    """Return what lets calls of a model take turns that belongs to no simulator."""
-    lock = threading.RLock()
-    return lambda call: lock
 
 
 def one_call(method):

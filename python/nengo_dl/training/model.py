@@ -11,8 +11,10 @@ from nengo.exceptions import ValidationError
 from ..arguments.data_forms import entries_by_probe, flattened
 from ..arguments.names import OnlyNames
 from ..keras_private import fits
+from ..run.interrupt import interrupt
+from ..run.turns import Turns
 from ..tensor_graph import TensorGraph, build_keras_model
-from .calls import Untracked, one_call, turns_of_its_own
+from .calls import Untracked, one_call
 from .minibatches import run_chunks
 from .precision import float_type
 from .targets import Targets
@@ -33,7 +35,7 @@ class SimulatorModel(keras.Model):
         super().__init__(*args, **kwargs)
         layer = next(layer for layer in self.layers if isinstance(layer, TensorGraph))
         names = OnlyNames(layer.input_names, layer.output_names)
-        self.untracked = Untracked(names, layer, turns_of_its_own())
+        self.untracked = Untracked(names, layer, Turns())
 
     def set_up(self, names, layer, turns):
         """Give the model what it keeps beside Keras; see `Untracked`."""
@@ -283,12 +285,15 @@ class SimulatorModel(keras.Model):
             getattr(super(), f"make_{name}")()
             made = getattr(self, name)
             setattr(self, name, ours)
-            self.untracked.keras_functions[key] = self._in_own_float_type(made)
+            self.untracked.keras_functions[key] = self._in_one_piece(made)
         return self.untracked.keras_functions[key]
 
-    def _in_own_float_type(self, function):
+    def _in_one_piece(self, function):
+        """Run and, the first time, trace some minibatches; Ctrl-C is delivered before or after."""
+
         def run(*args):
-            with float_type(self.compute_dtype):
+            interrupt.check()
+            with interrupt.hold(), float_type(self.compute_dtype):
                 return function(*args)
 
         return run
@@ -301,6 +306,7 @@ class SimulatorModel(keras.Model):
             raise StopIteration  # Keras says that the data ran out
 
         def run(count):
+            interrupt.check()
             return self._run_stack(kind, data, count)
 
         if not self.untracked.call.in_chunks:

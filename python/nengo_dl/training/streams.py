@@ -21,7 +21,7 @@ def as_named(x, side):
     side : nengo_dl.training.keras_side.KerasSide
         Whose model the data is for.
     """
-    names, guard = side.rules.names, side.runtime.interrupt
+    names, guard = side.rules.names, side.runtime.turns.user_code
     if isinstance(x, tf.data.Dataset):
         return x.map(lambda *element: _element(element, names, _tensor_steps))
     if hasattr(x, "__next__"):
