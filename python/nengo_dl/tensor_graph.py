@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,11 +21,14 @@ from nengo_dl.layer.direct_run import DirectRun  # noqa: E402
 from nengo_dl.layer.layer_state import (  # noqa: E402
     LayerState,
     expect_length,
+    filled_up,
     port_names,
+    read_weight,
     shapes_of,
     unique_names,
+    write_rows,
 )
-from nengo_dl.layer.tf_ops import RunOp  # noqa: E402
+from nengo_dl.layer.tf_ops import GraphResult, RunOp  # noqa: E402
 from nengo_dl.plan.pieces import fold, state_keys  # noqa: E402
 
 if TYPE_CHECKING:
@@ -35,15 +38,6 @@ if TYPE_CHECKING:
     from nengo_dl.plan.pieces import Plan, Run
 
 TAPE_MEMORY = 1 << 30  # bytes
-
-
-class GraphResult(NamedTuple):
-    """What a run of all pieces gives, all tensors."""
-
-    outputs: list  # (batch, n_steps or 1, size) each
-    steps: Any  # () int64: steps that were done; outputs are zero after them
-    error: Any  # () string: what a callback that failed said, or empty
-    runs: list  # `nengo_dl.layer.tf_ops.RunResult` of every piece
 
 
 @keras.saving.register_keras_serializable("nengo_dl")
@@ -150,7 +144,7 @@ class TensorGraph(LayerState):
         self.run_ops = run_ops([piece.program for piece in plan.pieces])
         self.training_ops = None
         if plan.trains:
-            self.training_ops = run_ops([_training_program(piece) for piece in plan.pieces])
+            self.training_ops = run_ops([piece.training_form() for piece in plan.pieces])
         if learning_phase and self.training_ops is None:
             raise ValueError(
                 "learning_phase=True: this model is for inference only, it has no training mode"
@@ -177,12 +171,14 @@ class TensorGraph(LayerState):
         time_limit: float = 0.0,
         partial: bool = False,
         training: bool | None = None,
+        items: Any = None,
     ) -> GraphResult:
         """Run the pieces on the layer's variables and write back what has to live on.
 
         Learned parameters are always written, state only if ``stateful``, a bool or a bool tensor.
         If ``training`` asks for it, what the gradient needs is recorded; without it (None) nothing
         is, and a gradient runs all steps again. A plan of several pieces does all steps or raises.
+        Only the first ``items`` rows of a minibatch are written back, all of them by default.
 
         Returns
         -------
@@ -199,7 +195,7 @@ class TensorGraph(LayerState):
             op = ops[number]
             state, istate = (saved[key].value() for key in state_keys(number))
             result = op(
-                rows, [_read(weights[i]) for i in piece.params], state, istate,
+                rows, [read_weight(weights[i]) for i in piece.params], state, istate,
                 first_step.value(), n_steps, time_limit, partial,
                 record=bool(training) and in_training,
                 wanted=[k for k, i in enumerate(piece.params) if weights[i].trainable],
@@ -211,13 +207,13 @@ class TensorGraph(LayerState):
         for piece, result in zip(self.plan.pieces, results, strict=True):
             learned = [i for i in piece.params if self.plan.params[i].learned]
             for index, value in zip(learned, result.learned, strict=True):
-                plain_variable(weights[index]).assign(value)
+                write_rows(plain_variable(weights[index]), value, items)
 
         def save() -> Any:
             for number, result in enumerate(results):
                 state, istate = state_keys(number)
-                saved[state].assign(result.state)
-                saved[istate].assign(result.istate)
+                write_rows(saved[state], result.state, items)
+                write_rows(saved[istate], result.istate, items)
             first_step.assign_add(results[-1].steps)
             return tf.constant(True)
 
@@ -237,11 +233,14 @@ class TensorGraph(LayerState):
     def call(self, inputs: Sequence[Any], training: bool | None = None) -> list[Any]:
         """Run all steps of a minibatch.
 
+        It may have fewer items than B. Then it is filled up with copies of the last one, of which
+        nothing stays.
+
         Parameters
         ----------
         inputs : list of tensors
-            Rows of each model input, shape (B, n_steps, size), and the number of steps,
-            shape (B, 1) int32.
+            Rows of each model input, shape (items, n_steps, size), and the number of steps,
+            shape (items, 1) int32.
         training : bool, optional
             Whether to run in training mode: the training form of the program, and what the
             gradient needs is recorded.
@@ -249,17 +248,19 @@ class TensorGraph(LayerState):
         Returns
         -------
         list of tensors
-            Each output, shape (B, n_steps or 1, ...), and the steps that were done, (B,) int32.
+            Each output, shape (items, n_steps or 1, ...), and the steps that were done, (items,)
+            int32.
         """
         *rows, n_steps = inputs
+        rows, items = filled_up(rows, n_steps, self.minibatch_size)
         n_steps = tf.cast(tf.reshape(n_steps, (-1,))[0], tf.int64)
-        result = self.run_graph(rows, n_steps, self.keeps_state(), training=training)
+        result = self.run_graph(rows, n_steps, self.keeps_state(), training=training, items=items)
         outputs = [
             value if len(shape) == 1 else self._reshaped(value, shape)
             for value, shape in zip(result.outputs, self.output_shapes, strict=True)
         ]
-        steps = tf.fill((self.minibatch_size,), tf.cast(result.steps, tf.int32))
-        return [*outputs, steps]
+        outputs.append(tf.fill((self.minibatch_size,), tf.cast(result.steps, tf.int32)))
+        return outputs if items is None else [value[:items] for value in outputs]
 
     def _reshaped(self, value: Any, shape: tuple[int, ...]) -> Any:
         reshaped = tf.reshape(value, (self.minibatch_size, tf.shape(value)[1], *shape))
@@ -395,22 +396,3 @@ def build_keras_model(layer: TensorGraph, model_class: type = keras.Model) -> An
     model.input_names = [tensor.name for tensor in tensors]
     model.output_names = names
     return model
-
-
-def _read(weight: keras.Variable) -> Any:
-    """Value of a weight; no gradient passes to one that Keras has frozen."""
-    variable = plain_variable(weight)
-    frozen = variable.trainable and not weight.trainable
-    return tf.stop_gradient(variable.value()) if frozen else variable.value()
-
-
-def _training_program(piece: Run) -> Any:
-    """The program of training mode; raises `ValueError` unless it fits the other."""
-    for field in ("dtype", "dt", "state_size", "istate_size", "params", "inputs", "outputs"):
-        got, expected = getattr(piece.training, field), getattr(piece.program, field)
-        if got != expected:
-            raise ValueError(
-                f"The training form of a program: expected the {field} of its inference form, "
-                f"{expected}, got {got}"
-            )
-    return piece.training

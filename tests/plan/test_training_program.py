@@ -313,10 +313,9 @@ def test_merged_parameters():
             nengo.Connection(middle, out[i % 2], synapse=0.1)
         nengo.Probe(out)
     model = build(net)
-    factors = [op.A for op in model.operators if hasattr(op, "A")]
-    made = plan(model, weights=weights(model, lambda signal: False, together=factors))
-    (size,) = [param.size for param in made.only_program().params if param.size > 1]
-    assert size == 3
+    factors = weights(model, lambda s: False, [op.A for op in model.operators if hasattr(op, "A")])
+    made = plan(model, weights=factors)
+    assert [param.size for param in made.only_program().params if param.size > 1] == [3]
     (names,) = blocked_in(training_program(made.only_program()), [0]).values()
     assert len(names) == 1 and "python" in names[0]
 

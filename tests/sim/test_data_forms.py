@@ -66,7 +66,6 @@ def test_forms(Sim, net, method):
         ({"hidden": ramp(2, 4, 1)}, "not a valid input name"),
         ({"pa": ramp(2, 4, 1)}, "not a valid input name"),
         ({"a": np.ones((2, 4))}, "rank 2"),
-        ({"a": ramp(1, 4, 1)}, r"less than\s+minibatch_size"),
         ({"a": ramp(2, 3, 1)}, "not evenly divisible"),
         ({"a": ramp(2, 4, 1), "b": ramp(4, 4, 2)}, "does not match"),
         ({"a": ramp(2, 4, 1), "b": ramp(2, 2, 2)}, "does not match"),
@@ -134,12 +133,15 @@ def test_forms_of_times(Sim, net):
     assert sim.n_steps == 10 and sim.trange(np.array(1)).tolist() == [1, 2, 3, 4, 5]
 
 
-def test_truncation(Sim, net):
-    """S-32: items that don't fill a minibatch are dropped, with a warning."""
+def test_too_few_items(Sim, net):
+    """S-32: a run has one minibatch; `predict` takes any number of items but none."""
     sim = Sim(net, minibatch_size=2)
-    with pytest.warns(UserWarning, match="truncated"):
-        found = sim.predict({"a": ramp(5, 3, 1)})
-    assert np.array_equal(found[net.pa], ramp(5, 3, 1)[:4])
+    for method in ("run_steps", "predict_on_batch"):
+        with pytest.raises(ValidationError, match=r"less than\s+minibatch_size"):
+            run(sim, {"a": ramp(1, 4, 1)}, 4, method)
+    with pytest.raises(ValidationError, match="is less than 1"):
+        sim.predict({"a": ramp(0, 4, 1)})
+    assert np.array_equal(sim.predict({"a": ramp(5, 3, 1)})[net.pa], ramp(5, 3, 1))
 
 
 def test_other_network(Sim, net):

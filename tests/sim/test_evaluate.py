@@ -160,7 +160,7 @@ def test_not_compiled(Sim):
         ({"py": X}, {"py": Y}, "not a valid input name"),
         (X, {"py": Y[..., 0]}, "rank 2"),
         (X[0], {"py": Y}, "rank 2"),
-        (X[:1], {"py": Y[:1]}, "less than minibatch_size"),
+        (X[:0], {"py": Y[:0]}, "is less than"),
         (X, {"py": Y[:2]}, r"'py' \(2\) does not match expected size \(4\)"),
         (X, {"py": Y, "pz": Z[:2]}, r"'pz' \(2\) does not match expected size \(4\)"),
         (X, {"py": Y[:, :2]}, r"'py' don't fit its loss mean_squared_error.*\(2, 2, 1\)"),
@@ -209,12 +209,11 @@ def shared():
         yield sim
 
 
-def test_truncation(sim):
-    """S-32: items that don't fill a minibatch are dropped, weights too."""
-    due = sim.evaluate(X[:2], {"py": Y[:2]}, verbose=0)
-    with pytest.warns(UserWarning, match="truncated"):
-        found = sim.evaluate(X[:3], {"py": Y[:3]}, sample_weight=np.ones(3), verbose=0)
-    assert found == due
+def test_items_that_fill_no_minibatch(sim):
+    """They count as all others do, with their weights."""
+    error = (sim.predict(X[:3])["py"] - Y[:3]) ** 2
+    found = sim.evaluate(X[:3], {"py": Y[:3]}, sample_weight=np.arange(3), verbose=0)
+    np.testing.assert_allclose(found["py_loss"], np.mean(np.arange(3)[:, None, None] * error))
 
 
 def test_nan_targets(sim):

@@ -132,7 +132,9 @@ def test_learned_weights_belong_to_a_minibatch_size(tmp_path):
 
 def test_other_number_of_weights():
     layer = TensorGraph(filter_plan(), 2)
-    message = "missing: net.total; not of this network: other; that do not fit: gain: expected shape"
+    message = (
+        "missing: net.total; not of this network: other; that do not fit: gain: expected shape"
+    )
     with pytest.raises(ValueError, match=message):
         layer.load_own_variables({"other": np.zeros(2), "gain": np.zeros(3)})
 

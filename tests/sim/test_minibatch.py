@@ -106,18 +106,15 @@ def test_data_per_item(Sim):
 
 
 @pytest.mark.parametrize("eager", [False, True])
-@pytest.mark.parametrize(
-    "items, batch, drop", [(4, 2, False), (5, 3, False), (4, 2, True), (12, 6, True)]
-)
+@pytest.mark.parametrize("items, batch, drop", [(12, 6, False), (12, 6, True), (4, 4, False)])
 def test_datasets_of_other_minibatches(Sim, items, batch, drop, eager):
-    """Minibatches that are too small or too large are named, whatever is known before a run."""
+    """Minibatches that are too large are named, whatever is known before a run."""
     sim = Sim(linear(), minibatch_size=3)
     sim.compile("sgd", loss={"py": "mse"}, run_eagerly=eager)
     x = {"x": rows(items), "n_steps": np.full((items, 1), 3, np.int32)}
     data = tf.data.Dataset.from_tensor_slices((x, {"py": rows(items, 3, 1)}))
     wrong = data.batch(batch, drop_remainder=drop)
     for method in (sim.evaluate, sim.predict, sim.fit):
-        with pytest.raises(ValidationError, match=r"minibatch_size=3.*\.batch\(3, drop_remainder"):
+        with pytest.raises(ValidationError, match=r"minibatch_size=3.*\.batch\(3\)"):
             method(wrong, verbose=0)
-    if items > 3:
-        assert sim.evaluate(data.batch(3, drop_remainder=True), verbose=0)["loss"] > 0
+    assert sim.evaluate(data.batch(3), verbose=0)["loss"] > 0

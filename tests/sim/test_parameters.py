@@ -113,7 +113,9 @@ def test_learned_weights_and_batches(Sim, tmp_path):
     sim.run_steps(5, data={error: np.stack([np.zeros((5, 1)), np.ones((5, 1))])})
     sim.save_params(tmp_path / "p")
     before = values(other)
-    with pytest.raises(SimulationError, match=r"expected shape \(3, 1, 5\).*minibatch.*got \(2, 1, 5\)"):
+    with pytest.raises(
+        SimulationError, match=r"expected shape \(3, 1, 5\).*minibatch.*got \(2, 1, 5\)"
+    ):
         other.load_params(tmp_path / "p")
     assert_equal(values(other), before)
 
@@ -134,7 +136,9 @@ def test_what_does_not_fit(Sim, tmp_path):
     np.savez(tmp_path / "text.npz", **{name: v.astype(str) for name, v in params.items()})
     np.savez(tmp_path / "float.npz", **{**arrays, "istate": arrays["istate"].astype(float)})
     np.savez(tmp_path / "negative.npz", **{**arrays, "n_steps": np.int64(-3)})
-    np.savez(tmp_path / "layout.npz", **{**arrays, "state_layout": arrays["state_layout"][::-1] + 1})
+    np.savez(
+        tmp_path / "layout.npz", **{**arrays, "state_layout": arrays["state_layout"][::-1] + 1}
+    )
     np.savez(tmp_path / "objects.npz", **dict.fromkeys(params, np.array([{}], dtype=object)))
     del params["b.bias"]
     np.savez(tmp_path / "other.npz", more=1, **params)
@@ -143,12 +147,16 @@ def test_what_does_not_fit(Sim, tmp_path):
     for name, state, message in (
         ("bigger", False, r"Ensemble_0.encoders: expected shape \(10, 1\), got \(11, 1\)"),
         ("bigger", True, "has no state.*include_state"),
-        ("numbers", False, "missing: b.encoders.*and 1 more|missing: Ens.*not of this network: arr_0"),
+        (
+            "numbers",
+            False,
+            "missing: b.encoders.*and 1 more|missing: Ens.*not of this network: arr_0",
+        ),
         ("other", False, "missing: b.bias; not of this network: more"),
         ("text", False, "that do not fit: Ensemble_0.encoders"),
         ("float", True, "istate: expected type int32, got float64"),
         ("negative", True, "n_steps"),
-        ("layout", True, "other Probes or settings"),
+        ("layout", True, "these Probes and settings"),
         ("objects", False, "save_params"),
         ("broken", False, "save_params"),
         ("empty", False, "save_params"),

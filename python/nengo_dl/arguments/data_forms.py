@@ -194,7 +194,7 @@ def _mismatch(what, name, expected, got, kind="data"):
     )
 
 
-def check_data(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
+def check_data(data, names, least, unroll, n_steps=None, n_items=None):
     """Check arrays for input nodes against each other and the model.
 
     Parameters
@@ -203,8 +203,8 @@ def check_data(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
         Node -> array.
     names : nengo_dl.arguments.names.Names
         Names for messages.
-    minibatch_size, unroll : int
-        Items per minibatch, and the number of which steps are a multiple.
+    least, unroll : int
+        Fewest items, 1 or a minibatch, and the number of which steps are a multiple.
     n_steps, n_items : int, optional
         Exact numbers that are expected.
 
@@ -222,12 +222,7 @@ def check_data(data, names, minibatch_size, unroll, n_steps=None, n_items=None):
                 f" {value.ndim} (shape {value.shape})",
                 attr="data",
             )
-        if value.shape[0] < minibatch_size:
-            raise ValidationError(
-                f"Batch size of the data for {name!r} ({value.shape[0]}) is less than"
-                f" minibatch_size ({minibatch_size})",
-                attr="data",
-            )
+        _check_items("data", name, value, least)
         if value.shape[1] % unroll:
             raise ValidationError(
                 f"Number of steps of the data for {name!r} ({value.shape[1]}) is not evenly"
@@ -264,7 +259,16 @@ def flattened(given, shape):
     return len(given) == 3 and len(shape) > 1 and given[2] == math.prod(shape)
 
 
-def check_targets(targets, shapes, minibatch_size, items=None):
+def _check_items(what, name, value, least):
+    if value.shape[0] < least:
+        than = f"minibatch_size ({least})" if least > 1 else "1"
+        raise ValidationError(
+            f"Batch size of the {what} for {name!r} ({value.shape[0]}) is less than {than}",
+            attr=what,
+        )
+
+
+def check_targets(targets, shapes, least, items=None):
     """Check targets against each other, the probes and the number of items.
 
     Parameters
@@ -273,8 +277,8 @@ def check_targets(targets, shapes, minibatch_size, items=None):
         Name of a probe -> array.
     shapes : dict
         Name of a probe -> shape of its value in one step.
-    minibatch_size : int
-        Items per minibatch.
+    least : int
+        Fewest items.
     items : int, optional
         Number of items that is expected.
 
@@ -297,12 +301,7 @@ def check_targets(targets, shapes, minibatch_size, items=None):
                 f" {value.ndim} (shape {value.shape})",
                 attr="targets",
             )
-        if value.shape[0] < minibatch_size:
-            raise ValidationError(
-                f"Batch size of the targets for {name!r} ({value.shape[0]}) is less than"
-                f" minibatch_size ({minibatch_size})",
-                attr="targets",
-            )
+        _check_items("targets", name, value, least)
         if items is not None and value.shape[0] != items:
             _mismatch("Batch size", name, items, value.shape[0], "targets")
         items = value.shape[0]

@@ -50,10 +50,8 @@ class DataRules:
         self._check_loop(n_steps)
         return values
 
-    def for_call(self, x, n_steps, single=False):
+    def for_call(self, x, n_steps, items="any"):
         """Sort out and check values for a call of Keras.
-
-        Items that do not fill a minibatch are dropped, with a warning.
 
         Parameters
         ----------
@@ -61,15 +59,16 @@ class DataRules:
             As in `nengo_dl.arguments.data_forms.by_node`.
         n_steps : int or None
             Steps of each minibatch; needed where there is no data.
-        single : bool
-            Whether it has to be a single minibatch.
+        items : str
+            How many there may be: ``"any"`` number; ``"whole"`` minibatches, items that fill none
+            are dropped, with a warning; ``"one"`` minibatch.
 
         Returns
         -------
         values : dict
             Node -> ``(items, n_steps, size)``.
         items : int or None
-            Number of items; None without data, unless there is a single minibatch.
+            Number of items; None without data, unless there is to be one minibatch.
         steps : int
             Number of steps.
         """
@@ -77,10 +76,10 @@ class DataRules:
         if not values and n_steps is None:
             raise ValidationError("Must specify either input data or n_steps", "n_steps")
         n_steps = None if n_steps is None else step_count(n_steps)
-        if not single:
+        if items == "whole":
             values = truncate(values, size)
-        n_items = size if single else None
-        items, steps = check_data(values, self.names, size, self.unroll, n_steps, n_items)
+        least, exactly = (1 if items == "any" else size), (size if items == "one" else None)
+        items, steps = check_data(values, self.names, least, self.unroll, n_steps, exactly)
         if steps % self.unroll:
             raise ValidationError(
                 f"n_steps ({steps}) is not evenly divisible by unroll_simulation ({self.unroll})",

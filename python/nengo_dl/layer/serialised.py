@@ -9,10 +9,11 @@ from nengo.exceptions import ValidationError
 
 from ..ir.program import Param, Port, from_bytes, to_bytes
 from ..plan.pieces import Plan, Run, StoredWeight, state_keys
+from ..plan.show import short_list
 
 SETTINGS = (
     "minibatch_size", "keep_history", "output_shapes", "input_names", "output_names",
-    "learning_phase", "threads", "tape_memory", "name",
+    "learning_phase", "threads", "tape_memory", "stateful", "name",
 )  # fmt: skip
 
 
@@ -21,8 +22,8 @@ def refuse_python(plan):
     names = [spec.name for spec in plan.callbacks]
     if names:
         raise ValidationError(
-            f"the model calls Python ({', '.join(names[:4])}{', ...' * (len(names) > 4)}), and can't"
-            " be saved as a whole, only its weights: keras_model.save_weights, save_params, or"
+            f"the model calls Python ({short_list(names)}), and can't be"
+            " saved as a whole, only its weights: keras_model.save_weights, save_params, or"
             " ModelCheckpoint(..., save_weights_only=True)",
             attr="keras_model",
         )
@@ -50,7 +51,9 @@ def to_config(layer):
         if piece.training is not None:
             arrays[f"training_{number}"] = _as_bytes(piece.training)
         arrays.update((key, layer.initial_values[key]) for key in state_keys(number))
-        pieces.append({name: list(getattr(piece, name)) for name in ("inputs", "outputs", "params")})
+        pieces.append(
+            {name: list(getattr(piece, name)) for name in ("inputs", "outputs", "params")}
+        )
     return {
         **{name: _plain(getattr(layer, name)) for name in SETTINGS},
         "trainable_params": [bool(weight.trainable) for weight in layer.base_params],

@@ -102,6 +102,15 @@ class RunResult(NamedTuple):
     tape: object  # () string: what the gradient needs, or empty
 
 
+class GraphResult(NamedTuple):
+    """What a run of all pieces gives, all tensors."""
+
+    outputs: list  # (batch, n_steps or 1, size) each
+    steps: object  # () int64: steps that were done; outputs are zero after them
+    error: object  # () string: what a callback that failed said, or empty
+    runs: list  # `.RunResult` of every piece
+
+
 class RunOp:
     """The op ``NengoDL>Run`` with the attributes that belong to one program.
 

@@ -46,9 +46,7 @@ def lay_out(draft: Draft) -> Draft:
             initial.extend(var.initial for var in group)
         buffers.append(Buffer(kind, name, at, param, start))
     state = np.concatenate(initial) if initial else np.zeros(0)
-    layout = Layout(
-        tuple(buffers), tuple(params), tuple(param_vars), tuple(weights), state, place
-    )
+    layout = Layout(tuple(buffers), tuple(params), tuple(param_vars), tuple(weights), state, place)
     return draft.change(layout=layout)
 
 

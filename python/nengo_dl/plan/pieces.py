@@ -31,6 +31,17 @@ class Run:
     training: Program | None = None  # its training form; None: there is no training mode
     initial_istate: np.ndarray | None = None  # (istate_size,): random generators; None: zeros
 
+    def training_form(self) -> Program:
+        """Return the training form; `ValueError` unless it fits the other."""
+        for field in ("dtype", "dt", "state_size", "istate_size", "params", "inputs", "outputs"):
+            got, expected = getattr(self.training, field), getattr(self.program, field)
+            if got != expected:
+                raise ValueError(
+                    f"The training form of a program: expected the {field} of its inference form, "
+                    f"{expected}, got {got}"
+                )
+        return self.training
+
     def __repr__(self) -> str:
         ops = sum(len(region.ops) for region in self.program.regions)
         return f"<Run: a program of {ops} ops in {len(self.program.regions)} regions>"

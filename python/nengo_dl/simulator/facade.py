@@ -7,11 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nengo.exceptions import (
-    ReadonlyError,
-    SimulationError,
-    ValidationError,
-)
+from nengo.exceptions import ReadonlyError, SimulationError, ValidationError
 from nengo.utils.numpy import maxint
 
 from ..arguments.checks import (

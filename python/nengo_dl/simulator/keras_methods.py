@@ -78,7 +78,8 @@ class KerasMethods(Lifecycle):
         Parameters
         ----------
         x : dict, list, array, or what Keras takes, optional
-            Values for input Nodes as in `run_steps`, for any multiple of ``minibatch_size`` items.
+            Values for input Nodes as in `run_steps`, for any number of items; `fit` drops those
+            that do not fill a minibatch, with a warning.
             Generators and datasets give ``(x, y)`` or ``(x, y, sample_weight)`` by name, ``x``
             with ``n_steps``.
         y : dict, list or array, optional
@@ -117,7 +118,7 @@ class KerasMethods(Lifecycle):
         Parameters
         ----------
         x, y, n_steps, stateful
-            As in `fit`.
+            As in `fit`, for any number of items.
         **kwargs
             Arguments of `keras.Model.evaluate`.
 
@@ -137,14 +138,14 @@ class KerasMethods(Lifecycle):
         stateful: bool = False,
         **kwargs: Any,
     ) -> dict[nengo.Probe | str, np.ndarray]:
-        """Run ``sim.keras_model.predict`` over any number of minibatches.
+        """Run ``sim.keras_model.predict`` for any number of items.
 
         ``sim.data`` stays as it is, and ``sample_every`` of Probes is ignored.
 
         Parameters
         ----------
         x : dict, list, array, or what Keras takes, optional
-            Values for input Nodes as in `run_steps`, for any multiple of ``minibatch_size`` items.
+            Values for input Nodes as in `run_steps`, for any number of items.
         n_steps : int, optional
             Steps; needed where there is no data.
         stateful : bool

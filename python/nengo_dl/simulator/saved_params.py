@@ -61,8 +61,8 @@ def _check_state(file, layer, state):
         _check(file, name, now, state[name])
     if not np.array_equal(state[LAYOUT], present[LAYOUT]):
         raise SimulationError(
-            f"{file}: its state is of another network, or of this one with other Probes or settings"
-            ": expected the same ones; include_state=False loads the parameters alone"
+            f"{file}: expected the state of this network with these Probes and settings, got"
+            " another; include_state=False loads the parameters alone"
         )
     if state["n_steps"] < 0:
         raise SimulationError(f"n_steps: expected 0 or more, got {state['n_steps']} in {file}")
@@ -83,7 +83,7 @@ def _check(file, name, now, value):
         if value.ndim == now.ndim == 2 and value.shape[1] == now.shape[1]:
             hint = "; it has a row per item of the minibatch, whose size must be the same"
         raise SimulationError(
-            f"{name}: expected shape {now.shape}, got {value.shape} in {file}{hint}. The state takes"
+            f"{name}: expected shape {now.shape}, got {value.shape} in {file}{hint}. State takes"
             " the same network with the same Probes and settings"
         )
     integers = now.dtype.kind in "iu"

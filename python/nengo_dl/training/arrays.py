@@ -22,7 +22,7 @@ class Arrays:
     weights : dict
         Name of a probe -> weights of items or steps.
     items, n_steps : int
-        Items, a multiple of ``minibatch_size``, and steps.
+        Items and steps.
     """
 
     x: dict
@@ -40,7 +40,7 @@ class Arrays:
         return Arrays(x, y, weights, len(range(*rows.indices(self.items))), self.n_steps)
 
 
-def training_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None):
+def checked_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None, items="any"):
     """Sort data, targets and weights out, and check them.
 
     Parameters
@@ -49,6 +49,9 @@ def training_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None):
         Whose model they are for.
     x, y, n_steps, sample_weight, class_weight
         As in `nengo_dl.Simulator.fit`.
+    items : str
+        ``"any"`` number or ``"whole"`` minibatches, as in
+        `nengo_dl.arguments.data_rules.DataRules.for_call`.
 
     Returns
     -------
@@ -56,9 +59,13 @@ def training_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None):
     """
     rules, layer = side.rules, side.runtime.layer
     names, size = rules.names, rules.minibatch_size
-    x, items, steps = rules.for_call(x, n_steps)
-    y = truncate(by_probe(y, names), size)
-    items = check_targets(y, side.runtime.value_shapes, size, items) or size
+    whole = items == "whole"
+    x, items, steps = rules.for_call(x, n_steps, items)
+    y = by_probe(y, names)
+    if whole:
+        y = truncate(y, size)
+    least = size if whole else 1
+    items = check_targets(y, side.runtime.value_shapes, least, items) or size
     shapes = dict(zip(layer.output_names, layer.output_shapes, strict=True))
     y = {
         name: value.reshape(*value.shape[:2], *shapes[name])
@@ -66,7 +73,7 @@ def training_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None):
         else value
         for name, value in y.items()
     }
-    weights = _sample_weights(rules, sample_weight, items)
+    weights = _sample_weights(rules, sample_weight, items, whole)
     if class_weight is not None:
         if weights:
             raise ValueError("class_weight and sample_weight can't be given at the same time")
@@ -74,7 +81,7 @@ def training_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None):
     return Arrays(x, y, weights, items, steps)
 
 
-def _sample_weights(rules, value, items):
+def _sample_weights(rules, value, items, whole):
     if value is None:
         return {}
     names, size = rules.names, rules.minibatch_size
@@ -84,7 +91,7 @@ def _sample_weights(rules, value, items):
         weights = by_probe(value, names, "sample_weight")
     result = {}
     for name, weight in weights.items():
-        if weight.ndim and weight.shape[0] > size:
+        if whole and weight.ndim and weight.shape[0] > size:
             weight = weight[: weight.shape[0] // size * size]  # as the data, which warned
         if weight.ndim == 0 or weight.shape[0] != items or weight.dtype.kind not in "biuf":
             raise ValidationError(
@@ -111,17 +118,21 @@ def _class_weights(class_weight, y):
 
 
 def split(data, fraction, size):
-    """Cut off the last part of the items for validation, in minibatches of a size."""
+    """Cut off the last items for validation: whole minibatches of a size, and at least one.
+
+    Training keeps at least one, too; in between the fraction is rounded to the nearest one.
+    """
     if not 0 < fraction < 1:
         raise ValidationError(f"must be between 0 and 1, got {fraction}", "validation_split")
-    at = int(data.items * (1 - fraction))
-    for part in (at, data.items - at):
-        if part % size or not part:
-            raise ValidationError(
-                f"Split data is not evenly divisible by minibatch_size ({size}): it"
-                f" has {at} items for training and {data.items - at} for validation",
-                "validation_split",
-            )
+    minibatches = data.items // size
+    if minibatches < 2:
+        raise ValidationError(
+            f"expected data for two minibatches of {size} items at least, one to train on and one"
+            f" for validation, got {data.items} items; use validation_data",
+            "validation_split",
+        )
+    last = min(max(round(minibatches * fraction), 1), minibatches - 1)
+    at = (minibatches - last) * size
     return data.part(slice(0, at)), data.part(slice(at, None))
 
 
@@ -137,7 +148,7 @@ def validation_data(side, given, n_steps):
             "validation_data",
         )
     x, y, weight = (*given, None)[:3]
-    return None, training_arrays(side, x, y, n_steps, weight)
+    return None, checked_arrays(side, x, y, n_steps, weight)
 
 
 def _short(given):

@@ -10,7 +10,7 @@ from nengo.exceptions import SimulationError, ValidationError
 from ..arguments.checks import warn_user
 from ..arguments.data_forms import is_opaque
 from ..plan.obstacles import blocked_parameters
-from .arrays import split, training_arrays, validation_data
+from .arrays import checked_arrays, split, validation_data
 from .keras_call import KerasCall
 from .keras_side import refuse_steps
 from .streams import as_named
@@ -34,7 +34,7 @@ def fit(side, x, y, n_steps, stateful, kwargs):
         data = None
     else:
         weights = kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None)
-        data = training_arrays(side, x, y, n_steps, *weights)
+        data = checked_arrays(side, x, y, n_steps, *weights, items="whole")
         kwargs.pop("validation_split", None)
         if fraction:
             data, validation = split(data, fraction, side.runtime.minibatch_size)
@@ -75,7 +75,7 @@ def evaluate(side, x, y, n_steps, stateful, kwargs):
         refuse_steps(x, n_steps)
         data, arguments = None, {"x": as_named(x, side), "y": y}
     else:
-        data = training_arrays(side, x, y, n_steps, kwargs.pop("sample_weight", None))
+        data = checked_arrays(side, x, y, n_steps, kwargs.pop("sample_weight", None))
     model = side.compiled("evaluate")
     call = KerasCall(side, kwargs, stateful)
     if data is not None:

@@ -7,7 +7,7 @@ from nengo.exceptions import SimulationError, ValidationError
 
 from ..arguments.checks import warn_synapses, warn_user
 from ..tensor_graph import build_keras_model
-from .model import WHOLE_MINIBATCHES, SimulatorModel
+from .model import NO_MINIBATCH, SimulatorModel
 from .precision import float_type
 
 # arguments that Keras 2 took and Keras 3 refuses
@@ -55,35 +55,39 @@ class KerasSide:
         """int : ``steps_per_execution`` of ``compile``, 1 by default."""
         return 1 if self._model is None else self._model.untracked.given_steps
 
-    def predict_function(self, stateful):
+    def predict_function(self, stateful, whole):
         """What runs a minibatch of any number of steps on tensors, traced once.
 
         Parameters
         ----------
         stateful : bool
             Whether it writes the state back.
+        whole : bool
+            Whether a minibatch has ``minibatch_size`` items; otherwise any number up to it.
 
         Returns
         -------
         callable
-            From the rows of all inputs and the number of steps, ``(minibatch_size, 1)`` int32, to
-            the list of outputs and ``steps_run``.
+            From the rows of all inputs and the number of steps, ``(items, 1)`` int32, to the list
+            of outputs and ``steps_run``.
         """
-        if stateful not in self._predict:
+        key = stateful, whole
+        if key not in self._predict:
             layer = self.runtime.layer
+            items = layer.minibatch_size if whole else None
             specs = [
-                tf.TensorSpec((layer.minibatch_size, None, port.size), self.runtime.dtype)
+                tf.TensorSpec((items, None, port.size), self.runtime.dtype)
                 for port in layer.plan.inputs
             ]
-            specs.append(tf.TensorSpec((layer.minibatch_size, 1), tf.int32))
+            specs.append(tf.TensorSpec((items, 1), tf.int32))
 
             def run(*inputs):
                 return layer(list(inputs), training=False)
 
             with self.scope(), float_type(self.runtime.dtype), layer.keeping(stateful):
                 function = tf.function(run, autograph=False)
-                self._predict[stateful] = function.get_concrete_function(*specs)
-        return self._predict[stateful]
+                self._predict[key] = function.get_concrete_function(*specs)
+        return self._predict[key]
 
     def compile(self, optimizer, **arguments):
         """Call ``compile`` of the model."""
@@ -105,7 +109,7 @@ class KerasSide:
     def errors(self):
         """Raise what was wrong, not what TensorFlow made of it.
 
-        That is what a Python function of the model raised, or that a minibatch is not whole.
+        That is what a Python function of the model raised, or that a minibatch is none.
         """
         try:
             yield
@@ -113,12 +117,12 @@ class KerasSide:
             error = self.runtime.take_error()
             if error is not None:
                 raise error from (error.__cause__ or e)
-            if WHOLE_MINIBATCHES in str(e):
+            if NO_MINIBATCH in str(e):
                 size = self.rules.minibatch_size
                 raise ValidationError(
-                    f"{WHOLE_MINIBATCHES}={size} items from the dataset or generator, got one of"
-                    f" another size; .batch({size}, drop_remainder=True) makes a tf.data.Dataset"
-                    " give whole ones",
+                    f"{NO_MINIBATCH}={size} items from the dataset or generator, and as many"
+                    " targets and weights as items, got a minibatch of other sizes;"
+                    f" .batch({size}) makes a tf.data.Dataset give such minibatches",
                     attr="x",
                 ) from e
             raise

@@ -1,5 +1,6 @@
 """Data of a `fit` or `evaluate` that lies in memory, handed out as stacks of minibatches."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -31,19 +32,19 @@ class Layout:
 
     def batch(self, index, order, x, y, weights, made):
         """Return minibatch ``index`` of a stack as Keras takes it: inputs, targets, weights."""
-        rows = order[index]
+        rows, items = order[index], order.shape[1]
         x, made = iter(x), iter(made)
         inputs = []
         for given, moving in zip(self.given, self.moving, strict=True):
             values = next(x if given else made)
             if given:
                 values = tf.gather(values, rows)
-            elif moving:
-                values = values[index]
+            else:
+                values = (values[index] if moving else values)[:items]
             inputs.append(values)
         y = {name: tf.gather(value, rows) for name, value in y.items()}
         weights = {name: tf.gather(value, rows) for name, value in weights.items()}
-        steps = tf.fill((order.shape[1], 1), tf.constant(self.n_steps, tf.int32))
+        steps = tf.fill((items, 1), tf.constant(self.n_steps, tf.int32))
         return [*inputs, steps], y, weights or None
 
 
@@ -70,7 +71,8 @@ class Minibatches:
         self.runtime, self.stateful, self.shuffle = runtime, stateful, shuffle
         size = self.size = runtime.minibatch_size
         self.n_steps = arrays.n_steps
-        self.length = arrays.items // size
+        self.items, self.whole = arrays.items, arrays.items // size
+        self.length = math.ceil(arrays.items / size)
         dtype = runtime.dtype
         self.nodes = runtime.nodes.nodes
         self.sample = {node: value[:size] for node, value in arrays.x.items()}
@@ -104,7 +106,7 @@ class Minibatches:
         return self.length - self.position
 
     def _permutation(self):
-        items = np.arange(self.length * self.size, dtype=np.int32).reshape(self.length, self.size)
+        items = np.arange(self.whole * self.size, dtype=np.int32).reshape(self.whole, self.size)
         if not self.shuffle:
             return items
         # depends on the number of the epoch, not on those before it: training can be resumed
@@ -115,15 +117,29 @@ class Minibatches:
 
     # ------------------------------------------------------------ rows of a stack of minibatches
 
+    def stacks(self, count):
+        """Split the next minibatches into stacks of equal ones: the last one may have less items.
+
+        Returns
+        -------
+        list of int
+            Minibatches in each stack.
+        """
+        whole = min(count, self.whole - self.position)
+        return [part for part in (whole, count - whole) if part]
+
     def take(self, count):
-        """Return what `batch` needs for the next ``count`` minibatches."""
-        order = self.order[self.position : self.position + count]
+        """Return what `batch` needs for the next stack of ``count`` minibatches."""
+        if self.position < self.whole:
+            order = self.order[self.position : self.position + count]
+        else:
+            order = np.arange(self.whole * self.size, self.items, dtype=np.int32)[None]
         made = self._generate(len(order))
         self.position += len(order)
         return tf.constant(order), self.x, self.y, self.weights, made
 
-    def specs(self):
-        """Shapes and types of what `take` returns, for any number of minibatches and items."""
+    def specs(self, items):
+        """Shapes and types of what `take` returns, for any number of minibatches of some items."""
 
         def spec(tensor):
             return tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype)
@@ -137,7 +153,7 @@ class Minibatches:
             if node not in self.sample
         ]
         return (
-            tf.TensorSpec((None, self.size), tf.int32),
+            tf.TensorSpec((None, items), tf.int32),
             [spec(x) for x in self.x],
             {name: spec(y) for name, y in self.y.items()},
             {name: spec(w) for name, w in self.weights.items()},

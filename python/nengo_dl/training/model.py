@@ -19,14 +19,14 @@ from .minibatches import run_chunks
 from .precision import float_type
 from .targets import Targets
 
-WHOLE_MINIBATCHES = "expected minibatches of minibatch_size"
+NO_MINIBATCH = "expected minibatches of at most minibatch_size"
 
 
 @keras.saving.register_keras_serializable("nengo_dl")
 class SimulatorModel(keras.Model):
     """A functional model with a dictionary of probes as output.
 
-    Made by `nengo_dl.tensor_graph.build_keras_model`. Its calls start from the simulator's state and
+    Made by `nengo_dl.tensor_graph.build_keras_model`. Calls start from the simulator's state and
     leave it as it is, unless the layer (``sim.tensor_graph``) is ``stateful``. It knows inputs and
     probes by their names; the one of a simulator also knows what they are (`set_up`).
     """
@@ -156,19 +156,17 @@ class SimulatorModel(keras.Model):
             return super().predict_step(data)
 
     def _checked(self, data):
-        """What is done within waits for the data, and is not done if it is no whole minibatch.
+        """What is done within waits for the data, and is not done if it is no minibatch.
 
-        Sizes of minibatches are constants: nothing is to be counted when there is no data.
+        Sizes of minibatches may be constants: nothing is to be counted when there is no data.
         """
         size = self.inputs[-1].shape[0]
-        message = f"{WHOLE_MINIBATCHES}={size}"
-        tensors, whole = [tensor for tensor in _tensors(data) if tensor.shape.rank], []
-        for tensor in tensors:
-            if tensor.shape[0] is None:
-                whole.append(tf.debugging.assert_equal(tf.shape(tensor)[0], size, message))
-            elif tensor.shape[0] != size:
-                raise ValueError(f"{message}, got {tensor.shape[0]}")
-        return tf.control_dependencies([*tensors, *whole])
+        tensors = [tensor for tensor in _tensors(data) if tensor.shape.rank]
+        items = [tf.shape(tensor)[0] if tensor.shape[0] is None else tensor.shape[0]
+                 for tensor in tensors]  # fmt: skip
+        conditions = [items[0] <= size, *(items[0] == number for number in items[1:])]
+        checks = [_check(condition, f"{NO_MINIBATCH}={size}") for condition in conditions]
+        return tf.control_dependencies([*tensors, *filter(tf.is_tensor, checks)])
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum of the weighted losses of probes, where they have what they need, and of layers."""
@@ -307,7 +305,9 @@ class SimulatorModel(keras.Model):
 
         def run(count):
             interrupt.check()
-            return self._run_stack(kind, data, count)
+            for part in data.stacks(count):
+                logs = self._run_stack(kind, data, part)
+            return logs
 
         if not self.untracked.call.in_chunks:
             return run(total)
@@ -334,7 +334,7 @@ class SimulatorModel(keras.Model):
                 for index in range(len(stack[0])):
                     logs = step(data.layout.batch(index, *stack))
             return logs
-        specs = data.specs()
+        specs = data.specs(stack[0].shape[1])
         key = (kind, data.layout, repr(specs), self.untracked.layer.told)
         if key not in self.untracked.functions:
             with float_type(self.compute_dtype):
@@ -370,6 +370,15 @@ def _weighted_metrics(value, names):
     if isinstance(value, (list, tuple)) and not any(isinstance(m, (list, tuple)) for m in value):
         value = {name: value for name in names.probes}  # as Keras does with a flat list
     return entries_by_probe(value, names, "weighted_metrics", many=True)
+
+
+def _check(condition, message):
+    """Raise an error, now or in the graph."""
+    if tf.is_tensor(condition):
+        return tf.debugging.Assert(condition, [message])
+    if not condition:
+        raise ValueError(message)
+    return None
 
 
 def _tensors(data):

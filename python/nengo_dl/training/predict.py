@@ -92,7 +92,7 @@ def predict(side, x, n_steps, stateful, kwargs, single=False):
         if is_opaque(x):
             outputs = _opaque(side, x, n_steps, stateful, kwargs, single)
         else:
-            values, _, n_steps = side.rules.for_call(x, n_steps, single)
+            values, _, n_steps = side.rules.for_call(x, n_steps, "one" if single else "any")
             side.warn_one_step(n_steps, stateful)
             batches = complete(runtime, values, n_steps, stateful)
             with side.scope(), side.errors():
@@ -138,18 +138,22 @@ class ArrayRuns:
 
     def __init__(self, side, batches, n_steps, stateful):
         self.batches, self.dtype = batches, side.runtime.dtype
-        self.function = side.predict_function(stateful)
+        self.side, self.stateful = side, stateful
         layer = side.runtime.layer
         self.names = [*layer.output_names, "steps_run"]
-        self.n_steps = tf.fill((layer.minibatch_size, 1), tf.constant(n_steps, tf.int32))
+        self.steps = np.full((layer.minibatch_size, 1), n_steps, np.int32)
         self.rows, self.tensors = None, None  # of the last minibatch: the next may have the same
 
     def __call__(self, number):
         """Run a minibatch: name of an output -> tensor."""
         rows = self.batches[number]
         if rows is not self.rows:
-            self.rows, self.tensors = rows, [tf.convert_to_tensor(r, self.dtype) for r in rows]
-        return dict(zip(self.names, self.function(*self.tensors, self.n_steps), strict=True))
+            steps = self.steps[: len(rows[0])] if rows else self.steps
+            tensors = [tf.convert_to_tensor(values, self.dtype) for values in rows]
+            self.rows, self.tensors = rows, [*tensors, tf.constant(steps)]
+        whole = self.tensors[-1].shape[0] == len(self.steps)  # the last minibatch may be smaller
+        function = self.side.predict_function(self.stateful, whole)
+        return dict(zip(self.names, function(*self.tensors), strict=True))
 
 
 def _on_batch(side, runs):
@@ -232,7 +236,7 @@ def complete(runtime, data, n_steps, stateful):
             continue
         batches.append(
             [
-                data[node][start : start + size] if node in data else rows
+                data[node][start : start + size] if node in data else rows[: items - start]
                 for node, rows in zip(nodes, made, strict=True)
             ]
         )
