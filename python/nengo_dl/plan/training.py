@@ -72,6 +72,16 @@ def _swapped(op, smoothing, left):
     return new
 
 
+def trained_by_rates(plan: Plan) -> bool:
+    """Whether there are spiking neurons that training mode runs by their rates."""
+    ops = (op for piece in plan.pieces if plan.trains for op in piece.program.ops())
+    return any(
+        NEURONS[op.attrs["type"]].spikes and NEURONS[op.attrs["type"]].rate_form
+        for op in ops
+        if KINDS[op.kind].gradient == "type" and "surrogate" not in op.attrs
+    )
+
+
 def _floats(value):
     return (float(value),) if isinstance(value, (int, float)) else tuple(value)
 

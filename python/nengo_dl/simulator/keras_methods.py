@@ -71,6 +71,8 @@ class KerasMethods(Lifecycle):
         y: Any = None,
         n_steps: int | None = None,
         stateful: bool = False,
+        *,
+        validation_mode: str = "spikes",
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Optimize parameters with ``sim.keras_model.fit``.
@@ -90,6 +92,9 @@ class KerasMethods(Lifecycle):
             Steps; needed where there is no data.
         stateful : bool
             Whether the state is kept. If not, every minibatch starts from the present state.
+        validation_mode : str
+            How validation runs spiking neurons: ``"spikes"``, as they are; or ``"rates"``, as in
+            training, by their rates (with spikes where they have a surrogate).
         **kwargs
             Arguments of `keras.Model.fit`. ``validation_data`` is ``(x, y)``,
             ``(x, y, sample_weight)`` in the forms above, or a dataset; ``sample_weight`` an array
@@ -101,7 +106,7 @@ class KerasMethods(Lifecycle):
             ``history.history`` has ``"loss"``, ``"<probe>_loss"`` and ``"<probe>_<metric>"``,
             and the same with ``"val_"`` in front.
         """
-        return training.fit(self._keras, x, y, n_steps, stateful, kwargs)
+        return training.fit(self._keras, x, y, n_steps, stateful, validation_mode, kwargs)
 
     @in_turn
     @in_one_piece
@@ -111,14 +116,16 @@ class KerasMethods(Lifecycle):
         y: Any = None,
         n_steps: int | None = None,
         stateful: bool = False,
+        *,
+        validation_mode: str = "spikes",
         **kwargs: Any,
     ) -> dict[str, float]:
         """Compute losses and metrics with ``sim.keras_model.evaluate``.
 
         Parameters
         ----------
-        x, y, n_steps, stateful
-            As in `fit`, for any number of items.
+        x, y, n_steps, stateful, validation_mode
+            As in `fit` and its validation, for any number of items.
         **kwargs
             Arguments of `keras.Model.evaluate`.
 
@@ -127,7 +134,7 @@ class KerasMethods(Lifecycle):
         dict
             ``"loss"``, ``"<probe>_loss"`` and ``"<probe>_<metric>"``, in this order.
         """
-        return training.evaluate(self._keras, x, y, n_steps, stateful, kwargs)
+        return training.evaluate(self._keras, x, y, n_steps, stateful, validation_mode, kwargs)
 
     @in_turn
     @in_one_piece

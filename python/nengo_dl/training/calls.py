@@ -23,6 +23,8 @@ class Call:
         ``steps_per_execution`` of the call; that of ``compile`` by default.
     in_chunks : bool
         Whether the minibatches of an execution are run some at a time.
+    rates : bool
+        Whether tests run neurons as training does.
     """
 
     stateful: object = None
@@ -30,6 +32,7 @@ class Call:
     callbacks: object = None
     steps: object = None
     in_chunks: bool = False
+    rates: bool = False
 
 
 @dataclass

@@ -10,19 +10,23 @@ from nengo.exceptions import SimulationError, ValidationError
 from ..arguments.checks import warn_user
 from ..arguments.data_forms import is_opaque
 from ..plan.obstacles import blocked_parameters
+from ..plan.training import trained_by_rates
 from .arrays import checked_arrays, split, validation_data
 from .keras_call import KerasCall
 from .keras_side import refuse_steps
 from .streams import as_named
 
+FEW_STEPS = 10  # of less no rate can be told
 
-def fit(side, x, y, n_steps, stateful, kwargs):
+
+def fit(side, x, y, n_steps, stateful, mode, kwargs):
     """Check arguments of `fit` and call Keras; see `nengo_dl.Simulator.fit`."""
     if not side.runtime.plan.trains:
         raise SimulationError(
             "a network with inference_only=True has no training mode and can't be fitted; build"
             " the simulator with inference_only=False"
         )
+    rates = _by_rates(side, mode)
     stateful = side.clean_arguments(kwargs, stateful, ("batch_size", "validation_batch_size"))
     validation = kwargs.pop("validation_data", None)
     fraction = kwargs.pop("validation_split", 0.0) if validation is None else 0.0
@@ -45,12 +49,14 @@ def fit(side, x, y, n_steps, stateful, kwargs):
         if test is None:
             arguments["validation_data"] = validation
     model = side.compiled("fit")  # what is wrong with the data is said before that nothing is
-    call = KerasCall(side, kwargs, stateful)
+    call = KerasCall(side, kwargs, stateful, rates)
     call.opaque_validation = validation is not None and test is None
     if data is not None:
         _has_targets(model, data)
     if test is not None:
         check_losses(side, test)
+        if not rates:
+            _warn_few_steps(side, test)
         arguments["validation_data"] = call.use("test", test)
     if data is not None:
         check_losses(side, data)
@@ -67,8 +73,9 @@ def fit(side, x, y, n_steps, stateful, kwargs):
     return history
 
 
-def evaluate(side, x, y, n_steps, stateful, kwargs):
+def evaluate(side, x, y, n_steps, stateful, mode, kwargs):
     """Check arguments of `evaluate` and call Keras; see `nengo_dl.Simulator.evaluate`."""
+    rates = _by_rates(side, mode)
     stateful = side.clean_arguments(kwargs, stateful, ("batch_size",))
     kwargs["return_dict"] = True
     if is_opaque(x):
@@ -77,7 +84,7 @@ def evaluate(side, x, y, n_steps, stateful, kwargs):
     else:
         data = checked_arrays(side, x, y, n_steps, kwargs.pop("sample_weight", None))
     model = side.compiled("evaluate")
-    call = KerasCall(side, kwargs, stateful)
+    call = KerasCall(side, kwargs, stateful, rates)
     if data is not None:
         check_losses(side, data)
         side.warn_one_step(data.n_steps, stateful)
@@ -85,6 +92,39 @@ def evaluate(side, x, y, n_steps, stateful, kwargs):
     with call.ready("test") as handed_on:
         found = model.evaluate(**arguments, **kwargs, **handed_on)
     return in_order(model, found)
+
+
+def _by_rates(side, mode):
+    """Whether a test runs neurons as training does."""
+    if mode not in ("spikes", "rates"):
+        raise ValidationError(f"expected 'spikes' or 'rates', got {mode!r}", "validation_mode")
+    if mode == "spikes":
+        return False
+    if not side.runtime.plan.trains or side.runtime.layer.learning_phase is False:
+        raise ValidationError(
+            "'rates' needs a training mode, which inference_only=True leaves out and"
+            " learning_phase=False switches off",
+            "validation_mode",
+        )
+    return True
+
+
+def _warn_few_steps(side, test):
+    """Warn of a validation that compares a few spikes with what rates are trained on."""
+    runtime, targets = side.runtime, side.model.untracked.targets
+    if test.n_steps >= FEW_STEPS or runtime.layer.learning_phase is not None:
+        return
+    compared = {*targets.losses, *(metric.probe for metric in targets.metrics)} & test.y.keys()
+    probes = runtime.names.probes
+    found = [name for name in probes if name in compared and probes[name].synapse is None]
+    if found and trained_by_rates(runtime.plan):
+        warn_user(
+            f"Training runs neurons by their rates, but validation by their spikes, and for"
+            f" {test.n_steps} step{'s' if test.n_steps > 1 else ''} only: without a synapse on"
+            f" {', '.join(map(repr, found))} it compares single spikes with the targets. Give the"
+            " Probe a synapse and validate over more steps, or use"
+            ' fit(.., validation_mode="rates")'
+        )
 
 
 def in_order(model, values):

@@ -42,11 +42,13 @@ class KerasCall:
         Arguments of the call; callbacks are added.
     stateful : bool
         Whether the state is kept.
+    rates : bool
+        Whether tests run neurons as training does.
     """
 
-    def __init__(self, side, kwargs, stateful):
+    def __init__(self, side, kwargs, stateful, rates):
         self.side, self.model, self.kwargs = side, side.model, kwargs
-        self.call = Call(stateful)
+        self.call = Call(stateful, rates=rates)
         self.opaque_validation = False
         self.lent = None, ()  # the caller's CallbackList and what was added to it
 

@@ -147,8 +147,19 @@ class SimulatorModel(keras.Model):
 
     def test_step(self, data):
         """Compute losses and metrics for a minibatch."""
-        with self._checked(data):
+        with self._checked(data), self._test_mode():
             return super().test_step(data)
+
+    @contextlib.contextmanager
+    def _test_mode(self):
+        """Let the layer run as in training, if tests are to, but record nothing."""
+        layer = self.untracked.layer
+        before = layer.learning_phase
+        layer.learning_phase = True if self.untracked.call.rates else before
+        try:
+            yield
+        finally:
+            layer.learning_phase = before
 
     def predict_step(self, data):
         """Run a minibatch."""
@@ -275,7 +286,7 @@ class SimulatorModel(keras.Model):
     def _keras_function(self, kind):
         """Keras' function for data that only it can take apart."""
         # it keeps the number of minibatches and what was said of the state when it was traced
-        key = (kind, self.steps_per_execution, self.untracked.layer.told)
+        key = (kind, self.steps_per_execution, self.untracked.layer.told, self.untracked.call.rates)
         if key not in self.untracked.keras_functions:
             name = f"{kind}_function"
             ours = getattr(self, name)
@@ -335,7 +346,7 @@ class SimulatorModel(keras.Model):
                     logs = step(data.layout.batch(index, *stack))
             return logs
         specs = data.specs(stack[0].shape[1])
-        key = (kind, data.layout, repr(specs), self.untracked.layer.told)
+        key = (kind, data.layout, repr(specs), self.untracked.layer.told, self.untracked.call.rates)
         if key not in self.untracked.functions:
             with float_type(self.compute_dtype):
                 self._make_metrics(specs[2])
