@@ -9,6 +9,7 @@ from nengo.exceptions import SimulationError, ValidationError
 
 from ..arguments.checks import warn_user
 from ..arguments.data_forms import is_opaque
+from ..arguments.names import short_list
 from ..plan.obstacles import blocked_parameters
 from ..plan.training import trained_by_rates
 from .arrays import checked_arrays, split, validation_data
@@ -17,6 +18,14 @@ from .keras_side import refuse_steps
 from .streams import as_named
 
 FEW_STEPS = 10  # of less no rate can be told
+# a step of these changes every value by about the learning rate, whatever the gradient is
+_NORMED = (
+    keras.optimizers.Adam,
+    keras.optimizers.Adamax,
+    keras.optimizers.Lion,
+    keras.optimizers.Nadam,
+    keras.optimizers.RMSprop,
+)
 
 
 def fit(side, x, y, n_steps, stateful, mode, kwargs):
@@ -66,6 +75,7 @@ def fit(side, x, y, n_steps, stateful, mode, kwargs):
         arguments["x"] = call.use("train", data, shuffle)
         kwargs["shuffle"] = False
     _warn_blocked(side)
+    _warn_rate(model)
     _can_be_saved(side, kwargs.get("callbacks"))
     with call.ready("train") as handed_on:
         history = model.fit(**arguments, **kwargs, **handed_on)
@@ -219,3 +229,26 @@ def _warn_blocked(side):
                 f" {plan.params[index].name!r}: between it and the losses are"
                 f" {', '.join(between)}, which pass none on. What is not reached is not trained",
             )
+
+
+def _warn_rate(model):
+    """Warn of a learning rate above the size of the values that it changes, such as decoders."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if not isinstance(optimizer, _NORMED) or "rate" in model.untracked.checked:
+        return
+    model.untracked.checked.add("rate")
+    rate, small = float(optimizer.learning_rate), {}
+    for weight in model.trainable_weights:
+        values = weight.numpy()
+        size = np.sqrt(np.sum(values**2) / max(1, np.count_nonzero(values)))
+        if 0 < size < rate:
+            small[weight.name] = size
+    if small:
+        least = min(small, key=small.get)
+        warn_user(
+            f"The learning rate of {type(optimizer).__name__} is {rate:g}, but the values of"
+            f" {short_list(list(small))} are smaller, {small[least]:.1e} in {least!r}: each step of this"
+            " optimizer changes each value by about the learning rate, so that the first ones"
+            f" destroy what was built. A third of their size, {small[least] / 3:.0e}, is a good"
+            " learning rate; or leave them as they are (trainable=False of configure_settings)",
+        )
