@@ -1,5 +1,6 @@
 """What the documents show is so: examples run, and what they quote stands in the sources."""
 
+import os
 import re
 from pathlib import Path
 
@@ -30,15 +31,19 @@ def blocks(path):
 
 ALL = [(path, *block) for path in DOCUMENTS for block in blocks(path)]
 QUOTES = [(path, line, source, code) for path, line, _, source, code in ALL if source]
-EXAMPLES = [
-    (path, line, code)
-    for path, line, language, source, code in ALL
-    if language == "python" and not source and code[0].startswith("import")
-]
+EXAMPLES = {
+    path: [
+        (line, code)
+        for where, line, language, source, code in ALL
+        if where == path and language == "python" and not source
+    ]
+    for path in DOCUMENTS
+}
 
 
 def test_there_are_examples_and_quotes():
-    assert len(EXAMPLES) >= 2 and len(QUOTES) >= 10
+    counts = {path.name: len(blocks) for path, blocks in EXAMPLES.items()}
+    assert counts["README.md"] >= 2 and counts["guide.md"] >= 6 and len(QUOTES) >= 10
 
 
 def parts(code):
@@ -61,9 +66,20 @@ def test_quotes_stand_in_the_sources(path, line, source, code):
         at = found + len(part)
 
 
-@pytest.mark.parametrize("path, line, code", EXAMPLES, ids=lambda v: getattr(v, "name", None))
-def test_examples_run(path, line, code):
-    exec(compile("\n".join(code), f"{path.name}, line {line}", "exec"), {"__name__": "example"})
+@pytest.mark.parametrize(
+    "path", [path for path, blocks in EXAMPLES.items() if blocks], ids=lambda path: path.name
+)
+def test_examples_run_in_order(path, tmp_path, monkeypatch, capsys):
+    """All blocks of a document, pasted one after the other, print what they say they do."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(os.environ, "TF_CPP_MIN_LOG_LEVEL", "3")  # to be put back
+    names = {"__name__": "example"}
+    for line, code in EXAMPLES[path]:
+        capsys.readouterr()
+        exec(compile("\n".join(code), f"{path.name}, line {line}", "exec"), names)
+        printed = capsys.readouterr().out.splitlines()
+        for said in re.findall(r"print\(.*\)  # (.*)", "\n".join(code)):
+            assert said in printed or said.startswith("what"), f"{path.name}, line {line}: {said}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

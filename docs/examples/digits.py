@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 import keras  # noqa: E402
 import nengo  # noqa: E402
@@ -124,7 +124,7 @@ def accuracy(values, classes):
     return np.mean(values[:, -1].argmax(axis=-1) == classes)
 
 
-def draw(path, curves, image, spikes, values):
+def draw(path, curves, image, digit, spikes, values):
     """Learning curves, one digit, the spikes it causes and the decision, as a PNG file."""
     times = np.arange(1, STEPS + 1) * DT * 1000
     fig = Figure(figsize=(15, 4), layout="constrained")
@@ -134,12 +134,12 @@ def draw(path, curves, image, spikes, values):
     curve.set(title="accuracy on test digits", xlabel="epoch", ylim=(0.8, 1))
     curve.legend(loc="lower right")
     left.imshow(image.reshape(8, 8), cmap="gray_r")
-    left.set(title="a digit", xticks=[], yticks=[])
+    left.set(title=f"shown: {digit}", xticks=[], yticks=[])
     middle.eventplot([times[train > 0] for train in spikes.T], colors="black", linewidths=0.8)
     middle.set(title=f"spikes of {spikes.shape[1]} neurons", xlabel="time (ms)", ylabel="neuron")
-    for digit, value in enumerate(values.T):
-        right.plot(times, value, label=str(digit))
-    right.set(title="decision", xlabel="time (ms)")
+    for number, value in enumerate(values.T):
+        right.plot(times, value, label=str(number))
+    right.set(title=f"decided: {values[-1].argmax()}", xlabel="time (ms)")
     right.legend(title="digit", loc="upper left", bbox_to_anchor=(1, 1))
     fig.savefig(path, dpi=120)
 
@@ -198,8 +198,9 @@ def main():
     print(f"accuracy with spikes, trained with spikes: {accuracy(values, classes):.1%}")
 
     curves = {"by rates": rate_curve, "with spikes": curve}
-    draw(args.output, curves, images[0], spikes[0], values[0])
-    print(f"picture: {args.output}")
+    draw(args.output, curves, images[0], classes[0], spikes[0], values[0])
+    decided = values[0, -1].argmax()
+    print(f"picture: {args.output}, shown is a {classes[0]}, decided was {decided}")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from nengo.exceptions import SimulationError, ValidationError
 
 from ..arguments.checks import warn_user
 from ..arguments.data_forms import is_opaque
-from ..arguments.names import short_list
 from ..plan.obstacles import blocked_parameters
+from ..plan.show import short_list
 from ..plan.training import trained_by_rates
 from .arrays import checked_arrays, split, validation_data
 from .keras_call import KerasCall
@@ -247,8 +247,8 @@ def _warn_rate(model):
         least = min(small, key=small.get)
         warn_user(
             f"The learning rate of {type(optimizer).__name__} is {rate:g}, but the values of"
-            f" {short_list(list(small))} are smaller, {small[least]:.1e} in {least!r}: each step of this"
-            " optimizer changes each value by about the learning rate, so that the first ones"
+            f" {short_list(list(small))} are smaller, {small[least]:.1e} in {least!r}: each step of"
+            " this optimizer changes each value by about the learning rate, so that the first ones"
             f" destroy what was built. A third of their size, {small[least] / 3:.0e}, is a good"
             " learning rate; or leave them as they are (trainable=False of configure_settings)",
         )

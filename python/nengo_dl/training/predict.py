@@ -8,6 +8,7 @@ import tensorflow as tf
 from ..arguments.checks import warn_user
 from ..arguments.data_forms import is_opaque
 from ..plan.show import short_list
+from ..run.interrupt import interrupt
 from .calls import Call
 from .keras_side import refuse_steps
 from .minibatches import all_rows
@@ -146,6 +147,7 @@ class ArrayRuns:
 
     def __call__(self, number):
         """Run a minibatch: name of an output -> tensor."""
+        interrupt.check()
         rows = self.batches[number]
         if rows is not self.rows:
             steps = self.steps[: len(rows[0])] if rows else self.steps
