@@ -20,7 +20,8 @@ def network(**settings):
     with nengo.Network(seed=0) as net:
         configure_settings(**settings)
         net.u, net.v = nengo.Node([0.5, 0.1], label="u"), nengo.Node([0.2], label="v")
-        net.a = nengo.Ensemble(30, 2, neuron_type=nengo.AdaptiveLIF())
+        drawn = nengo.processes.WhiteSignal(0.1, high=50)
+        net.a = nengo.Ensemble(30, 2, neuron_type=nengo.AdaptiveLIF(), noise=drawn)
         net.b = nengo.Ensemble(20, 1, noise=nengo.processes.WhiteNoise(seed=3))
         nengo.Connection(net.u, net.a, transform=[[0.9, 0.1], [0, 1]])
         conn = nengo.Connection(net.a, net.b, function=lambda x: x[0] * x[1],

@@ -44,7 +44,11 @@ def to_config(layer):
     """
     plan, values = layer.plan, list(layer.initial_values.values())
     refuse_python(plan)
-    arrays = {f"param_{i}": value for i, value in enumerate(values[: len(plan.params)])}
+    arrays = {
+        # what is no weight never changes, but may have been drawn after the layer was made
+        f"param_{i}": layer.get_param(i) if weight is None else values[i]
+        for i, weight in enumerate(plan.weights)
+    }
     pieces = []
     for number, piece in enumerate(plan.pieces):
         arrays[f"program_{number}"] = _as_bytes(piece.program)

@@ -135,6 +135,7 @@ class Runtime:
         self.nodes = InputNodes(model, dtype)
         self.names = Names(self.nodes.nodes, model.probes)
         self.seed = None
+        self.changed = False  # parameters may differ from their initial values
         self.processes = {
             node: ProcessRows(op, model, dtype, minibatch_size, user_code)
             for node, op in self.nodes.processes.items()
@@ -223,6 +224,8 @@ class Runtime:
         keys = [key for i in range(len(self.plan.pieces)) for key in state_keys(i)[kept]]
         layer.set_state(n_steps=0, **{key: layer.initial_values[key] for key in keys})
         tables = {slot.param for slot in self.plan.tables} if include_processes else ()
+        # a new layer has the others' initial values, and setting a variable takes a millisecond
+        include_params, self.changed = include_params and self.changed, True
         for index, value in enumerate(self.plan_state.param_values()):
             if include_params or index in tables:
                 layer.set_param(index, value)
