@@ -3,9 +3,12 @@
 import gc
 from pathlib import Path
 
+import keras
 import nengo
 import numpy as np
 import pytest
+import tensorflow as tf
+from training_nets import linear, rows, weights
 
 import nengo_dl
 
@@ -47,3 +50,50 @@ def test_copies_of_a_large_matrix():
         np.testing.assert_array_equal(sim.data[conn].weights, matrix)
     assert sim.data[p].shape == (2, SIZE) and "dense" in str(sim.plan)
     assert living < 3.3 and closed < 1.3
+
+
+def graphs():
+    """How many graphs of traced functions there are."""
+    gc.collect()
+    return sum(type(obj).__name__.endswith("FuncGraph") for obj in gc.get_objects())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("form", ["arrays", "dataset"])
+def test_graphs_go_with_their_simulator(optimizer, form):
+    """Of a plain Keras model that was fitted, TensorFlow keeps the graph."""
+    net = linear()
+    x, y = rows(4), np.zeros((4, 3, 1))
+
+    def use():
+        with nengo_dl.Simulator(net, minibatch_size=2, progress_bar=False) as sim:
+            sim.run_steps(2)
+            sim.predict(x)
+            sim.compile(optimizer, loss={net.py: "mse"})
+            if form == "arrays":
+                sim.fit(x, {net.py: y}, verbose=0)
+                sim.evaluate(x, {net.py: y}, verbose=0)
+            else:
+                sim.fit(tf.data.Dataset.from_tensors((x[:2], {"py": y[:2]})), verbose=0)
+
+    use()
+    before = graphs()
+    use()
+    assert graphs() <= before
+
+
+def test_scaled_losses():
+    """Which Keras allows within a replica only."""
+    net = linear()
+    x, y = rows(4), np.ones((4, 3, 1))
+    found = []
+    for scaled in (False, True):
+        optimizer = keras.optimizers.SGD(0.1)
+        if scaled:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        with nengo_dl.Simulator(net, minibatch_size=2, progress_bar=False) as sim:
+            sim.compile(optimizer, loss={net.py: "mse"})
+            sim.fit(x, {net.py: y}, epochs=3, shuffle=False, verbose=0)
+            found.append(weights(sim, net.w))
+    np.testing.assert_allclose(*found, rtol=1e-6)
+    assert not np.allclose(found[0], 0.5)

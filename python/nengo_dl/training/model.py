@@ -142,8 +142,14 @@ class SimulatorModel(keras.Model):
 
     def train_step(self, data):
         """Train on a minibatch."""
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         with self._checked(data):
-            return super().train_step(data)
+            if scaled or tf.executing_eagerly() or tf.distribute.has_strategy():
+                return super().train_step(data)
+            # outside of replicas: within, Keras sums the gradients over all of them, by a function
+            # whose own gradient TensorFlow keeps, with the whole graph, until the process ends
+            train_step, here = super().train_step, tf.distribute.get_replica_context()
+            return here.merge_call(lambda _: train_step(data))
 
     def test_step(self, data):
         """Compute losses and metrics for a minibatch."""
