@@ -249,3 +249,26 @@ def test_methods_of_the_keras_model(Sim):
         fitted, predicted, evaluated = at_once(fit, predict, evaluate)
         assert fitted == pytest.approx([loss]) and evaluated == pytest.approx(loss)
         assert all(np.array_equal(predicted[name], due[name]) for name in due)
+
+
+def test_interrupted_on_the_way_into_user_code(Sim):
+    """Ctrl-C there must not let all later calls look as if they came from within."""
+    with nengo.Network() as net:
+        nengo.Node(lambda t: t)
+        node = nengo.Node(lambda t, x: x, size_in=1)
+        nengo.Probe(node)
+    sim = Sim(net)
+    guard = sim._runtime.turns.user_code
+    enter = type(guard).__enter__
+
+    class Interrupted(type(guard)):
+        def __enter__(self):
+            enter(self)
+            raise KeyboardInterrupt
+
+    guard.__class__ = Interrupted
+    with pytest.raises((KeyboardInterrupt, SimulationError)):
+        sim.run_steps(2)
+    guard.__class__ = Interrupted.__base__
+    sim.run_steps(2)
+    assert sim.n_steps == 2

@@ -28,8 +28,14 @@ class UserCode:
         self._within.append(get_ident())
 
     def __exit__(self, *exc_info):
-        self._within.remove(get_ident())
+        thread = get_ident()
+        if thread in self._within:  # a generator may run longer than the call that it is for
+            self._within.remove(thread)
         interrupt.__exit__()
+
+    def forget(self):
+        """Say that nothing runs: what Ctrl-C had interrupted on its way into user code is gone."""
+        self._within.clear()
 
 
 class Turns:
@@ -45,40 +51,45 @@ class Turns:
     def __init__(self):
         self._lock = threading.RLock()
         self.user_code = UserCode()
-        self._calls = []  # of the thread that has the lock, the outermost first
+        self._calls = ()  # of the thread that has the lock, the outermost first
+        self._thread = None  # the one that had it last
 
-    def enter(self, call):
-        """Wait for the calls of other threads to end.
+    def __call__(self, call):
+        """Return a context in which no other thread has its turn; it waits for those before it.
 
         Parameters
         ----------
         call : str
             Name of what is called.
         """
-        if self.user_code.inside():
+        if self._calls and self.user_code.inside():
             raise SimulationError(
                 f"{call} of a simulator was called by Python code of its own model or data, while"
-                f" {' in '.join(reversed(self._calls)) or 'a call'} runs that code; make another"
+                f" {' in '.join(reversed(self._calls))} runs that code; make another"
                 " simulator for it, or call this one before or afterwards"
             )
-        if not self._lock.acquire(blocking=False) and not self._lock.acquire(timeout=LONG):
-            warn_user(
-                f"{call} has been waiting {LONG:g} s for {', '.join(self._calls[:1])} of the same"
-                " simulator in another thread; calls of one simulator run one after the other"
-            )
-            self._lock.acquire()
-        self._calls.append(call)
-
-    def leave(self):
-        """Let others have their turn."""
-        self._calls.pop()
-        self._lock.release()
+        if self._calls and self._thread != get_ident():
+            self._wait(call)
+        return self._turn(call)
 
     @contextlib.contextmanager
-    def __call__(self, call):
-        """Do something in turn; see `enter`."""
-        self.enter(call)
-        try:
-            yield
-        finally:
-            self.leave()
+    def _turn(self, call):
+        # safe from Ctrl-C: `with` of a lock is, acquire() and then try is not
+        with self._lock:
+            before = self._calls
+            try:
+                if not before:
+                    self.user_code.forget()
+                self._thread, self._calls = get_ident(), (*before, call)
+                yield
+            finally:
+                self._calls = before
+
+    def _wait(self, call):
+        if self._lock.acquire(timeout=LONG):
+            self._lock.release()
+            return
+        warn_user(
+            f"{call} has been waiting {LONG:g} s for {(*self._calls, 'a call')[0]} of the same"
+            " simulator in another thread; calls of one simulator run one after the other"
+        )

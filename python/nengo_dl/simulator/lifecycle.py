@@ -38,13 +38,9 @@ def in_turn(
     @functools.wraps(method)
     def call(self: Sim, *args: Given.args, **kwargs: Given.kwargs) -> Returned:
         self._check_open(name)
-        turns = self._turns
-        turns.enter(name)
-        try:
+        with self._turns(name):
             self._check_open(name)  # another thread may have closed it meanwhile
             return method(self, *args, **kwargs)
-        finally:
-            turns.leave()
 
     return call
 
