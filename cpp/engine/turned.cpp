@@ -82,9 +82,9 @@ void TurnedGrad<T>::bring_back() const {
       turn(program_.params[i], args_.param_grads[i], given_.param_grads[i], false);
 }
 
-#define INSTANTIATE(T)                                          \
-  template void transpose(const T*, int64_t, int64_t, T*);      \
-  template class TurnedRun<T>;                                  \
+#define INSTANTIATE(T)                                     \
+  template void transpose(const T*, int64_t, int64_t, T*); \
+  template class TurnedRun<T>;                             \
   template class TurnedGrad<T>;
 INSTANTIATE(float)
 INSTANTIATE(double)

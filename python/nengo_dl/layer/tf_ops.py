@@ -8,7 +8,7 @@ symbol at best.
 import functools
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LIBRARY = Path(__file__).parents[1] / "libnengo_dl_ops.so"
 MARKER = b"nengo_dl-built-for-tensorflow="
@@ -106,8 +106,8 @@ class GraphResult(NamedTuple):
     """What a run of all pieces gives, all tensors."""
 
     outputs: list  # (batch, n_steps or 1, size) each
-    steps: object  # () int64: steps that were done; outputs are zero after them
-    error: object  # () string: what a callback that failed said, or empty
+    steps: Any  # () int64: steps that were done; outputs are zero after them
+    error: Any  # () string: what a callback that failed said, or empty
     runs: list  # `.RunResult` of every piece
 
 

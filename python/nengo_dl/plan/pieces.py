@@ -32,7 +32,9 @@ class Run:
     initial_istate: np.ndarray | None = None  # (istate_size,): random generators; None: zeros
 
     def training_form(self) -> Program:
-        """Return the training form; `ValueError` unless it fits the other."""
+        """Return the training form; `ValueError` unless there is one that fits the other."""
+        if self.training is None:
+            raise ValueError("The training form of a program: there is none")
         for field in ("dtype", "dt", "state_size", "istate_size", "params", "inputs", "outputs"):
             got, expected = getattr(self.training, field), getattr(self.program, field)
             if got != expected:

@@ -44,12 +44,12 @@ class ParameterMethods(Lifecycle):
         Notes
         -----
         There is an array for each parameter, by its name and in the shape of ``sim.data``:
-        ``a.encoders`` (scaled), ``a.bias``, ``a_to_b.weights``, where ``a`` and ``b`` are labels. An
-        object without a label goes by its class and number, one in a network within by that
-        network, too: ``inner.Ensemble_0.bias``. Parameters that a learning rule changes have an axis
-        of minibatch items first. With the state there are ``state``, ``istate`` and ``n_steps`` of
-        ``sim.tensor_graph.saved_state``. What Python functions and the processes of input Nodes keep
-        is not saved.
+        ``a.encoders`` (scaled), ``a.bias``, ``a_to_b.weights``, where ``a`` and ``b`` are labels.
+        An object without a label goes by its class and number, one in a network within by that
+        network, too: ``inner.Ensemble_0.bias``. Parameters that a learning rule changes have an
+        axis of minibatch items first. With the state there are ``state``, ``istate`` and
+        ``n_steps`` of ``sim.tensor_graph.saved_state``. What Python functions and the processes of
+        input Nodes keep is not saved.
         """
         include_state = _with_state(include_state, include_non_trainable)
         saved_params.save(path, self._keras, include_state)
@@ -65,8 +65,8 @@ class ParameterMethods(Lifecycle):
         """Load parameters that `save_params` has saved from the same network.
 
         Nothing changes if the file does not fit. The simulator may have other Probes, settings,
-        precision, neuron types and another ``minibatch_size``, unless a learning rule gave each item
-        its own parameters. The state takes the same of all of them.
+        precision, neuron types and another ``minibatch_size``, unless a learning rule gave each
+        item its own parameters. The state takes the same of all of them.
 
         Parameters
         ----------

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from nengo.exceptions import ValidationError
 
-from ..arguments.data_forms import entries_by_probe, flattened
+from ..arguments.data_forms import flattened
 from ..arguments.names import OnlyNames
 from ..keras_private import fits
 from ..run.interrupt import interrupt
@@ -17,7 +17,7 @@ from ..tensor_graph import TensorGraph, build_keras_model
 from .calls import Untracked, one_call
 from .minibatches import run_chunks
 from .precision import float_type
-from .targets import Targets
+from .targets import Targets, by_probe
 
 NO_MINIBATCH = "expected minibatches of at most minibatch_size"
 
@@ -108,12 +108,7 @@ class SimulatorModel(keras.Model):
         Nothing changes if an argument is wrong.
         """
         names = self.untracked.names
-        given = {
-            "loss": entries_by_probe(loss, names, "loss"),
-            "loss_weights": _weights(loss_weights, names),
-            "metrics": entries_by_probe(metrics, names, "metrics", many=True),
-            "weighted_metrics": _weighted_metrics(weighted_metrics, names),
-        }
+        given = by_probe(names, loss, loss_weights, metrics, weighted_metrics)
         targets = Targets(*given.values())
         self._check_optimizer(optimizer)
         super().compile(optimizer, steps_per_execution=steps_per_execution or 1, **kwargs)
@@ -376,17 +371,6 @@ class SimulatorModel(keras.Model):
             return self.get_metrics_result()
 
         return tf.function(loop, autograph=False).get_concrete_function(*specs)
-
-
-def _weights(value, names):
-    value = [value] if isinstance(value, (int, float)) else value
-    return entries_by_probe(value, names, "loss_weights")
-
-
-def _weighted_metrics(value, names):
-    if isinstance(value, (list, tuple)) and not any(isinstance(m, (list, tuple)) for m in value):
-        value = {name: value for name in names.probes}  # as Keras does with a flat list
-    return entries_by_probe(value, names, "weighted_metrics", many=True)
 
 
 def _check(condition, message):

@@ -12,9 +12,31 @@ import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from ..arguments.checks import warn_user
+from ..arguments.data_forms import entries_by_probe
 
 # names for which Keras picks a function by the shapes of targets and outputs
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
+
+
+def by_probe(names, loss, loss_weights, metrics, weighted_metrics):
+    """Sort the arguments of ``compile`` that are about Probes by the names of these."""
+    return {
+        "loss": entries_by_probe(loss, names, "loss"),
+        "loss_weights": _weights(loss_weights, names),
+        "metrics": entries_by_probe(metrics, names, "metrics", many=True),
+        "weighted_metrics": _weighted_metrics(weighted_metrics, names),
+    }
+
+
+def _weights(value, names):
+    value = [value] if isinstance(value, (int, float)) else value
+    return entries_by_probe(value, names, "loss_weights")
+
+
+def _weighted_metrics(value, names):
+    if isinstance(value, (list, tuple)) and not any(isinstance(m, (list, tuple)) for m in value):
+        value = {name: value for name in names.probes}  # as Keras does with a flat list
+    return entries_by_probe(value, names, "weighted_metrics", many=True)
 
 
 class Targets:
