@@ -205,17 +205,33 @@ def test_python_functions_must_not_call_their_simulator(Sim):
     assert sim.n_steps == 2
 
 
-def test_generators_must_not_call_their_simulator(Sim):
+@pytest.mark.parametrize("form", ["generator", "PyDataset", "workers"])
+def test_data_must_not_call_their_simulator(Sim, form):
     net = linear()
     sim = Sim(net, minibatch_size=2)
     sim.compile("sgd", loss={net.py: "mse"})
 
-    def batches():
-        yield rows(2), np.ones((2, 3, 1))
-        yield rows(2), sim.predict(rows(2))[net.py]
+    def batch(asks):
+        x = {"x": rows(2), "n_steps": np.full((2, 1), 3)}
+        return x, {"py": sim.predict(rows(2))[net.py] if asks else np.ones((2, 3, 1))}
 
+    class Batches(keras.utils.PyDataset):
+        asks = False
+
+        def __getitem__(self, index):
+            return batch(self.asks and index == 1)
+
+        def __len__(self):
+            return 2
+
+        def on_epoch_end(self):  # like a callback
+            assert sim.predict(rows(2))[net.py].shape == (2, 3, 1)
+
+    data = Batches(workers=3 if form == "workers" else 1)
+    sim.fit((batch(False) for _ in range(2)) if form == "generator" else data, verbose=0)
+    data.asks = True
     with pytest.raises(Exception, match="was called by Python code of its own model or data"):
-        sim.fit(batches(), steps_per_epoch=2, verbose=0)
+        sim.fit((batch(k) for k in range(2)) if form == "generator" else data, verbose=0)
     assert sim.predict(rows(2))[net.py].shape == (2, 3, 1)
 
 

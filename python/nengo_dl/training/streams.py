@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import keras
 import nengo
 import numpy as np
 import tensorflow as tf
@@ -29,6 +30,8 @@ def as_named(x, side):
             _element(item if isinstance(item, tuple) else (item,), names, _array_steps)
             for item in _guarded(x, guard)
         )
+    if isinstance(x, keras.utils.PyDataset) and not x.use_multiprocessing:
+        return _GuardedDataset(x, guard)
     return x
 
 
@@ -41,6 +44,30 @@ def _guarded(iterator, guard):
             except StopIteration:
                 return
         yield item
+
+
+class _GuardedDataset(keras.utils.PyDataset):
+    """A `keras.utils.PyDataset` whose items, which threads of Keras ask for, are user code."""
+
+    def __init__(self, dataset, guard):
+        super().__init__(workers=dataset.workers, max_queue_size=dataset.max_queue_size)
+        self.dataset, self.guard = dataset, guard
+
+    def __getitem__(self, index):
+        with self.guard:
+            return self.dataset[index]
+
+    @property
+    def num_batches(self):
+        return self.dataset.num_batches
+
+    # these are called by the thread of the call, and may do what its callbacks may
+
+    def on_epoch_begin(self):
+        self.dataset.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self.dataset.on_epoch_end()
 
 
 def _element(element, names, steps):
