@@ -108,3 +108,69 @@ def test_an_open_simulator_changes_nothing_for_other_threads():
         thread.start()
         thread.join()
     assert found == [("float32", "float32")]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_float_type_inside_python_functions(Sim, dtype):
+    """S-64: it is the simulator's in functions of the model, whatever runs them, and no longer."""
+    seen = []
+
+    def function(t, x=None):
+        seen.append(keras.config.floatx())
+        return 1.0
+
+    class Watch(nengo.Process):
+        def make_state(self, *args, **kwargs):
+            return {}
+
+        def make_step(self, shape_in, shape_out, dt, rng, state):
+            return function
+
+    with nengo.Network(seed=0) as net:
+        nengo_dl.configure_settings(dtype=dtype)
+        x = nengo.Node(function)
+        nengo.Node(Watch(default_size_out=1))
+        inner = nengo.Node(function, size_in=1)
+        nengo.Connection(x, inner)
+        nengo.Probe(inner, label="p")
+    with nengo.Network(seed=0) as ahead:  # nothing is called while it runs
+        nengo_dl.configure_settings(dtype=dtype)
+        nengo.Probe(nengo.Node(function), label="p")
+    y = np.zeros((1, 2, 1))
+    for sim in (Sim(net), Sim(ahead)):
+        sim.compile("sgd", loss="mse")
+        for call in (
+            lambda sim=sim: sim.run_steps(2),
+            lambda sim=sim: sim.step(),
+            lambda sim=sim: sim.predict(n_steps=2),
+            lambda sim=sim: sim.predict_on_batch(n_steps=2),
+            lambda sim=sim: sim.evaluate(y=y, n_steps=2, verbose=0),
+        ):
+            seen.clear()
+            call()
+            assert set(seen) == {dtype} and keras.config.floatx() == "float32"
+
+
+def test_float_type_after_an_error(Sim):
+    def fails(t):
+        raise ZeroDivisionError("on purpose")
+
+    with nengo.Network() as net:
+        nengo_dl.configure_settings(dtype="float64")
+        nengo.Probe(nengo.Node(fails, size_out=1))
+    sim = Sim(net)
+    for call in (lambda: sim.run_steps(2), lambda: sim.predict(n_steps=2)):
+        with pytest.raises(nengo.exceptions.SimulationError, match="on purpose"):
+            call()
+        assert keras.config.floatx() == "float32"
+
+
+@pytest.mark.parametrize(("dtype", "step"), [("float32", "int32"), ("float64", "int64")])
+def test_signals_of_step_and_time(Sim, dtype, step):
+    """In the precision of the simulator, as those of `nengo.Simulator` in Nengo's precision."""
+    with nengo.Network() as net:
+        nengo_dl.configure_settings(dtype=dtype)
+        nengo.Probe(nengo.Node([1.0]))
+    model = Sim(net).model
+    assert (model.step.dtype, model.time.dtype) == (step, dtype)
+    assert nengo.rc.get("precision", "bits") == "64"

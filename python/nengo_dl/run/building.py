@@ -46,11 +46,12 @@ def build(network, dt, model, dtype, display):
         The model with all signals and operators.
     """
     if model is None:
-        model = Model(
-            dt=float(dt),
-            label=f"{network}, dt={dt:f}",
-            decoder_cache=get_default_decoder_cache(),
-        )
+        with nengo_precision(dtype):  # of the signals of step and time
+            model = Model(
+                dt=float(dt),
+                label=f"{network}, dt={dt:f}",
+                decoder_cache=get_default_decoder_cache(),
+            )
     elif model.dt != dt:
         warnings.warn(
             f"Model dt ({model.dt:g}) does not match Simulator dt ({dt:g}); using the model's",

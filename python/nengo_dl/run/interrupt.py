@@ -45,7 +45,9 @@ class Interrupt:
         if self._held:
             self._pending = True
         elif self._previous is not None:
+            self._held = self._depth > 0  # what is raised leaves user code, or never enters it
             self._previous(signum, frame)
+            self._held = False
 
     def _deliver(self):
         self._pending = False
@@ -53,18 +55,15 @@ class Interrupt:
             self._previous(_signal.SIGINT, sys._getframe(1))
 
     def __enter__(self):
-        if get_ident() != _MAIN_THREAD:
-            return
-        self.check()
-        self._held = False
-        if self._pending:  # pressed between these two lines
-            self._held = self._depth > 0
-            self.check()
+        if get_ident() == _MAIN_THREAD:
             self._held = False
+            if self._pending:  # pressed before
+                self._held = self._depth > 0
+                self._deliver()
+                self._held = False
 
     def __exit__(self, *exc_info):
-        if get_ident() == _MAIN_THREAD:
-            self._held = self._depth > 0
+        self._held = self._depth > 0  # in another thread, too: Ctrl-C is late at worst
 
 
 class _Hold:
@@ -80,7 +79,8 @@ class _Hold:
         if get_ident() != _MAIN_THREAD:
             return
         interrupt = self.interrupt
-        self.before, interrupt._held = interrupt._held, True
+        before, interrupt._held = interrupt._held, True
+        self.before = before and interrupt._depth > 0
         if interrupt._depth == 0:
             interrupt._pending = False
             previous = _signal.getsignal(_signal.SIGINT)

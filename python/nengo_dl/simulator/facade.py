@@ -27,7 +27,7 @@ from ..run.progress import Display
 from ..run.randomness import step_order
 from ..run.runtime import Runtime
 from ..training.keras_side import KerasSide
-from ..training.precision import scope
+from ..training.precision import python_float_type, scope
 from .data import Recorder, SimulationData
 from .keras_methods import KerasMethods
 from .lifecycle import in_turn
@@ -311,7 +311,8 @@ class Simulator(KerasMethods, ParameterMethods):
             return
         bar = self.progress_bar if progress_bar is None else progress_bar
         recorder = Recorder(self.data.histories, runtime.layer.keep_history, self.dt)
-        with Display(bar, "Simulating", "Simulation", n_steps) as display:
+        float_type = python_float_type(runtime, values)
+        with float_type, Display(bar, "Simulating", "Simulation", n_steps) as display:
             try:
                 runtime.run(n_steps, values, stateful, recorder.record, display.step)
             finally:

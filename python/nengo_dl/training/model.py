@@ -16,7 +16,7 @@ from ..run.turns import Turns
 from ..tensor_graph import TensorGraph, build_keras_model
 from .calls import Untracked, one_call
 from .minibatches import run_chunks
-from .precision import float_type
+from .precision import float_type, python_float_type
 from .targets import Targets, by_probe
 
 NO_MINIBATCH = "expected minibatches of at most minibatch_size"
@@ -317,8 +317,9 @@ class SimulatorModel(keras.Model):
 
         def run(count):
             interrupt.check()
-            for part in data.stacks(count):
-                logs = self._run_stack(kind, data, part)
+            with python_float_type(data.runtime, data.sample):
+                for part in data.stacks(count):
+                    logs = self._run_stack(kind, data, part)
             return logs
 
         if not self.untracked.call.in_chunks:

@@ -59,6 +59,28 @@ class _Float:
 float_type = _Float()
 
 
+def python_float_type(runtime, data):
+    """The simulator's float type while Python functions of the model may run.
+
+    Parameters
+    ----------
+    runtime : nengo_dl.run.runtime.Runtime
+        What runs the model.
+    data : dict
+        Input node -> values of those that get data.
+
+    Returns
+    -------
+    context manager
+    """
+    import keras
+
+    calls = runtime.plan.callbacks or runtime.feed.timed(data)
+    if calls and keras.config.floatx() != runtime.dtype:
+        return float_type(runtime.dtype)
+    return contextlib.nullcontext()
+
+
 class _Policies(threading.local):
     """The dtype policies that this thread has entered and not left, and what was there before."""
 

@@ -12,6 +12,7 @@ from ..run.interrupt import interrupt
 from .calls import Call
 from .keras_side import refuse_steps
 from .minibatches import all_rows
+from .precision import python_float_type
 from .streams import as_named
 
 
@@ -95,8 +96,8 @@ def predict(side, x, n_steps, stateful, kwargs, single=False):
         else:
             values, _, n_steps = side.rules.for_call(x, n_steps, "one" if single else "any")
             side.warn_one_step(n_steps, stateful)
-            batches = complete(runtime, values, n_steps, stateful)
-            with side.scope(), side.errors():
+            with python_float_type(runtime, values), side.scope(), side.errors():
+                batches = complete(runtime, values, n_steps, stateful)
                 run = _on_batch if single else _in_turn
                 outputs = run(side, ArrayRuns(side, batches, n_steps, stateful), **kwargs)
     finally:
