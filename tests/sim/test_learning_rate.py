@@ -60,8 +60,9 @@ def test_message(Sim):
     net = network()
     sim = Sim(net, minibatch_size=32)
     sim.compile("adam", loss="mse")
+    third = f"{size(sim, net) / 3:.0e}"
     ((text,), _) = messages(sim)
-    assert "Adam is 0.001" in text and f"{size(sim, net) / 3:.0e}" in text and "weights" in text
+    assert "Adam is 0.001" in text and third in text and "weights" in text
     assert "encoders" not in text and "bias" not in text  # these are large
     assert messages(sim)[0] == []  # once
     sim.compile("adam", loss="mse")

@@ -176,7 +176,10 @@ def test_weights_and_state(Sim, net):
     sizes = {tuple(w.shape) for w in sim.keras_model.weights}
     state = sim.tensor_graph.saved_state["state"]
     assert tuple(state.shape) not in sizes
-    assert len(sim.keras_model.weights) == len(sim.plan.only_program().params)
+    named = [weight for weight in sim.plan.weights if weight is not None]
+    assert [w.name for w in sim.keras_model.weights] == [weight.name for weight in named]
+    # no decoder of the Probe
+    assert len(named) == 2 and len(sim.plan.only_program().params) == 3
 
 
 @pytest.mark.parametrize("method", ["run_steps", "predict", "predict_on_batch"])

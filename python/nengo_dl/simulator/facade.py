@@ -123,9 +123,6 @@ class Simulator(KerasMethods, ParameterMethods):
         # a network that is built into a model becomes its top level
         settings = resolve(network if model is None or model.toplevel is None else model)
         self._scope = functools.partial(scope, settings.dtype, self.device)
-        if seed is None:
-            own = None if network is None else network.seed
-            seed = np.random.randint(maxint) if own is None else own + 1
         try:
             self._build(network, dt, model, settings, size, unroll, seed)
         except BaseException:
@@ -141,13 +138,16 @@ class Simulator(KerasMethods, ParameterMethods):
         settings: Settings,
         minibatch_size: int,
         unroll: int,
-        seed: int,
+        seed: int | None,
     ) -> None:
         with Display(self.progress_bar, "Building", "Build") as display:
             self.model = build(network, dt, model, settings.dtype, display)
             refuse_learning_phase(settings)
             with display.stage("Planning", "Plan"), self._scope():
                 self._runtime = Runtime(self.model, settings, minibatch_size)
+        if seed is None:  # drawn after the build, as Nengo does
+            own = None if network is None else network.seed
+            seed = np.random.randint(maxint) if own is None else own + 1
         self._turns = self._runtime.turns
         self.stateful = settings.stateful
         self._rules = DataRules(self._runtime.names, minibatch_size, unroll, settings.use_loop)
