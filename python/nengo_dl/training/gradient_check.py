@@ -140,6 +140,7 @@ def _numeric(runtime, rows, n_steps, wanted):
     for k, values in enumerate(rows):
         columns = []
         for t, j in np.ndindex(values.shape[1:]):
+            runtime.interrupt.check()
             ends = []
             for sign in (1, -1):
                 moved = [v.copy() for v in rows]
