@@ -153,9 +153,6 @@ class Simulator(KerasMethods, ParameterMethods):
         self._rules = DataRules(self._runtime.names, minibatch_size, unroll, settings.use_loop)
         self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
         self.data = SimulationData(self.model, self._live, self._drop_batch)
-        if seed is None:
-            own = None if network is None else network.seed
-            seed = np.random.randint(maxint) if own is None else own + 1
         self.closed = False
         self._runtime.reset(seed)
 

@@ -8,6 +8,7 @@ import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
 from ..plan.pieces import fold, state_keys
+from ..run.interrupt import interrupt
 from .precision import float_type
 
 STEP = 1e-6  # difference of an input for the quotient, which is computed in double precision
@@ -140,7 +141,7 @@ def _numeric(runtime, rows, n_steps, wanted):
     for k, values in enumerate(rows):
         columns = []
         for t, j in np.ndindex(values.shape[1:]):
-            runtime.interrupt.check()
+            interrupt.check()
             ends = []
             for sign in (1, -1):
                 moved = [v.copy() for v in rows]
