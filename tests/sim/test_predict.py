@@ -178,3 +178,24 @@ def test_rows_that_input_nodes_make(Sim):
     for probe in probes[2:]:
         joined = np.concatenate([on[probe][k : k + 2] for k in (0, 2, 4)], axis=1)
         np.testing.assert_allclose(joined, due.data[probe], rtol=1e-12)
+
+
+@pytest.mark.parametrize("form", [np.int64, np.float16, np.float64, bool, "tensor", "list"])
+def test_types_of_data(Sim, form):
+    """Whatever a number is, it is taken for the same."""
+    net = leaky(dtype="float32")
+    sim = Sim(net, minibatch_size=2)
+    x = np.random.default_rng(0).integers(2, size=(4, 3, 1))
+    due = sim.predict(x.astype(np.float32))[net.py]
+    if form == "tensor":
+        given = tf.constant(x, tf.float64)
+    else:
+        given = {net.x: x.tolist()} if form == "list" else x.astype(form)
+    for call in (sim.predict, lambda data: sim.predict_on_batch(_first(data))):
+        found = call(given)[net.py]
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, due[: len(found)])
+
+
+def _first(data):
+    return {node: values[:2] for node, values in data.items()} if type(data) is dict else data[:2]

@@ -228,6 +228,7 @@ def complete(runtime, data, n_steps, stateful):
     size, nodes = runtime.minibatch_size, runtime.nodes.nodes
     items = next(iter(data.values())).shape[0] if data else size
     feed, first = runtime.feed, runtime.layer.n_steps
+    data = {node: np.asarray(values, runtime.dtype) for node, values in data.items()}
     batches, made = [], None
     for start in range(0, items, size):
         if made is None or feed.running or (feed.wanted and stateful):
