@@ -247,6 +247,36 @@ def test_predict_ends_between_minibatches(Sim):
     assert all(np.array_equal(found[probe], due[probe]) for probe in due)
 
 
+@pytest.mark.parametrize("stateful", [False, True])
+def test_predict_leaves_no_trace(Sim, stateful):
+    """It gave nothing: state, learned weights and processes are those before it."""
+    with nengo.Network(seed=0) as net:
+        noise, data = nengo.Node(nengo.processes.WhiteNoise(seed=1)), nengo.Node(size_in=0)
+        ens, out = nengo.Ensemble(10, 1), nengo.Node(size_in=1)
+        nengo.Connection(noise, ens)
+        conn = nengo.Connection(ens, out, learning_rule_type=nengo.PES())
+        nengo.Connection(noise, conn.learning_rule)
+        p = nengo.Probe(out, synapse=0.01)
+    x = np.zeros((3, 5, 0))
+
+    class PressSecond(keras.callbacks.Callback):
+        def on_predict_batch_begin(self, batch, logs=None):
+            if batch == 1:
+                press()
+
+    sim, same = Sim(net, seed=1), Sim(net, seed=1)
+    for one in (sim, same):
+        one.run_steps(3)
+    with pytest.raises(KeyboardInterrupt):
+        sim.predict({data: x}, stateful=stateful, callbacks=[PressSecond()])
+    found, due = (one.predict({data: x}, stateful=stateful)[p] for one in (sim, same))
+    assert np.array_equal(found, due) and np.all(np.ptp(found, axis=1))
+    for one in (sim, same):
+        one.run_steps(3)
+    assert np.array_equal(sim.data[p], same.data[p])
+    assert np.array_equal(sim.data[conn].weights, same.data[conn].weights)
+
+
 def test_predict_calls_a_handler_of_the_user(Sim):
     """And goes on if that raises nothing."""
     calls = []

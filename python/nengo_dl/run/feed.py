@@ -1,5 +1,7 @@
 """Rows for the inputs of a program: given data, or what the input nodes themselves give."""
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 
@@ -61,6 +63,19 @@ class Feed:
         if not reusable or set(self.rows) != {*self.wanted, *self.running}:
             self.forget()
         self.at = first_step
+
+    @contextlib.contextmanager
+    def put_back_on_errors(self):
+        """If what is within is left by an exception, go back to where native processes were."""
+        rows = self.rows, self.left, self.at, self.error
+        states = [(p, p.state.copy(), p.istate.copy()) for p in self.processes.values()]
+        try:
+            yield
+        except BaseException:
+            self.rows, self.left, self.at, self.error = rows
+            for process, state, istate in states:
+                process.state, process.istate = state, istate
+            raise
 
     def forget(self):
         """Drop rows that were made but not used."""

@@ -1,5 +1,7 @@
 """`predict`: data in, a dictionary of probes out."""
 
+import contextlib
+
 import keras
 import nengo
 import numpy as np
@@ -91,15 +93,11 @@ def predict(side, x, n_steps, stateful, kwargs, single=False):
     stateful = side.clean_arguments(kwargs, stateful, warn=not single)
     given = feed.given
     try:
-        if is_opaque(x):
-            outputs = _opaque(side, x, n_steps, stateful, kwargs, single)
-        else:
-            values, _, n_steps = side.rules.for_call(x, n_steps, "one" if single else "any")
-            side.warn_one_step(n_steps, stateful)
-            with python_float_type(runtime, values), side.scope(), side.errors():
-                batches = complete(runtime, values, n_steps, stateful)
-                run = _on_batch if single else _in_turn
-                outputs = run(side, ArrayRuns(side, batches, n_steps, stateful), **kwargs)
+        with as_before_on_errors(runtime, stateful):
+            if is_opaque(x):
+                outputs = _opaque(side, x, n_steps, stateful, kwargs, single)
+            else:
+                outputs = _arrays(side, x, n_steps, stateful, kwargs, single)
     finally:
         feed.given = given
     found = {
@@ -107,6 +105,42 @@ def predict(side, x, n_steps, stateful, kwargs, single=False):
         for name, shape in runtime.value_shapes.items()
     }
     return Results(found, runtime.names)
+
+
+def _arrays(side, x, n_steps, stateful, kwargs, single):
+    """Run minibatches that lie in memory."""
+    values, _, n_steps = side.rules.for_call(x, n_steps, "one" if single else "any")
+    side.warn_one_step(n_steps, stateful)
+    with python_float_type(side.runtime, values), side.scope(), side.errors():
+        batches = complete(side.runtime, values, n_steps, stateful)
+        run = _on_batch if single else _in_turn
+        return run(side, ArrayRuns(side, batches, n_steps, stateful), **kwargs)
+
+
+@contextlib.contextmanager
+def as_before_on_errors(runtime, stateful):
+    """If what is within is left by an exception, Ctrl-C for one, it leaves no trace.
+
+    But for what Python functions and processes keep.
+
+    Parameters
+    ----------
+    runtime : nengo_dl.run.runtime.Runtime
+        What runs the model.
+    stateful : bool
+        Whether the state changes within.
+    """
+    layer = runtime.layer
+    state = layer.get_state() if stateful else {}
+    learned = [(index, layer.get_param(index)) for index in layer.learned]
+    with runtime.feed.put_back_on_errors():
+        try:
+            yield
+        except BaseException:
+            layer.set_state(**state)
+            for index, value in learned:
+                layer.set_param(index, value)
+            raise
 
 
 def _opaque(side, x, n_steps, stateful, kwargs, single):
