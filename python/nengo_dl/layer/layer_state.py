@@ -67,12 +67,9 @@ class LayerState(keras.layers.Layer):
         expect_length("param_values", param_values, plan.params)
         # what only TensorFlow changes, which copies it then, stays the array that was given
         values = {
-            f"param {i} ({param.name})": filled(
-                f"value of parameter {param.name!r}", value, param.size, plan.dtype,
-                batch if param.learned else None, own=param.learned,
-            )
+            f"param {i} ({param.name})": self._param_value(i, value, own=param.learned)
             for i, (param, value) in enumerate(zip(plan.params, param_values, strict=True))
-        }  # fmt: skip
+        }
         states, istates = self._per_piece("state", state), self._per_piece("istate", istate)
         for number, piece in enumerate(plan.pieces):
             program, (key, ikey) = piece.program, state_keys(number)
@@ -86,6 +83,16 @@ class LayerState(keras.layers.Layer):
             values[key] = filled(key, state, program.state_size, program.dtype, batch)
             values[ikey] = filled(ikey, istate, program.istate_size, "int32", batch)
         return values
+
+    def _param_value(self, index, value, own=True):
+        """A value of a parameter, see `filled`; a weight's may have its shape."""
+        param, weight = self.plan.params[index], self.plan.weights[index]
+        value = np.asarray(value, self.plan.dtype)
+        if weight is not None and not param.learned and value.shape == weight.shape:
+            return value
+        batch = self.minibatch_size if param.learned else None
+        what = f"value of parameter {param.name!r}"
+        return filled(what, value, param.size, self.plan.dtype, batch, own)
 
     def _per_piece(self, what, given):
         pieces = self.plan.pieces
@@ -127,8 +134,10 @@ class LayerState(keras.layers.Layer):
 
     def _outside(self, index, value):
         """Values of a parameter, ``(size,)`` or ``(B, size)``, in the shape of its variable."""
-        weight = self.plan.weights[index]
-        return value if weight is None else value.reshape((*value.shape[:-1], *weight.shape))
+        param, weight = self.plan.params[index], self.plan.weights[index]
+        if weight is None or value.shape == weight.shape:
+            return value
+        return value.reshape((*value.shape[: int(param.learned)], *weight.shape))
 
     def _add_state(self):
         def variable(value, name):
@@ -218,10 +227,7 @@ class LayerState(keras.layers.Layer):
 
     def set_param(self, index, value):
         """Set parameter ``index`` from an array of shape (size,), or (B, size) if learned."""
-        param = self.plan.params[index]
-        batch = self.minibatch_size if param.learned else None
-        what = f"value of parameter {param.name!r}"
-        value = filled(what, value, param.size, self.plan.dtype, batch)
+        value = self._param_value(index, value)
         plain_variable(self.base_params[index]).assign(self._outside(index, value))
 
     def reset(self, state=True, params=False):

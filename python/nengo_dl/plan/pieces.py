@@ -137,7 +137,8 @@ class Plan:
     outputs: tuple[Port, ...]
     results: tuple[int, ...]  # number of the value that each output is
     params: tuple[Param, ...]
-    param_values: tuple  # initial values, one flat array per parameter; not to be written to
+    # initial values, not to be written to: one flat array per parameter, or in a weight's shape
+    param_values: tuple
     weights: tuple[StoredWeight | None, ...]  # per parameter; None: a constant
     rngs: tuple[RngSlot, ...] = ()
     tables: tuple[TableSlot, ...] = ()

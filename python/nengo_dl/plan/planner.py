@@ -140,7 +140,12 @@ def stored(weight, learned):
 
 
 def _values(vars_, weight, learned, dtype):
-    """Initial values of variables one after the other; of a single one its own array, if it can."""
+    """Initial values of variables one after the other; of a single one its own array, if it can.
+
+    A matrix that is a weight of its own is Nengo's, seen with inputs first: it may be large.
+    """
+    if len(vars_) == 1 and weight and weight.turned(learned):
+        return vars_[0].signal.initial_value.T.astype(dtype, copy=False)
     values = [outside(var, weight, learned) for var in vars_]
     return (values[0] if len(values) == 1 else np.concatenate(values)).astype(dtype, copy=False)
 

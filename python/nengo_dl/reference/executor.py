@@ -84,7 +84,7 @@ def run(
 def turned(param, values):
     """Values of a parameter as they lie in the program's buffers, given those of the outside."""
     if not param.rows:
-        return values
+        return values if param.learned else np.reshape(values, -1)
     columns_first = np.reshape(values, (-1, param.columns, param.rows))
     return np.ascontiguousarray(columns_first.swapaxes(1, 2)).ravel()
 
