@@ -291,3 +291,27 @@ def test_predict_calls_a_handler_of_the_user(Sim):
     sim = of_linear(Sim)
     assert len(sim.predict(rows(8), callbacks=[PressAlways()])[sim.net.py]) == 8
     assert len(calls) == 4
+
+
+@pytest.mark.parametrize("method", ["run_steps", "predict"])
+def test_after_the_last_row(Sim, method):
+    """Ctrl-C on the way out of the functions of input Nodes, when all their rows are made."""
+    with nengo.Network() as net:
+        p = nengo.Probe(nengo.Node(lambda t: t))
+    sim = Sim(net)
+    guard = sim._runtime.turns.user_code
+    leave = type(guard).__exit__
+
+    class Interrupted(type(guard)):
+        def __exit__(self, *exc_info):
+            leave(self, *exc_info)
+            raise KeyboardInterrupt
+
+    guard.__class__ = Interrupted
+    with pytest.raises(KeyboardInterrupt):
+        sim.run_steps(5) if method == "run_steps" else sim.predict(n_steps=5)
+    guard.__class__ = Interrupted.__base__
+    steps = 5 if method == "run_steps" else 0
+    assert sim.n_steps == steps and len(sim.data[p]) == steps
+    sim.run_steps(2)
+    np.testing.assert_allclose(sim.data[p][:, 0], np.arange(1, steps + 3) * 1e-3, rtol=1e-6)

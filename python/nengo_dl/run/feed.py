@@ -112,10 +112,18 @@ class Feed:
             self.left -= steps
             self.rows = {node: rows[:, steps:] for node, rows in self.rows.items()}
 
-    def _generate(self, limit):
+    def finish(self):
+        """Raise what was raised after the last row was made and used: Ctrl-C on the way out."""
+        if self.left == 0:
+            self._raise()
+
+    def _raise(self):
         if self.error is not None:
             error, self.error = self.error, None
             raise error
+
+    def _generate(self, limit):
+        self._raise()
         rows, steps, self.error = self.python.generate(self.together, self.at, limit)
         self.rows = {
             node: np.broadcast_to(values, (self.minibatch_size, *values.shape[-2:]))

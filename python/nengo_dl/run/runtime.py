@@ -300,3 +300,4 @@ class Runtime:
             progress(ran)
             # a piece that ran out of time was too long
             size = longest if ran == steps else min(longest, max(1, ran))
+        feed.finish()

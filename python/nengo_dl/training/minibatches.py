@@ -205,6 +205,7 @@ def all_rows(feed, n_steps):
         done += steps
         if done >= n_steps:
             break
+    feed.finish()
     if len(pieces) == 1:
         return pieces[0]
     return [np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True)]
