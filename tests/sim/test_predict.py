@@ -1,6 +1,6 @@
 """`predict` of data in memory: what Keras does around minibatches, without its price."""
 
-import time
+import sys
 
 import keras
 import nengo
@@ -126,8 +126,8 @@ def test_nothing_is_traced_anew(Sim, monkeypatch):
     assert len(calls) == 1
 
 
-def test_a_warm_call_takes_milliseconds(Sim):
-    """5 ms of the processor are allowed, of which a model of this size needs little."""
+def test_a_warm_call_takes_a_thousand_calls_of_python(Sim):
+    """Those of Keras, with an iterator of tf.data, take 32,000."""
     with nengo.Network(seed=0) as net:
         u = nengo.Node([0.5])
         a = nengo.Ensemble(50, 1)
@@ -138,15 +138,17 @@ def test_a_warm_call_takes_milliseconds(Sim):
 
     def cost(call):
         call()
-        took = []
-        for _ in range(20):
-            start = time.process_time()
+        events = []
+        before = sys.getprofile()
+        sys.setprofile(lambda frame, event, arg: events.append(event))
+        try:
             call()
-            took.append(time.process_time() - start)
-        return np.median(took)
+        finally:
+            sys.setprofile(before)
+        return sum(event in ("call", "c_call") for event in events)
 
-    assert cost(lambda: sim.predict({u: x})) < 0.005
-    assert cost(lambda: sim.predict_on_batch({u: x})) < 0.005
+    assert 0 < cost(lambda: sim.predict({u: x})) < 1000
+    assert 0 < cost(lambda: sim.predict_on_batch({u: x})) < 1000
 
 
 def test_rows_that_input_nodes_make(Sim):
