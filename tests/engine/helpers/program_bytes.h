@@ -51,7 +51,11 @@ inline std::string buffer(const std::string& kind, int64_t size, int64_t param =
 }
 
 inline std::string param(int64_t size, bool learned = false) {
-  return dict({{"learned", integer(learned)}, {"name", text("param")}, {"size", integer(size)}});
+  return dict({{"columns", integer(0)},
+               {"learned", integer(learned)},
+               {"name", text("param")},
+               {"rows", integer(0)},
+               {"size", integer(size)}});
 }
 
 inline std::string port(int64_t size) { return dict({{"name", text("port")}, {"size", integer(size)}}); }
