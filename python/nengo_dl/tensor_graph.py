@@ -54,12 +54,13 @@ class TensorGraph(LayerState):
     minibatch_size : int
         Items per minibatch (B below).
     param_values : list of array_like, optional
-        Values of the parameters instead of the plan's: shape (size,), or (B, size) if learned.
+        Values of the parameters instead of the plan's: shape (size,) or that of the weight, or
+        (B, size) if learned; they are not copied, and not written to.
     state, istate : array_like, optional
         State to start from instead of the plan's, shape (size,) or (B, size); one for each piece
         if there are several.
     trainable_params : list of bool, optional
-        For each parameter, whether its weight is trainable. All are by default.
+        For each parameter, whether its weight is trainable; by default as the plan says.
     keep_history : bool or list of bool
         Whether outputs hold every step or only the last one, for all outputs or each of them.
     output_shapes : list of tuple, optional
@@ -83,8 +84,8 @@ class TensorGraph(LayerState):
 
     Attributes
     ----------
-    base_params : list of keras.Variable
-        One weight per parameter of the plan, in its order.
+    base_params : list of keras.Variable or tf.Variable
+        One per parameter of the plan, in its order: a weight, or a constant as a plain variable.
     saved_state : dict of tf.Variable
         ``state`` (B, state_size), ``istate`` (B, istate_size) and ``n_steps`` (); those of further
         pieces are called ``state_1``, ``istate_1`` and so on.

@@ -34,6 +34,8 @@ def network(neuron_type=None, probes=(), dtype="float32", **settings):
         net.twins = [nengo.Ensemble(15, 1) for _ in range(3)]
         with nengo.Network(label="inner"):
             net.inner = nengo.Ensemble(20, 2)
+            net.ring = nengo.Connection(net.inner.neurons, net.inner, transform=np.zeros((2, 20)),
+                                        label="ring")  # fmt: skip
         out = nengo.Node(size_in=2)
         net.conns = [nengo.Connection(u, net.a, transform=[[1, 0.2], [0, 1]])]
         net.conns += [nengo.Connection(net.a[0], twin) for twin in net.twins]
@@ -150,6 +152,7 @@ def test_names_and_shapes(Sim):
         "encoders_15x1": (3, 1, 15), "bias_15": (3, 15),
         "Node_0_to_a.weights": (2, 2), "weights_1x15": (3, 15, 1), "weights_1x20": (3, 20, 1),
         "inner.Ensemble_0.neurons_to_Node_1.weights": (20, 2), "Node_1_to_a.weights": (),
+        "inner.ring.weights": (20, 2),
     }  # fmt: skip
     for probes in ([], PROBES):
         model = Sim(network(probes=probes)).keras_model

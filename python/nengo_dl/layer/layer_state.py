@@ -33,9 +33,10 @@ class _Told(threading.local):
 class LayerState(keras.layers.Layer):
     """A Keras layer that owns the parameters and the state of a plan.
 
-    Parameters are Keras weights. State (everything else that lives from step to step) is kept in
-    plain TensorFlow variables, so that it is not part of ``weights``, saved weights or optimizers.
-    All of them live on the CPU, where the only kernels are, whatever device is the default.
+    Parameters that belong to objects of a model are Keras weights. Constants and state (what else
+    lives from step to step) are kept in plain TensorFlow variables, so that they are not part of
+    ``weights``, saved weights or optimizers. All of them live on the CPU, where the only kernels
+    are, whatever device is the default.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class LayerState(keras.layers.Layer):
     param_values, state, istate : array_like, optional
         Values to start from instead of the plan's.
     trainable_params : list of bool, optional
-        For each parameter, whether its weight is trainable. All are by default.
+        For each parameter, whether its weight is trainable; by default as the plan says.
     name : str
         Name of the layer.
     """

@@ -110,7 +110,7 @@ def names_of(model, found):
     """Name parameters after the labels and places of their objects, the same in every process.
 
     An object is called by its label, or else by its class and its number among those of its
-    network, a Connection by what it connects; objects of inner networks go by all networks
+    network, such a Connection by what it connects; objects of inner networks go by all networks
     around them: ``cortex.vision.encoders``. Names that are there already get a number.
 
     Parameters
@@ -144,14 +144,13 @@ def _name_objects(network, prefix, paths):
     for objects in (network.ensembles, network.nodes, network.networks):
         for i, obj in enumerate(objects):
             paths[obj] = prefix + (obj.label or f"{type(obj).__name__}_{i}")
+    paths.update((conn, prefix + conn.label) for conn in network.connections if conn.label)
     for inner in network.networks:
         _name_objects(inner, paths[inner] + ".", paths)
 
 
 def _name(obj, paths):
-    if isinstance(obj, nengo.Connection):
-        if obj.label:
-            return obj.label
+    if isinstance(obj, nengo.Connection) and not obj.label:
         return f"{_name(obj.pre_obj, paths)}_to_{_name(obj.post_obj, paths)}"
     if isinstance(obj, Neurons):
         return f"{_name(obj.ensemble, paths)}.neurons"
