@@ -11,11 +11,14 @@ __license__ = version.license
 
 # Loaded on first use, so that the planner can be used without TensorFlow or the compiled library.
 _LAZY = {
-    "Simulator": "simulator",
-    "configure_settings": "config",
+    "Layer": "tensor_node",
     "LeakyReLU": "neurons",
+    "Simulator": "simulator",
     "SoftLIFRate": "neurons",
     "SpikingLeakyReLU": "neurons",
+    "TensorNode": "tensor_node",
+    "configure_settings": "config",
+    "tensor_layer": "tensor_node",
 }
 _MODULES = (
     "callbacks",
@@ -26,17 +29,14 @@ _MODULES = (
     "simulator",
     "surrogates",
     "tensor_graph",
+    "tensor_node",
 )
 _PUBLIC = (*_LAZY, *_MODULES)
 # What NengoDL has and this package does not have yet.
 _NOT_YET = {
-    "TensorNode": "TensorFlow code inside of a model",
-    "Layer": "Keras layers and functions inside of a model",
-    "tensor_layer": "Keras layers and functions inside of a model",
     "Converter": "conversion of Keras models",
     "benchmarks": "benchmark networks as a module",
     "converter": "conversion of Keras models",
-    "tensor_node": "TensorFlow code inside of a model",
 }
 
 

@@ -243,6 +243,25 @@ def _set(config: Any, cls: type, name: str, value: Any) -> None:
         config[cls].set_param(name, Setting(name, value, _SETTINGS[name][1]))
 
 
+def set_of_object(obj: Any, name: str, value: Any) -> None:
+    """Set an option of a single object, in the outermost of the networks that are being described.
+
+    Parameters
+    ----------
+    obj : nengo object
+        What to set it for.
+    name : str
+        Name of a setting that objects of this kind may have.
+    value : object
+        Its value.
+    """
+    config = nengo.Network.context[0].config
+    (cls,) = (cls for cls in _SETTINGS[name][0] if isinstance(obj, cls))
+    if cls not in config.params or name not in config[cls].extra_params:
+        _set(config, cls, name, None)
+    setattr(config[obj], name, _SETTINGS[name][1](name, value))
+
+
 def resolve(model: Any) -> Settings:
     """Read all settings of a network at once.
 

@@ -1,0 +1,21 @@
+"""What TensorFlow computes inside of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class TensorCall:
+    """A function of tensors, or a Keras layer, which is called in every step.
+
+    Arguments and results have the minibatch as their first axis; the time is a scalar.
+    """
+
+    func: Callable[..., Any]
+    name: str  # for people
+    ins: tuple[tuple[int, ...], ...]  # shapes of its arguments for an item
+    outs: tuple[tuple[int, ...], ...]  # shapes of what it returns for an item
+    pass_time: bool = False  # the time is its first argument
