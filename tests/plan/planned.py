@@ -1,6 +1,7 @@
 """Runs planned networks in the NumPy twin, next to nengo.Simulator."""
 
 from dataclasses import replace
+from functools import partial
 
 import nengo
 import numpy as np
@@ -77,7 +78,7 @@ def run_twin(made, model, n_steps, inputs=(), window=5, run_program=reference.ru
     Who else runs programs as `nengo_dl.reference.run` does may do it instead: ``run_program``.
     """
     params = [
-        np.array(v)[None] if p.learned else np.array(v)
+        np.array(v).reshape(1, -1) if p.learned else np.array(v).ravel()
         for v, p in zip(made.param_values, made.params, strict=True)
     ]
     for slot in made.tables:
@@ -86,29 +87,60 @@ def run_twin(made, model, n_steps, inputs=(), window=5, run_program=reference.ru
         step = process.make_step((0,), slot.op.output.shape, model.dt, process.get_rng(None), {})
         rows = np.array([step(i * model.dt) for i in range(slot.rows)])
         params[slot.param][0, place.offset : place.offset + rows.size] = rows.ravel()
-    istates = [np.zeros((1, p.program.istate_size), dtype=np.int32) for p in made.pieces]
+    istates = [np.zeros((1, p.program.istate_size), dtype=np.int32) for p in made.runs]
     for slot in made.rngs:
         native = isinstance(slot.op, SimNeurons)
         rng = slot.op.state_extra["rng"] if native else slot.op.process.get_rng(None)
         istates[slot.run][0, slot.offset : slot.offset + 628] = pack_rng(rng)
     callbacks = [callback(spec, model.dt, model.time) for spec in made.callbacks]
+    states = [np.array(piece.initial_state)[None] for piece in made.runs]
 
-    def run(number, piece, values):
-        return run_program(
-            piece.program,
-            values,
-            [params[i] for i in piece.params],
-            np.array(piece.initial_state)[None],
-            istates[number],
-            0,
-            n_steps,
-            1,
-            callbacks,
-            window=1 if callbacks else window,
-        )
+    def pieces(first_step, n_steps):
+        """What runs the pieces of a plan, or of a loop, for some steps."""
 
-    values = fold(made.pieces, [np.asarray(x)[None] for x in inputs], run)
+        def run(number, piece, values):
+            return run_program(
+                piece.program,
+                values,
+                [params[i] for i in piece.params],
+                states[number],
+                istates[number],
+                first_step,
+                n_steps,
+                1,
+                callbacks,
+                window=1 if callbacks else window,
+            )
+
+        return {"run": run, "call": partial(call_step_by_step, first_step, made.dt), "loop": loop}
+
+    def loop(first, piece, values):
+        given = dict(zip(piece.inputs, values, strict=True))
+        rows = {i: [] for i in piece.outputs}
+        for t in range(n_steps):
+            known = {i: value[:, t : t + 1] for i, value in given.items()}
+            for d in piece.delayed:
+                known[d.value] = states[d.run][:, None, d.offset : d.offset + d.size].copy()
+            found = fold(piece.pieces, known, first=first, **pieces(t, 1))
+            for i, row in rows.items():
+                row.append(found[i])
+        return [np.concatenate(row, axis=1) for row in rows.values()]
+
+    values = fold(made.pieces, [np.asarray(x)[None] for x in inputs], **pieces(0, n_steps))
     return [values[i][0] for i in made.results]
+
+
+def call_step_by_step(first_step, dt, number, piece, values):
+    """What a call of the tensors' function gives, which is one of NumPy here, for one item."""
+    call = piece.call
+    n_steps = values[0].shape[1] if values else 1
+    rows = []
+    for t in range(n_steps):
+        args = [(first_step + t + 1) * dt] if call.pass_time else []
+        args += [v[:, t].reshape(1, *s) for v, s in zip(values, call.ins, strict=True)]
+        found = call.func(*args)
+        rows.append([f.reshape(1, 1, -1) for f in (found if len(call.outs) > 1 else [found])])
+    return [np.concatenate(row, axis=1) for row in zip(*rows, strict=True)]
 
 
 def with_run(made, **fields):

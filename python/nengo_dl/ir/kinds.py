@@ -2,7 +2,8 @@
 
 The engine has the same table (`cpp/engine/kind.h`) and hands it out; a test compares them field by
 field. Planner, verifier, training form and twin read it; nothing else lists kinds.
-docs/PROGRAM.md explains what the kinds compute.
+docs/PROGRAM.md explains what the kinds compute. `tensor`, a call of TensorFlow, is the planner's
+alone: it cuts a model into pieces before there are programs.
 """
 
 from dataclasses import dataclass
@@ -53,9 +54,10 @@ class Kind:
     lanes: bool = False  # elements along the first axis of its arguments: nothing to do with others
     gradient: str = "none"  # "exact"; "type": the neuron type says; "none"
     reads: tuple = ()  # arguments whose values the way back looks at; of "type", the type says
-    edge: str = ""  # what it is to the outside: "input", "output" or "python"
+    edge: str = ""  # what it is to the outside: "input", "output", "python" or "tensorflow"
     elements: str = ""  # attribute that lists which elements of `settable` are written; "": all
     placing: int = 9  # the layout places the operands of small numbers first, in block order
+    engine: bool = True  # False: it is in no program, the planner alone knows it
 
     @cached_property
     def _args(self) -> dict:
@@ -83,7 +85,7 @@ class Kind:
     @property
     def visible(self) -> bool:
         """Whether the outside sees what it does, whoever reads what it writes."""
-        return self.edge in ("output", "python")
+        return self.edge in ("output", "python", "tensorflow")
 
 
 def _floats(*names: str, optional: bool = False) -> tuple:
@@ -308,5 +310,15 @@ KINDS = Table(
         merges=False,
         slices=False,
         edge="python",
+    ),
+    Kind(
+        "tensor",
+        (Arg("in*", READ, optional=True), Arg("out*", WRITE, optional=True)),
+        _INDEX,
+        merges=False,
+        slices=False,
+        gradient="exact",
+        edge="tensorflow",
+        engine=False,
     ),
 )

@@ -37,6 +37,7 @@ class Context:
         self.dt = given.dt
         self.time = given.time
         self.callbacks = []
+        self.calls = []
         self.op = None  # the operator that is being lowered
         self._given = given
         self._vars = {}
@@ -98,6 +99,16 @@ class Context:
     def surrogate(self, op):
         """The surrogate (`nengo_dl.surrogates`) of a neuron operator, or None."""
         return None if self._given.surrogate is None else self._given.surrogate(op)
+
+    def tensor(self, call, ins, outs):
+        """A call of TensorFlow (`.calls.TensorCall`) on some signals, which sets others.
+
+        Its arguments are the values of ``ins`` in this step.
+        """
+        args = {f"in{i}": self.ref(signal) for i, signal in enumerate(ins)}
+        args.update((f"out{i}", self.ref(signal, "write")) for i, signal in enumerate(outs))
+        self.calls.append(call)
+        return self.make("tensor", args, {"index": len(self.calls) - 1}, call.name)
 
     def make(self, kind, args, attrs=None, name=None):
         """A new op for the operator being lowered."""

@@ -28,7 +28,11 @@ def lower_probe(op, ctx):
 
 @lowers(SimPyFunc)
 def lower_function(op, ctx):
-    """Python functions stay in Python."""
+    """Python functions stay in Python, those of tensors run in TensorFlow."""
+    call = getattr(op.fn, "tensor_call", None)
+    if call is not None:
+        ins = [] if op.x is None else [op.x]
+        return [ctx.tensor(call, ins, [] if op.output is None else [op.output])]
     raise NotNative("it calls a Python function")
 
 

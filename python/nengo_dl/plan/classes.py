@@ -33,8 +33,10 @@ def covers(refs, size):
     return bool(seen.all())
 
 
-def classify(ops, uses):
+def classify(ops, uses, limit=CARRIED_LIMIT):
     """Storage class per variable, of which ``uses`` are all `accesses`.
+
+    Variables that are updated have rows up to a size of ``limit``.
 
     Returns
     -------
@@ -43,10 +45,10 @@ def classify(ops, uses):
         every step), ``carried`` (updated, with a row per step), ``state`` (changed in place
         by one op alone), ``tied`` (in place, seen by several ops, which must loop together).
     """
-    return {var: _classify(var, found, ops) for var, found in uses.items()}
+    return {var: _classify(var, found, ops, limit) for var, found in uses.items()}
 
 
-def _classify(var, uses, ops):
+def _classify(var, uses, ops, limit):
     if all(ref.access in READS for _, _, ref in uses):  # most variables
         return "learned" if var.per_item else "param"
     by = defaultdict(list)
@@ -72,7 +74,7 @@ def _classify(var, uses, ops):
     if access == "update" and changers & readers:
         return "carried"  # reads the old value while it writes the new one
     if old_needed or access == "update":
-        return "carried" if var.size <= CARRIED_LIMIT else in_place
+        return "carried" if var.size <= limit else in_place
     return "temp"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..ir.given import Given
 from ..ir.kinds import KINDS
-from ..ir.program import Program
+from ..ir.program import Port, Program
 from ..ir.refs import IrOp
 from . import show
 from .classes import accesses, classify
@@ -44,8 +44,13 @@ class Draft:
 
     given: Given
     ops: tuple[IrOp, ...] = ()
+    inputs: tuple[Port, ...] = ()  # what the outside sets, and
+    outputs: tuple[Port, ...] = ()  # what it reads, by the attribute `index` of the ops there
+    calls: tuple = ()  # TensorCall per op that runs in TensorFlow, by its attribute `index`
     callbacks: tuple = ()  # CallbackSpec per op that runs in Python, by its attribute `index`
     weights: tuple = ()  # Var of every member of every weight, whether ops use it or not
+    # in a part of a model: what kinds of variables members of weights are in all of it, by signal
+    weight_kinds: dict | None = None
     notes: tuple[str, ...] = ()  # what the passes did, for people
     order: dict | None = None  # per Nengo operator: when Nengo would run it, if that matters
     region_of: list[int] | None = None  # per op: number of its region; even: sequence, odd: loop

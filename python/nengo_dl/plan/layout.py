@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from nengo.builder import Signal
 
 from ..ir.kinds import KINDS
-from ..ir.program import RNG_WORDS, Buffer, Op, Operand, Param, Port, Program, Region
+from ..ir.program import RNG_WORDS, Buffer, Op, Operand, Param, Program, Region
 from .draft import Draft, Layout
 from .schedule import moves
 
@@ -54,17 +55,25 @@ def _members_of_weights(draft):
     """Variables that lie together because they are of one weight, used or not, and their kinds.
 
     Those that no op uses lie with the first that one does. Members of different kinds (learned by
-    a native rule, changed by Python) lie apart.
+    a native rule, changed by Python) lie apart; in a part of a model, those of a kind that it does
+    not use at all are left out.
     """
     used = {var.signal: var for var in draft.uses if var.weight >= 0}
+    elsewhere = draft.weight_kinds or {}
     first, members, kind_of = {}, {}, {}
     for var in used.values():
         first.setdefault(var.weight, draft.storage[var][0])
     for var in draft.weights:
         var = used.get(var.signal, var)
-        kind = draft.storage[var][0] if var.signal in used else first.get(var.weight, "param")
+        if var.signal in used:
+            kind = draft.storage[var][0]
+        else:
+            kind = elsewhere.get(var.signal) or first.get(var.weight, "param")
         members.setdefault((var.weight, kind), []).append(var)
         kind_of[var.weight, kind] = kind
+    if draft.weight_kinds is not None:
+        here = {(var.weight, draft.storage[var][0]) for var in used.values()}
+        members = {key: group for key, group in members.items() if key in here}
     return members, kind_of
 
 
@@ -131,13 +140,13 @@ def emit(draft: Draft) -> Draft:
     program = Program(
         dtype=str(np.dtype(given.dtype)),
         dt=float(given.dt),
-        window=1 if draft.callbacks else 0,
+        window=1 if draft.chain else 0,
         state_size=layout.initial_state.size,
         istate_size=RNG_WORDS * len(rngs),
         buffers=layout.buffers,
         params=layout.params,
-        inputs=tuple(Port(name, signal.size) for name, signal in given.inputs),
-        outputs=tuple(Port(name, signal.size) for name, signal in given.outputs),
+        inputs=draft.inputs,
+        outputs=draft.outputs,
         regions=tuple(regions),
     )
     return draft.change(program=program, rngs=tuple(rngs))
@@ -191,6 +200,7 @@ class Home:
     start: int  # first element of the signal in the buffer
     size: int
     rows: int  # > 0: a matrix of so many rows, column by column to the outside
+    index: int  # number of the parameter, or of the program whose state has it
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,24 +223,36 @@ class Places:
             offset, strides = column_major(signal, home.rows)
         offset += home.start
         if buffer.kind in ("param", "learned"):
-            return Place(buffer.kind, buffer.param, offset, tuple(shape), tuple(strides))
+            return Place(buffer.kind, home.index, offset, tuple(shape), tuple(strides))
         if buffer.kind in ("state", "carried"):
-            return Place("state", 0, buffer.state_offset + offset, tuple(shape), tuple(strides))
+            offset += buffer.state_offset
+            return Place("state", home.index, offset, tuple(shape), tuple(strides))
         return None
 
 
-def places(layout: Layout) -> Places:
-    """Where the signals are that some variable of a layout holds."""
-    homes = {}
+def homes(layout: Layout, run: int, params: Sequence[int]) -> dict:
+    """Where the signals are that some variable of a program holds, as `Home`.
+
+    Parameters
+    ----------
+    layout : Layout
+        That of the program.
+    run : int
+        Its number.
+    params : sequence of int
+        Numbers of its parameters in the plan.
+    """
+    found = {}
     for var, (index, at) in layout.place.items():
         buffer = layout.buffers[index]
         weight = layout.weights[buffer.param] if buffer.param >= 0 else None
         turned = weight and weight.turned(buffer.kind == "learned")
+        number = params[buffer.param] if buffer.param >= 0 else run
         for part, offset in var.parts or ((var, 0),):
             if part.signal is not None:
                 rows = turned[0] if turned else var.rows
-                homes[part.signal] = Home(buffer, at + offset, var.size, rows)
-    return Places(homes)
+                found[part.signal] = Home(buffer, at + offset, var.size, rows, number)
+    return found
 
 
 def column_major(signal: Signal, rows: int) -> tuple[int, list]:

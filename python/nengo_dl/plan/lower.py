@@ -9,6 +9,7 @@ from nengo.utils.simulator import operator_dependency_graph
 
 from .. import ops as _registers_lowerings  # noqa: F401
 from ..ir.lowering import LOWERINGS, Context, NotNative, describe
+from ..ir.program import Port
 from ..ir.refs import IrOp
 from .draft import Draft
 from .graph import check_acyclic
@@ -51,7 +52,14 @@ def lower(draft: Draft) -> Draft:
     ops += port_ops(ctx, inputs, given.outputs)
     members = (signal for weight in given.weights for signal in weight.members.values())
     weights = tuple(ctx.var(signal) for signal in members)
-    return draft.change(ops=tuple(ops), callbacks=tuple(ctx.callbacks), weights=weights)
+    return draft.change(
+        ops=tuple(ops),
+        inputs=tuple(Port(name, signal.size) for name, signal in given.inputs),
+        outputs=tuple(Port(name, signal.size) for name, signal in given.outputs),
+        callbacks=tuple(ctx.callbacks),
+        calls=tuple(ctx.calls),
+        weights=weights,
+    )
 
 
 def _lower_operator(op, ctx):

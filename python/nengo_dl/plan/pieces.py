@@ -7,13 +7,14 @@ Values that pieces hand on are numbered: those that the outside gives come first
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from nengo.builder import Signal
 from nengo.exceptions import BuildError
 
+from ..ir.calls import TensorCall
 from ..ir.program import Param, Port, Program
 from . import show
 from .layout import Place, Places
@@ -49,6 +50,59 @@ class Run:
         return f"<Run: a program of {ops} ops in {len(self.program.regions)} regions>"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Call:
+    """A call of TensorFlow on all steps, outside of cycles, or on one step of a `Loop`."""
+
+    call: TensorCall
+    inputs: tuple[int, ...]  # number of the value that each argument is
+    outputs: tuple[int, ...]  # number of the value that each result is
+
+    def __repr__(self) -> str:
+        return f"<Call of {self.call.name}>"
+
+
+@dataclass(frozen=True)
+class Delayed:
+    """A value of a loop as it was before the step, which is read off the state of a program."""
+
+    value: int
+    run: int  # number of the program
+    offset: int  # first element in its packed state
+    size: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Loop:
+    """Pieces that run step by step: a cycle that leads through TensorFlow."""
+
+    pieces: tuple[Run | Call, ...]
+    delayed: tuple[Delayed, ...] = ()
+    outputs: tuple[int, ...] = ()  # numbers of the values that others use
+
+    @property
+    def made(self) -> set[int]:
+        """Numbers of all values of the loop."""
+        made = {i for piece in self.pieces for i in piece.outputs}
+        return made | {entry.value for entry in self.delayed}
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Numbers of the values that come from outside."""
+        read = dict.fromkeys(i for piece in self.pieces for i in piece.inputs)
+        return tuple(i for i in read if i not in self.made)
+
+    def giving(self, outputs: Sequence[int]) -> Loop:
+        """Return the loop with these values as its outputs."""
+        return replace(self, outputs=tuple(outputs))
+
+    def __repr__(self) -> str:
+        return f"<Loop of {len(self.pieces)} pieces>"
+
+
+Piece = Run | Call | Loop
+
+
 def only_run(program: Program, initial_state: np.ndarray, **fields: Any) -> Run:
     """Make the piece of a plan that has no other."""
     first = len(program.inputs)
@@ -67,29 +121,62 @@ def state_keys(number: int) -> tuple[str, str]:
     return ("state", "istate") if number == 0 else (f"state_{number}", f"istate_{number}")
 
 
-def fold(pieces: Sequence[Run], inputs: Sequence, run: Callable) -> dict:
+def fold(pieces: Sequence[Piece], inputs: Sequence | dict, run: Callable, **others) -> dict:
     """Run pieces in their order.
 
     Parameters
     ----------
-    pieces : sequence of Run
-        The pieces of a plan.
-    inputs : sequence
-        The values that the outside gives.
+    pieces : sequence of Run, Call or Loop
+        The pieces of a plan, or of a loop.
+    inputs : sequence or dict
+        The values that the outside gives, in order or by number.
     run : callable
         ``run(number, piece, values)`` returns what the outputs of a piece are, given the values of
         its inputs.
+    **others : callable
+        ``call`` and ``loop`` do so for calls of TensorFlow and for loops; ``first`` is the
+        number of the first program, 0 by default. Each kind of piece is numbered by itself,
+        but programs within loops count among the others.
 
     Returns
     -------
     dict
         All values by number.
     """
-    values = dict(enumerate(inputs))
-    for number, piece in enumerate(pieces):
-        outputs = run(number, piece, [values[i] for i in piece.inputs])
+    values = dict(inputs if isinstance(inputs, dict) else enumerate(inputs))
+    run_number, call_number = others.pop("first", (0, 0))
+    for piece in pieces:
+        given = [values[i] for i in piece.inputs]
+        if isinstance(piece, Run):
+            outputs = run(run_number, piece, given)
+            run_number += 1
+        elif isinstance(piece, Call):
+            outputs = others["call"](call_number, piece, given)
+            call_number += 1
+        else:
+            outputs = others["loop"]((run_number, call_number), piece, given)
+            run_number += len(runs_of(piece.pieces))
+            call_number += len(calls_of(piece.pieces))
         values.update(zip(piece.outputs, outputs, strict=True))
     return values
+
+
+def runs_of(pieces: Sequence[Piece]) -> tuple[Run, ...]:
+    """Programs among pieces, those within loops too, in order."""
+    return tuple(piece for piece in _flat(pieces) if isinstance(piece, Run))
+
+
+def calls_of(pieces: Sequence[Piece]) -> tuple[Call, ...]:
+    """Calls of TensorFlow among pieces, those within loops too, in order."""
+    return tuple(piece for piece in _flat(pieces) if isinstance(piece, Call))
+
+
+def _flat(pieces):
+    for piece in pieces:
+        if isinstance(piece, Loop):
+            yield from piece.pieces
+        else:
+            yield piece
 
 
 @dataclass(frozen=True)
@@ -130,7 +217,7 @@ class StoredWeight:
 class Plan:
     """What the planner makes of a model."""
 
-    pieces: tuple[Run, ...]
+    pieces: tuple[Piece, ...]
     dtype: str
     dt: float
     inputs: tuple[Port, ...]
@@ -156,12 +243,22 @@ class Plan:
         return tuple(weight is not None and weight.trainable for weight in self.weights)
 
     @property
+    def runs(self) -> tuple[Run, ...]:
+        """The programs, by the numbers that they have elsewhere; those within loops are among them."""
+        return runs_of(self.pieces)
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls of TensorFlow, likewise."""
+        return calls_of(self.pieces)
+
+    @property
     def trains(self) -> bool:
-        """Whether there is a training mode: a training form of every piece."""
-        return all(piece.training is not None for piece in self.pieces)
+        """Whether there is a training mode: a training form of every program."""
+        return all(piece.training is not None for piece in self.runs)
 
     def last_only(self, keep_history: Sequence[bool]) -> list[list[bool]]:
-        """For every output of every piece, whether nobody needs more than its last step.
+        """For every output of every program, whether nobody needs more than its last step.
 
         Parameters
         ----------
@@ -170,7 +267,8 @@ class Plan:
         """
         kept = {i for i, keep in zip(self.results, keep_history, strict=True) if keep}
         kept.update(i for piece in self.pieces for i in piece.inputs)
-        return [[i not in kept for i in piece.outputs] for piece in self.pieces]
+        kept.update(i for piece in self.pieces if isinstance(piece, Loop) for i in piece.made)
+        return [[i not in kept for i in piece.outputs] for piece in self.runs]
 
     def only_program(self) -> Program:
         """Return the program of a plan that has a single one; `BuildError` if it has more."""
@@ -178,7 +276,10 @@ class Plan:
             raise BuildError(
                 f"expected a plan of 1 program, got {len(self.pieces)} pieces: go through `pieces`"
             )
-        return self.pieces[0].program
+        (piece,) = self.pieces
+        if not isinstance(piece, Run):
+            raise BuildError(f"expected a plan of 1 program, got {piece!r}: go through `pieces`")
+        return piece.program
 
     def place(self, signal: Signal) -> Place | None:
         """Return where a signal (or view) is stored; None if it is not stored."""

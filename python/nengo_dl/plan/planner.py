@@ -3,9 +3,9 @@
 import contextlib
 import gc
 
-import numpy as np
-
 from ..ir.given import Given
+from .assemble import assemble
+from .cut import cut, run_parts
 from .draft import Draft
 from .fuse import (
     alias_sources,
@@ -15,9 +15,8 @@ from .fuse import (
     pull_decoders,
     store_by_columns,
 )
-from .layout import Place, emit, lay_out, outside, places
+from .layout import emit, lay_out
 from .lower import lower, order_callbacks, refuse_cycles
-from .pieces import RngSlot, StoredWeight, TableSlot, only_run, plan_of
 from .schedule import order_regions, schedule
 from .settle import settle
 from .simplify import default_simplifications, simplify
@@ -41,6 +40,7 @@ PASSES = (
     lay_out,
     emit,
 )
+UNCUT = 6  # so many passes see the whole model, the others what it is cut into
 FUSIONS = (fuse_resets, alias_sources, join_tiles, fuse_bias, store_by_columns, pull_decoders)
 
 
@@ -120,57 +120,20 @@ def make_plan(
         tuple(operators), dt, dtype, time, tuple(inputs), tuple(outputs), tuple(weights), surrogate,
         names, tuple(simplifications), merge,
     )  # fmt: skip
-    draft = Draft(given)
-    for single in PASSES:
-        if single in FUSIONS and not fuse:
-            continue
-        before, draft = draft, single(draft)
-        if verify or single in (lower, emit):
-            verify_draft(draft)
-        if trace is not None:
-            trace(f"{single.__name__}: {'nothing to do' if draft is before else draft}")
-    return _plan(draft)
 
+    def run(draft, passes):
+        for single in passes:
+            if single in FUSIONS and not fuse:
+                continue
+            before, draft = draft, single(draft)
+            if verify or single in (lower, emit):
+                verify_draft(draft)
+            if trace is not None:
+                trace(f"{single.__name__}: {'nothing to do' if draft is before else draft}")
+        return draft
 
-def stored(weight, learned):
-    """What a plan says of a weight."""
-    members = tuple(weight.members)
-    turned = weight.turned(learned) is not None
-    return StoredWeight(weight.name, weight.shape(learned), members, weight.trainable, turned)
-
-
-def _values(vars_, weight, learned, dtype):
-    """Initial values of variables one after the other; of a single one its own array, if it can.
-
-    A matrix that is a weight of its own is Nengo's, seen with inputs first: it may be large.
-    """
-    if len(vars_) == 1 and weight and weight.turned(learned):
-        return vars_[0].signal.initial_value.T.astype(dtype, copy=False)
-    values = [outside(var, weight, learned) for var in vars_]
-    return (values[0] if len(values) == 1 else np.concatenate(values)).astype(dtype, copy=False)
-
-
-def _plan(draft):
-    layout, dtype = draft.layout, np.dtype(draft.program.dtype)
-    values, weights = [], []
-    for param, vars_, weight in zip(layout.params, layout.param_vars, layout.weights, strict=True):
-        learned = bool(param.learned)
-        values.append(_values(vars_, weight, learned, dtype))
-        weights.append(weight and stored(weight, learned))
-    tables = []
-    for op in draft.ops:
-        for ref in (r for _, r in op.refs() if r.var.per_item):
-            index, at = layout.place[ref.var]
-            param = layout.buffers[index].param
-            place = Place("learned", param, at + ref.offset, ref.shape, ref.strides)
-            tables.append(TableSlot(param, place, op.source))
-    return plan_of(
-        only_run(draft.program, layout.initial_state.astype(dtype)),
-        values,
-        weights=tuple(weights),
-        rngs=tuple(RngSlot(0, offset, op) for offset, op in draft.rngs),
-        tables=tuple(tables),
-        callbacks=draft.callbacks,
-        notes=draft.notes,
-        places=places(layout),
-    )
+    draft = run(Draft(given), PASSES[:UNCUT])
+    parts, direct = cut(draft)
+    for part in run_parts(parts):
+        part.draft = run(part.draft, PASSES[UNCUT:])
+    return assemble(draft, parts, direct)
