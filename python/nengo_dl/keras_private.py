@@ -17,6 +17,10 @@ USED = (
     ("Variable", "_value"),
     ("optimizers.Optimizer", "_check_variables_are_known"),
     ("callbacks.TensorBoard", "_should_write_train_graph"),
+    ("layers.Layer", "_call_has_training_arg"),
+    ("layers.Layer", "_clear_losses"),
+    ("layers.Layer", "_flatten_layers"),
+    ("layers.Layer", "_get_own_losses"),
 )
 
 
@@ -78,3 +82,25 @@ class NoTrainingGraph:
     def end(self) -> None:
         """Let the callback do as it did before."""
         self._callback._should_write_train_graph = self._before
+
+
+def calls_with_training(layer: keras.layers.Layer) -> bool:
+    """Whether a layer takes the argument ``training``."""
+    return layer._call_has_training_arg
+
+
+def with_inner_layers(layer: keras.layers.Layer) -> list:
+    """A layer and those within it."""
+    return layer._flatten_layers()
+
+
+def own_losses(layer: keras.layers.Layer) -> list:
+    """Losses that a layer and those within it added in the present call."""
+    return [loss for inner in with_inner_layers(layer) for loss in inner._get_own_losses()]
+
+
+def take_losses(layer: keras.layers.Layer) -> list:
+    """Return `own_losses`, and let the layer forget them."""
+    losses = own_losses(layer)
+    layer._clear_losses()
+    return losses

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nengo_dl.keras_private import check_keras, plain_variable
+from nengo_dl.keras_private import check_keras
 
 check_keras()
 
@@ -23,19 +23,19 @@ from nengo_dl.layer.layer_state import (  # noqa: E402
     expect_length,
     filled_up,
     port_names,
-    read_weight,
     shapes_of,
     unique_names,
-    write_rows,
 )
 from nengo_dl.layer.tf_ops import GraphResult, RunOp  # noqa: E402
-from nengo_dl.plan.pieces import fold, state_keys  # noqa: E402
+from nengo_dl.layer.pieces import PieceRun, single_run  # noqa: E402
+from nengo_dl.layer.tensor_calls import CallRunner  # noqa: E402
+from nengo_dl.plan.pieces import Loop, calls_of  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from nengo_dl.ir.program import Program
-    from nengo_dl.plan.pieces import Plan, Run
+    from nengo_dl.plan.pieces import Plan
 
 TAPE_MEMORY = 1 << 30  # bytes
 
@@ -142,18 +142,25 @@ class TensorGraph(LayerState):
                 for program, last in zip(programs, last_only, strict=True)
             )
 
-        self.run_ops = run_ops([piece.program for piece in plan.pieces])
+        self.run_ops = run_ops([piece.program for piece in plan.runs])
         self.training_ops = None
         if plan.trains:
-            self.training_ops = run_ops([piece.training_form() for piece in plan.pieces])
+            self.training_ops = run_ops([piece.training_form() for piece in plan.runs])
         if learning_phase and self.training_ops is None:
             raise ValueError(
                 "learning_phase=True: this model is for inference only, it has no training mode"
             )
         self.learning_phase = learning_phase
         # the op works in the memory of variables, which must be where it runs
-        single = len(plan.pieces) == 1
-        self._direct = DirectRun(self) if single and self._on_cpu() else None
+        self._direct = DirectRun(self) if single_run(plan) and self._on_cpu() else None
+        self._traced = tf.function(self._run_traced, autograph=False)
+        looped = set(calls_of([piece for piece in plan.pieces if isinstance(piece, Loop)]))
+        self.calls = tuple(
+            CallRunner(c.call, minibatch_size, plan.dtype, plan.dt, c in looped, plan.trains)
+            for c in plan.calls
+        )
+        # Keras looks for layers in lists, each of them once
+        self.tensor_layers = list(dict.fromkeys(c.layer for c in self.calls if c.layer is not None))
         self.built = True
 
     # ------------------------------------------------------------ running
@@ -185,50 +192,17 @@ class TensorGraph(LayerState):
         -------
         GraphResult
         """
-        saved, weights, first_step = self.saved_state, self.base_params, self.saved_state["n_steps"]
         in_training = self.in_training(training)
         ops = (in_training and self.training_ops) or self.run_ops
-        if len(self.plan.pieces) > 1:
-            time_limit, partial = 0.0, False
-        results = []
-
-        def run(number: int, piece: Run, rows: list[Any]) -> Any:
-            op = ops[number]
-            state, istate = (saved[key].value() for key in state_keys(number))
-            result = op(
-                rows, [read_weight(weights[i]) for i in piece.params], state, istate,
-                first_step.value(), n_steps, time_limit, partial,
-                record=bool(training) and in_training,
-                wanted=[k for k, i in enumerate(piece.params) if weights[i].trainable],
-            )  # fmt: skip
-            results.append(result)
-            return result.outputs
-
-        values = fold(self.plan.pieces, list(inputs), run)
-        for piece, result in zip(self.plan.pieces, results, strict=True):
-            learned = [i for i in piece.params if self.plan.params[i].learned]
-            for index, value in zip(learned, result.learned, strict=True):
-                write_rows(plain_variable(weights[index]), value, items)
-
-        def save() -> Any:
-            for number, result in enumerate(results):
-                state, istate = state_keys(number)
-                write_rows(saved[state], result.state, items)
-                write_rows(saved[istate], result.istate, items)
-            first_step.assign_add(results[-1].steps)
-            return tf.constant(True)
-
-        if isinstance(stateful, bool):
-            if stateful:
-                save()
-        else:
-            tf.cond(stateful, save, lambda: tf.constant(False))
-        crossing = {i for piece in self.plan.pieces for i in piece.inputs}
+        record = bool(training) and in_training
+        run = PieceRun(self, ops, n_steps, in_training, record, time_limit, partial)
+        values = run(list(inputs))
+        run.save(items, stateful)
         outputs = [
-            values[i] if keep or i not in crossing else values[i][:, -1:]
+            values[i] if keep else values[i][:, -1:]
             for i, keep in zip(self.plan.results, self.keep_history, strict=True)
         ]
-        return GraphResult(outputs, results[-1].steps, results[-1].error, results)
+        return GraphResult(outputs, run.steps, run.error, run.losses)
 
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Sequence[Any], training: bool | None = None) -> list[Any]:
@@ -260,6 +234,8 @@ class TensorGraph(LayerState):
             value if len(shape) == 1 else self._reshaped(value, shape)
             for value, shape in zip(result.outputs, self.output_shapes, strict=True)
         ]
+        for loss in result.losses:
+            self.add_loss(loss)
         outputs.append(tf.fill((self.minibatch_size,), tf.cast(result.steps, tf.int32)))
         return outputs if items is None else [value[:items] for value in outputs]
 
@@ -301,8 +277,12 @@ class TensorGraph(LayerState):
         else:
             first_step = self.n_steps
             tensors = [tf.constant(rows, self.plan.dtype) for rows in inputs]
-            result = self.run_graph(tensors, n_steps, stateful, time_limit, partial=True)
-            values, steps, message = result.outputs, int(result.steps), result.error
+            if self.plan.calls:  # a loop of TensorFlow is slow unless it is traced
+                values, count = self._traced(tensors, tf.constant(n_steps, tf.int64), stateful)
+                steps, message = int(count), None
+            else:
+                result = self.run_graph(tensors, n_steps, stateful, time_limit, partial=True)
+                values, steps, message = result.outputs, int(result.steps), result.error
         self.last_run.first_step = first_step
         self.last_run.error = "" if steps == n_steps else message.numpy().decode()
         outputs = []
@@ -314,6 +294,10 @@ class TensorGraph(LayerState):
                 array = array.reshape((*array.shape[:2], *shape))
             outputs.append(array)
         return outputs, steps
+
+    def _run_traced(self, inputs: Sequence[Any], n_steps: Any, stateful: bool) -> Any:
+        result = self.run_graph(inputs, n_steps, stateful)
+        return result.outputs, result.steps
 
     # ------------------------------------------------------------ Keras
 

@@ -72,7 +72,7 @@ class LayerState(keras.layers.Layer):
             for i, (param, value) in enumerate(zip(plan.params, param_values, strict=True))
         }
         states, istates = self._per_piece("state", state), self._per_piece("istate", istate)
-        for number, piece in enumerate(plan.pieces):
+        for number, piece in enumerate(plan.runs):
             program, (key, ikey) = piece.program, state_keys(number)
             state, istate = states[number], istates[number]
             if state is None:
@@ -96,7 +96,7 @@ class LayerState(keras.layers.Layer):
         return filled(what, value, param.size, self.plan.dtype, batch, own)
 
     def _per_piece(self, what, given):
-        pieces = self.plan.pieces
+        pieces = self.plan.runs
         if given is None:
             return [None] * len(pieces)
         given = [given] if len(pieces) == 1 else given
@@ -144,7 +144,7 @@ class LayerState(keras.layers.Layer):
         def variable(value, name):
             return tf.Variable(value, trainable=False, name=name, dtype=value.dtype)
 
-        keys = [key for i in range(len(self.plan.pieces)) for key in state_keys(i)]
+        keys = [key for i in range(len(self.plan.runs)) for key in state_keys(i)]
         self.saved_state = {key: variable(self.initial_values[key], key) for key in keys}
         self.saved_state["n_steps"] = variable(np.zeros((), np.int64), "n_steps")
         self._stateful = variable(np.asarray(True), "stateful")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 
 from ..ir.kinds import KINDS, READ, UPDATE
 from ..ir.program import elements, spans
-from .pieces import Plan
+from .pieces import Call, Loop, Plan
 from .training import passes_gradient
 
 
@@ -32,16 +33,16 @@ def blocked_parameters(plan: Plan, outputs: Iterable[int]) -> dict:
     """
     ways = _Ways(plan)
     ends = [ways.value(plan.results[i]) for i in outputs]
-    by_gradient, _ = ways.back([u for u in ways.uses if passes_gradient(u.op)], ends)
+    by_gradient, _ = ways.back([u for u in ways.uses if u.passes], ends)
     by_any, on_the_way = ways.back(ways.uses, ends)
     cut = {i: by_any[i] & ~by_gradient[i] for i in by_any}
     blocked = {i: [] for i in by_any if cut[i].any() or not by_gradient[i].any()}
     for use in on_the_way if any(part.any() for part in cut.values()) else ():
-        if not passes_gradient(use.op):
+        if not use.passes:
             behind, _ = ways.back(ways.uses, use.read())
             for i, names in blocked.items():
                 if (cut[i] & behind[i]).any():
-                    names.append(use.op.name)
+                    names.append(use.name)
     return {i: tuple(dict.fromkeys(names)) for i, names in blocked.items()}
 
 
@@ -49,20 +50,23 @@ class _Ways:
     """The ops of all pieces, what lies in their buffers, and the values that pieces hand on."""
 
     def __init__(self, plan):
-        ports = {i: port.size for i, port in enumerate(plan.inputs)}
-        for piece in plan.pieces:
-            sizes = (port.size for port in piece.program.outputs)
-            ports.update(zip(piece.outputs, sizes, strict=True))
-        self.sizes = [ports[i] for i in sorted(ports)]  # per place: values first, then buffers
+        self.sizes = _sizes(plan)  # per place: values first, then buffers
         self.params = {i: [] for i in range(len(plan.params))}  # places, by number of a parameter
         self.uses = []
-        for piece in plan.pieces:
-            first = len(self.sizes)
+        firsts = []  # place of the first buffer of each program
+        for piece in _flat(plan.pieces):
+            if isinstance(piece, Call):
+                self.uses.append(_Hand(piece.call.name, piece.inputs, piece.outputs, self.sizes))
+                continue
+            firsts.append(len(self.sizes))
             for i, buffer in enumerate(piece.training.buffers):
                 self.sizes.append(buffer.size)
                 if buffer.param >= 0:
-                    self.params[piece.params[buffer.param]].append(first + i)
-            self.uses += [_Uses(op, piece, first) for op in piece.training.ops()]
+                    self.params[piece.params[buffer.param]].append(firsts[-1] + i)
+            self.uses += [_Uses(op, piece, firsts[-1]) for op in piece.training.ops()]
+        for piece in plan.pieces:
+            for delayed in piece.delayed if isinstance(piece, Loop) else ():
+                self.uses.append(_Read(delayed, plan.runs[delayed.run], firsts[delayed.run]))
 
     def value(self, number):
         """Where a whole value lies."""
@@ -94,11 +98,65 @@ class _Ways:
         return masks, list(found.values())
 
 
+def _flat(pieces):
+    for piece in pieces:
+        yield from piece.pieces if isinstance(piece, Loop) else (piece,)
+
+
+def _sizes(plan):
+    """Sizes of the values that pieces hand on, by number."""
+    sizes = {i: port.size for i, port in enumerate(plan.inputs)}
+    for piece in plan.pieces:
+        for delayed in piece.delayed if isinstance(piece, Loop) else ():
+            sizes[delayed.value] = delayed.size
+    for piece in _flat(plan.pieces):
+        if isinstance(piece, Call):
+            given = (math.prod(shape) for shape in piece.call.outs)
+        else:
+            given = (port.size for port in piece.program.outputs)
+        sizes.update(zip(piece.outputs, given, strict=True))
+    return [sizes[i] for i in sorted(sizes)]
+
+
+class _Hand:
+    """What hands values on as a whole: each of those it gives depends on all that it takes."""
+
+    passes = True
+
+    def __init__(self, name, takes, gives, sizes):
+        self.name = name
+        self._takes = [(i, np.arange(sizes[i])) for i in takes]
+        self._gives = [(i, np.arange(sizes[i])) for i in gives]
+
+    def reached(self, marked):
+        """Whether anything that it gives is marked: of one block."""
+        return np.array([any(marked[place][named].any() for place, named in self._gives)])
+
+    def read(self, blocks=slice(None)):
+        """Iterate over what it takes."""
+        if np.any(np.ones(1, dtype=bool)[blocks]):
+            yield from self._takes
+
+
+class _Read(_Hand):
+    """A value of a loop that is read off the state of a program."""
+
+    def __init__(self, delayed, run, first):
+        self.name = f"state of program {delayed.run}"
+        self._gives = [(delayed.value, np.arange(delayed.size))]
+        self._takes = [
+            (first + i, np.arange(delayed.size) + delayed.offset - buffer.state_offset)
+            for i, buffer in enumerate(run.training.buffers)
+            if 0 <= buffer.state_offset <= delayed.offset < buffer.state_offset + buffer.size
+        ]
+
+
 class _Uses:
     """Elements that the blocks of an op read and write; of a port, every element by itself."""
 
     def __init__(self, op, piece, first):
-        self.op, self._spans, self._reads, self._writes = op, [], [], []
+        self.name, self.passes = op.name, passes_gradient(op)
+        self._spans, self._reads, self._writes = [], [], []
         edge = KINDS[op.kind].edge
         self.blocks = op.blocks
         for arg, operand in op.args.items():

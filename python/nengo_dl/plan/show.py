@@ -10,7 +10,7 @@ from ..ir.neuron_kinds import NEURONS
 
 def text(plan):
     """Regions, ops with blocks and shapes, fusions, callbacks and bytes."""
-    programs = [piece.program for piece in plan.pieces]
+    programs = [piece.program for piece in plan.runs]
     regions = []
     for program in programs:
         compiled = plan.compiled(program) if plan.compiled else None
@@ -50,7 +50,7 @@ def _training(plan):
     counts, widths = defaultdict(int), {}
     forms = [
         both
-        for piece in plan.pieces
+        for piece in plan.runs
         for both in zip(_neurons(piece.program), _neurons(piece.training), strict=True)
     ]
     for before, after in forms:

@@ -11,17 +11,21 @@ from dataclasses import replace
 from ..ir.kinds import KINDS, READ, UPDATE
 from ..ir.neuron_kinds import NEURONS
 from ..ir.program import Op, Program
-from .pieces import Plan
+from .pieces import Loop, Plan, Run
 from .verify import verify_program
 
 
 def with_training(plan: Plan, lif_smoothing: float | None = None) -> Plan:
-    """Return the plan with a training mode: the training form of every piece."""
-    pieces = (
-        replace(piece, training=training_program(piece.program, lif_smoothing))
-        for piece in plan.pieces
-    )
-    return replace(plan, pieces=tuple(pieces))
+    """Return the plan with a training mode: the training form of every program."""
+
+    def trained(piece):
+        if isinstance(piece, Loop):
+            return replace(piece, pieces=tuple(map(trained, piece.pieces)))
+        if isinstance(piece, Run):
+            return replace(piece, training=training_program(piece.program, lif_smoothing))
+        return piece
+
+    return replace(plan, pieces=tuple(map(trained, plan.pieces)))
 
 
 def training_program(program: Program, lif_smoothing: float | None = None) -> Program:
@@ -74,7 +78,7 @@ def _swapped(op, smoothing, left):
 
 def trained_by_rates(plan: Plan) -> bool:
     """Whether there are spiking neurons that training mode runs by their rates."""
-    ops = (op for piece in plan.pieces if plan.trains for op in piece.program.ops())
+    ops = (op for piece in plan.runs if plan.trains for op in piece.program.ops())
     return any(
         NEURONS[op.attrs["type"]].spikes and NEURONS[op.attrs["type"]].rate_form
         for op in ops

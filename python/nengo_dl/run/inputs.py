@@ -122,6 +122,7 @@ class InputNodes:
             obj
             for obj in dict.fromkeys(built)
             if isinstance(obj, nengo.Node) and obj.size_in == 0 and obj in model.params
+            and not hasattr(obj.output, "tensor_call")
         ]
         makers = self._makers(model)
         self.constants, self.functions, self.processes, self.sources = {}, {}, {}, {}

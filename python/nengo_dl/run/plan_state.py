@@ -46,7 +46,7 @@ class PlanState:
         self.minibatch_size = minibatch_size
         self.dt = model.dt
         self.host = CallbackHost(plan.callbacks, minibatch_size, model.dt, model.time, guard)
-        sizes = [piece.program.istate_size for piece in plan.pieces]
+        sizes = [piece.program.istate_size for piece in plan.runs]
         self.istates = [np.zeros((minibatch_size, size), np.int32) for size in sizes]
         self.tables = [np.zeros((minibatch_size, *slot.place.shape)) for slot in plan.tables]
 

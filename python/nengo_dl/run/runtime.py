@@ -64,7 +64,7 @@ class ProcessRows:
 
     def rewind(self):
         """Go back to the first step, with the numbers of the present seed."""
-        (run,) = self.plan.pieces
+        (run,) = self.plan.runs
         self.state = np.repeat(run.initial_state[None], self.minibatch_size, axis=0)
         self.istate = self.plan_state.istates[0].copy()
         self.params = self.plan_state.param_values()
@@ -221,7 +221,7 @@ class Runtime:
         self.feed.forget()
         # state, and if processes begin anew the integer state with their generators
         kept = slice(None) if include_processes else slice(1)
-        keys = [key for i in range(len(self.plan.pieces)) for key in state_keys(i)[kept]]
+        keys = [key for i in range(len(self.plan.runs)) for key in state_keys(i)[kept]]
         layer.set_state(n_steps=0, **{key: layer.initial_values[key] for key in keys})
         tables = {slot.param for slot in self.plan.tables} if include_processes else ()
         # a new layer has the others' initial values, and setting a variable takes a millisecond

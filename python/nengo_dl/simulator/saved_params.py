@@ -45,7 +45,7 @@ def load(path, side, include_state):
 
 def _layout(layer):
     """Sizes of the buffers that the state is made of."""
-    programs = [piece.program for piece in layer.plan.pieces]
+    programs = [piece.program for piece in layer.plan.runs]
     return np.array([b.size for p in programs for b in p.buffers if b.state_offset >= 0], np.int64)
 
 

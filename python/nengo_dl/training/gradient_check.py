@@ -112,7 +112,7 @@ def _spread(blocks):
 def _numeric(runtime, rows, n_steps, wanted):
     """Difference quotients, in double precision whatever that of the simulator is."""
     layer, plan, size = runtime.layer, runtime.plan, runtime.minibatch_size
-    forms = [replace(piece.training, dtype="float64") for piece in plan.pieces]
+    forms = [replace(piece.training, dtype="float64") for piece in plan.runs]
     compiled = [runtime.compiled(form) for form in forms]
     saved, last_only = layer.get_state(), plan.last_only(layer.keep_history)
     weights = [layer.get_param(i) for i in range(len(plan.params))]
@@ -187,7 +187,7 @@ def _compare(probe, node, analytic, numeric, atol, rtol, plan):
         return
     row, column = np.unravel_index(np.argmax(np.nan_to_num(off, nan=np.inf)), off.shape)
     hint = ""
-    if any("surrogate" in op.attrs for piece in plan.pieces for op in piece.training.ops()):
+    if any("surrogate" in op.attrs for piece in plan.runs for op in piece.training.ops()):
         hint = "; surrogates of spikes differ from the derivative by design"
     elif plan.callbacks:
         hint = "; no gradient passes through Python functions, see print(sim.plan)"

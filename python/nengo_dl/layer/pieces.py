@@ -1,0 +1,210 @@
+"""Running the pieces of a plan in TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+
+from nengo_dl.keras_private import plain_variable
+from nengo_dl.layer.layer_state import read_weight, write_rows
+from nengo_dl.layer.tf_ops import RunOp
+from nengo_dl.plan.pieces import Call, Loop, Plan, Run, calls_of, fold, runs_of, state_keys
+
+
+@dataclass
+class Live:
+    """What lives from step to step, and changes in the course of a run."""
+
+    states: dict[int, tuple]  # number of a program -> state and integer state of all items
+    params: dict[int, Any] = field(default_factory=dict)  # learned: number -> values
+
+    def of(self, runs: Sequence[int], params: Sequence[int]) -> list[Any]:
+        """Tensors of some programs and parameters, one after the other."""
+        return [*(x for i in runs for x in self.states[i]), *(self.params[i] for i in params)]
+
+    @staticmethod
+    def from_tensors(tensors: Sequence[Any], runs: Sequence[int], params: Sequence[int]) -> Live:
+        """The inverse of `of`."""
+        pairs = {i: tuple(tensors[2 * k : 2 * k + 2]) for k, i in enumerate(runs)}
+        return Live(pairs, dict(zip(params, tensors[2 * len(pairs) :], strict=True)))
+
+
+class PieceRun:
+    """One run of the pieces of a layer's plan.
+
+    Parameters
+    ----------
+    layer : nengo_dl.tensor_graph.TensorGraph
+        Whose variables and calls to use.
+    ops : tuple of RunOp
+        What runs each program.
+    n_steps : int64 tensor
+        Steps to do.
+    in_training, record : bool
+        Whether in training mode, and whether the gradient's needs are recorded.
+    time_limit : float
+        Seconds, see `RunOp`; only for a plan of one program, as is ``partial``.
+    partial : bool
+        Likewise.
+
+    Attributes
+    ----------
+    steps, error : tensor
+        Of a plan of one program, see `nengo_dl.layer.tf_ops.RunResult`.
+    losses : list of tensors
+        Losses that layers added where Keras does not find them.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        ops: tuple[RunOp, ...],
+        n_steps: Any,
+        in_training: bool,
+        record: bool,
+        time_limit: float = 0.0,
+        partial: bool = False,
+    ) -> None:
+        self.layer, self.ops, self.n_steps = layer, ops, n_steps
+        self.in_training, self.record = in_training, record
+        plan: Plan = layer.plan
+        self.plan, saved = plan, layer.saved_state
+        self.limits = (time_limit, partial) if single_run(plan) else (0.0, False)
+        self.first_step = saved["n_steps"].value()
+        self.weights = [read_weight(weight) for weight in layer.base_params]
+        learned = [i for i, param in enumerate(plan.params) if param.learned]
+        self.live = Live(
+            {
+                i: tuple(saved[key].value() for key in state_keys(i))
+                for i in range(len(plan.runs))
+            },
+            {i: self.weights[i] for i in learned},
+        )
+        self.steps, self.error = tf.cast(n_steps, tf.int64), tf.constant("")
+        self.losses = []
+
+    def __call__(self, inputs: Sequence[Any]) -> dict[int, Any]:
+        """Run all pieces on rows of the plan's inputs; all values by number."""
+
+        def run(number, piece, values):
+            outputs, result = self._run(number, piece, values, self.live, 0, self.n_steps)
+            if single_run(self.plan):
+                self.steps, self.error = result.steps, result.error
+            return outputs
+
+        def call(number, piece, values):
+            outputs, loss = self.layer.calls[number](
+                values, self.first_step, self.n_steps, self.in_training
+            )
+            self.losses += [] if loss is None else [loss]
+            return outputs
+
+        return fold(self.plan.pieces, inputs, run, call=call, loop=self._loop)
+
+    def _run(self, number: int, piece: Run, values, live: Live, done, n_steps):
+        """Run a program: its outputs, and all that it gives; what lives is replaced."""
+        weights, base = self.weights, self.layer.base_params
+        state, istate = live.states[number]
+        result = self.ops[number](
+            values,
+            [live.params.get(i, weights[i]) for i in piece.params],
+            state, istate, self.first_step + done, n_steps, *self.limits,
+            record=self.record and self.in_training,
+            wanted=[k for k, i in enumerate(piece.params) if base[i].trainable],
+        )  # fmt: skip
+        live.states[number] = result.state, result.istate
+        learned = [i for i in piece.params if self.plan.params[i].learned]
+        live.params.update(zip(learned, result.learned, strict=True))
+        return result.outputs, result
+
+    def _loop(self, first: tuple[int, int], piece: Loop, values):
+        """Run pieces step by step."""
+        dtype, n_steps = self.plan.dtype, tf.cast(self.n_steps, tf.int32)
+        runs, params = self._living(first[0], piece)
+        rows = [tf.transpose(value, (1, 0, 2)) for value in values]
+        arrays = [tf.TensorArray(dtype, n_steps) for _ in piece.outputs]
+        count = 2 * len(runs) + len(params)
+
+        def body(step, loss, *rest):
+            live = Live.from_tensors(rest[:count], runs, params)
+            known = {i: row[step][:, None] for i, row in zip(piece.inputs, rows, strict=True)}
+            for d in piece.delayed:
+                known[d.value] = live.states[d.run][0][:, None, d.offset : d.offset + d.size]
+            losses = [loss]
+            found = self._step(first, piece, known, live, tf.cast(step, tf.int64), losses)
+            written = [
+                array.write(step, found[i][:, 0])
+                for array, i in zip(rest[count:], piece.outputs, strict=True)
+            ]
+            return step + 1, tf.add_n(losses), *live.of(runs, params), *written
+
+        start = (tf.constant(0), tf.zeros((), dtype), *self.live.of(runs, params), *arrays)
+        _, loss, *rest = tf.while_loop(
+            lambda step, *_: step < n_steps, body, start, parallel_iterations=1
+        )
+        after = Live.from_tensors(rest[:count], runs, params)
+        self.live.states.update(after.states)
+        self.live.params.update(after.params)
+        if any(self.layer.calls[first[1] + k].layer for k in range(len(calls_of(piece.pieces)))):
+            self.losses.append(loss)
+        size = self.layer.minibatch_size
+        stacked = [tf.reshape(a.stack(), (-1, size, a.element_shape[-1])) for a in rest[count:]]
+        return [tf.transpose(value, (1, 0, 2)) for value in stacked]
+
+    def _living(self, first: int, piece: Loop):
+        """Numbers of the programs of a loop, and of the parameters that these change."""
+        made = runs_of(piece.pieces)
+        params = dict.fromkeys(
+            i for run in made for i in run.params if self.plan.params[i].learned
+        )
+        return list(range(first, first + len(made))), list(params)
+
+    def _step(self, first, piece: Loop, known, live: Live, done, losses):
+        """One step of a loop; all of its values by number."""
+
+        def run(number, inner: Run, values):
+            return self._run(number, inner, values, live, done, tf.constant(1, tf.int64))[0]
+
+        def call(number, inner: Call, values):
+            caller = self.layer.calls[number]
+            time = caller.times(self.first_step + done, 1)[0]
+            shaped = [
+                tf.reshape(value, (self.layer.minibatch_size, *shape))
+                for value, shape in zip(values, inner.call.ins, strict=True)
+            ]
+            outputs = caller.one_step(time, shaped, self.in_training)
+            losses[0] = caller.with_losses(losses[0])
+            return [value[:, None] for value in outputs]
+
+        return fold(piece.pieces, known, run, call=call, first=first)
+
+    def save(self, items: Any, stateful: Any) -> None:
+        """Write back what has to live on: what is learned always, state only if ``stateful``.
+
+        Only the first ``items`` rows of a minibatch are written, all of them if that is None.
+        """
+        saved, weights = self.layer.saved_state, self.layer.base_params
+        for index, value in self.live.params.items():
+            if value is not self.weights[index]:
+                write_rows(plain_variable(weights[index]), value, items)
+
+        def write() -> Any:
+            for number, tensors in self.live.states.items():
+                for key, value in zip(state_keys(number), tensors, strict=True):
+                    write_rows(saved[key], value, items)
+            saved["n_steps"].assign_add(self.steps)
+            return tf.constant(True)
+
+        if isinstance(stateful, bool):
+            if stateful:
+                write()
+        else:
+            tf.cond(stateful, write, lambda: tf.constant(False))
+
+
+def single_run(plan: Plan) -> bool:
+    """Whether a plan is one program, which may stop before all steps are done."""
+    return len(plan.pieces) == 1 and isinstance(plan.pieces[0], Run)

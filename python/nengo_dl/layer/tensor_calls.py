@@ -1,0 +1,297 @@
+"""Calls of TensorFlow within a model: on all steps at once where that is the same, else on each.
+
+A function is written for the values of one step. It may be called on all steps at once, which is
+much faster, if nothing tells it the difference: if it changes and draws nothing, and gives every
+item what it gives that item in any other minibatch. That is tried out when a simulator is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from nengo.exceptions import ValidationError
+from tensorflow.python.framework import op_def_registry
+
+from nengo_dl.ir.calls import TensorCall
+from nengo_dl.keras_private import (
+    calls_with_training,
+    own_losses,
+    take_losses,
+    with_inner_layers,
+)
+
+# ops that TensorFlow calls stateful, but that neither change nor draw anything
+HARMLESS = {
+    "Assert", "Case", "If", "NoOp", "PartitionedCall", "Placeholder", "ReadVariableOp",
+    "ResourceGather", "ResourceGatherNd", "StatefulPartitionedCall", "VarHandleOp",
+    "VariableShape", "While",
+}  # fmt: skip
+TOLERANCE = 1e-4  # of what a call on several steps may differ, relative to the largest value
+
+
+class CallRunner:
+    """Runs one call of TensorFlow.
+
+    Parameters
+    ----------
+    call : nengo_dl.ir.calls.TensorCall
+        The call.
+    minibatch_size : int
+        Items per minibatch.
+    dtype : str
+        Precision of the simulation.
+    dt : float
+        Length of a step in seconds.
+    on_cycle : bool
+        Whether it is called once per step in any case.
+    trains : bool
+        Whether there is a training mode.
+
+    Attributes
+    ----------
+    layer : keras.layers.Layer or None
+        What is called, if it is a layer.
+    stepwise : dict
+        Whether in training (False, True) -> why it is called once per step; empty if it is called
+        on all steps at once.
+
+    Raises
+    ------
+    nengo.exceptions.ValidationError
+        If what the call returns does not fit.
+    """
+
+    def __init__(
+        self,
+        call: TensorCall,
+        minibatch_size: int,
+        dtype: str,
+        dt: float,
+        on_cycle: bool,
+        trains: bool,
+    ) -> None:
+        self.call, self.minibatch_size, self.dt = call, minibatch_size, dt
+        self.dtype = tf.as_dtype(dtype)
+        self.layer = call.func if isinstance(call.func, keras.layers.Layer) else None
+        self._func = call.func
+        if self.layer is None:
+            # control flow in Python on tensors becomes TensorFlow's
+            self._func = tf.function(call.func, autograph=True)
+        elif not self.layer.built:
+            self._build()
+        cycle = "it is on a cycle" if on_cycle else ""
+        self.stepwise = {mode: cycle or self._reason(mode) for mode in (False, True)[: 1 + trains]}
+
+    def _build(self) -> None:
+        """Build the layer, in the precision of the simulation if nothing else was said of it."""
+        default = keras.config.dtype_policy().name
+        for layer in with_inner_layers(self.layer):
+            if not layer.built and layer.dtype_policy.name == default:
+                layer.dtype_policy = self.dtype.name
+        specs = [keras.KerasTensor(spec.shape, spec.dtype.name) for spec in self._specs()]
+        self.layer(specs[0] if len(specs) == 1 else specs)
+
+    def _specs(self) -> list[tf.TensorSpec]:
+        time = [tf.TensorSpec((), self.dtype)] if self.call.pass_time else []
+        shapes = [(self.minibatch_size, *shape) for shape in self.call.ins]
+        return time + [tf.TensorSpec(shape, self.dtype) for shape in shapes]
+
+    # ------------------------------------------------------------ one step
+
+    def one_step(self, time: Any, values: Sequence[Any], training: bool) -> list[Any]:
+        """Call the function once.
+
+        Parameters
+        ----------
+        time : tensor
+            Of the step, (); not used unless the function wants it.
+        values : list of tensors, shape (items, \\*shape)
+            Its arguments.
+        training : bool
+            Whether in training mode.
+
+        Returns
+        -------
+        list of tensors, shape (items, size)
+        """
+        return [tf.reshape(value, (-1, _size(value))) for value in self._called(time, values, training)]
+
+    def _called(self, time, values, training):
+        args = [time, *values] if self.call.pass_time else list(values)
+        if self.layer is None:
+            found = self._func(*args)
+        else:
+            given = {"training": training} if calls_with_training(self.layer) else {}
+            found = self.layer(args[0] if len(args) == 1 else args, **given)
+        outs = self.call.outs
+        found = list(found) if len(outs) != 1 and isinstance(found, (list, tuple)) else [found]
+        self._expect(len(found) == len(outs), f"{len(outs)} results", f"{len(found)}")
+        items = values[0].shape[0] if values else self.minibatch_size
+        return [self._checked(value, items, s) for value, s in zip(found, outs, strict=True)]
+
+    def _checked(self, value, items, shape):
+        if self.layer is not None and isinstance(value, tf.Tensor) and value.dtype.is_floating:
+            value = tf.cast(value, self.dtype)  # a layer has a precision of its own
+        self._expect(isinstance(value, tf.Tensor), "a tensor", type(value).__name__)
+        due = (items, *shape)
+        what = f"a tensor of shape {due} and dtype {self.dtype.name}"
+        got = f"shape {tuple(value.shape)} and dtype {value.dtype.name}"
+        self._expect(value.dtype == self.dtype, what, got)
+        known = value.shape.rank is not None and None not in value.shape
+        fits = value.shape.is_compatible_with(due)
+        if known and not fits:  # any shape of that size will do
+            fits = value.shape.rank and value.shape[0] == items and _size(value) == np.prod(shape)
+        self._expect(fits, what, got)
+        return value if known else tf.ensure_shape(value, due)
+
+    def _expect(self, fits, expected, got):
+        if not fits:
+            raise ValidationError(
+                f"{self.call.name}: expected it to return {expected}, got {got}", attr="tensor_func"
+            )
+
+    # ------------------------------------------------------------ many steps
+
+    def __call__(
+        self, values: Sequence[Any], first_step: Any, n_steps: Any, training: bool
+    ) -> tuple[list[Any], Any]:
+        """Call the function on some steps.
+
+        Parameters
+        ----------
+        values : list of tensors, shape (minibatch_size, n_steps, size)
+            Its arguments.
+        first_step, n_steps : int64 tensors
+            Steps done before, and steps to do.
+        training : bool
+            Whether in training mode.
+
+        Returns
+        -------
+        results : list of tensors, shape (minibatch_size, n_steps, size)
+            What it returned.
+        loss : tensor or None
+            Sum of the losses that the layer added, where Keras can't find them.
+        """
+        if self.stepwise[training]:
+            return self._step_by_step(values, first_step, n_steps, training)
+        if self.call.pass_time:
+            return self._vectorized(values, first_step, n_steps, training), None
+        shaped = [
+            tf.reshape(value, (-1, *shape))
+            for value, shape in zip(values, self.call.ins, strict=True)
+        ]
+        found = self.one_step(None, shaped, training)
+        size = self.minibatch_size
+        return [tf.reshape(value, (size, -1, value.shape[-1])) for value in found], None
+
+    def times(self, first_step: Any, n_steps: Any) -> Any:
+        """Times of some steps, (n_steps,)."""
+        numbers = first_step + 1 + tf.range(n_steps, dtype=tf.int64)
+        return tf.cast(tf.cast(numbers, tf.float64) * self.dt, self.dtype)
+
+    def _rows(self, values):
+        """Arguments by steps, (n_steps, minibatch_size, \\*shape)."""
+        return [
+            tf.reshape(tf.transpose(value, (1, 0, 2)), (-1, self.minibatch_size, *shape))
+            for value, shape in zip(values, self.call.ins, strict=True)
+        ]
+
+    def _vectorized(self, values, first_step, n_steps, training):
+        elements = (self.times(first_step, n_steps), *self._rows(values))
+        found = tf.vectorized_map(
+            lambda args: self.one_step(args[0], args[1:], training), elements,
+            fallback_to_while_loop=False,
+        )  # fmt: skip
+        return [tf.transpose(value, (1, 0, 2)) for value in found]
+
+    def _step_by_step(self, values, first_step, n_steps, training):
+        times, rows = self.times(first_step, n_steps), self._rows(values)
+        n_steps = tf.cast(n_steps, tf.int32)
+        arrays = [tf.TensorArray(self.dtype, n_steps) for _ in self.call.outs]
+
+        def body(step, loss, *arrays):
+            found = self.one_step(times[step], [row[step] for row in rows], training)
+            arrays = [a.write(step, value) for a, value in zip(arrays, found, strict=True)]
+            return step + 1, self.with_losses(loss), *arrays
+
+        start = (tf.constant(0), tf.zeros((), self.dtype), *arrays)
+        _, loss, *arrays = tf.while_loop(
+            lambda step, *_: step < n_steps, body, start, parallel_iterations=1
+        )
+        found = [
+            tf.reshape(a.stack(), (-1, self.minibatch_size, int(np.prod(shape))))
+            for a, shape in zip(arrays, self.call.outs, strict=True)
+        ]
+        return [tf.transpose(value, (1, 0, 2)) for value in found], loss
+
+    def with_losses(self, loss: Any) -> Any:
+        """A sum, with the losses added that the layer left in the present call."""
+        if self.layer is None:
+            return loss
+        return tf.add_n([loss, *(tf.cast(x, self.dtype) for x in take_losses(self.layer))])
+
+    # ------------------------------------------------------------ may it run on all steps
+
+    def _reason(self, training: bool) -> str:
+        """Why the function has to be called once per step; empty if it need not."""
+
+        def once(*args):
+            time, values = (args[0], args[1:]) if self.call.pass_time else (None, args)
+            return self.one_step(time, values, training)
+
+        traced = tf.function(once, autograph=False).get_concrete_function(*self._specs())
+        if self.layer is not None and (losses := own_losses(self.layer)):
+            take_losses(self.layer)
+            return f"it adds losses ({len(losses)})"
+        kinds = sorted(stateful_ops(traced.graph))
+        if kinds:
+            return f"it changes or draws something ({', '.join(kinds)})"
+        steps = 2
+        draw = np.random.RandomState(0)
+        shape = (self.minibatch_size, steps)
+        values = [
+            tf.constant(draw.standard_normal((*shape, int(np.prod(s)))), self.dtype)
+            for s in self.call.ins
+        ]
+        times, rows = self.times(0, steps), self._rows(values)
+        single = [
+            traced(*([times[k]] if self.call.pass_time else []), *(row[k] for row in rows))
+            for k in range(steps)
+        ]
+        several = tf.function(lambda *values: self(values, 0, steps, training)[0], autograph=False)
+        self.stepwise = {training: ""}
+        try:
+            together = several(*values)
+        except (ValueError, TypeError, ValidationError, tf.errors.OpError) as e:
+            return f"it takes no more than a step at once ({type(e).__name__})"
+        for k, found in enumerate(single):
+            for one, all_ in zip(found, together, strict=True):
+                if not _alike(np.asarray(one), np.asarray(all_[:, k])):
+                    return "what it gives an item depends on the others of its minibatch"
+        return ""
+
+
+def _size(value: tf.Tensor) -> int:
+    return int(np.prod(value.shape[1:]))
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    scale = np.abs(one[np.isfinite(one)]).max(initial=0)
+    return np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+
+
+def stateful_ops(graph: Any) -> set[str]:
+    """Kinds of ops of a graph, and of the functions it calls, that change or draw something."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    found = set()
+    for kind in {node.op for node in nodes} - HARMLESS:
+        entry = op_def_registry.get(kind)
+        if entry is not None and entry.is_stateful:
+            found.add(kind)
+    return found
