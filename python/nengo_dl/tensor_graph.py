@@ -295,6 +295,11 @@ class TensorGraph(LayerState):
             outputs.append(array)
         return outputs, steps
 
+    @property
+    def tensor_weights(self) -> list[keras.Variable]:
+        """Weights of the layers that the model calls."""
+        return [weight for layer in self.tensor_layers for weight in layer.variables]
+
     def _run_traced(self, inputs: Sequence[Any], n_steps: Any, stateful: bool) -> Any:
         result = self.run_graph(inputs, n_steps, stateful)
         return result.outputs, result.steps

@@ -77,10 +77,7 @@ class PieceRun:
         self.weights = [read_weight(weight) for weight in layer.base_params]
         learned = [i for i, param in enumerate(plan.params) if param.learned]
         self.live = Live(
-            {
-                i: tuple(saved[key].value() for key in state_keys(i))
-                for i in range(len(plan.runs))
-            },
+            {i: tuple(saved[key].value() for key in state_keys(i)) for i in range(len(plan.runs))},
             {i: self.weights[i] for i in learned},
         )
         self.steps, self.error = tf.cast(n_steps, tf.int64), tf.constant("")
@@ -157,9 +154,7 @@ class PieceRun:
     def _living(self, first: int, piece: Loop):
         """Numbers of the programs of a loop, and of the parameters that these change."""
         made = runs_of(piece.pieces)
-        params = dict.fromkeys(
-            i for run in made for i in run.params if self.plan.params[i].learned
-        )
+        params = dict.fromkeys(i for run in made for i in run.params if self.plan.params[i].learned)
         return list(range(first, first + len(made))), list(params)
 
     def _step(self, first, piece: Loop, known, live: Live, done, losses):

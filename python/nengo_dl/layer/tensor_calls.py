@@ -86,6 +86,17 @@ class CallRunner:
         cycle = "it is on a cycle" if on_cycle else ""
         self.stepwise = {mode: cycle or self._reason(mode) for mode in (False, True)[: 1 + trains]}
 
+    def modes(self) -> tuple[str, ...]:
+        """How it is called, for people: a line, or one for each mode if they differ."""
+        at_once = "on all steps and items at once"
+        texts = {
+            mode: f"called once per step: {why}" if why else f"called {at_once}"
+            for mode, why in self.stepwise.items()
+        }
+        if len(set(texts.values())) == 1:
+            return (texts[False],)
+        return texts[False], f"in training {texts[True]}"
+
     def _build(self) -> None:
         """Build the layer, in the precision of the simulation if nothing else was said of it."""
         default = keras.config.dtype_policy().name
@@ -118,7 +129,9 @@ class CallRunner:
         -------
         list of tensors, shape (items, size)
         """
-        return [tf.reshape(value, (-1, _size(value))) for value in self._called(time, values, training)]
+        return [
+            tf.reshape(value, (-1, _size(value))) for value in self._called(time, values, training)
+        ]
 
     def _called(self, time, values, training):
         args = [time, *values] if self.call.pass_time else list(values)

@@ -91,7 +91,9 @@ def _with_whole_arguments(draft: Draft) -> Draft:
             if ref.full and _in_order(ref):
                 writers = {i for i, _, r in draft.uses[ref.var] if r.access in WRITES}
                 alone = ref.access == "write" and len(writers) == 1
-                if alone or (ref.access == "read" and draft.classes[ref.var] in ("temp", "carried")):
+                if alone or (
+                    ref.access == "read" and draft.classes[ref.var] in ("temp", "carried")
+                ):
                     continue
             var = Var(f"{ref.var.name} of {op.name}", ref.size, np.zeros(ref.size))
             if ref.access in READS:
@@ -349,4 +351,3 @@ def _port_op(kind: str, name: str, args: dict, index: int) -> IrOp:
 def _idle(part) -> bool:
     """Whether a part does nothing that anyone sees."""
     return isinstance(part, RunPart) and not part.outs and not part.draft.ops
-

@@ -233,6 +233,8 @@ class Plan:
     notes: tuple[str, ...] = ()  # what the passes did, for people
     places: Places | None = None  # where signals are stored; None: there are none
     feeds: tuple[str, ...] = ()  # how the values of inputs are made, for people
+    # per call of TensorFlow, lines that say how it is called, for people
+    call_modes: tuple[tuple[str, ...], ...] = ()
     # compiles a program to what says which of its ops the engine runs as one (`fused`) and how
     # threads share them out (`divided`); None: whoever runs the plan doesn't say
     compiled: Callable[[Program], Any] | None = None

@@ -11,27 +11,17 @@ from ..ir.neuron_kinds import NEURONS
 def text(plan):
     """Regions, ops with blocks and shapes, fusions, callbacks and bytes."""
     programs = [piece.program for piece in plan.runs]
-    regions = []
-    for program in programs:
-        compiled = plan.compiled(program) if plan.compiled else None
-        fused = compiled.fused() if compiled else []
-        divided = compiled.divided(2) if compiled and not plan.callbacks else []
-        for number, region in enumerate(program.regions):
-            of_region = ([row[1:] for row in rows if row[0] == number] for rows in (fused, divided))
-            regions.append((program, region, *of_region))
-    ops = sum(len(region.ops) for _, region, *_ in regions)
+    regions = sum(len(program.regions) for program in programs)
+    ops = sum(len(region.ops) for program in programs for region in program.regions)
     lines = [
-        f"Plan: {ops} ops in {len(regions)} regions, {plan.dtype}, dt={plan.dt:g} s",
+        f"Plan: {ops} ops in {regions} regions, {plan.dtype}, dt={plan.dt:g} s",
         *(f"  {note}" for note in plan.notes),
         "Runs on the CPU, on one thread: its Python functions take turns"
         if plan.callbacks
         else "Runs on the CPU, the items of a minibatch on several threads; with fewer items than "
         "threads, long runs that are not recorded for a gradient share out ops among them",
     ]
-    for i, (program, region, fused, divided) in enumerate(regions):
-        lines.append(f"Region {i}: {region.kind}, {len(region.ops)} ops")
-        lines += _ops(program, region, fused)
-        lines += _divided(divided)
+    lines += _Pieces(plan).text(plan.pieces)
     if plan.feeds:
         lines.append("Input nodes (values are made ahead of the steps unless data is given):")
         lines += [f"  {feed}" for feed in plan.feeds]
@@ -39,8 +29,46 @@ def text(plan):
         lines.append("Python callbacks (one call per step and item; the window is one step):")
         lines += [f"  {spec.name}: {spec.reason}" for spec in plan.callbacks]
     lines += _training(plan)
-    lines.append(_bytes(programs))
+    lines.append(_bytes(programs, plan.dtype))
     return "\n".join(lines)
+
+
+class _Pieces:
+    """The lines for pieces; numbers of regions and calls go on from piece to piece."""
+
+    def __init__(self, plan):
+        self.plan, self.region, self.call = plan, 0, 0
+
+    def text(self, pieces, indent=""):
+        """Lines for some pieces."""
+        lines = []
+        for piece in pieces:
+            if hasattr(piece, "pieces"):
+                lines.append("Loop, one step at a time (a cycle through TensorFlow):")
+                lines += self.text(piece.pieces, "  ")
+            else:
+                lines += self._run(piece.program) if hasattr(piece, "program") else self._call(piece)
+        return [indent + line for line in lines]
+
+    def _run(self, program):
+        compiled = self.plan.compiled(program) if self.plan.compiled else None
+        fused = compiled.fused() if compiled else []
+        divided = compiled.divided(2) if compiled and not self.plan.callbacks else []
+        for number, region in enumerate(program.regions):
+            of_region = ([row[1:] for row in rows if row[0] == number] for rows in (fused, divided))
+            fusions, stretches = of_region
+            yield f"Region {self.region}: {region.kind}, {len(region.ops)} ops"
+            yield from _ops(program, region, fusions)
+            yield from _divided(stretches)
+            self.region += 1
+
+    def _call(self, piece):
+        call, how = piece.call, self.plan.call_modes
+        ins, outs = (", ".join(map(str, shapes)) or "nothing" for shapes in (call.ins, call.outs))
+        yield f"Call: {call.name}: {'time, ' * call.pass_time}{ins} -> {outs}"
+        for line in how[self.call] if how else ():
+            yield f"  {line}"
+        self.call += 1
 
 
 def _training(plan):
@@ -147,8 +175,8 @@ def _reference(arg, ref, draft):
     return f"{arg}: {ref.access} {shape} of {ref.var.name} ({kind})"
 
 
-def _bytes(programs):
-    size = np.dtype(programs[0].dtype).itemsize
+def _bytes(programs, dtype):
+    size = np.dtype(dtype).itemsize
     total = defaultdict(int)
     for program in programs:
         for buffer in program.buffers:

@@ -121,7 +121,9 @@ class InputNodes:
         self.nodes = [
             obj
             for obj in dict.fromkeys(built)
-            if isinstance(obj, nengo.Node) and obj.size_in == 0 and obj in model.params
+            if isinstance(obj, nengo.Node)
+            and obj.size_in == 0
+            and obj in model.params
             and not hasattr(obj.output, "tensor_call")
         ]
         makers = self._makers(model)

@@ -182,7 +182,10 @@ class Runtime:
             stateful=False,
             tape_memory=settings.tape_memory,
         )
+        modes = tuple(call.modes() for call in self.layer.calls)
+        self.plan = replace(self.plan, call_modes=modes)
         row = sum(port.size for port in (*self.plan.inputs, *self.plan.outputs))
+        row += sum(math.prod(s) for call in self.plan.calls for s in (*call.call.ins, *call.call.outs))
         row *= minibatch_size * np.dtype(dtype).itemsize
         self.piece_steps = max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
 

@@ -12,6 +12,7 @@ from ..run.interrupt import interrupt
 from .precision import float_type
 
 STEP = 1e-6  # difference of an input for the quotient, which is computed in double precision
+ROUGH_STEP = 1e-2  # the same for single precision, in which TensorFlow computes what it is called for
 
 
 def check(side, inputs, outputs, atol, rtol):
@@ -39,6 +40,7 @@ def check(side, inputs, outputs, atol, rtol):
     rows, n_steps = _rows(runtime, inputs, 2 * side.rules.unroll)
     wanted = [known.index(probe) for probe in probes]
     learned = [(i, runtime.layer.get_param(i)) for i in runtime.layer.learned]
+    moving = [(w, w.numpy()) for w in runtime.layer.tensor_weights if not w.trainable]
     given = runtime.feed.given
     runtime.reset(include_params=False)
     try:
@@ -51,6 +53,8 @@ def check(side, inputs, outputs, atol, rtol):
     finally:
         for index, value in learned:
             runtime.layer.set_param(index, value)
+        for weight, value in moving:
+            weight.assign(value)
         runtime.feed.given = given
         runtime.reset(include_params=False)
     result = {}
@@ -109,8 +113,8 @@ def _spread(blocks):
     return matrix.reshape(items * rows, items * columns)
 
 
-def _numeric(runtime, rows, n_steps, wanted):
-    """Difference quotients, in double precision whatever that of the simulator is."""
+def _runner(runtime, n_steps, wanted):
+    """What runs the programs in double precision, whatever that of the simulator is."""
     layer, plan, size = runtime.layer, runtime.plan, runtime.minibatch_size
     forms = [replace(piece.training, dtype="float64") for piece in plan.runs]
     compiled = [runtime.compiled(form) for form in forms]
@@ -137,17 +141,57 @@ def _numeric(runtime, rows, n_steps, wanted):
         ]
         return [results[i].reshape(size, -1) for i in wanted]
 
+    return run
+
+
+def _tensor_runner(runtime, n_steps, wanted):
+    """What runs a model that calls TensorFlow, in the simulator's precision."""
+    import tensorflow as tf
+
+    layer, size = runtime.layer, runtime.minibatch_size
+    traced = tf.function(
+        lambda rows: layer.run_graph(rows, tf.constant(n_steps, tf.int64), False, training=True)
+    )
+
+    def run(values):
+        rows = [tf.constant(rows, layer.dtype) for rows in values]
+        outputs = traced(rows).outputs
+        return [np.asarray(outputs[i], np.float64).reshape(size, -1) for i in wanted]
+
+    return run
+
+
+def _quotient(of, size, rough):
+    """Derivatives by differences; ``of(x)`` is a list of arrays.
+
+    In single precision (``rough``) by Richardson's extrapolation, since small differences drown.
+    """
+
+    def central(step):
+        return [(up - down) / (2 * step) for up, down in zip(of(step), of(-step), strict=True)]
+
+    if not rough:
+        return central(size)
+    return [(4 * a - b) / 3 for a, b in zip(central(size), central(2 * size), strict=True)]
+
+
+def _numeric(runtime, rows, n_steps, wanted):
+    """Difference quotients."""
+    rough = bool(runtime.plan.calls) and runtime.dtype == "float32"
+    make = _tensor_runner if runtime.plan.calls else _runner
+    run, size = make(runtime, n_steps, wanted), ROUGH_STEP if rough else STEP
     result = [[] for _ in wanted]
     for k, values in enumerate(rows):
         columns = []
         for t, j in np.ndindex(values.shape[1:]):
             interrupt.check()
-            ends = []
-            for sign in (1, -1):
+
+            def of(difference, k=k, t=t, j=j):
                 moved = [v.copy() for v in rows]
-                moved[k][:, t, j] += sign * STEP
-                ends.append(run(moved))
-            columns.append([(up - down) / (2 * STEP) for up, down in zip(*ends, strict=True)])
+                moved[k][:, t, j] += difference
+                return run(moved)
+
+            columns.append(_quotient(of, size, rough))
         for found, blocks in zip(result, zip(*columns, strict=True), strict=True):
             found.append(_spread(np.stack(blocks, axis=2)))
     return result
