@@ -6,6 +6,8 @@ tests/sim/test_keras_private.py looks for each of them in the Keras that is inst
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -104,3 +106,19 @@ def take_losses(layer: keras.layers.Layer) -> list:
     losses = own_losses(layer)
     layer._clear_losses()
     return losses
+
+
+@contextlib.contextmanager
+def in_double(layers: list[keras.layers.Layer]) -> Iterator[None]:
+    """Let layers, built ones too, compute in double precision for a while."""
+    from keras.src.backend import AutocastScope
+
+    before = [(layer, layer.dtype_policy) for one in layers for layer in with_inner_layers(one)]
+    try:
+        for layer, _ in before:
+            layer.dtype_policy = "float64"
+        with AutocastScope("float64"):
+            yield
+    finally:
+        for layer, policy in before:
+            layer.dtype_policy = policy

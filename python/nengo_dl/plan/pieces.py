@@ -259,6 +259,16 @@ class Plan:
         """Whether there is a training mode: a training form of every program."""
         return all(piece.training is not None for piece in self.runs)
 
+    def with_runs(self, change: Callable[[Run], Run]) -> Plan:
+        """Return the plan with other programs, ``change(run)`` for each."""
+
+        def changed(piece: Piece) -> Piece:
+            if isinstance(piece, Loop):
+                return replace(piece, pieces=tuple(map(changed, piece.pieces)))
+            return change(piece) if isinstance(piece, Run) else piece
+
+        return replace(self, pieces=tuple(map(changed, self.pieces)))
+
     def last_only(self, keep_history: Sequence[bool]) -> list[list[bool]]:
         """For every output of every program, whether nobody needs more than its last step.
 

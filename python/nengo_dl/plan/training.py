@@ -11,21 +11,15 @@ from dataclasses import replace
 from ..ir.kinds import KINDS, READ, UPDATE
 from ..ir.neuron_kinds import NEURONS
 from ..ir.program import Op, Program
-from .pieces import Loop, Plan, Run
+from .pieces import Plan
 from .verify import verify_program
 
 
 def with_training(plan: Plan, lif_smoothing: float | None = None) -> Plan:
     """Return the plan with a training mode: the training form of every program."""
-
-    def trained(piece):
-        if isinstance(piece, Loop):
-            return replace(piece, pieces=tuple(map(trained, piece.pieces)))
-        if isinstance(piece, Run):
-            return replace(piece, training=training_program(piece.program, lif_smoothing))
-        return piece
-
-    return replace(plan, pieces=tuple(map(trained, plan.pieces)))
+    return plan.with_runs(
+        lambda run: replace(run, training=training_program(run.program, lif_smoothing))
+    )
 
 
 def training_program(program: Program, lif_smoothing: float | None = None) -> Program:

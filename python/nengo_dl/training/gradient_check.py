@@ -1,5 +1,6 @@
 """Gradients of a simulator's Keras model against difference quotients."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -7,12 +8,12 @@ import nengo
 import numpy as np
 from nengo.exceptions import SimulationError, ValidationError
 
+from ..keras_private import in_double
 from ..plan.pieces import fold, state_keys
 from ..run.interrupt import interrupt
 from .precision import float_type
 
 STEP = 1e-6  # difference of an input for the quotient, which is computed in double precision
-ROUGH_STEP = 1e-2  # the same for single precision, in which TensorFlow computes what it is called for
 
 
 def check(side, inputs, outputs, atol, rtol):
@@ -113,6 +114,7 @@ def _spread(blocks):
     return matrix.reshape(items * rows, items * columns)
 
 
+@contextlib.contextmanager
 def _runner(runtime, n_steps, wanted):
     """What runs the programs in double precision, whatever that of the simulator is."""
     layer, plan, size = runtime.layer, runtime.plan, runtime.minibatch_size
@@ -141,57 +143,66 @@ def _runner(runtime, n_steps, wanted):
         ]
         return [results[i].reshape(size, -1) for i in wanted]
 
-    return run
+    yield run
 
 
+@contextlib.contextmanager
 def _tensor_runner(runtime, n_steps, wanted):
-    """What runs a model that calls TensorFlow, in the simulator's precision."""
+    """The same for a model that calls TensorFlow: in a layer of double precision."""
     import tensorflow as tf
 
-    layer, size = runtime.layer, runtime.minibatch_size
-    traced = tf.function(
-        lambda rows: layer.run_graph(rows, tf.constant(n_steps, tf.int64), False, training=True)
-    )
+    from ..tensor_graph import TensorGraph
 
-    def run(values):
-        rows = [tf.constant(rows, layer.dtype) for rows in values]
-        outputs = traced(rows).outputs
-        return [np.asarray(outputs[i], np.float64).reshape(size, -1) for i in wanted]
+    layer, plan, size = runtime.layer, runtime.plan, runtime.minibatch_size
+    saved, count = layer.get_state(), len(plan.runs)
 
-    return run
+    def double(piece):
+        forms = (replace(form, dtype="float64") for form in (piece.program, piece.training))
+        return replace(piece, **dict(zip(("program", "training"), forms, strict=True)))
 
+    states, istates = zip(*([saved[key] for key in state_keys(i)] for i in range(count)))
+    with in_double(layer.tensor_layers):
+        other = TensorGraph(
+            replace(plan.with_runs(double), dtype="float64"),
+            size,
+            param_values=[layer.get_param(i) for i in range(len(plan.params))],
+            state=states[0] if count == 1 else states,
+            istate=istates[0] if count == 1 else istates,
+            keep_history=layer.keep_history,
+            callbacks=runtime.table,
+            threads=layer.threads,
+        )
+        traced = tf.function(
+            lambda rows: other.run_graph(rows, tf.constant(n_steps, tf.int64), False, training=True)
+        )
 
-def _quotient(of, size, rough):
-    """Derivatives by differences; ``of(x)`` is a list of arrays.
+        def run(values):
+            other.reset(state=False, params=True)  # what is learned
+            outputs = traced([tf.constant(rows, tf.float64) for rows in values]).outputs
+            return [np.asarray(outputs[i]).reshape(size, -1) for i in wanted]
 
-    In single precision (``rough``) by Richardson's extrapolation, since small differences drown.
-    """
-
-    def central(step):
-        return [(up - down) / (2 * step) for up, down in zip(of(step), of(-step), strict=True)]
-
-    if not rough:
-        return central(size)
-    return [(4 * a - b) / 3 for a, b in zip(central(size), central(2 * size), strict=True)]
+        yield run
 
 
 def _numeric(runtime, rows, n_steps, wanted):
     """Difference quotients."""
-    rough = bool(runtime.plan.calls) and runtime.dtype == "float32"
     make = _tensor_runner if runtime.plan.calls else _runner
-    run, size = make(runtime, n_steps, wanted), ROUGH_STEP if rough else STEP
+    with make(runtime, n_steps, wanted) as run:
+        return _quotients(run, rows, wanted)
+
+
+def _quotients(run, rows, wanted):
     result = [[] for _ in wanted]
     for k, values in enumerate(rows):
         columns = []
         for t, j in np.ndindex(values.shape[1:]):
             interrupt.check()
-
-            def of(difference, k=k, t=t, j=j):
+            ends = []
+            for sign in (1, -1):
                 moved = [v.copy() for v in rows]
-                moved[k][:, t, j] += difference
-                return run(moved)
-
-            columns.append(_quotient(of, size, rough))
+                moved[k][:, t, j] += sign * STEP
+                ends.append(run(moved))
+            columns.append([(up - down) / (2 * STEP) for up, down in zip(*ends, strict=True)])
         for found, blocks in zip(result, zip(*columns, strict=True), strict=True):
             found.append(_spread(np.stack(blocks, axis=2)))
     return result
