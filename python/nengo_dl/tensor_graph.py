@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nengo_dl.keras_private import check_keras
+from nengo_dl.keras_private import check_keras, plain_variable
 
 check_keras()
 
@@ -28,8 +28,9 @@ from nengo_dl.layer.layer_state import (  # noqa: E402
 )
 from nengo_dl.layer.tf_ops import GraphResult, RunOp  # noqa: E402
 from nengo_dl.layer.pieces import PieceRun, single_run  # noqa: E402
-from nengo_dl.layer.tensor_calls import CallRunner  # noqa: E402
-from nengo_dl.plan.pieces import Loop, calls_of  # noqa: E402
+from nengo_dl.layer.tensor_calls import call_runners  # noqa: E402
+from nengo_dl.layer.tensor_layers import TensorLayers  # noqa: E402
+from nengo_dl.layer.traced_run import TracedRun  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -69,6 +70,9 @@ class TensorGraph(LayerState):
         Names in the Keras model instead of those in the program.
     input_keys : list, optional
         Keys of the dictionary that `.build_inputs` makes (Nodes). The names by default.
+    call_names : list of str, optional
+        Names for the calls of TensorFlow, which weights of layers go by; those of the plan by
+        default.
     callbacks : int
         Handle of the table of Python functions, -1 if there are none.
     threads : int
@@ -84,6 +88,8 @@ class TensorGraph(LayerState):
 
     Attributes
     ----------
+    called : `.layer.tensor_layers.TensorLayers`
+        The Keras layers that the model calls, and their weights.
     base_params : list of keras.Variable or tf.Variable
         One per parameter of the plan, in its order: a weight, or a constant as a plain variable.
     saved_state : dict of tf.Variable
@@ -109,6 +115,7 @@ class TensorGraph(LayerState):
         input_names: Sequence[str] | None = None,
         output_names: Sequence[str] | None = None,
         input_keys: Sequence[Any] | None = None,
+        call_names: Sequence[str] | None = None,
         callbacks: int = -1,
         threads: int = 0,
         learning_phase: bool | None = None,
@@ -150,17 +157,16 @@ class TensorGraph(LayerState):
             raise ValueError(
                 "learning_phase=True: this model is for inference only, it has no training mode"
             )
-        self.learning_phase = learning_phase
+        self.learning_phase = self._pinned_phase = learning_phase
         # the op works in the memory of variables, which must be where it runs
         self._direct = DirectRun(self) if single_run(plan) and self._on_cpu() else None
-        self._traced = tf.function(self._run_traced, autograph=False)
-        looped = set(calls_of([piece for piece in plan.pieces if isinstance(piece, Loop)]))
-        self.calls = tuple(
-            CallRunner(c.call, minibatch_size, plan.dtype, plan.dt, c in looped, plan.trains)
-            for c in plan.calls
-        )
-        # Keras looks for layers in lists, each of them once
-        self.tensor_layers = list(dict.fromkeys(c.layer for c in self.calls if c.layer is not None))
+        self._traced = TracedRun(self)
+        self.calls = call_runners(plan, minibatch_size)
+        names = [c.call.name for c in self.calls] if call_names is None else call_names
+        self.called = TensorLayers(self.calls, names)
+        self.called_layers = self.called.layers  # where Keras looks for their weights
+        for key, weight in self.called.weights.items():  # and `tf.train.Checkpoint`
+            self._track_trackable(plain_variable(weight), key)
         self.built = True
 
     # ------------------------------------------------------------ running
@@ -169,6 +175,12 @@ class TensorGraph(LayerState):
         """Whether a run is in training mode, if Keras asks for ``training`` (None: it does not)."""
         if self.learning_phase is not None:
             return bool(self.learning_phase)
+        return bool(training) and self.training_ops is not None
+
+    def calls_in_training(self, training: bool | None = None) -> bool:
+        """The same for the Keras layers that the model calls: what they ask and nobody else."""
+        if self._pinned_phase is not None:
+            return bool(self._pinned_phase)
         return bool(training) and self.training_ops is not None
 
     def run_graph(
@@ -195,7 +207,8 @@ class TensorGraph(LayerState):
         in_training = self.in_training(training)
         ops = (in_training and self.training_ops) or self.run_ops
         record = bool(training) and in_training
-        run = PieceRun(self, ops, n_steps, in_training, record, time_limit, partial)
+        modes = {"calls_in_training": self.calls_in_training(training), "record": record}
+        run = PieceRun(self, ops, n_steps, **modes, time_limit=time_limit, partial=partial)
         values = run(list(inputs))
         run.save(items, stateful)
         outputs = [
@@ -272,21 +285,22 @@ class TensorGraph(LayerState):
             ``last_run.error`` holds what it said.
         """
         if stateful and self._direct is not None:
-            values, counts, message = self._direct(inputs, n_steps, time_limit)
+            values, counts, error = self._direct(inputs, n_steps, time_limit)
             first_step, steps = memoryview(counts).tolist()
+            message = "" if steps == n_steps else error.numpy().decode()
         else:
             first_step = self.n_steps
             tensors = [tf.constant(rows, self.plan.dtype) for rows in inputs]
-            if self.plan.calls:  # a loop of TensorFlow is slow unless it is traced
-                values, count = self._traced(tensors, tf.constant(n_steps, tf.int64), stateful)
-                steps, message = int(count), None
+            if self.plan.calls:
+                values, steps, message = self._traced(tensors, n_steps, stateful)
             else:
                 result = self.run_graph(tensors, n_steps, stateful, time_limit, partial=True)
-                values, steps, message = result.outputs, int(result.steps), result.error
+                values, steps = result.outputs, int(result.steps)
+                message = "" if steps == n_steps else result.error.numpy().decode()
         self.last_run.first_step = first_step
-        self.last_run.error = "" if steps == n_steps else message.numpy().decode()
+        self.last_run.error = message
         outputs = []
-        for value, shape, keep in zip(values, self.output_shapes, self.keep_history, strict=True):
+        for value, shape, keep in zip(values, self.output_shapes, self.keep_history, strict=False):
             array = np.asarray(memoryview(value))  # shares the tensor's memory
             if keep and steps < n_steps:
                 array = array[:, :steps]
@@ -295,14 +309,11 @@ class TensorGraph(LayerState):
             outputs.append(array)
         return outputs, steps
 
-    @property
-    def tensor_weights(self) -> list[keras.Variable]:
-        """Weights of the layers that the model calls."""
-        return [weight for layer in self.tensor_layers for weight in layer.variables]
-
-    def _run_traced(self, inputs: Sequence[Any], n_steps: Any, stateful: bool) -> Any:
-        result = self.run_graph(inputs, n_steps, stateful)
-        return result.outputs, result.steps
+    def reset(self, state: bool = True, params: bool = False) -> None:
+        """Go back to the initial state, and, if asked for, to the initial parameters."""
+        super().reset(state, params)
+        if params:
+            self.called.reset()
 
     # ------------------------------------------------------------ Keras
 

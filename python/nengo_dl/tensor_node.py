@@ -114,6 +114,7 @@ class TensorNode(nengo.Node):
                 ins=() if self.shape_in is None else (self.shape_in,),
                 outs=(self.shape_out,),
                 pass_time=self.pass_time,
+                owner=self,
             )
         )
 

@@ -60,7 +60,9 @@ def test_predict(Sim, name):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"learned_on_a_cycle", "large_and_updated"}))
+@pytest.mark.parametrize(
+    "name", sorted(NETWORKS.keys() - {"learned_on_a_cycle", "large_and_updated"})
+)
 def test_gradients_by_inputs(Sim, name, dtype):
     sim = Sim(in_tensorflow(name, dtype), minibatch_size=2)
     inputs = [np.full((2, 4, node.size_out), 0.2) for node in sim._runtime.nodes.nodes]

@@ -19,3 +19,4 @@ class TensorCall:
     ins: tuple[tuple[int, ...], ...]  # shapes of its arguments for an item
     outs: tuple[tuple[int, ...], ...]  # shapes of what it returns for an item
     pass_time: bool = False  # the time is its first argument
+    owner: Any = None  # the Nengo object that it belongs to, after which its weights are named

@@ -43,8 +43,10 @@ class PieceRun:
         What runs each program.
     n_steps : int64 tensor
         Steps to do.
-    in_training, record : bool
-        Whether in training mode, and whether the gradient's needs are recorded.
+    calls_in_training : bool
+        Whether Keras layers are in training mode.
+    record : bool
+        Whether the programs record what the gradient needs.
     time_limit : float
         Seconds, see `RunOp`; only for a plan of one program, as is ``partial``.
     partial : bool
@@ -63,13 +65,13 @@ class PieceRun:
         layer: Any,
         ops: tuple[RunOp, ...],
         n_steps: Any,
-        in_training: bool,
+        calls_in_training: bool,
         record: bool,
         time_limit: float = 0.0,
         partial: bool = False,
     ) -> None:
         self.layer, self.ops, self.n_steps = layer, ops, n_steps
-        self.in_training, self.record = in_training, record
+        self.calls_in_training, self.record = calls_in_training, record
         plan: Plan = layer.plan
         self.plan, saved = plan, layer.saved_state
         self.limits = (time_limit, partial) if single_run(plan) else (0.0, False)
@@ -94,7 +96,7 @@ class PieceRun:
 
         def call(number, piece, values):
             outputs, loss = self.layer.calls[number](
-                values, self.first_step, self.n_steps, self.in_training
+                values, self.first_step, self.n_steps, self.calls_in_training
             )
             self.losses += [] if loss is None else [loss]
             return outputs
@@ -109,7 +111,7 @@ class PieceRun:
             values,
             [live.params.get(i, weights[i]) for i in piece.params],
             state, istate, self.first_step + done, n_steps, *self.limits,
-            record=self.record and self.in_training,
+            record=self.record,
             wanted=[k for k, i in enumerate(piece.params) if base[i].trainable],
         )  # fmt: skip
         live.states[number] = result.state, result.istate
@@ -170,7 +172,7 @@ class PieceRun:
                 tf.reshape(value, (self.layer.minibatch_size, *shape))
                 for value, shape in zip(values, inner.call.ins, strict=True)
             ]
-            outputs = caller.one_step(time, shaped, self.in_training)
+            outputs = caller.one_step(time, shaped, self.calls_in_training)
             losses[0] = caller.with_losses(losses[0])
             return [value[:, None] for value in outputs]
 

@@ -37,12 +37,15 @@ def load_weights(layer, values):
 def get_parameters(layer):
     """Values of all parameters of the model by their names, in the shapes that Nengo gives them.
 
+    Weights of Keras layers in the model are among them, in their own shapes.
+
     Those that each item of a minibatch has changed in its own way have an axis of items first.
     """
     result = {}
     for index, weight in _weights(layer):
         value = plain_variable(layer.base_params[index]).numpy()
         result.update(zip(weight.members, _apart(weight, value), strict=True))
+    result.update((name, weight.numpy()) for name, weight in layer.called.weights.items())
     return result
 
 
@@ -60,10 +63,13 @@ def set_parameters(layer, values):
         parts = _apart(weight, np.broadcast_to(np.int8(0), shape))
         expected.update((name, p.shape) for name, p in zip(weight.members, parts, strict=True))
         learned.update(weight.members if layer.plan.params[index].learned else ())
+    expected.update((name, tuple(w.shape)) for name, w in layer.called.weights.items())
     fitting = fit_all(values, expected, learned)
     for index, weight in _weights(layer):
         value = _joined(weight, [fitting[name] for name in weight.members])
         layer.base_params[index].assign(value)
+    for name, weight in layer.called.weights.items():
+        weight.assign(fitting[name])
 
 
 def fit_all(values, expected, learned):

@@ -23,6 +23,7 @@ from nengo_dl.keras_private import (
     take_losses,
     with_inner_layers,
 )
+from nengo_dl.plan.pieces import Loop, Plan, calls_of
 
 # ops that TensorFlow calls stateful, but that neither change nor draw anything
 HARMLESS = {
@@ -287,6 +288,15 @@ class CallRunner:
                 if not _alike(np.asarray(one), np.asarray(all_[:, k])):
                     return "what it gives an item depends on the others of its minibatch"
         return ""
+
+
+def call_runners(plan: Plan, minibatch_size: int) -> tuple[CallRunner, ...]:
+    """What runs each of the calls of a plan."""
+    looped = set(calls_of([piece for piece in plan.pieces if isinstance(piece, Loop)]))
+    return tuple(
+        CallRunner(c.call, minibatch_size, plan.dtype, plan.dt, c in looped, plan.trains)
+        for c in plan.calls
+    )
 
 
 def _size(value: tf.Tensor) -> int:

@@ -47,7 +47,9 @@ class _Pieces:
                 lines.append("Loop, one step at a time (a cycle through TensorFlow):")
                 lines += self.text(piece.pieces, "  ")
             else:
-                lines += self._run(piece.program) if hasattr(piece, "program") else self._call(piece)
+                lines += (
+                    self._run(piece.program) if hasattr(piece, "program") else self._call(piece)
+                )
         return [indent + line for line in lines]
 
     def _run(self, program):

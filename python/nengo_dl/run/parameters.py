@@ -125,9 +125,7 @@ def names_of(model, found):
     list of str
         One for each parameter.
     """
-    paths = {}
-    if model.toplevel is not None:
-        _name_objects(model.toplevel, "", paths)
+    paths = object_names(model)
     names, taken = [], set()
     for parameter in found:
         name = base = f"{_name(parameter.obj, paths)}.{parameter.kind}"
@@ -138,6 +136,14 @@ def names_of(model, found):
         taken.add(name)
         names.append(name)
     return names
+
+
+def object_names(model):
+    """Names of the objects of a model by which parameters go, see `names_of`: a dictionary."""
+    paths = {}
+    if model.toplevel is not None:
+        _name_objects(model.toplevel, "", paths)
+    return paths
 
 
 def _name_objects(network, prefix, paths):

@@ -1,6 +1,7 @@
 """A built model ready to run: plan, Keras layer, Python functions, inputs and random numbers."""
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from .feed import Feed
 from .inputs import InputNodes
 from .interrupt import interrupt
 from .object_settings import kept_histories, surrogates
+from .parameters import object_names
 from .plan_state import PlanState, place_view, reseed
 from .turns import Turns
 from .weights import weights_of
@@ -24,6 +26,7 @@ from .weights import weights_of
 TIME_LIMIT = 0.25  # seconds of a piece of a run
 PIECE_BYTES = 1 << 25  # inputs and outputs of a piece
 PIECE_STEPS = 100_000
+CALL_STEPS = 64  # of the first piece of a run that calls TensorFlow
 
 
 class ProcessRows:
@@ -176,6 +179,7 @@ class Runtime:
             input_names=[self.names[node] for node in self.nodes.nodes],
             output_names=[self.names[probe] for probe in model.probes],
             input_keys=self.nodes.nodes,
+            call_names=self._call_names(),
             callbacks=self.table,
             threads=settings.threads or 0,
             learning_phase=settings.learning_phase,
@@ -185,9 +189,16 @@ class Runtime:
         modes = tuple(call.modes() for call in self.layer.calls)
         self.plan = replace(self.plan, call_modes=modes)
         row = sum(port.size for port in (*self.plan.inputs, *self.plan.outputs))
-        row += sum(math.prod(s) for call in self.plan.calls for s in (*call.call.ins, *call.call.outs))
+        row += sum(
+            math.prod(s) for call in self.plan.calls for s in (*call.call.ins, *call.call.outs)
+        )
         row *= minibatch_size * np.dtype(dtype).itemsize
         self.piece_steps = max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
+
+    def _call_names(self):
+        """Names of the objects that call TensorFlow."""
+        names = object_names(self.model)
+        return [names.get(c.call.owner, c.call.name) for c in self.plan.calls]
 
     compiled = staticmethod(compiled)
 
@@ -229,6 +240,8 @@ class Runtime:
         tables = {slot.param for slot in self.plan.tables} if include_processes else ()
         # a new layer has the others' initial values, and setting a variable takes a millisecond
         include_params, self.changed = include_params and self.changed, True
+        if include_params:
+            layer.called.reset()
         for index, value in enumerate(self.plan_state.param_values()):
             if include_params or index in tables:
                 layer.set_param(index, value)
@@ -287,7 +300,10 @@ class Runtime:
         feed, done = self.feed, 0
         feed.start(data, first_step)
         longest = size = self.piece_steps
+        if self.plan.calls:
+            size = min(size, CALL_STEPS)
         while done < n_steps:
+            began = time.perf_counter()
             inputs, steps = feed.next(done, min(size, n_steps - done))
             outputs, ran = self.layer.run_eager(inputs, steps, True, TIME_LIMIT)
             feed.used(ran)
@@ -301,6 +317,15 @@ class Runtime:
                 raise RuntimeError(self.layer.last_run.error)
             interrupt.check()
             progress(ran)
-            # a piece that ran out of time was too long
-            size = longest if ran == steps else min(longest, max(1, ran))
+            if self.plan.calls:  # TensorFlow does not look at the time
+                size = _next_size(size, longest, time.perf_counter() - began)
+            else:  # a piece that ran out of time was too long
+                size = longest if ran == steps else min(longest, max(1, ran))
         feed.finish()
+
+
+def _next_size(size, longest, seconds):
+    """Steps of the next piece of a run, after one took so many seconds."""
+    if seconds > TIME_LIMIT:
+        return max(1, size // 2)
+    return min(longest, 2 * size) if seconds < TIME_LIMIT / 4 else size

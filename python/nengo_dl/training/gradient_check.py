@@ -41,7 +41,7 @@ def check(side, inputs, outputs, atol, rtol):
     rows, n_steps = _rows(runtime, inputs, 2 * side.rules.unroll)
     wanted = [known.index(probe) for probe in probes]
     learned = [(i, runtime.layer.get_param(i)) for i in runtime.layer.learned]
-    moving = [(w, w.numpy()) for w in runtime.layer.tensor_weights if not w.trainable]
+    moving = [(w, w.numpy()) for w in runtime.layer.called.variables if not w.trainable]
     given = runtime.feed.given
     runtime.reset(include_params=False)
     try:
@@ -161,7 +161,7 @@ def _tensor_runner(runtime, n_steps, wanted):
         return replace(piece, **dict(zip(("program", "training"), forms, strict=True)))
 
     states, istates = zip(*([saved[key] for key in state_keys(i)] for i in range(count)))
-    with in_double(layer.tensor_layers):
+    with in_double(layer.called.layers):
         other = TensorGraph(
             replace(plan.with_runs(double), dtype="float64"),
             size,
