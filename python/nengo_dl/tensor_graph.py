@@ -26,10 +26,10 @@ from nengo_dl.layer.layer_state import (  # noqa: E402
     shapes_of,
     unique_names,
 )
-from nengo_dl.layer.tf_ops import GraphResult, RunOp  # noqa: E402
 from nengo_dl.layer.pieces import PieceRun, single_run  # noqa: E402
 from nengo_dl.layer.tensor_calls import call_runners  # noqa: E402
 from nengo_dl.layer.tensor_layers import TensorLayers  # noqa: E402
+from nengo_dl.layer.tf_ops import GraphResult, RunOp  # noqa: E402
 from nengo_dl.layer.traced_run import TracedRun  # noqa: E402
 
 if TYPE_CHECKING:
@@ -162,8 +162,9 @@ class TensorGraph(LayerState):
         self._direct = DirectRun(self) if single_run(plan) and self._on_cpu() else None
         self._traced = TracedRun(self)
         self.calls = call_runners(plan, minibatch_size)
-        names = [c.call.name for c in self.calls] if call_names is None else call_names
-        self.called = TensorLayers(self.calls, names)
+        default = [c.call.name for c in self.calls]
+        self.call_names = tuple(default if call_names is None else call_names)
+        self.called = TensorLayers(self.calls, self.call_names)
         self.called_layers = self.called.layers  # where Keras looks for their weights
         for key, weight in self.called.weights.items():  # and `tf.train.Checkpoint`
             self._track_trackable(plain_variable(weight), key)

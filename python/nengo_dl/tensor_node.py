@@ -47,8 +47,8 @@ class TensorOutput:
     def __call__(self, t: float, x: Any = None) -> Any:
         """Refuse to run outside of TensorFlow."""
         raise SimulationError(
-            f"Cannot call TensorNode output function: {self.tensor_call.name} runs in TensorFlow, so "
-            "its network needs nengo_dl.Simulator"
+            f"Cannot call TensorNode output function: {self.tensor_call.name} runs in TensorFlow, "
+            "so its network needs nengo_dl.Simulator"
         )
 
 

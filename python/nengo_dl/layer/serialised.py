@@ -4,15 +4,17 @@ import base64
 import dataclasses
 import io
 
+import keras
 import numpy as np
 from nengo.exceptions import ValidationError
 
+from ..ir.calls import TensorCall
 from ..ir.program import Param, Port, from_bytes, to_bytes
-from ..plan.pieces import Plan, Run, StoredWeight, state_keys
+from ..plan.pieces import Call, Delayed, Loop, Plan, Run, StoredWeight, runs_of, state_keys
 from ..plan.show import short_list
 
 SETTINGS = (
-    "minibatch_size", "keep_history", "output_shapes", "input_names", "output_names",
+    "minibatch_size", "call_names", "keep_history", "output_shapes", "input_names", "output_names",
     "learning_phase", "threads", "tape_memory", "stateful", "name",
 )  # fmt: skip
 
@@ -20,6 +22,7 @@ SETTINGS = (
 def refuse_python(plan):
     """Raise `nengo.exceptions.ValidationError` if a plan calls Python, which is no data."""
     names = [spec.name for spec in plan.callbacks]
+    names += [call.call.name for call in plan.calls if not _is_data(call.call.func)]
     if names:
         raise ValidationError(
             f"the model calls Python ({short_list(names)}), and can't be"
@@ -27,6 +30,14 @@ def refuse_python(plan):
             " ModelCheckpoint(..., save_weights_only=True)",
             attr="keras_model",
         )
+
+
+def _is_data(func):
+    """Whether Keras can tell another process what it is: a layer, or a registered function."""
+    saving = keras.saving
+    if isinstance(func, keras.layers.Layer):
+        return True
+    return saving.get_registered_object(saving.get_registered_name(func)) is func
 
 
 def to_config(layer):
@@ -49,19 +60,17 @@ def to_config(layer):
         f"param_{i}": layer.get_param(i) if weight is None else values[i]
         for i, weight in enumerate(plan.weights)
     }
-    pieces = []
-    for number, piece in enumerate(plan.pieces):
+    for number, piece in enumerate(plan.runs):
         arrays[f"program_{number}"] = _as_bytes(piece.program)
         if piece.training is not None:
             arrays[f"training_{number}"] = _as_bytes(piece.training)
         arrays.update((key, layer.initial_values[key]) for key in state_keys(number))
-        pieces.append(
-            {name: list(getattr(piece, name)) for name in ("inputs", "outputs", "params")}
-        )
     return {
         **{name: _plain(getattr(layer, name)) for name in SETTINGS},
         "trainable_params": [bool(weight.trainable) for weight in layer.base_params],
-        "pieces": pieces,
+        "dtype": plan.dtype,
+        "dt": plan.dt,
+        "pieces": [_piece_config(piece) for piece in plan.pieces],
         "results": list(plan.results),
         "ports": [_records(plan.inputs), _records(plan.outputs)],
         "weights": _records(plan.weights),
@@ -73,47 +82,90 @@ def from_config(config):
     """Arguments of a `nengo_dl.tensor_graph.TensorGraph` from what `to_config` returned."""
     config = dict(config)
     arrays = _unpacked(config.pop("arrays"))
-    pieces, states, istates = [], [], []
-    for number, fields in enumerate(config.pop("pieces")):
-        state, istate = (arrays[key] for key in state_keys(number))
-        training = arrays.get(f"training_{number}")
-        pieces.append(
-            Run(
-                from_bytes(arrays[f"program_{number}"].tobytes()),
-                state[0],
-                training=None if training is None else from_bytes(training.tobytes()),
-                **{name: tuple(values) for name, values in fields.items()},
-            )
-        )
-        states.append(state)
-        istates.append(istate)
+    pieces = _Pieces(arrays)
+    made = tuple(pieces.make(fields) for fields in config.pop("pieces"))
     inputs, outputs = (tuple(Port(**port) for port in ports) for ports in config.pop("ports"))
     weights = [w if w is None else _weight(w) for w in config.pop("weights")]
     param_values = [arrays[f"param_{i}"] for i in range(len(weights))]
     plan = Plan(
-        pieces=tuple(pieces),
-        dtype=pieces[0].program.dtype,
-        dt=pieces[0].program.dt,
+        pieces=made,
+        dtype=config.pop("dtype"),
+        dt=config.pop("dt"),
         inputs=inputs,
         outputs=outputs,
         results=tuple(config.pop("results")),
-        params=_params(pieces, len(weights)),
+        params=_params(runs_of(made), param_values, weights),
         param_values=tuple(param_values),
         weights=tuple(weights),
     )
-    single = len(pieces) == 1
+    single = len(pieces.states) == 1
     return {
         **config,
         "plan": plan,
         "param_values": param_values,
-        "state": states[0] if single else states,
-        "istate": istates[0] if single else istates,
+        "state": pieces.states[0] if single else pieces.states,
+        "istate": pieces.istates[0] if single else pieces.istates,
     }
 
 
-def _params(pieces, count):
-    found: list[Param] = [None] * count
-    for piece in pieces:
+def _piece_config(piece):
+    """A piece as plain data, but for its program and state, which are arrays."""
+    if isinstance(piece, Loop):
+        return {
+            "pieces": [_piece_config(inner) for inner in piece.pieces],
+            "delayed": _records(piece.delayed),
+            "outputs": list(piece.outputs),
+        }
+    fields = {"inputs": list(piece.inputs), "outputs": list(piece.outputs)}
+    if isinstance(piece, Run):
+        return {**fields, "params": list(piece.params)}
+    call = piece.call
+    func = keras.saving.serialize_keras_object(call.func)
+    shapes = {"ins": _plain(call.ins), "outs": _plain(call.outs)}
+    return {**fields, "func": func, "name": call.name, **shapes, "pass_time": call.pass_time}
+
+
+class _Pieces:
+    """Pieces from plain data, in order, and the states of their programs."""
+
+    def __init__(self, arrays):
+        self.arrays, self.states, self.istates = arrays, [], []
+
+    def make(self, fields):
+        """Make a piece."""
+        numbers = {k: tuple(v) for k, v in fields.items() if k in ("inputs", "outputs", "params")}
+        if "pieces" in fields:
+            pieces = tuple(self.make(inner) for inner in fields["pieces"])
+            delayed = tuple(Delayed(**entry) for entry in fields["delayed"])
+            return Loop(pieces, delayed, **numbers)
+        if "params" in fields:
+            return self._run(numbers)
+        ins, outs = (tuple(tuple(shape) for shape in fields[key]) for key in ("ins", "outs"))
+        func = keras.saving.deserialize_keras_object(fields["func"])
+        call = TensorCall(func, fields["name"], ins, outs, fields["pass_time"])
+        return Call(call, **numbers)
+
+    def _run(self, numbers):
+        arrays, number = self.arrays, len(self.states)
+        state, istate = (arrays[key] for key in state_keys(number))
+        self.states.append(state)
+        self.istates.append(istate)
+        training = arrays.get(f"training_{number}")
+        return Run(
+            from_bytes(arrays[f"program_{number}"].tobytes()),
+            state[0],
+            training=None if training is None else from_bytes(training.tobytes()),
+            **numbers,
+        )
+
+
+def _params(runs, values, weights):
+    """The parameters of a plan: as a program has them, or a weight that none uses."""
+    found = [
+        Param(weight.name if weight else "", value.shape[-1])
+        for value, weight in zip(values, weights, strict=True)
+    ]
+    for piece in runs:
         for index, param in zip(piece.params, piece.program.params, strict=True):
             found[index] = param
     return tuple(found)

@@ -246,7 +246,7 @@ class Plan:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """The programs, by the numbers that they have elsewhere; those within loops are among them."""
+        """The programs, those within loops too, by the numbers that they have elsewhere."""
         return runs_of(self.pieces)
 
     @property

@@ -160,7 +160,7 @@ def _tensor_runner(runtime, n_steps, wanted):
         forms = (replace(form, dtype="float64") for form in (piece.program, piece.training))
         return replace(piece, **dict(zip(("program", "training"), forms, strict=True)))
 
-    states, istates = zip(*([saved[key] for key in state_keys(i)] for i in range(count)))
+    states, istates = ([saved[state_keys(i)[k]] for i in range(count)] for k in (0, 1))
     with in_double(layer.called.layers):
         other = TensorGraph(
             replace(plan.with_runs(double), dtype="float64"),
