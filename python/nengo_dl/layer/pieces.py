@@ -84,6 +84,7 @@ class PieceRun:
         )
         self.steps, self.error = tf.cast(n_steps, tf.int64), tf.constant("")
         self.losses = []
+        self._finished = []  # tensors that are there when pieces are done
 
     def __call__(self, inputs: Sequence[Any]) -> dict[int, Any]:
         """Run all pieces on rows of the plan's inputs; all values by number."""
@@ -92,6 +93,7 @@ class PieceRun:
             outputs, result = self._run(number, piece, values, self.live, 0, self.n_steps)
             if single_run(self.plan):
                 self.steps, self.error = result.steps, result.error
+            self._finished.append(result.steps)
             return outputs
 
         def call(number, piece, values):
@@ -101,7 +103,9 @@ class PieceRun:
             self.losses += [] if loss is None else [loss]
             return outputs
 
-        return fold(self.plan.pieces, inputs, run, call=call, loop=self._loop)
+        values = fold(self.plan.pieces, inputs, run, call=call, loop=self._loop)
+        self._finished += values.values()
+        return values
 
     def _run(self, number: int, piece: Run, values, live: Live, done, n_steps):
         """Run a program: its outputs, and all that it gives; what lives is replaced."""
@@ -141,9 +145,10 @@ class PieceRun:
             return step + 1, tf.add_n(losses), *live.of(runs, params), *written
 
         start = (tf.constant(0), tf.zeros((), dtype), *self.live.of(runs, params), *arrays)
-        _, loss, *rest = tf.while_loop(
+        steps, loss, *rest = tf.while_loop(
             lambda step, *_: step < n_steps, body, start, parallel_iterations=1
         )
+        self._finished.append(steps)
         after = Live.from_tensors(rest[:count], runs, params)
         self.live.states.update(after.states)
         self.live.params.update(after.params)
@@ -182,7 +187,12 @@ class PieceRun:
         """Write back what has to live on: what is learned always, state only if ``stateful``.
 
         Only the first ``items`` rows of a minibatch are written, all of them if that is None.
+        Nothing is if a piece failed.
         """
+        with tf.control_dependencies(self._finished):
+            self._save(items, stateful)
+
+    def _save(self, items, stateful):
         saved, weights = self.layer.saved_state, self.layer.base_params
         for index, value in self.live.params.items():
             if value is not self.weights[index]:

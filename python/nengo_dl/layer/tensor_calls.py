@@ -99,10 +99,9 @@ class CallRunner:
         return texts[False], f"in training {texts[True]}"
 
     def _build(self) -> None:
-        """Build the layer, in the precision of the simulation if nothing else was said of it."""
-        default = keras.config.dtype_policy().name
+        """Build the layer, in the precision of the simulation unless it has a mixed one."""
         for layer in with_inner_layers(self.layer):
-            if not layer.built and layer.dtype_policy.name == default:
+            if not layer.built and layer.dtype_policy.name in ("float32", "float64"):
                 layer.dtype_policy = self.dtype.name
         specs = [keras.KerasTensor(spec.shape, spec.dtype.name) for spec in self._specs()]
         self.layer(specs[0] if len(specs) == 1 else specs)
@@ -155,12 +154,14 @@ class CallRunner:
         what = f"a tensor of shape {due} and dtype {self.dtype.name}"
         got = f"shape {tuple(value.shape)} and dtype {value.dtype.name}"
         self._expect(value.dtype == self.dtype, what, got)
-        known = value.shape.rank is not None and None not in value.shape
-        fits = value.shape.is_compatible_with(due)
-        if known and not fits:  # any shape of that size will do
-            fits = value.shape.rank and value.shape[0] == items and _size(value) == np.prod(shape)
+        inner = value.shape[1:] if value.shape.rank else tf.TensorShape(None)
+        if value.shape.rank == 0 or not inner.is_fully_defined():
+            self._expect(value.shape.is_compatible_with(due), what, got)
+            return tf.ensure_shape(value, due)
+        # any shape of that size will do
+        fits = value.shape[:1].is_compatible_with((items,)) and _size(value) == np.prod(shape)
         self._expect(fits, what, got)
-        return value if known else tf.ensure_shape(value, due)
+        return value
 
     def _expect(self, fits, expected, got):
         if not fits:
