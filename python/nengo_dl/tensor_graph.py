@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nengo_dl.keras_private import check_keras, plain_variable
+from nengo_dl.keras_private import check_keras
 
 check_keras()
 
@@ -27,7 +27,6 @@ from nengo_dl.layer.layer_state import (  # noqa: E402
     unique_names,
 )
 from nengo_dl.layer.pieces import PieceRun, single_run  # noqa: E402
-from nengo_dl.layer.tensor_calls import call_runners  # noqa: E402
 from nengo_dl.layer.tensor_layers import TensorLayers  # noqa: E402
 from nengo_dl.layer.tf_ops import GraphResult, RunOp  # noqa: E402
 from nengo_dl.layer.traced_run import TracedRun  # noqa: E402
@@ -136,23 +135,16 @@ class TensorGraph(LayerState):
         expect_length("keep_history", keep_history, plan.outputs)
         self.keep_history = tuple(bool(keep) for keep in keep_history)
         self.output_shapes = shapes_of(output_shapes, plan.outputs)
-        # a plain object: setting any attribute of a Keras layer takes 10 us
+        # a plain object: an attribute of a Keras layer takes 10 us to set
         self.last_run = SimpleNamespace(first_step=0, error="")
 
         self.threads = threads
-        self.tape_memory = memory = TAPE_MEMORY if tape_memory is None else tape_memory
-
-        def run_ops(programs: list[Program]) -> tuple[RunOp, ...]:
-            last_only = plan.last_only(self.keep_history)
-            return tuple(
-                RunOp(program, last, callbacks, threads, memory)
-                for program, last in zip(programs, last_only, strict=True)
-            )
-
-        self.run_ops = run_ops([piece.program for piece in plan.runs])
+        self.tape_memory = TAPE_MEMORY if tape_memory is None else tape_memory
+        self.run_ops = self._ops([run.program for run in plan.runs], callbacks)
         self.training_ops = None
         if plan.trains:
-            self.training_ops = run_ops([piece.training_form() for piece in plan.runs])
+            forms = [run.training_form() for run in plan.runs]
+            self.training_ops = self._ops(forms, callbacks)
         if learning_phase and self.training_ops is None:
             raise ValueError(
                 "learning_phase=True: this model is for inference only, it has no training mode"
@@ -161,14 +153,17 @@ class TensorGraph(LayerState):
         # the op works in the memory of variables, which must be where it runs
         self._direct = DirectRun(self) if single_run(plan) and self._on_cpu() else None
         self._traced = TracedRun(self)
-        self.calls = call_runners(plan, minibatch_size)
-        default = [c.call.name for c in self.calls]
-        self.call_names = tuple(default if call_names is None else call_names)
-        self.called = TensorLayers(self.calls, self.call_names)
+        self.called = TensorLayers(plan, minibatch_size, call_names)
         self.called_layers = self.called.layers  # where Keras looks for their weights
-        for key, weight in self.called.weights.items():  # and `tf.train.Checkpoint`
-            self._track_trackable(plain_variable(weight), key)
+        self._track(self.called.weights)
         self.built = True
+
+    def _ops(self, programs: list[Program], callbacks: int) -> tuple[RunOp, ...]:
+        last_only = self.plan.last_only(self.keep_history)
+        return tuple(
+            RunOp(program, last, callbacks, self.threads, self.tape_memory)
+            for program, last in zip(programs, last_only, strict=True)
+        )
 
     # ------------------------------------------------------------ running
 

@@ -31,7 +31,7 @@ def rows(size=SIZE):
 
 
 def modes(sim):
-    (call,) = sim.tensor_graph.calls
+    (call,) = sim.tensor_graph.called.calls
     return call.stepwise
 
 
@@ -91,7 +91,7 @@ def test_functions(Sim, name):
 
 def test_what_changes_something_is_called_in_every_step(Sim):
     sim = Sim(network(Counter(), pass_time=False), minibatch_size=BATCH)
-    before = sim.tensor_graph.calls[0].layer.count.numpy()
+    before = sim.tensor_graph.called.calls[0].layer.count.numpy()
     found = sim.predict(rows(), verbose=0)[sim.model.probes[0]]
     due = rows() + before + np.arange(1, STEPS + 1)[:, None]
     np.testing.assert_allclose(found, due, rtol=1e-6)

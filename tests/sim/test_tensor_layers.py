@@ -10,7 +10,7 @@ from nengo_dl import Layer, TensorNode
 from nengo_dl.config import configure_settings
 
 SIZE = 3
-STEP = 2e-5  # of weights, for differences of fourth order
+STEP = 2e-6  # of weights, for differences of fourth order
 
 
 def network(*layers, dtype="float64", synapse=None, cycle=False, **settings):

@@ -130,8 +130,12 @@ class LayerState(keras.layers.Layer):
                 )
             )
         self.base_params = params
-        for name, i in self.weight_names.items():  # for `tf.train.Checkpoint`, which sees no lists
-            self._track_trackable(plain_variable(params[i]), name)
+        self._track({name: params[i] for name, i in self.weight_names.items()})
+
+    def _track(self, weights):
+        """Show weights, by their names, to `tf.train.Checkpoint`, which sees no lists."""
+        for name, weight in weights.items():
+            self._track_trackable(plain_variable(weight), name)
 
     def _outside(self, index, value):
         """Values of a parameter, ``(size,)`` or ``(B, size)``, in the shape of its variable."""

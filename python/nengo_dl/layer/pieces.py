@@ -97,7 +97,7 @@ class PieceRun:
             return outputs
 
         def call(number, piece, values):
-            outputs, loss = self.layer.calls[number](
+            outputs, loss = self.layer.called.calls[number](
                 values, self.first_step, self.n_steps, self.calls_in_training
             )
             self.losses += [] if loss is None else [loss]
@@ -152,7 +152,9 @@ class PieceRun:
         after = Live.from_tensors(rest[:count], runs, params)
         self.live.states.update(after.states)
         self.live.params.update(after.params)
-        if any(self.layer.calls[first[1] + k].layer for k in range(len(calls_of(piece.pieces)))):
+        if any(
+            self.layer.called.calls[first[1] + k].layer for k in range(len(calls_of(piece.pieces)))
+        ):
             self.losses.append(loss)
         size = self.layer.minibatch_size
         stacked = [tf.reshape(a.stack(), (-1, size, a.element_shape[-1])) for a in rest[count:]]
@@ -171,7 +173,7 @@ class PieceRun:
             return self._run(number, inner, values, live, done, tf.constant(1, tf.int64))[0]
 
         def call(number, inner: Call, values):
-            caller = self.layer.calls[number]
+            caller = self.layer.called.calls[number]
             time = caller.times(self.first_step + done, 1)[0]
             shaped = [
                 tf.reshape(value, (self.layer.minibatch_size, *shape))

@@ -14,7 +14,7 @@ from ..plan.pieces import Call, Delayed, Loop, Plan, Run, StoredWeight, runs_of,
 from ..plan.show import short_list
 
 SETTINGS = (
-    "minibatch_size", "call_names", "keep_history", "output_shapes", "input_names", "output_names",
+    "minibatch_size", "keep_history", "output_shapes", "input_names", "output_names",
     "learning_phase", "threads", "tape_memory", "stateful", "name",
 )  # fmt: skip
 
@@ -68,6 +68,7 @@ def to_config(layer):
     return {
         **{name: _plain(getattr(layer, name)) for name in SETTINGS},
         "trainable_params": [bool(weight.trainable) for weight in layer.base_params],
+        "call_names": list(layer.called.names),
         "dtype": plan.dtype,
         "dt": plan.dt,
         "pieces": [_piece_config(piece) for piece in plan.pieces],

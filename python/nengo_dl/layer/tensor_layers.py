@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from nengo_dl.layer.layer_state import unique_names
-from nengo_dl.layer.tensor_calls import CallRunner
+from nengo_dl.layer.tensor_calls import call_runners
+from nengo_dl.plan.pieces import Plan
 
 
 class TensorLayers:
@@ -16,22 +17,30 @@ class TensorLayers:
 
     Parameters
     ----------
-    calls : sequence of CallRunner
-        The calls.
-    names : sequence of str
-        A name for each call, which its weights go by.
+    plan : nengo_dl.plan.Plan
+        Whose calls.
+    minibatch_size : int
+        Items per minibatch.
+    names : sequence of str, optional
+        A name for each call, which its weights go by; by default as the plan calls it.
 
     Attributes
     ----------
+    calls : tuple of nengo_dl.layer.tensor_calls.CallRunner
+        What runs each of the calls.
+    names : tuple of str
+        A name for each.
     layers : list of keras.layers.Layer
         What Keras looks for weights and losses in.
     weights : dict
         Name -> weight of a layer. Names are the same in every process.
     """
 
-    def __init__(self, calls: Sequence[CallRunner], names: Sequence[str]) -> None:
+    def __init__(self, plan: Plan, minibatch_size: int, names: Sequence[str] | None = None) -> None:
+        self.calls = calls = call_runners(plan, minibatch_size)
+        self.names = tuple([c.call.name for c in calls] if names is None else names)
         owners = {}
-        for call, name in zip(calls, names, strict=True):
+        for call, name in zip(calls, self.names, strict=True):
             if call.layer is not None:
                 owners.setdefault(call.layer, name)
         self.layers = list(owners)

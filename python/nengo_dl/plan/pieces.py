@@ -6,6 +6,7 @@ Values that pieces hand on are numbered: those that the outside gives come first
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -258,6 +259,15 @@ class Plan:
     def trains(self) -> bool:
         """Whether there is a training mode: a training form of every program."""
         return all(piece.training is not None for piece in self.runs)
+
+    @property
+    def values_per_step(self) -> int:
+        """How many numbers an item takes and gives in a step, and pieces hand on between them."""
+        ports = [*self.inputs, *self.outputs]
+        if len(self.pieces) > 1:
+            ports += [port for run in self.runs for port in run.program.outputs]
+        shapes = [shape for c in self.calls for shape in (*c.call.ins, *c.call.outs)]
+        return sum(port.size for port in ports) + sum(math.prod(shape) for shape in shapes)
 
     def with_runs(self, change: Callable[[Run], Run]) -> Plan:
         """Return the plan with other programs, ``change(run)`` for each."""

@@ -145,24 +145,7 @@ class Runtime:
         }
         plans = {node: rows.plan for node, rows in self.processes.items()}
         signals = [model.sig[probe]["in"] for probe in model.probes]
-        self.plan = make_plan(
-            self.nodes.offer(plans),
-            dt=model.dt,
-            dtype=dtype,
-            time=model.time,
-            step=model.step,
-            inputs=[(self.names[node], self.nodes.signals[node]) for node in self.nodes.nodes],
-            outputs=[
-                (self.names[probe], signal)
-                for probe, signal in zip(model.probes, signals, strict=True)
-            ],
-            weights=weights_of(model, settings),
-            surrogate=surrogates(model),
-            names=weight_names(model),
-            simplifications=settings.simplifications,
-        )
-        if not settings.inference_only:
-            self.plan = with_training(self.plan, settings.lif_smoothing)
+        self.plan = self._make_plan(settings, plans, signals)
         self.plan_state = PlanState(self.plan, minibatch_size, model, user_code)
         self.nodes.settle(self.plan)
         for node in self.processes.keys() & self.nodes.sources:
@@ -186,14 +169,31 @@ class Runtime:
             stateful=False,
             tape_memory=settings.tape_memory,
         )
-        modes = tuple(call.modes() for call in self.layer.calls)
+        modes = tuple(call.modes() for call in self.layer.called.calls)
         self.plan = replace(self.plan, call_modes=modes)
-        row = sum(port.size for port in (*self.plan.inputs, *self.plan.outputs))
-        row += sum(
-            math.prod(s) for call in self.plan.calls for s in (*call.call.ins, *call.call.outs)
-        )
-        row *= minibatch_size * np.dtype(dtype).itemsize
+        row = self.plan.values_per_step * minibatch_size * np.dtype(dtype).itemsize
         self.piece_steps = max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
+
+    def _make_plan(self, settings, plans, signals):
+        """The plan of the model; ``plans`` are those of input nodes, by node."""
+        model = self.model
+        plan = make_plan(
+            self.nodes.offer(plans),
+            dt=model.dt,
+            dtype=settings.dtype,
+            time=model.time,
+            step=model.step,
+            inputs=[(self.names[node], self.nodes.signals[node]) for node in self.nodes.nodes],
+            outputs=[
+                (self.names[probe], signal)
+                for probe, signal in zip(model.probes, signals, strict=True)
+            ],
+            weights=weights_of(model, settings),
+            surrogate=surrogates(model),
+            names=weight_names(model),
+            simplifications=settings.simplifications,
+        )
+        return plan if settings.inference_only else with_training(plan, settings.lif_smoothing)
 
     def _call_names(self):
         """Names of the objects that call TensorFlow."""
