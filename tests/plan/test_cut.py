@@ -9,7 +9,7 @@ import pytest
 from planned import build, plan, run_nengo, run_twin
 from tensor_networks import NETWORKS, as_node, as_tensor_node, made
 
-from nengo_dl.plan.pieces import Call, Loop, Run
+from nengo_dl.plan.pieces import Call, Loop, Run, runs_of
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -39,6 +39,9 @@ def test_the_cycle_alone_is_a_loop():
     pieces = plan(build(made("on_a_cycle", as_tensor_node))).pieces
     assert [type(piece) for piece in pieces] == [Run, Loop, Run]
     assert len(pieces[1].delayed) == 2
+    # of 50 neurons, what is decoded of them leaves the loop
+    sizes = [port.size for run in runs_of(pieces[1].pieces) for port in run.program.outputs]
+    assert max(sizes) == 1
     assert kinds("two_cycles").count(Loop) == 2
 
 

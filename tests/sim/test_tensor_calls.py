@@ -228,6 +228,6 @@ def test_state_is_kept_and_left(Sim):
     np.testing.assert_array_equal(sim.predict(n_steps=3)[net.p], first)
     sim.run_steps(3)
     np.testing.assert_allclose(sim.data[net.p][-3:], first[0], rtol=1e-6)
-    sim.soft_reset(include_probes=True)
+    sim.reset(include_trainable=False)
     sim.run_steps(8)
     assert sim.data[net.p][0, 0] == 0 and sim.n_steps == 8

@@ -23,6 +23,7 @@ from ..ir.program import Port
 from ..ir.refs import READS, IrOp, Ref, Var, whole
 from .classes import classify
 from .draft import Draft
+from .fuse import decodes
 from .graph import Graph, components
 
 WRITES = ("write", "advance", "inc", "update")
@@ -207,6 +208,8 @@ class _Cutter:
                 members[(stage, group[0] if calls else 0)] += group
         outputs = [i for i in mine if KINDS[self.ops[i].kind].edge == "output"]
         self.unit_of = {i: unit for unit, group in members.items() for i in group}
+        for var in self.uses:
+            self._pull_decoders(var, members)
         for i in outputs:
             self._with_its_writer(i, members)
         return {unit: sorted(members[unit]) for unit in sorted(members) if members[unit]}
@@ -252,14 +255,34 @@ class _Cutter:
     def _is_call(self, i: int) -> bool:
         return self.ops[i].kind == "tensor"
 
+    def _pull_decoders(self, var: Var, members: dict) -> None:
+        """Small products of what a loop makes are made in it, so that only their results leave."""
+        unit = next((self.unit_of[w] for w in self.writers[var] if w in self.unit_of), None)
+        loop = self.loop_of.get(unit)
+        if loop is None or self._is_call(members[unit][0]) or self._updated(var):
+            return
+        users = {i for i, _, _ in self.uses[var] if i in self.unit_of}
+        outside = [i for i in users if self.loop_of.get(self.unit_of[i]) != loop]
+        for i in outside if all(self._may_move(i, var) for i in outside) else ():
+            self._move(i, unit, members)
+
+    def _may_move(self, i: int, var: Var) -> bool:
+        op = self.ops[i]
+        if not decodes(op, self.uses[var]) or self.writers[op.args["Y"].var] != [i]:
+            return False
+        return all(ref.var is var or not self.writers[ref.var] for _, ref in op.refs("read"))
+
+    def _move(self, i: int, unit: tuple, members: dict) -> None:
+        members[self.unit_of[i]].remove(i)
+        members[unit].append(i)
+        self.unit_of[i] = unit
+
     def _with_its_writer(self, i: int, members: dict) -> None:
         """An output of what a loop writes is read within that loop, at the end of each step."""
         var = self.ops[i].args["src"].var
         unit = next((self.unit_of[w] for w in self.writers[var] if w in self.unit_of), None)
         if unit in self.loop_of and not self._is_call(members[unit][0]):
-            members[self.unit_of[i]].remove(i)
-            members[unit].append(i)
-            self.unit_of[i] = unit
+            self._move(i, unit, members)
 
     # ------------------------------------------------------------ what parts hand on
 

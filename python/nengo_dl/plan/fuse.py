@@ -87,13 +87,13 @@ def pull_decoders(draft: Draft) -> Draft:
         if len(home) != 1 or not (number := min(home)) % 2:
             continue
         outside = {i for i, _, _ in uses if region_of[i] != number}
-        if outside and all(_decodes(ops[i], uses) for i in outside):
+        if outside and all(decodes(ops[i], uses) for i in outside):
             if all(region_of[j] <= number for i in outside for j in before[i]):
                 region_of = [number if i in outside else old for i, old in enumerate(region_of)]
     return draft.change(region_of=region_of)
 
 
-def _decodes(op, uses):
+def decodes(op, uses):
     """Whether an op makes few numbers out of many, and reads only one of the given ones."""
     if op.kind != "dense" or op.args["Y"].access != "write":
         return False
