@@ -21,10 +21,12 @@ _LAZY = {
     "tensor_layer": "tensor_node",
 }
 _MODULES = (
+    "builder",
     "callbacks",
     "config",
     "dists",
     "losses",
+    "neuron_builders",
     "neurons",
     "simulator",
     "surrogates",

@@ -145,6 +145,7 @@ def test_recurrent_layers(Sim):
     (lambda x: x[:, :1], r"shape \(3, 2\) and dtype float64, got shape \(3, 1\)"),
     (lambda x: tf.cast(x, tf.float16), "got shape .* and dtype float16"),
     (lambda x: x[:1], r"got shape \(1, 2\)"),
+    (lambda x: x @ x, "raised ValueError: .*Dimensions must be equal"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused(Sim, func, message):
     """N-05: when the simulator is made, by the node."""

@@ -19,4 +19,6 @@ class TensorCall:
     ins: tuple[tuple[int, ...], ...]  # shapes of its arguments for an item
     outs: tuple[tuple[int, ...], ...]  # shapes of what it returns for an item
     pass_time: bool = False  # the time is its first argument
+    takes_training: bool = False  # a function that is called with ``training=``
+    autograph: bool = True  # whether control flow in Python becomes TensorFlow's
     owner: Any = None  # the Nengo object that it belongs to, after which its weights are named

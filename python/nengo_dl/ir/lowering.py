@@ -3,6 +3,8 @@
 They are found by exact type. Whatever has none runs as a Python callback.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from .given import Given
@@ -15,6 +17,8 @@ class NotNative(Exception):
 
 
 LOWERINGS = {}
+# class of an operator, neuron type or process -> a function as above, which goes first; users'
+TENSOR_CODE = {}
 
 
 def lowers(*classes):
@@ -30,11 +34,19 @@ def lowers(*classes):
     return register
 
 
+def lowering_of(op):
+    """The function for an operator, by exact type, or None."""
+    for part in (getattr(op, "neurons", None), getattr(op, "process", None), op):
+        if type(part) in TENSOR_CODE:
+            return TENSOR_CODE[type(part)]
+    return LOWERINGS.get(type(op))
+
+
 class Context:
     """What lowering functions need: variables of signals, the step size, new ops."""
 
     def __init__(self, given: Given):
-        self.dt = given.dt
+        self.dt, self.dtype = given.dt, given.dtype
         self.time = given.time
         self.callbacks = []
         self.calls = []
@@ -100,15 +112,44 @@ class Context:
         """The surrogate (`nengo_dl.surrogates`) of a neuron operator, or None."""
         return None if self._given.surrogate is None else self._given.surrogate(op)
 
-    def tensor(self, call, ins, outs):
-        """A call of TensorFlow (`.calls.TensorCall`) on some signals, which sets others.
+    def tensor(self, call, ins, sets=(), incs=(), updates=(), advances=()):
+        """Ops for a call of TensorFlow (`.calls.TensorCall`) on signals.
 
-        Its arguments are the values of ``ins`` in this step.
+        Its arguments are ``ins``, and what ``updates`` and ``advances`` were before the step. It
+        returns what ``sets`` are in this step, by what ``incs`` grow, what ``updates`` are from the
+        next step on, and what ``advances``, which depend on the step before, are in this one.
         """
-        args = {f"in{i}": self.ref(signal) for i, signal in enumerate(ins)}
-        args.update((f"out{i}", self.ref(signal, "write")) for i, signal in enumerate(outs))
+        after, results, given = [], [], [self.ref(signal) for signal in (*ins, *updates)]
+        for signals, access in ((sets, "write"), (incs, "inc"), (updates, "update")):
+            for signal in signals:
+                results.append(self._result(signal, access, after))
+        for signal in advances:
+            before = Var(f"{signal.name} before", signal.size, self.var(signal).initial)
+            given.append(whole(before, signal.shape))
+            results.append(self._result(signal, "write", after))
+            new = replace(results[-1], access="read")
+            after.append(self._held(new, whole(before, signal.shape, "update"), signal.name))
+        args = {f"in{i}": ref for i, ref in enumerate(given)}
+        args.update((f"out{i}", ref) for i, ref in enumerate(results))
         self.calls.append(call)
-        return self.make("tensor", args, {"index": len(self.calls) - 1}, call.name)
+        return [self.make("tensor", args, {"index": len(self.calls) - 1}, call.name), *after]
+
+    def _result(self, signal, access, after):
+        """Where a call puts a result; ops that take it to its signal are added to ``after``."""
+        ref = self.ref(signal, access)
+        if access == "write":
+            return ref
+        new = self.temporary(f"{signal.name} anew", signal.size)
+        value = whole(new, signal.shape)
+        if access == "inc":
+            after.append(self.make("copy", {"src": value, "dst": ref}, {}, signal.name))
+        else:
+            after.append(self._held(value, ref, signal.name))
+        return replace(value, access="write")
+
+    def _held(self, value, ref, name):
+        """An op that hands a value to the next step."""
+        return self.make("lowpass", {"x": value, "y": ref}, {"a": 0.0, "b": 1.0}, name)
 
     def make(self, kind, args, attrs=None, name=None):
         """A new op for the operator being lowered."""

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from nengo.exceptions import ValidationError
+from nengo.exceptions import BuildError, ValidationError
 from tensorflow.python.framework import op_def_registry
 
 from nengo_dl.ir.calls import TensorCall
@@ -80,12 +80,13 @@ class CallRunner:
         self.layer = call.func if isinstance(call.func, keras.layers.Layer) else None
         self._func = call.func
         if self.layer is None:
-            # control flow in Python on tensors becomes TensorFlow's
-            self._func = tf.function(call.func, autograph=True)
+            self._func = tf.function(call.func, autograph=call.autograph)
         elif not self.layer.built:
             self._build()
-        cycle = "it is on a cycle" if on_cycle else ""
-        self.stepwise = {mode: cycle or self._reason(mode) for mode in (False, True)[: 1 + trains]}
+        self.stepwise = {}
+        for mode in (False, True)[: 1 + trains]:
+            traced = self._traced(mode)  # also where nothing is to be decided: results are checked
+            self.stepwise[mode] = "it is on a cycle" if on_cycle else self._reason(traced, mode)
 
     def modes(self) -> tuple[str, ...]:
         """How it is called, for people: a line, or one for each mode if they differ."""
@@ -136,7 +137,8 @@ class CallRunner:
     def _called(self, time, values, training):
         args = [time, *values] if self.call.pass_time else list(values)
         if self.layer is None:
-            found = self._func(*args)
+            given = {"training": training} if self.call.takes_training else {}
+            found = self._func(*args, **given)
         else:
             given = {"training": training} if calls_with_training(self.layer) else {}
             found = self.layer(args[0] if len(args) == 1 else args, **given)
@@ -252,14 +254,23 @@ class CallRunner:
 
     # ------------------------------------------------------------ may it run on all steps
 
-    def _reason(self, training: bool) -> str:
-        """Why the function has to be called once per step; empty if it need not."""
+    def _traced(self, training: bool) -> Any:
+        """A call for one step, traced."""
 
         def once(*args):
             time, values = (args[0], args[1:]) if self.call.pass_time else (None, args)
             return self.one_step(time, values, training)
 
-        traced = tf.function(once, autograph=False).get_concrete_function(*self._specs())
+        try:
+            return tf.function(once, autograph=False).get_concrete_function(*self._specs())
+        except (ValidationError, BuildError):
+            raise
+        except Exception as e:
+            message = f"{self.call.name} raised {type(e).__name__}: {e}"
+            raise ValidationError(message, attr="tensor_func") from e
+
+    def _reason(self, traced: Any, training: bool) -> str:
+        """Why the function has to be called once per step; empty if it need not."""
         if self.layer is not None and (losses := own_losses(self.layer)):
             take_losses(self.layer)
             return f"it adds losses ({len(losses)})"
@@ -279,7 +290,7 @@ class CallRunner:
             for k in range(steps)
         ]
         several = tf.function(lambda *values: self(values, 0, steps, training)[0], autograph=False)
-        self.stepwise = {training: ""}
+        self.stepwise[training] = ""
         try:
             together = several(*values)
         except (ValueError, TypeError, ValidationError, tf.errors.OpError) as e:

@@ -32,7 +32,7 @@ def lower_function(op, ctx):
     call = getattr(op.fn, "tensor_call", None)
     if call is not None:
         ins = [] if op.x is None else [op.x]
-        return [ctx.tensor(call, ins, [] if op.output is None else [op.output])]
+        return ctx.tensor(call, ins, [] if op.output is None else [op.output])
     raise NotNative("it calls a Python function")
 
 

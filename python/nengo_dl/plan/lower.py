@@ -8,7 +8,7 @@ from nengo.utils.graphs import toposort
 from nengo.utils.simulator import operator_dependency_graph
 
 from .. import ops as _registers_lowerings  # noqa: F401
-from ..ir.lowering import LOWERINGS, Context, NotNative, describe
+from ..ir.lowering import Context, NotNative, describe, lowering_of
 from ..ir.program import Port
 from ..ir.refs import IrOp
 from .draft import Draft
@@ -68,10 +68,10 @@ def _lower_operator(op, ctx):
         return []
     ctx.op = op
     try:
-        if type(op) not in LOWERINGS:
+        if (function := lowering_of(op)) is None:
             reason = f"there is no native form of {type(op).__name__}"
             raise NotNative(getattr(op, "not_native", reason))
-        return LOWERINGS[type(op)](op, ctx)
+        return function(op, ctx)
     except NotNative as e:
         return [callback(op, ctx, str(e))]
 

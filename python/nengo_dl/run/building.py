@@ -4,10 +4,11 @@ import contextlib
 import threading
 import warnings
 
-from nengo.builder import Model
 from nengo.cache import get_default_decoder_cache
 from nengo.exceptions import BuildError, NengoWarning
 from nengo.rc import rc
+
+from ..builder.network import NengoModel
 
 _precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
 
@@ -47,7 +48,7 @@ def build(network, dt, model, dtype, display):
     """
     if model is None:
         with nengo_precision(dtype):  # of the signals of step and time
-            model = Model(
+            model = NengoModel(
                 dt=float(dt),
                 label=f"{network}, dt={dt:f}",
                 decoder_cache=get_default_decoder_cache(),

@@ -1,0 +1,232 @@
+"""TensorFlow code for operators in the form of NengoDL: classes that gather and scatter signals."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from nengo.builder import Operator, Signal
+from nengo.exceptions import BuildError
+
+from ..ir.calls import TensorCall
+from ..ir.lowering import Context, describe
+from .tensor_code import register_lowering
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """What `OpBuilder.build_pre` is told of the simulation."""
+
+    inference_only: bool = False
+    lif_smoothing: float | None = None
+    cpu_only: bool = True
+    rng: Any = None  # numpy.random.RandomState
+    training: Any = False  # whether in training mode
+
+
+@dataclass(frozen=True)
+class TensorSignal:
+    """Values of signals of one operator, or of several one after the other, for `SignalDict`."""
+
+    signals: tuple[Signal, ...]
+    index: Any = None  # of what was asked for, along the first axis
+    new_shape: tuple[int, ...] | None = None
+    minibatched: bool = True
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an item."""
+        if self.new_shape is not None:
+            return self.new_shape
+        first = self.signals[0].shape or (1,)
+        rows = np.arange(sum((s.shape or (1,))[0] for s in self.signals))
+        return (len(rows if self.index is None else np.atleast_1d(rows[self.index])), *first[1:])
+
+    @property
+    def full_shape(self) -> tuple[int | None, ...]:
+        """Shape with the minibatch."""
+        return (None, *self.shape)
+
+    def reshape(self, shape: Sequence[int]) -> TensorSignal:
+        """Return the same values in another shape."""
+        return replace(self, new_shape=tuple(np.empty(self.shape).reshape(shape).shape))
+
+    def __getitem__(self, index: Any) -> TensorSignal:
+        """Return some of the values along the first axis."""
+        rows = np.arange(self.shape[0])
+        before = rows if self.index is None else np.atleast_1d(rows[self.index])
+        return replace(self, index=before[index])
+
+
+class SignalDict:
+    """Values of an operator's signals: tensors whose first axis is the minibatch.
+
+    Attributes
+    ----------
+    dt, dt_val : tensor, float
+        Length of a step.
+    one, zero : tensor
+        Scalars.
+    dtype : str
+        Precision.
+    minibatch_size : int
+        Items per minibatch.
+    """
+
+    def __init__(self, dt: float, dtype: str, minibatch_size: int, values: dict) -> None:
+        import tensorflow as tf
+
+        self.dt_val, self.dtype, self.minibatch_size = dt, dtype, minibatch_size
+        self.dt, self.one, self.zero = (tf.constant(v, dtype) for v in (dt, 1, 0))
+        self._values = values  # Signal -> tensor
+        self.results: dict[Signal, Any] = {}
+
+    def combine(self, signals: Sequence[Signal]) -> TensorSignal:
+        """Treat signals as one, one after the other along the first axis."""
+        return TensorSignal(tuple(signals))
+
+    def __getitem__(self, signal: Signal) -> TensorSignal:
+        """What a signal is to `gather` and `scatter`."""
+        return TensorSignal((signal,))
+
+    def gather(self, signal: Signal | TensorSignal, force_copy: bool = False) -> Any:
+        """Return the values of signals, (minibatch_size, \\*shape)."""
+        import tensorflow as tf
+
+        asked = signal if isinstance(signal, TensorSignal) else TensorSignal((signal,))
+        parts = [self._value(one) for one in asked.signals]
+        value = parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
+        if asked.index is not None:
+            value = tf.gather(value, np.atleast_1d(asked.index), axis=1)
+        return value if asked.new_shape is None else tf.reshape(value, (-1, *asked.new_shape))
+
+    def _value(self, signal):
+        import tensorflow as tf
+
+        if signal in self.results:
+            return self.results[signal]
+        if signal not in self._values:
+            raise BuildError(f"expected a signal that the operator reads, got {signal}")
+        value = self._values[signal]
+        return value if value.shape.rank > 1 else tf.reshape(value, (-1, 1))
+
+    def scatter(self, signal: Signal | TensorSignal, value: Any, mode: str = "update") -> None:
+        """Give signals their values, or say by what they grow (``mode="inc"``)."""
+        import tensorflow as tf
+
+        asked = signal if isinstance(signal, TensorSignal) else TensorSignal((signal,))
+        if asked.index is not None:
+            raise BuildError("expected whole signals to be set, got some of their elements")
+        if value.dtype.name != self.dtype:
+            raise BuildError(f"expected values of {self.dtype}, got {value.dtype.name}")
+        sizes = [one.size for one in asked.signals]
+        flat = tf.reshape(value, (-1, sum(sizes)))
+        for one, part in zip(asked.signals, tf.split(flat, sizes, axis=1), strict=True):
+            part = tf.reshape(part, (-1, *(one.shape or (1,))))
+            known = self.results.get(one) if mode == "inc" else None
+            self.results[one] = part if known is None else known + part
+
+    def op_constant(
+        self, ops: Sequence, op_sizes: Sequence[int], attr: str, dtype: str, shape: Any = (1, -1)
+    ) -> Any:
+        """Return an attribute of objects as a tensor, repeated for each of their elements."""
+        import tensorflow as tf
+
+        values = [np.repeat(getattr(op, attr), n) for op, n in zip(ops, op_sizes, strict=True)]
+        return tf.reshape(tf.constant(np.concatenate(values), dtype), shape)
+
+
+class OpBuilder:
+    """Base of TensorFlow code for an operator.
+
+    Parameters
+    ----------
+    ops : list of nengo.builder.Operator
+        The operators; here always one.
+    """
+
+    def __init__(self, ops: list[Operator]) -> None:
+        self.ops = ops
+
+    def build_pre(self, signals: SignalDict, config: BuildConfig) -> None:
+        """Prepare what `build_step` needs."""
+        self.config = config
+
+    def build_step(self, signals: SignalDict) -> None:
+        """Gather what the operators read, and scatter what they write, in a step."""
+        raise NotImplementedError("expected a class that overrides build_step")
+
+    def build_post(self, signals: SignalDict) -> None:
+        """Do what is left, after the model is built."""
+
+    @staticmethod
+    def mergeable(x: Operator, y: Operator) -> bool:
+        """Whether operators may be built together; they are not, whatever this says."""
+        return False
+
+
+class Builder:
+    """Where classes of `OpBuilder` are registered.
+
+    Attributes
+    ----------
+    builders : dict
+        Operator class -> builder class.
+    """
+
+    builders: dict[type, type] = {}  # noqa: RUF012  as NengoDL's
+
+    @classmethod
+    def register(cls, nengo_op: type) -> Callable[[type], type]:
+        """Register a builder for operators of exactly a class: a decorator."""
+
+        def register(builder: type) -> type:
+            if not (isinstance(builder, type) and issubclass(builder, OpBuilder)):
+                warnings.warn(
+                    f"expected a subclass of OpBuilder, got {builder}", UserWarning, stacklevel=2
+                )
+            register_lowering(nengo_op, _lowering(builder))
+            cls.builders[nengo_op] = builder
+            return builder
+
+        return register
+
+
+def _lowering(builder):
+    def lower(op: Operator, ctx: Context) -> list:
+        reads = [signal for signal in op.reads if signal is not ctx.time]
+        outs = [*op.sets, *op.incs, *op.updates]
+        made = builder([op])
+
+        def func(*values: Any) -> list:
+            known = dict(zip([*reads, *op.updates], values, strict=True))
+            return _run(made, op, outs, ctx, known)
+
+        call = TensorCall(
+            func,
+            f"{builder.__name__} of {describe(op)}",
+            tuple(s.shape or (1,) for s in (*reads, *op.updates)),
+            tuple(s.shape or (1,) for s in outs),
+            autograph=False,
+        )
+        return ctx.tensor(call, reads, op.sets, op.incs, op.updates)
+
+    return lower
+
+
+def _run(made, op, outs, ctx, values):
+    """What an operator gives in a step."""
+    first = next(iter(values.values()), None)
+    size = 1 if first is None else first.shape[0]
+    signals = SignalDict(ctx.dt, ctx.dtype, size, values)
+    made.build_pre(signals, BuildConfig())
+    made.build_step(signals)
+    made.build_post(signals)
+    missing = [signal.name for signal in outs if signal not in signals.results]
+    if missing:
+        raise BuildError(f"{type(made).__name__}: expected it to set {missing}, got nothing")
+    found = [signals.results[signal] for signal in outs]
+    return found if len(found) > 1 else found[0]
