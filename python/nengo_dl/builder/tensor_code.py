@@ -62,6 +62,7 @@ def tensorflow(*classes: type) -> Callable[[Callable], Callable]:
 
 
 def register_lowering(cls: type, lowering: Callable) -> None:
+    """Let the planner call ``lowering(op, ctx)`` for operators that have to do with a class."""
     if cls in TENSOR_CODE:
         warnings.warn(
             f"{cls.__name__} has TensorFlow code already; the new one takes its place",
