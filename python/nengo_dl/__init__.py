@@ -11,6 +11,7 @@ __license__ = version.license
 
 # Loaded on first use, so that the planner can be used without TensorFlow or the compiled library.
 _LAZY = {
+    "Converter": "converter",
     "Layer": "tensor_node",
     "LeakyReLU": "neurons",
     "Simulator": "simulator",
@@ -24,6 +25,7 @@ _MODULES = (
     "builder",
     "callbacks",
     "config",
+    "converter",
     "dists",
     "losses",
     "neuron_builders",
@@ -36,9 +38,7 @@ _MODULES = (
 _PUBLIC = (*_LAZY, *_MODULES)
 # What NengoDL has and this package does not have yet.
 _NOT_YET = {
-    "Converter": "conversion of Keras models",
     "benchmarks": "benchmark networks as a module",
-    "converter": "conversion of Keras models",
 }
 
 

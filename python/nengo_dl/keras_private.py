@@ -23,6 +23,9 @@ USED = (
     ("layers.Layer", "_clear_losses"),
     ("layers.Layer", "_flatten_layers"),
     ("layers.Layer", "_get_own_losses"),
+    ("Operation", "_inbound_nodes"),
+    ("Sequential", "_functional"),
+    ("src.models.functional.Functional", "_nodes_by_depth"),
 )
 
 
@@ -122,3 +125,39 @@ def in_double(layers: list[keras.layers.Layer]) -> Iterator[None]:
     finally:
         for layer, policy in before:
             layer.dtype_policy = policy
+
+
+def functional_of(model: keras.Model) -> keras.Model | None:
+    """The functional model that a model is, or a Sequential one has inside; None: it has none."""
+    model = getattr(model, "_functional", model)
+    own_call = type(model).call is not functional_class().call
+    return None if own_call or not hasattr(model, "_nodes_by_depth") else model
+
+
+def functional_class() -> type:
+    """The class of functional models."""
+    from keras.src.models.functional import Functional
+
+    return Functional
+
+
+def calls_of(model: keras.Model) -> list:
+    """Calls of layers that a functional model is made of, in an order in which they can run.
+
+    Each has ``operation`` (a layer, or another operation), ``arguments.args`` and
+    ``arguments.kwargs``, ``input_tensors`` and ``output_tensors``, and ``is_input``.
+    """
+    by_depth = model._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
+def inbound_nodes(operation: keras.Operation) -> list:
+    """Calls of a layer, or of another operation, on symbolic tensors, in their order."""
+    return operation._inbound_nodes
+
+
+def getitem_class() -> type:
+    """The class of the operation behind ``tensor[key]``."""
+    from keras.src.ops.numpy import GetItem
+
+    return GetItem

@@ -1,0 +1,92 @@
+"""Which neuron type an activation function becomes, with swaps and scaled firing rates."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import nengo
+import tensorflow as tf
+
+# None: the identity, which needs no neurons
+ACTIVATIONS: dict[Callable | None, nengo.neurons.NeuronType | None] = {
+    None: None,
+    keras.activations.linear: None,
+    keras.activations.relu: nengo.RectifiedLinear(),
+    tf.nn.relu: nengo.RectifiedLinear(),
+    keras.activations.sigmoid: nengo.Sigmoid(tau_ref=1),
+    tf.nn.sigmoid: nengo.Sigmoid(tau_ref=1),
+    keras.activations.tanh: nengo.Tanh(tau_ref=1),
+    tf.nn.tanh: nengo.Tanh(tau_ref=1),
+}
+
+
+class Swaps(Mapping):
+    """Activations to be swapped for others, which remembers what of it was used.
+
+    Parameters
+    ----------
+    swaps : dict or None
+        From functions or neuron types to functions or neuron types.
+    """
+
+    def __init__(self, swaps: Mapping | None) -> None:
+        self._swaps = dict(swaps or {})
+        self._used: set = set()
+
+    def __getitem__(self, key: Any) -> Any:
+        value = self._swaps[key]
+        self._used.add(key)
+        return value
+
+    def __iter__(self) -> Iterator:
+        return iter(self._swaps)
+
+    def __len__(self) -> int:
+        return len(self._swaps)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._swaps
+
+    def swapped(self, activation: Any) -> Any:
+        """What stands for an activation: what it is swapped for, or itself."""
+        return self[activation] if activation in self else activation
+
+    def unused_keys(self) -> set:
+        """Those that no layer of the model had."""
+        return set(self._swaps) - self._used
+
+
+def resolve(activation: Any, table: Mapping, swaps: Swaps) -> Any:
+    """The neuron type for an activation; None for the identity; a function that has no neurons.
+
+    Parameters
+    ----------
+    activation : callable or nengo.neurons.NeuronType or None
+        What a layer applies to its output.
+    table : dict
+        Neuron types by functions.
+    swaps : Swaps
+        Applied before and after the table.
+
+    Returns
+    -------
+    nengo.neurons.NeuronType or None or callable
+        What it becomes.
+    """
+    activation = swaps.swapped(activation)
+    if not isinstance(activation, nengo.neurons.NeuronType):
+        activation = table.get(activation, activation)
+    return swaps.swapped(activation)
+
+
+def with_amplitude_over(neuron_type: Any, scale: float) -> Any:
+    """A copy of a neuron type whose output is smaller by a factor; None if it has no amplitude."""
+    if not hasattr(neuron_type, "amplitude"):
+        return None
+    scaled = copy.copy(neuron_type)
+    # neuron types can't be changed once they are made, but nobody has seen this one yet
+    type(scaled).amplitude.data[scaled] = neuron_type.amplitude / scale
+    return scaled

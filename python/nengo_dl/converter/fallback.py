@@ -1,0 +1,185 @@
+"""All other layers and operations: a TensorNode that calls Keras."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from nengo.exceptions import ValidationError
+
+from ..tensor_node import TensorNode
+from .layer_converter import LayerConverter, register
+
+# of what combines steps, where they are an axis of the input
+_MIXES_TIME = (
+    keras.layers.RNN,
+    keras.layers.Bidirectional,
+    keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention,
+    keras.layers.Attention,
+    keras.layers.AdditiveAttention,
+)
+
+
+@dataclass(frozen=True)
+class CallForm:
+    """How an operation is called.
+
+    Parameters
+    ----------
+    args : tuple
+        Positional arguments, with tensors of the model where inputs go.
+    kwargs : dict
+        The same by name.
+    inputs : list
+        The tensors, each once.
+    shapes : list of tuple of int
+        Shape of an item of each input.
+    """
+
+    args: tuple
+    kwargs: dict
+    inputs: list
+    shapes: list
+
+    def sizes(self) -> list[int]:
+        """Number of elements of each input."""
+        return [_size(shape) for shape in self.shapes]
+
+    def filled_in(self, values: list) -> tuple[tuple, dict]:
+        """The arguments, with values in the places of tensors."""
+        by_tensor = {id(tensor): value for tensor, value in zip(self.inputs, values, strict=True)}
+
+        def filled(arg: Any) -> Any:
+            return by_tensor[id(arg)] if isinstance(arg, keras.KerasTensor) else arg
+
+        return keras.tree.map_structure(filled, (self.args, self.kwargs))
+
+    def is_plain(self) -> bool:
+        """Whether there is one input, and no other argument."""
+        given = [arg for arg in (*self.args, *self.kwargs.values()) if arg is not None]
+        return len(given) == 1 and isinstance(given[0], keras.KerasTensor)
+
+
+def _size(shape: tuple) -> int:
+    return int(np.prod(shape))
+
+
+class CallOfLayer(keras.layers.Layer):
+    """Calls an operation as a model does, with one vector that holds all of its inputs.
+
+    Parameters
+    ----------
+    operation : keras.Operation
+        What is called. If it is a layer, its weights are this layer's.
+    form : CallForm
+        How.
+    size_out : int
+        Number of elements of all outputs.
+    step_axis : bool
+        Whether the operation expects an axis for the steps, of which there is one.
+    """
+
+    def __init__(
+        self, operation: Any, form: CallForm, size_out: int, step_axis: bool = False
+    ) -> None:
+        super().__init__(name=operation.name)
+        self.operation = operation
+        self.form = form
+        self.size_out = size_out
+        self.step_axis = step_axis
+        call = getattr(operation, "call", operation)
+        self.takes_training = "training" in inspect.signature(call).parameters
+
+    def build(self, input_shape: Any) -> None:
+        """Do nothing: the layer inside was built when its model was made."""
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """Shape of the output for the shape of the input."""
+        return (input_shape[0], self.size_out)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """All outputs, flat and one after the other."""
+        axis = (1,) if self.step_axis else ()
+        parts = keras.ops.split(x, np.cumsum(self.form.sizes())[:-1].tolist(), axis=-1)
+        values = [
+            keras.ops.reshape(part, (-1, *axis, *shape))
+            for part, shape in zip(parts, self.form.shapes, strict=True)
+        ]
+        args, kwargs = self.form.filled_in(values)
+        if self.takes_training and kwargs.get("training") is None:
+            kwargs["training"] = training
+        outputs = [
+            keras.ops.cast(keras.ops.reshape(y, (-1, _size(y.shape[1:]))), x.dtype)
+            for y in keras.tree.flatten(self.operation(*args, **kwargs))
+        ]
+        return outputs[0] if len(outputs) == 1 else keras.ops.concatenate(outputs, axis=-1)
+
+
+@register(None)
+class ConvertFallback(LayerConverter):
+    """Any layer or operation becomes a TensorNode, which has all inputs one after the other."""
+
+    def convert(self, node_id: int) -> Any:
+        self._check(node_id)
+        node = self.node(node_id)
+        tensors = list({id(tensor): tensor for tensor in node.input_tensors}.values())
+        form = CallForm(
+            tuple(node.arguments.args),
+            dict(node.arguments.kwargs),
+            tensors,
+            [self.shape_of(tensor) for tensor in tensors],
+        )
+        shapes = [self.shape_of(tensor) for tensor in node.output_tensors]
+        obj = self._tensor_node(form, shapes)
+        ends = np.cumsum(form.sizes())
+        for tensor, end, size in zip(tensors, ends, form.sizes(), strict=True):
+            place = obj if len(tensors) == 1 else obj[end - size : end]
+            self.connect(self.converter.object_of(tensor), place)
+        if len(shapes) == 1:
+            return obj
+        ends = np.cumsum([_size(shape) for shape in shapes])
+        return [obj[end - _size(shape) : end] for shape, end in zip(shapes, ends, strict=True)]
+
+    def _tensor_node(self, form: CallForm, shapes: list[tuple]) -> TensorNode:
+        step_axis = self.converter.temporal_model and self.graph_layer is self.layer
+        plain = form.is_plain() and len(shapes) == 1 and form.shapes[0] and shapes[0]
+        if plain and isinstance(self.layer, keras.layers.Layer) and not step_axis:
+            func, shape_in, shape_out = self.layer, form.shapes[0], shapes[0]
+        else:
+            shape_in, shape_out = (sum(form.sizes()),), (sum(map(_size, shapes)),)
+            func = CallOfLayer(self.layer, form, shape_out[0], step_axis)
+        return TensorNode(
+            func, shape_in=shape_in, shape_out=shape_out, pass_time=False, label=self.layer.name
+        )
+
+    def _check(self, node_id: int) -> None:
+        """Refuse what a TensorNode can't compute from items and steps one by one."""
+        layer, node = self.layer, self.node(node_id)
+        where = f"{type(layer).__name__} {layer.name!r}"
+        if isinstance(layer, keras.layers.Masking) or getattr(layer, "mask_zero", False):
+            raise TypeError(
+                f"{where} passes a mask on to other layers, which the converter can't; take the "
+                "mask out of the model"
+            )
+        if self.converter.temporal_model and isinstance(layer, _MIXES_TIME):
+            raise TypeError(f"{where} would combine steps of a temporal model")
+        first = node.input_tensors[0]
+        axes = 2 if self.converter.temporal_model else 1
+        for tensor in node.output_tensors:
+            if tuple(tensor.shape[:axes]) != tuple(first.shape[:axes]):
+                raise ValidationError(
+                    f"{where}: expected an output whose shape begins with {first.shape[:axes]}, as "
+                    f"that of its input, got {tensor.shape}",
+                    attr="layer",
+                    obj=self,
+                )
+            if None in tensor.shape[axes:]:
+                raise ValidationError(
+                    f"{where}: expected an output of known shape, got {tensor.shape}",
+                    attr="layer",
+                    obj=self,
+                )

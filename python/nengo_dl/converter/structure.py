@@ -1,0 +1,86 @@
+"""Inputs, models inside of models, and layers that wrap another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import nengo
+import numpy as np
+
+from ..keras_private import functional_class
+from .keras_graph import functional_form
+from .layer_converter import CONVERTERS, LayerConverter, register
+
+
+@register(keras.layers.InputLayer)
+class ConvertInput(LayerConverter):
+    """An input becomes a Node of zeros, which is given data in runs."""
+
+    def convert(self, node_id: int) -> nengo.Node:
+        shape = self.output_shape(node_id)
+        if None in shape:
+            raise ValueError(
+                "Input shapes must be fully specified; got "
+                f"{self.output_shape(node_id, full_shape=True)[1:]}. If inputs contain `None` in "
+                "the first axis to indicate a variable number of timesteps, set "
+                "`temporal_model=True` on the `Converter`."
+            )
+        return nengo.Node(np.zeros(int(np.prod(shape))), label=self.layer.name)
+
+
+@register(functional_class())
+class ConvertModel(LayerConverter):
+    """A model inside of another one becomes a network inside of the network."""
+
+    def convert(self, node_id: int) -> list:
+        model = functional_form(self.layer)
+        with nengo.Network(label=self.label(node_id)) as net:
+            relays = [
+                nengo.Node(size_in=int(np.prod(self.shape_of(tensor))), label=tensor.name)
+                for tensor in model.inputs
+            ]
+        for i, relay in enumerate(relays):
+            self.add_connection(node_id, relay, input_idx=i)
+        given = {id(tensor): relay for tensor, relay in zip(model.inputs, relays, strict=True)}
+        with net:
+            return self.converter.convert_graph(model, given)
+
+
+@register(keras.Sequential)
+class ConvertSequential(ConvertModel):
+    """A Sequential model has a functional one inside."""
+
+
+@register(keras.layers.TimeDistributed)
+class ConvertTimeDistributed(LayerConverter):
+    """A layer that is applied to every step is, in a temporal model, just that layer."""
+
+    allow_fallback = False
+
+    def __init__(self, layer: Any, converter: Any) -> None:
+        super().__init__(layer, converter)
+        self.inner = self._converter_class(layer)(layer.layer, converter)
+        self.inner.graph_layer = layer
+        self.has_weights = self.inner.has_weights
+
+    @staticmethod
+    def _converter_class(layer: Any) -> Any:
+        return CONVERTERS.get(type(layer.layer))
+
+    def convert(self, node_id: int) -> Any:
+        self.inner.notes = self.notes
+        found = self.inner.convert(node_id)
+        self.reason = self.inner.reason
+        return found
+
+    @classmethod
+    def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
+        if not converter.temporal_model:
+            return False, ("TimeDistributed layers can only be converted when temporal_model=True.")
+        inner = cls._converter_class(layer)
+        if inner is None:
+            return False, (
+                f"Layer type {type(layer.layer).__name__} does not have a registered converter."
+            )
+        return inner.convertible(layer.layer, converter)
