@@ -105,7 +105,8 @@ def test_every_public_name_is_documented(path):
 def test_the_architecture_names_every_module_and_no_other():
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
     modules = [*PACKAGE.glob("[!_]*.py")]
-    for room in ("arguments", "simulator", "training", "run", "layer", "ir", "plan"):
+    rooms = ("arguments", "simulator", "training", "run", "layer", "ir", "plan", "converter")
+    for room in rooms:
         modules += (PACKAGE / room).glob("[!_]*.py")
     names = [str(m.relative_to(PACKAGE)) for m in modules]
     assert [name for name in names if f"`{name}`" not in text] == []

@@ -19,6 +19,7 @@ class ConvertElementwise(LayerConverter):
         return self.layer.activation
 
     def convert(self, node_id: int) -> Any:
+        """Make the objects for a call, as `LayerConverter.convert` says."""
         obj = self.add_nengo_obj(node_id, activation=self.activation())
         self.add_connection(node_id, obj)
         return obj

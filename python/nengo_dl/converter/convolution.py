@@ -19,6 +19,7 @@ class ConvertConv(FilterConverter):
 
     @classmethod
     def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
+        """Whether a layer can be converted, as `LayerConverter.convertible` says."""
         if not is_one(layer.dilation_rate):
             return False, (
                 f"{layer.name}.dilation_rate has value {layer.dilation_rate} != 1, which is not "
@@ -36,6 +37,7 @@ class ConvertConv(FilterConverter):
         return to_numpy(self.layer.kernel), self.layer.groups
 
     def convert(self, node_id: int) -> Any:
+        """Make the objects for a call, as `LayerConverter.convert` says."""
         layer = self.layer
         obj = self.add_filtered(node_id, to_numpy(layer.bias) if layer.use_bias else None)
         kernel, groups = self.kernel()
@@ -73,6 +75,7 @@ class ConvertDepthwiseConv(ConvertConv):
     unsupported_training_args: ClassVar[list] = regularised("depthwise", "bias")
 
     def kernel(self) -> tuple[np.ndarray, int]:
+        """The kernel with a group for each channel, and their number."""
         return by_channel(to_numpy(self.layer.kernel))
 
 
@@ -92,6 +95,7 @@ class ConvertSeparableConv(ConvertConv):
     unsupported_training_args: ClassVar[list] = regularised("depthwise", "pointwise", "bias")
 
     def convert(self, node_id: int) -> Any:
+        """Make the objects for a call, as `LayerConverter.convert` says."""
         layer = self.layer
         kernel, groups = by_channel(to_numpy(layer.depthwise_kernel))
         each = self.filters(

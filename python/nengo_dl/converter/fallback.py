@@ -59,8 +59,9 @@ class CallForm:
         return keras.tree.map_structure(filled, (self.args, self.kwargs))
 
     def is_plain(self) -> bool:
-        """Whether there is one input, and no other argument."""
-        given = [arg for arg in (*self.args, *self.kwargs.values()) if arg is not None]
+        """Whether there is one input, and no other argument (the mode is given in any case)."""
+        named = [arg for name, arg in self.kwargs.items() if name != "training"]
+        given = [arg for arg in (*self.args, *named) if arg is not None]
         return len(given) == 1 and isinstance(given[0], keras.KerasTensor)
 
 
@@ -104,14 +105,14 @@ class CallOfLayer(keras.layers.Layer):
     def call(self, x: Any, training: bool | None = None) -> Any:
         """All outputs, flat and one after the other."""
         axis = (1,) if self.step_axis else ()
-        parts = keras.ops.split(x, np.cumsum(self.form.sizes())[:-1].tolist(), axis=-1)
-        values = [
-            keras.ops.reshape(part, (-1, *axis, *shape))
-            for part, shape in zip(parts, self.form.shapes, strict=True)
-        ]
+        values, start = [], 0
+        for shape, size in zip(self.form.shapes, self.form.sizes(), strict=True):
+            part = x[:, start : start + size]
+            values.append(keras.ops.reshape(part, (-1, *axis, *shape)))
+            start += size
         args, kwargs = self.form.filled_in(values)
-        if self.takes_training and kwargs.get("training") is None:
-            kwargs["training"] = training
+        if self.takes_training and training is not None:
+            kwargs["training"] = training  # goes before what the model says, as in Keras
         outputs = [
             keras.ops.cast(keras.ops.reshape(y, (-1, _size(y.shape[1:]))), x.dtype)
             for y in keras.tree.flatten(self.operation(*args, **kwargs))

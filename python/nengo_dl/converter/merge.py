@@ -20,6 +20,7 @@ class ConvertSum(LayerConverter):
         return [1.0] * n_inputs
 
     def convert(self, node_id: int) -> Any:
+        """Make the objects for a call, as `LayerConverter.convert` says."""
         obj = self.add_nengo_obj(node_id)
         shape = self.output_shape(node_id)
         for i, weight in enumerate(self.weights(len(self.node(node_id).input_tensors))):
@@ -70,7 +71,8 @@ class ConvertConcatenate(LayerConverter):
         first = 2 if converter.temporal_model else 1
         if 0 <= layer.axis < first:
             axes = "the batch or the time" if converter.temporal_model else "the batch"
-            return False, f"{layer.name}.axis has value {layer.axis}, which is {axes}."
+            # a TensorNode could not do that, either
+            raise TypeError(f"{layer.name}.axis has value {layer.axis}, which is {axes}")
         return super().convertible(layer, converter)
 
     def convert(self, node_id: int) -> Any:

@@ -21,6 +21,7 @@ class ConvertAffine(LayerConverter):
         raise NotImplementedError
 
     def convert(self, node_id: int) -> Any:
+        """Make the objects for a call, as `LayerConverter.convert` says."""
         obj = self.add_nengo_obj(node_id)
         shape = self.output_shape(node_id)
         scale, shift = (
@@ -73,6 +74,7 @@ class ConvertNoise(ConvertIdentity):
 
     @classmethod
     def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
+        """Whether a layer can be converted, as `LayerConverter.convertible` says."""
         if not converter.inference_only:
             return False, (
                 f"Layer type {type(layer).__name__} has an effect in training; unless "

@@ -22,6 +22,7 @@ class ConvertAvgPool(FilterConverter):
         return self.layer.pool_size, self.layer.strides, self.layer.padding
 
     def convert(self, node_id: int) -> Any:
+        """Make the objects for a call, as `LayerConverter.convert` says."""
         size, strides, padding = self.window(node_id)
         shape = self.input_shape(node_id)
         if self.is_channels_last():
@@ -60,6 +61,7 @@ class ConvertGlobalAvgPool(ConvertAvgPool):
     """Base of converters of layers that average over all positions."""
 
     def window(self, node_id: int) -> tuple[tuple, tuple, str]:
+        """Size and strides of the one window, which is as large as the input."""
         shape = self.input_shape(node_id)
         positions = shape[:-1] if self.is_channels_last() else shape[1:]
         return positions, (1,) * len(positions), "valid"
@@ -70,6 +72,7 @@ class AverageOfMaxima(ConvertAvgPool):
 
     @classmethod
     def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
+        """Whether a layer can be converted, as `LayerConverter.convertible` says."""
         if not converter.max_to_avg_pool:
             return False, (
                 "Cannot convert max pooling layers to native Nengo objects; consider setting "
@@ -78,6 +81,7 @@ class AverageOfMaxima(ConvertAvgPool):
         return super().convertible(layer, converter)
 
     def convert(self, node_id: int) -> Any:
+        """Make the objects for a call, as `LayerConverter.convert` says."""
         self.notes.append("averages stand for maxima")
         return super().convert(node_id)
 

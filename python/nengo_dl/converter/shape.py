@@ -21,6 +21,7 @@ class ConvertRearrangement(LayerConverter):
         return positions
 
     def convert(self, node_id: int) -> Any:
+        """Make the objects for a call, as `LayerConverter.convert` says."""
         shape = self.input_shape(node_id)
         positions = np.arange(np.prod(shape, dtype=int))
         sources = self.rearranged(positions.reshape(shape), node_id).ravel()
@@ -37,6 +38,7 @@ class ConvertSpatial(ConvertRearrangement):
     """Base of converters of layers that move elements along all axes but the channels."""
 
     def rearranged(self, positions: np.ndarray, node_id: int) -> np.ndarray:
+        """What the layer does along all axes but the channels, wherever these are."""
         first = getattr(self.layer, "data_format", "channels_last") == "channels_first"
         moved = self.moved(np.moveaxis(positions, 0, -1) if first else positions)
         return np.moveaxis(moved, -1, 0) if first else moved
@@ -113,6 +115,7 @@ class ConvertUpSampling(ConvertSpatial):
     """Base of converters of layers that repeat elements."""
 
     def moved(self, positions: np.ndarray) -> np.ndarray:
+        """What the layer does to an array whose channels are the last axis."""
         for axis, times in enumerate(per_axis(self.layer.size, positions.ndim - 1)):
             positions = positions.repeat(times, axis=axis)
         return positions
@@ -139,6 +142,7 @@ class ConvertZeroPadding(ConvertSpatial):
     """Base of converters of layers that put zeros around."""
 
     def moved(self, positions: np.ndarray) -> np.ndarray:
+        """What the layer does to an array whose channels are the last axis."""
         widths = both_sides(self.layer.padding, positions.ndim - 1)
         return np.pad(positions, [*widths, (0, 0)], constant_values=-1)
 
@@ -162,6 +166,7 @@ class ConvertCropping(ConvertSpatial):
     """Base of converters of layers that leave out what is at the edges."""
 
     def moved(self, positions: np.ndarray) -> np.ndarray:
+        """What the layer does to an array whose channels are the last axis."""
         cut = both_sides(self.layer.cropping, positions.ndim - 1)
         inside = zip(cut, positions.shape, strict=False)
         return positions[tuple(slice(before, n - after) for (before, after), n in inside)]
