@@ -41,6 +41,7 @@ from .pooling import (
     ConvertMaxPool2D,
     ConvertMaxPool3D,
 )
+from .recurrent import ConvertSimpleRNN
 from .report import Report, ReportEntry
 from .shape import (
     ConvertCropping,
@@ -120,6 +121,7 @@ __all__ = [
     "ConvertSeparableConv2D",
     "ConvertSequential",
     "ConvertSpatial",
+    "ConvertSimpleRNN",
     "ConvertSubtract",
     "ConvertSum",
     "ConvertTimeDistributed",

@@ -212,15 +212,29 @@ class Converter:
             If it can't be converted, and may not fall back to a TensorNode.
         """
         if layer not in self._layer_converters:
-            self._layer_converters[layer] = self._new_converter(layer)
+            self._layer_converters[layer] = self.new_converter(layer)
         return self._layer_converters[layer]
 
-    def _new_converter(self, layer: Any) -> LayerConverter:
+    def new_converter(self, layer: Any, each_step: bool = False) -> LayerConverter:
+        """Make a converter for a layer.
+
+        Parameters
+        ----------
+        layer : keras.layers.Layer or keras.Operation
+            The layer.
+        each_step : bool
+            Whether it is applied to each step of a temporal model by itself.
+
+        Returns
+        -------
+        LayerConverter
+            The converter.
+        """
         cls = CONVERTERS.get(type(layer))
         if cls is None:
             convertible = False
             reason = f"Layer type {type(layer).__name__} does not have a registered converter."
-        elif self.temporal_model and cls.mixes_time:
+        elif self.temporal_model and cls.mixes_time and not each_step:
             raise TypeError(
                 f"Layer {layer.name!r} ({type(layer).__name__}) would combine steps of a temporal "
                 "model; put it into a TimeDistributed layer if it is for each step"

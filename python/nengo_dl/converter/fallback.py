@@ -12,10 +12,10 @@ from nengo.exceptions import ValidationError
 
 from ..tensor_node import TensorNode
 from .layer_converter import LayerConverter, register
+from .recurrent import add_cell
 
 # of what combines steps, where they are an axis of the input
 _MIXES_TIME = (
-    keras.layers.RNN,
     keras.layers.Bidirectional,
     keras.layers.MultiHeadAttention,
     keras.layers.GroupQueryAttention,
@@ -126,6 +126,8 @@ class ConvertFallback(LayerConverter):
 
     def convert(self, node_id: int) -> Any:
         self._check(node_id)
+        if isinstance(self.layer, keras.layers.RNN) and self._has_step_axis():
+            return add_cell(self, node_id)
         node = self.node(node_id)
         tensors = list({id(tensor): tensor for tensor in node.input_tensors}.values())
         form = CallForm(
@@ -145,8 +147,12 @@ class ConvertFallback(LayerConverter):
         ends = np.cumsum([_size(shape) for shape in shapes])
         return [obj[end - _size(shape) : end] for shape, end in zip(shapes, ends, strict=True)]
 
+    def _has_step_axis(self) -> bool:
+        """Whether the layer itself expects the steps of a temporal model as an axis."""
+        return self.converter.temporal_model and self.graph_layer is self.layer
+
     def _tensor_node(self, form: CallForm, shapes: list[tuple]) -> TensorNode:
-        step_axis = self.converter.temporal_model and self.graph_layer is self.layer
+        step_axis = self._has_step_axis()
         plain = form.is_plain() and len(shapes) == 1 and form.shapes[0] and shapes[0]
         if plain and isinstance(self.layer, keras.layers.Layer) and not step_axis:
             func, shape_in, shape_out = self.layer, form.shapes[0], shapes[0]
@@ -166,7 +172,7 @@ class ConvertFallback(LayerConverter):
                 f"{where} passes a mask on to other layers, which the converter can't; take the "
                 "mask out of the model"
             )
-        if self.converter.temporal_model and isinstance(layer, _MIXES_TIME):
+        if self._has_step_axis() and isinstance(layer, _MIXES_TIME):
             raise TypeError(f"{where} would combine steps of a temporal model")
         first = node.input_tensors[0]
         axes = 2 if self.converter.temporal_model else 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..keras_private import functional_class
 from .keras_graph import functional_form
-from .layer_converter import CONVERTERS, LayerConverter, register
+from .layer_converter import LayerConverter, register
 
 
 @register(keras.layers.InputLayer)
@@ -60,16 +60,12 @@ class ConvertTimeDistributed(LayerConverter):
 
     def __init__(self, layer: Any, converter: Any) -> None:
         super().__init__(layer, converter)
-        self.inner = self._converter_class(layer)(layer.layer, converter)
+        self.inner = converter.new_converter(layer.layer, each_step=True)
         self.inner.graph_layer = layer
+        self.inner.notes = self.notes
         self.has_weights = self.inner.has_weights
 
-    @staticmethod
-    def _converter_class(layer: Any) -> Any:
-        return CONVERTERS.get(type(layer.layer))
-
     def convert(self, node_id: int) -> Any:
-        self.inner.notes = self.notes
         found = self.inner.convert(node_id)
         self.reason = self.inner.reason
         return found
@@ -78,9 +74,4 @@ class ConvertTimeDistributed(LayerConverter):
     def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
         if not converter.temporal_model:
             return False, ("TimeDistributed layers can only be converted when temporal_model=True.")
-        inner = cls._converter_class(layer)
-        if inner is None:
-            return False, (
-                f"Layer type {type(layer.layer).__name__} does not have a registered converter."
-            )
-        return inner.convertible(layer.layer, converter)
+        return super().convertible(layer, converter)

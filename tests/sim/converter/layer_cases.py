@@ -145,6 +145,14 @@ CASES = {
     L.Cropping1D: [case(lambda: L.Cropping1D((1, 2)), ROW)],
     L.Cropping2D: [case(lambda: L.Cropping2D(((1, 2), (0, 1))), IMAGE)],
     L.Cropping3D: [case(lambda: L.Cropping3D(((1, 0), (0, 1), (1, 1))), VOLUME)],
+    L.SimpleRNN: [
+        case(lambda: L.SimpleRNN(3, return_sequences=True), ROW, temporal_model=True),
+        case(
+            lambda: L.SimpleRNN(3, activation="relu", use_bias=False, return_sequences=True),
+            (None, 3),
+            temporal_model=True,
+        ),
+    ],
     L.Dropout: [case(lambda: L.Dropout(0.5), ROW, **inference)],
     L.SpatialDropout1D: [case(lambda: L.SpatialDropout1D(0.5), ROW, **inference)],
     L.SpatialDropout2D: [case(lambda: L.SpatialDropout2D(0.5), IMAGE, **inference)],
@@ -193,4 +201,5 @@ def with_random_weights(model, seed=0):
 
 def random_inputs(model, seed=0, items=3):
     rng = np.random.RandomState(seed)
-    return [rng.uniform(-1, 1, (items, *t.shape[1:])).astype(np.float32) for t in model.inputs]
+    shapes = [[n or 5 for n in tensor.shape[1:]] for tensor in model.inputs]
+    return [rng.uniform(-1, 1, (items, *shape)).astype(np.float32) for shape in shapes]

@@ -189,6 +189,9 @@ def test_a_temporal_model():
         lambda: L.Permute((2, 1)),
         lambda: L.ZeroPadding1D(1),
         lambda: L.LSTM(2),
+        lambda: L.SimpleRNN(2),
+        lambda: L.GRU(2, return_sequences=True, go_backwards=True),
+        lambda: L.GRU(2, return_sequences=True, dropout=0.5),
         lambda: L.Bidirectional(L.GRU(2, return_sequences=True)),
         lambda: L.Reshape((-1, 2)),
         lambda: lambda x: x[:, 1:],
@@ -199,8 +202,44 @@ def test_a_temporal_model():
 def test_steps_of_a_temporal_model_are_not_combined(layer):
     x = keras.Input((6, 4))
     model = keras.Model(x, layer()(x))
-    with pytest.raises((TypeError, nengo.exceptions.ValidationError), match="steps|time|begins"):
+    with pytest.raises(
+        (TypeError, nengo.exceptions.ValidationError), match="steps|time|begins|temporal"
+    ):
         Converter(model, temporal_model=True)
+
+
+class Sum(L.Layer):
+    """A cell that adds up its input."""
+
+    state_size = output_size = 4
+
+    def call(self, x, states):
+        return x + states[0], [x + states[0]]
+
+
+RECURRENT = {
+    "LSTM": lambda: L.LSTM(3, return_sequences=True),
+    "GRU": lambda: L.GRU(3, return_sequences=True),
+    "two LSTMs": lambda: L.RNN([L.LSTMCell(3), L.LSTMCell(2)], return_sequences=True),
+    "Sum": lambda: L.RNN(Sum(), return_sequences=True),
+    "SimpleRNN": lambda: L.SimpleRNN(3, activation="elu", return_sequences=True),
+    "Softmax": lambda: L.TimeDistributed(L.Softmax()),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*(F|f)alling back to a? ?TensorNode")
+@pytest.mark.parametrize("make", RECURRENT.values(), ids=RECURRENT)
+def test_recurrent_layers_of_temporal_models(make):
+    """One step at a time, with the layer's own weights."""
+    x = keras.Input((None, 4))
+    layer = make()
+    model = with_random_weights(keras.Model(x, L.Dense(2)(layer(x))))
+    converter = Converter(model, temporal_model=True)
+    inputs = random_inputs(model)
+    assert converter.verify(inputs=inputs, atol=1e-5)
+    assert converter.verify(training=True, inputs=inputs, atol=1e-5, rtol=1e-4)
+    with pytest.raises(TypeError, match="allow_fallback|Unsupported activation"):
+        Converter(model, temporal_model=True, allow_fallback=False)
 
 
 def test_report():

@@ -1,0 +1,88 @@
+"""Whole models, converted."""
+
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+from layer_cases import random_inputs, with_random_weights
+
+import nengo_dl
+
+L = keras.layers
+
+
+def outputs(converter, model, inputs):
+    """What both give, (items, size)."""
+    items = len(inputs[0])
+    feed = {
+        converter.inputs[tensor]: values.reshape(items, 1, -1)
+        for tensor, values in zip(model.inputs, inputs, strict=True)
+    }
+    with nengo_dl.Simulator(converter.net, minibatch_size=items, progress_bar=False) as sim:
+        found = sim.predict(feed)[converter.outputs[model.outputs[0]]][:, 0]
+    return found, np.reshape(model.predict(inputs, verbose=0), found.shape)
+
+
+@pytest.mark.filterwarnings("ignore:.*Falling back to TensorNode")
+def test_a_model_of_keras():
+    keras.utils.set_random_seed(0)
+    model = keras.applications.MobileNetV2((32, 32, 3), weights=None, classes=10)
+    (inputs,) = random_inputs(model, items=64)
+    for layer in model.layers:
+        if isinstance(layer, L.BatchNormalization):
+            layer.momentum = 0.0
+    model(inputs, training=True)  # batch normalisation has the statistics of these
+    converter = nengo_dl.Converter(model, inference_only=True)
+    statuses = Counter(entry.status for entry in converter.report())
+    assert statuses["native"] >= 120 and statuses["approximate"] == 0
+    found, expected = outputs(converter, model, [inputs[:4]])
+    assert np.ptp(expected, axis=0).max() > 1e-2  # it depends on the input
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def transformer_encoder(blocks=2, length=6, width=8):
+    x = y = keras.Input((length, width))
+    for _ in range(blocks):
+        attended = L.MultiHeadAttention(2, 4, dropout=0.1)(y, y)
+        y = L.LayerNormalization()(L.Add()([y, L.Dropout(0.1)(attended)]))
+        hidden = L.Dense(2 * width, activation="gelu")(y)
+        y = L.LayerNormalization()(y + L.Dense(width)(hidden))
+    return with_random_weights(keras.Model(x, L.Dense(3)(L.GlobalAveragePooling1D()(y))))
+
+
+@pytest.mark.filterwarnings("ignore:.*(F|f)alling back to a? ?TensorNode")
+@pytest.mark.parametrize("inference_only", [False, True])
+def test_transformer_encoder(inference_only):
+    model = transformer_encoder()
+    converter = nengo_dl.Converter(model, inference_only=inference_only)
+    found, expected = outputs(converter, model, random_inputs(model))
+    assert np.ptp(expected, axis=0).max() > 1e-3
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*(F|f)alling back to a? ?TensorNode")
+def test_text_model():
+    x = keras.Input((7,), dtype="int32")
+    y = L.Bidirectional(L.LSTM(4, return_sequences=True))(L.Embedding(11, 3)(x))
+    y = L.Dense(3, activation="softmax")(L.GRU(5)(L.SpatialDropout1D(0.2)(y)))
+    model = with_random_weights(keras.Model(x, y))
+    converter = nengo_dl.Converter(model)
+    inputs = [np.random.RandomState(0).randint(11, size=(3, 7))]
+    found, expected = outputs(converter, model, inputs)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_residual_network():
+    """Nothing falls back, in training either."""
+    x = keras.Input((6, 6, 3))
+    y = z = L.Conv2D(4, 3, padding="same", activation="relu")(x)
+    y = L.SeparableConv2D(4, 3, padding="same", activation="relu")(y)
+    y = L.Add()([z, y])
+    y = L.AveragePooling2D(3, strides=2, padding="same")(y)
+    y = L.Concatenate()([y, L.DepthwiseConv2D(2, padding="same")(y)])
+    y = L.Dense(5, activation="sigmoid")(L.Flatten()(L.Cropping2D(1)(L.ZeroPadding2D(2)(y))))
+    model = with_random_weights(keras.Model(x, L.Subtract()([L.Dense(2)(y), L.Dense(2)(y)])))
+    converter = nengo_dl.Converter(model, allow_fallback=False)
+    assert converter.verify(inputs=random_inputs(model), atol=1e-5)
+    assert converter.verify(training=True, inputs=random_inputs(model), atol=1e-4, rtol=1e-3)
