@@ -60,14 +60,8 @@ class FilterConverter(LayerConverter):
         relay = nengo.Node(size_in=len(bias), label=f"{label}_relay")
         self.connect(one, relay, trainable=True, transform=np.reshape(bias, (-1, 1)))
         # to each element the bias of its channel
-        shape = self.output_shape(node_id)
-        channel = np.indices(shape)[-1 if self.is_channels_last() else 0].ravel()
-        spread = nengo.Sparse(
-            (channel.size, len(bias)),
-            indices=np.stack([np.arange(channel.size), channel], axis=1),
-            init=np.ones(channel.size),
-        )
-        self.connect(relay, obj, transform=spread)
+        channel = np.indices(self.output_shape(node_id))[-1 if self.is_channels_last() else 0]
+        self.connect(relay[channel.ravel().tolist()], obj)
         return obj
 
     def filters(

@@ -1,70 +1,90 @@
-"""Pooling, as convolutions that average."""
+"""Pooling, as sparse matrices that average."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
 import nengo
 import numpy as np
 
-from .filters import FilterConverter
-from .layer_converter import register
+from .layer_converter import LayerConverter, register
 
 
-class ConvertAvgPool(FilterConverter):
+class ConvertAvgPool(LayerConverter):
     """Base of converters of layers that average over windows, or over all positions."""
 
-    has_weights: ClassVar[bool] = False
-
-    def window(self, node_id: int) -> tuple[tuple, tuple, str]:
-        """Size and strides of the windows, and how to pad."""
-        return self.layer.pool_size, self.layer.strides, self.layer.padding
+    mixes_time: ClassVar[bool] = True
 
     def convert(self, node_id: int) -> Any:
         """Make the objects for a call, as `LayerConverter.convert` says."""
-        size, strides, padding = self.window(node_id)
-        shape = self.input_shape(node_id)
-        if self.is_channels_last():
-            channels, positions = shape[-1], shape[:-1]
-        else:
-            channels, positions = shape[0], shape[1:]
-        kernel = np.full((*size, 1, channels), 1 / np.prod(size))
-        transform = self.filters(shape, kernel, channels, strides=strides, padding=padding)
+        taken, made = (
+            self._channels_last(np.arange(np.prod(shape, dtype=int)).reshape(shape))
+            for shape in (self.input_shape(node_id), self.output_shape(node_id))
+        )
+        size, strides, same = self.window(taken.shape[:-1])
+        made = made.reshape((*made.shape[:-1], *(1,) * (taken.ndim - made.ndim), made.shape[-1]))
         obj = self.add_nengo_obj(node_id)
-        share = _share_inside(positions, size, strides) if padding == "same" else np.ones(())
-        if np.all(share == 1):
-            self.add_connection(node_id, obj, transform=transform)
-            return obj
-        # at the edges fewer elements than the window has are averaged
-        sums = nengo.Node(size_in=obj.size_in, label=f"{self.label(node_id)}.sums")
-        self.add_connection(node_id, sums, transform=transform)
-        share = share[..., None] if self.is_channels_last() else share[None]
-        scale = 1 / np.broadcast_to(share, self.output_shape(node_id)).ravel()
-        self.connect(sums, obj, transform=scale)
+        transform = averages(taken, made, size, strides, same)
+        self.add_connection(node_id, obj, transform=transform)
         return obj
 
+    def window(self, positions: tuple) -> tuple[Sequence[int], Sequence[int], bool]:
+        """Size and strides of the windows, and whether they go beyond the edges."""
+        return self.layer.pool_size, self.layer.strides, self.layer.padding == "same"
 
-def _share_inside(positions: tuple, size: tuple, strides: tuple) -> np.ndarray:
-    """Share of each window that is inside of the input, where that is padded to be the same."""
-    shares = np.ones(())
-    for n, width, stride in zip(positions, size, strides, strict=True):
-        n_out = -(-n // stride)
-        before = max((n_out - 1) * stride + width - n, 0) // 2
-        start = np.arange(n_out) * stride - before
-        inside = np.minimum(start + width, n) - np.maximum(start, 0)
-        shares = np.multiply.outer(shares, inside / width)
-    return shares
+    def _channels_last(self, values: np.ndarray) -> np.ndarray:
+        return np.moveaxis(values, 0, -1) if self.layer.data_format == "channels_first" else values
+
+
+def averages(
+    taken: np.ndarray, made: np.ndarray, size: Sequence[int], strides: Sequence[int], same: bool
+) -> nengo.Sparse:
+    """A matrix that averages over windows, of which only what is inside of the input counts.
+
+    Parameters
+    ----------
+    taken : np.ndarray
+        Numbers of the elements of the input, (\\*positions, channels).
+    made : np.ndarray
+        The same of the output.
+    size, strides : list of int
+        Of the windows, for each axis of the positions.
+    same : bool
+        Whether the windows go beyond the edges, as much on both sides.
+
+    Returns
+    -------
+    nengo.Sparse
+        The transform.
+    """
+    rank = len(size)
+    inside, places = np.ones((), bool), []  # by positions in the output, then those in a window
+    for axis, (width, stride) in enumerate(zip(size, strides, strict=True)):
+        n, n_out = taken.shape[axis], made.shape[axis]
+        before = max((n_out - 1) * stride + width - n, 0) // 2 if same else 0
+        place = np.arange(n_out)[:, None] * stride - before + np.arange(width)
+        place = np.expand_dims(place, [i for i in range(2 * rank) if i not in (axis, rank + axis)])
+        inside = inside & (place >= 0) & (place < n)
+        places.append(place)
+    found = np.nonzero(inside)
+    columns = taken[tuple(np.broadcast_to(place, inside.shape)[found] for place in places)]
+    rows = made[found[:rank]]
+    counts = inside.sum(axis=tuple(range(rank, 2 * rank)))[found[:rank]]
+    return nengo.Sparse(
+        (made.size, taken.size),
+        indices=np.stack([rows.ravel(), columns.ravel()], axis=1),
+        init=np.repeat(1 / counts, taken.shape[-1]),
+    )
 
 
 class ConvertGlobalAvgPool(ConvertAvgPool):
     """Base of converters of layers that average over all positions."""
 
-    def window(self, node_id: int) -> tuple[tuple, tuple, str]:
-        """Size and strides of the one window, which is as large as the input."""
-        shape = self.input_shape(node_id)
-        positions = shape[:-1] if self.is_channels_last() else shape[1:]
-        return positions, (1,) * len(positions), "valid"
+    def window(self, positions: tuple) -> tuple[Sequence[int], Sequence[int], bool]:
+        """The only window is as large as the input."""
+        return positions, (1,) * len(positions), False
 
 
 class AverageOfMaxima(ConvertAvgPool):

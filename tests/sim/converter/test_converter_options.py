@@ -67,8 +67,8 @@ def test_biases_of_convolutions():
     relay = next(node for node in converter.net.nodes if node.label.endswith("bias_relay"))
     assert relay.size_in == 3
     into = next(c for c in converter.net.connections if c.post is relay)
-    spread = next(c for c in converter.net.connections if c.pre is relay)
-    assert isinstance(spread.transform, nengo.Sparse) and spread.transform.shape == (36, 3)
+    spread = next(c for c in converter.net.connections if c.pre_obj is relay)
+    assert spread.pre_slice == [0, 1, 2] * 12
     assert setting(converter, into) is True and setting(converter, spread) is False
     with nengo_dl.Simulator(converter.net, progress_bar=False) as sim:
         sizes = sorted(int(np.prod(w.shape)) for w in sim.keras_model.trainable_weights)
