@@ -14,6 +14,7 @@ from nengo.synapses import SynapseParam
 from ..config import configure_settings
 from ..keras_private import calls_of
 from .activations import Swaps
+from .calibration import calibrated_scales
 from .keras_graph import KerasTensorDict, functional_form, index_of, is_neurons
 from .layer_converter import CONVERTERS, LayerConverter, register
 from .report import Report, entry_of
@@ -43,14 +44,20 @@ class Converter:
         error.
     swap_activations : dict, optional
         Functions or neuron types to use in place of activation functions or neuron types.
-    scale_firing_rates : float or dict, optional
+    scale_firing_rates : float or dict or "calibrate", optional
         Factor for the input of neurons, whose output is divided by it; or a factor by layer.
-        Spiking neurons then fire more often.
+        Spiking neurons then fire more often. ``"calibrate"`` finds a factor for each layer by which
+        its neurons fire as often as ``target_rates`` says, in the mean over all neurons and
+        ``calibration_data``, as far as they are given rates, or spikes through a ``synapse``.
     synapse : float or nengo.synapses.Synapse, optional
         For all connections from neurons, and probes of neurons.
     temporal_model : bool
         Whether the first axis of inputs (after the batch) is the time. Else Keras models have no
         time, and one step is one prediction.
+    calibration_data : array or list of arrays, optional
+        Inputs of the Keras model, for ``scale_firing_rates="calibrate"``.
+    target_rates : float or dict
+        Firing rate in Hz, or one by layer, for ``scale_firing_rates="calibrate"``.
 
     Attributes
     ----------
@@ -89,6 +96,8 @@ class Converter:
         scale_firing_rates: float | Mapping | None = None,
         synapse: Any = None,
         temporal_model: bool = False,
+        calibration_data: Any = None,
+        target_rates: float | Mapping = 100.0,
     ) -> None:
         self.allow_fallback = allow_fallback
         self.inference_only = inference_only
@@ -96,6 +105,7 @@ class Converter:
         self.split_shared_weights = split_shared_weights
         self.swap_activations = Swaps(swap_activations)
         self.scale_firing_rates = scale_firing_rates
+        self.target_rates: float | Mapping = {}  # nothing was asked for
         self.synapse = SynapseParam("synapse").coerce(self, synapse)
         self.temporal_model = temporal_model
 
@@ -103,10 +113,13 @@ class Converter:
         self.layers = KerasTensorDict()
         self.inputs = KerasTensorDict()
         self.outputs = KerasTensorDict()
+        self.neurons: dict[Any, list] = {}  # of each layer, for all of its calls
         self._layer_converters: dict[Any, LayerConverter] = {}
         self._calls: Counter = Counter()
         self._report = Report()
         self._scopes: list[dict[int, Any]] = []  # objects by tensors, of nested models
+        if isinstance(scale_firing_rates, str):
+            self._calibrate(calibration_data, target_rates)
         with nengo.Network(label=self.model.name) as self.net:
             configure_settings(inference_only=inference_only)
             self._convert_model()
@@ -117,6 +130,32 @@ class Converter:
                 "that activation type",
                 stacklevel=2,
             )
+
+    def _calibrate(self, data: Any, target_rates: float | Mapping) -> None:
+        """Find the scales of the layers."""
+        if self.scale_firing_rates != "calibrate" or data is None:
+            raise ValueError(
+                'scale_firing_rates: expected a number, a dict, or "calibrate" with '
+                f"calibration_data, got {self.scale_firing_rates!r} "
+                f"{'without' if data is None else 'with'} data"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what falls back is said of the network itself
+            rate_network = Converter(
+                self.model,
+                inference_only=True,
+                max_to_avg_pool=self.max_to_avg_pool,
+                split_shared_weights=self.split_shared_weights,
+                temporal_model=self.temporal_model,
+            )
+        self.target_rates = target_rates
+        self.scale_firing_rates = calibrated_scales(rate_network, data, target_rates)
+
+    def target_of(self, layer: Any) -> float | None:
+        """The mean firing rate that the scale of a layer was made for, if it was."""
+        if isinstance(self.target_rates, Mapping):
+            return self.target_rates.get(layer)
+        return self.target_rates
 
     def _convert_model(self) -> None:
         ends = self.convert_graph(self.model, {})

@@ -13,6 +13,7 @@ from ..config import set_of_object
 from ..keras_private import inbound_nodes
 from ..tensor_node import TensorNode
 from .activations import ACTIVATIONS, resolve, with_amplitude_over
+from .calibration import is_linear, scaling_note
 from .keras_graph import is_neurons
 
 CONVERTERS: dict[type | None, type[LayerConverter]] = {}
@@ -206,6 +207,7 @@ class LayerConverter:
                 warnings.warn(text, stacklevel=3)
                 self.notes.append(text)
             kind = kind if scaled is None else scaled
+            self._note_scaling(kind, scale)
         ens = nengo.Ensemble(
             int(np.prod(self.output_shape(node_id))),
             1,
@@ -214,9 +216,18 @@ class LayerConverter:
             bias=nengo.dists.Choice([0]) if biases is None else np.ravel(biases) * scale,
             label=self.label(node_id),
         )
+        self.converter.neurons.setdefault(self.layer, []).append(ens.neurons)
         self.set_trainable(ens, False)  # encoders, which are not used
         self.set_trainable(ens.neurons, biases is not None and self.may_train)
         return ens.neurons
+
+    def _note_scaling(self, kind: Any, scale: float) -> None:
+        target = self.converter.target_of(self.layer)
+        note = scaling_note(kind, scale, target)
+        if target and not is_linear(kind):
+            warnings.warn(f"Layer {self.layer.name!r}: {note}", stacklevel=4)
+        if note:
+            self.notes.append(note)
 
     @property
     def may_train(self) -> bool:
