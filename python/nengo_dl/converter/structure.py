@@ -33,6 +33,17 @@ class ConvertInput(LayerConverter):
 class ConvertModel(LayerConverter):
     """A model inside of another one becomes a network inside of the network."""
 
+    @classmethod
+    def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
+        axes = 2 if converter.temporal_model else 1
+        for tensor in functional_form(layer).inputs:
+            if None in tensor.shape[axes:]:
+                return False, (
+                    f"The inner model {layer.name!r} leaves the shape of its input open, "
+                    f"{tensor.shape}."
+                )
+        return super().convertible(layer, converter)
+
     def convert(self, node_id: int) -> list:
         model = functional_form(self.layer)
         with nengo.Network(label=self.label(node_id)) as net:

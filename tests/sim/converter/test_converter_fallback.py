@@ -186,3 +186,19 @@ def test_embedding():
     with pytest.warns(UserWarning, match="Falling back"):
         converter = nengo_dl.Converter(model)
     assert converter.verify(inputs=np.array([[0, 4, 2], [1, 1, 3]]))
+
+
+def test_inner_models_of_unknown_input_shape():
+    """Such a model runs as a whole."""
+    x = keras.Input((None, 4))
+    inner = keras.Model(x, L.GlobalAveragePooling1D()(L.Conv1D(3, 2)(x)))
+    converter = assert_falls_back(model_of(lambda y: L.Dense(2)(inner(y)), 1))
+    assert converter.layers[inner].tensor_func is inner
+
+
+def test_a_layer_as_activation():
+    x = keras.Input((3,))
+    model = with_random_weights(keras.Model(x, L.Dense(4, activation=L.ELU())(x)))
+    with pytest.warns(UserWarning, match="falling back to a TensorNode"):
+        converter = nengo_dl.Converter(model)
+    assert converter.verify(inputs=random_inputs(model), atol=1e-5)

@@ -14,6 +14,7 @@ ALL = [
     for cls, cases in CASES.items()
     for i, case in enumerate(cases)
 ]
+FIRST = [pytest.param(cases[0], id=cls.__name__) for cls, cases in CASES.items() if cases[0].single]
 
 
 def converted(model, **options):
@@ -39,7 +40,7 @@ def test_functional(layer):
     assert [entry.status for entry in converter.report()] == ["native"] * len(converter.report())
 
 
-@pytest.mark.parametrize("layer", [param for param in ALL if param.values[0].single])
+@pytest.mark.parametrize("layer", FIRST)
 def test_sequential(layer):
     """K-02: layers of a Sequential model are found, too."""
     model = model_of(layer, sequential=True)

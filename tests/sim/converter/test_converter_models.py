@@ -3,8 +3,10 @@
 from collections import Counter
 
 import keras
+import nengo
 import numpy as np
 import pytest
+import tensorflow as tf
 from layer_cases import random_inputs, with_random_weights
 
 import nengo_dl
@@ -86,3 +88,44 @@ def test_residual_network():
     converter = nengo_dl.Converter(model, allow_fallback=False)
     assert converter.verify(inputs=random_inputs(model), atol=1e-5)
     assert converter.verify(training=True, inputs=random_inputs(model), atol=1e-4, rtol=1e-3)
+
+
+def test_trained_parameters_go_to_a_spiking_network(tmp_path):
+    """D-03: train the converted network, save, and run it with spikes."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((6, 6, 1))
+    y = L.Conv2D(4, 3, activation=tf.nn.relu)(x)
+    model = keras.Model(x, L.Dense(2)(L.Flatten()(y)))
+    rng = np.random.RandomState(0)
+    classes = rng.randint(2, size=200)
+    images = rng.uniform(0, 1, (200, 1, 36)).astype(np.float32)
+    images[:, 0, :18] += 0.5 * classes[:, None]  # the upper half is brighter
+    converter = nengo_dl.Converter(model)
+    with nengo_dl.Simulator(converter.net, minibatch_size=20, seed=0, progress_bar=False) as sim:
+        sim.compile(
+            keras.optimizers.Adam(0.02),
+            loss={
+                converter.outputs[model.output]: keras.losses.SparseCategoricalCrossentropy(
+                    from_logits=True
+                )
+            },
+        )
+        sim.fit(
+            {converter.inputs[x]: images},
+            {converter.outputs[model.output]: classes[:, None, None]},
+            epochs=15,
+            verbose=0,
+        )
+        trained = sim.predict(images)[converter.outputs[model.output]][:, 0].argmax(axis=1)
+        sim.save_params(str(tmp_path / "trained"))
+    spiking = nengo_dl.Converter(
+        model,
+        swap_activations={tf.nn.relu: nengo.SpikingRectifiedLinear()},
+        scale_firing_rates=200,
+        synapse=0.005,
+    )
+    with nengo_dl.Simulator(spiking.net, minibatch_size=20, progress_bar=False) as sim:
+        sim.load_params(str(tmp_path / "trained"))
+        found = sim.predict(np.tile(images, (1, 60, 1)))[spiking.outputs[model.output]]
+    assert np.mean(trained == classes) > 0.9
+    assert np.mean(found[:, 30:].mean(axis=1).argmax(axis=1) == trained) > 0.95
