@@ -22,11 +22,14 @@ _LAZY = {
     "tensor_layer": "tensor_node",
 }
 _MODULES = (
+    "benchmarks",
     "builder",
     "callbacks",
+    "compat",
     "config",
     "converter",
     "dists",
+    "graph_optimizer",
     "losses",
     "neuron_builders",
     "neurons",
@@ -34,12 +37,9 @@ _MODULES = (
     "surrogates",
     "tensor_graph",
     "tensor_node",
+    "utils",
 )
 _PUBLIC = (*_LAZY, *_MODULES)
-# What NengoDL has and this package does not have yet.
-_NOT_YET = {
-    "benchmarks": "benchmark networks as a module",
-}
 
 
 def __getattr__(name: str) -> Any:
@@ -49,10 +49,6 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"nengo_dl.{_LAZY[name]}"), name)
         globals()[name] = value
         return value
-    if name in _NOT_YET:
-        raise AttributeError(
-            f"nengo_dl.{name} ({_NOT_YET[name]}) is not there yet; there are {', '.join(_PUBLIC)}"
-        )
     raise AttributeError(
         f"module {__name__!r} has no attribute {name!r}; there are {', '.join(_PUBLIC)}"
     )

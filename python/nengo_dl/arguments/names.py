@@ -77,9 +77,26 @@ def _shadows(name, taken):
     return VALIDATION + name in taken
 
 
+def sanitize_name(name):
+    """Leave of a name what names in TensorFlow may have.
+
+    Parameters
+    ----------
+    name : object
+        The name; of other objects than texts, their text.
+
+    Returns
+    -------
+    str
+        The name with ``_`` for spaces and colons, and without other characters than letters of
+        English, digits and ``_.-/``.
+    """
+    return re.sub(r"[^A-Za-z0-9_.\-/]", "", re.sub(r"[ :]", "_", str(name)))
+
+
 def _clean(label):
     # Keras 3 refuses "/" in names, and "/" would otherwise be allowed
-    return re.sub(r"[^A-Za-z0-9_.\-]", "", re.sub(r"[ :/]", "_", label))
+    return sanitize_name(label).replace("/", "_")
 
 
 def weight_names(model):
