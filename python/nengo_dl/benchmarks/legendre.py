@@ -36,21 +36,21 @@ class LMUCell(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Make the weights."""
 
-        def weight(name: str, n_in: int, n_out: int, initializer: Any, trained: bool = True) -> Any:
-            return self.add_weight((n_in, n_out), initializer, name=name, trainable=trained)
+        def weight(name: str, shape: Any, initializer: Any, trained: bool = True) -> Any:
+            return self.add_weight(shape, initializer, name=name, trainable=trained)
 
         def fixed(name: str, matrix: np.ndarray) -> Any:
             initial = keras.initializers.Constant(matrix.T)
-            return weight(name, *matrix.T.shape, initial, trained=False)
+            return weight(name, matrix.T.shape, initial, trained=False)
 
         a, b = delay(self.order, self.theta)
         inputs, units, order = input_shape[-1], self.units, self.order
-        self.input_encoder = weight("input_encoder", inputs, 1, "ones")
-        self.hidden_encoder = weight("hidden_encoder", units, 1, "zeros")
-        self.memory_encoder = weight("memory_encoder", order, 1, "zeros")
-        self.input_kernel = weight("input_kernel", inputs, units, "zeros")
-        self.hidden_kernel = weight("hidden_kernel", units, units, "zeros")
-        self.memory_kernel = weight("memory_kernel", order, units, "glorot_normal")
+        self.input_encoder = weight("input_encoder", (inputs, 1), "ones")
+        self.hidden_encoder = weight("hidden_encoder", (units, 1), "zeros")
+        self.memory_encoder = weight("memory_encoder", (order, 1), "zeros")
+        self.input_kernel = weight("input_kernel", (inputs, units), "zeros")
+        self.hidden_kernel = weight("hidden_kernel", (units, units), "zeros")
+        self.memory_kernel = weight("memory_kernel", (order, units), "glorot_normal")
         self.a, self.b = fixed("a", a), fixed("b", b)
 
     def call(self, inputs: Any, states: Any) -> Any:
