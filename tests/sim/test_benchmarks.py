@@ -103,6 +103,28 @@ def test_delay():
     assert np.allclose(held[20:], np.sin((np.arange(20, 60) - 4.5) / 5), atol=0.01)
 
 
+def test_lmu_in_a_layer(Sim):
+    """M-07: the layer in a TensorNode has as many parameters, and one step for the sequence."""
+    net = benchmarks.lmu(20, 1)
+    sim = Sim(net, minibatch_size=2)
+    trained = sim.keras_model.trainable_weights
+    assert sum(weight.shape.num_elements() for weight in trained) == 102017
+    assert sim.predict({net.inp: np.ones((2, 1, 20))})[net.p].shape == (2, 1, 10)
+
+
+@pytest.mark.parametrize("use_tensor_layer", [True, False])
+def test_mnist_is_trained(Sim, use_tensor_layer):
+    """M-07: both forms learn."""
+    net = benchmarks.mnist(use_tensor_layer)
+    sim = Sim(net, minibatch_size=2)
+    x = np.random.RandomState(0).uniform(size=(2, 1, 784))
+    sim.compile(keras.optimizers.SGD(0.01), loss={net.p: "mse"})
+    y = np.ones((2, 1, 10))
+    before = sim.evaluate(x, y, verbose=0)["loss"]
+    sim.fit(x, y, epochs=20, verbose=0)
+    assert sim.evaluate(x, y, verbose=0)["loss"] < 0.7 * before  # nothing is dropped there
+
+
 def test_mnist():
     """M-07: its layers, as objects of the network and in one."""
     net = benchmarks.mnist()
