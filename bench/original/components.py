@@ -126,7 +126,7 @@ def synapses():
 
 
 def transforms():
-    """O-11: convolutions, transposed ones, padding, strides, order of axes."""
+    """O-11, O-16: convolutions, transposed ones, padding, strides, order of axes."""
     found = {}
     x = rows(32)
     for name, transform in {
@@ -186,6 +186,46 @@ def learning_rules():
         with simulator(net) as sim:
             sim.run_steps(50)
             found[name] = sim.data[p]
+    return found
+
+
+def recursive_least_squares():
+    """O-15, O-16: a rule without a builder there."""
+    rng, net = np.random.RandomState(0), network()
+    with net:
+        pre = ensemble(rng, 12, 1, nengo.RectifiedLinear())
+        post = nengo.Node(size_in=1)
+        nengo.Connection(nengo.Node([0.5]), pre)
+        conn = decode(rng, pre, post, 1, 0.005)
+        conn.learning_rule_type = nengo.RLS()
+        nengo.Connection(post, conn.learning_rule)
+    return {"outcome": outcome(lambda: simulator(net).run_steps(2))}
+
+
+def chance():
+    """O-04, O-07: neurons that draw fire as often as they should; a class of one's own."""
+
+    class Own(nengo.PoissonSpiking):
+        pass
+
+    found = {}
+    for kind in (nengo.PoissonSpiking, nengo.StochasticSpiking, Own):
+
+        def mean(kind=kind):
+            net = network()
+            with net:
+                given = {
+                    "gain": np.ones(200),
+                    "bias": np.full(200, 50),
+                    "encoders": np.ones((200, 1)),
+                }
+                ens = nengo.Ensemble(200, 1, neuron_type=kind(nengo.RectifiedLinear()), **given)
+                p = nengo.Probe(ens.neurons)
+            with simulator(net) as sim:
+                sim.run_steps(100)
+                found[kind.__name__] = abs(np.mean(sim.data[p]) - 50) < 3
+
+        found[f"{kind.__name__}_outcome"] = outcome(mean)
     return found
 
 

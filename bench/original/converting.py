@@ -226,3 +226,56 @@ def temporal():
     with simulator(converter.net, minibatch_size=2) as sim:
         found = sim.predict({converter.inputs[model.inputs[0]]: rows(2, 5, 4)})
         return {"p": found[converter.outputs[model.outputs[0]]]}
+
+
+def own_converter():
+    """K-28, E-08: a converter for a layer of one's own."""
+
+    class AddOne(layers.Layer):
+        def call(self, x):
+            return x + 1
+
+    @nengo_dl.Converter.register(AddOne)
+    class ConvertAddOne(nengo_dl.converter.LayerConverter):
+        def convert(self, node_id):
+            output = self.add_nengo_obj(node_id)
+            self.add_connection(node_id, output)
+            bias = nengo.Node(np.ones(output.size_in))
+            connection = nengo.Connection(bias, output, synapse=None)
+            self.set_trainable(connection, False)
+            return output
+
+    found = _converted(_model((4,), layers.Dense(3), AddOne(), layers.Dense(2)))
+    again = nengo_dl.Converter.register(AddOne)
+    found["warning"] = texts(warned(lambda: again(ConvertAddOne), "already has a converter"))
+    return found
+
+
+def inference_only():
+    """K-24: nothing of the result is trained."""
+    model = _model((4,), layers.Dense(3, activation="relu"))
+    net = nengo_dl.Converter(model, inference_only=True).net
+    found = _converted(model, inference_only=True)
+    found["setting"] = nengo_dl.config.get_setting(net, "inference_only", False)
+    return found
+
+
+def several_inputs():
+    """K-18: what could not be converted there."""
+    inp = tf.keras.Input((4,))
+    a, b = layers.Dense(3)(inp), layers.Dense(3)(inp)
+    product = tf.keras.Model(inp, layers.Multiply()([a, b]))
+    operation = tf.keras.Model(inp, 2 * layers.Dense(3)(inp))
+    return outcomes(
+        product=lambda: _converted(product) and None,
+        operation=lambda: _converted(operation) and None,
+    )
+
+
+def other_layers():
+    """K-16, K-17: what has no spiking layers beside Keras, and stays what it is."""
+    found = {}
+    for layer in (layers.Softmax(), layers.Permute((2, 1)), layers.Conv2DTranspose(2, 3)):
+        shape = (4, 4, 1) if "transpose" in layer.name else (4, 3)
+        found[type(layer).__name__] = _converted(_model(shape, layer, layers.Flatten()))["p"]
+    return found

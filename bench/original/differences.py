@@ -14,6 +14,9 @@ _PROBE_KEYS = "fixed (S-37): what is no Probe is found by compile"
 
 DIFFERENCES = {
     "components.aligned_functions.complex": "fixed (S-24): it names the function",
+    "components.chance.Own": "fixed (O-07): classes of one's own get their random generator",
+    "components.chance.Own_outcome": "fixed (O-07): it runs",
+    "components.recursive_least_squares.outcome": "added (O-15): RLS runs",
     "components.lif.refractory_time": "as in Nengo; NengoDL's is a step less",
     "components.soft_lif.curve": "as in Nengo: a column for each neuron",
     "components.soft_lif.one": "as in Nengo: a column for each neuron",
@@ -39,6 +42,8 @@ DIFFERENCES = {
     "tensor_nodes.dense_layers.trained": _KEEPS_ENCODERS,
     "tensor_nodes.reset.p": "changed (S-61): weights of Keras layers are reset with the others",
     "tensor_nodes.wrong_outputs.array": "changed (N-05): arrays of NumPy are taken for tensors",
+    "converting.several_inputs.operation": "fixed (K-18): operations of Keras are converted",
+    "converting.several_inputs.product": "fixed (K-18): layers with several inputs are converted",
     "converting.sequential.warning": "changed (K-02): converted as it is, no second model is made",
     "training.adam.trained": _KEEPS_ENCODERS,
     "training.momentum.trained": _KEEPS_ENCODERS,

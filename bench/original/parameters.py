@@ -63,6 +63,20 @@ def saved_state():
         return {"on": on, "again": sim.data[net.p], "n": n, "n_after": sim.n_steps}
 
 
+def weights_of_keras():
+    """S-67, S-69: the Keras model's own weights and files of them."""
+    net = feedforward()
+    with simulator(net, minibatch_size=2) as sim:
+        _train(sim, net)
+        sim.keras_model.save_weights("model.weights.h5")
+        trained = sim.predict(n_steps=5)[net.p]
+        n_elements = sizes(sim.keras_model.weights)
+    with simulator(net, minibatch_size=2) as sim:
+        sim.keras_model.load_weights("model.weights.h5")
+        loaded = sim.predict(n_steps=5)[net.p]
+        return {"same": np.array_equal(trained, loaded), "p": loaded, "elements": n_elements}
+
+
 def file_of_another_network():
     """S-68: a file that does not fit."""
     with simulator(feedforward()) as sim:

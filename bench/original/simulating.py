@@ -290,7 +290,7 @@ def datasets():
 
 
 def nodes_with_inputs():
-    """O-14: Python in the middle of a model."""
+    """O-14, O-17: Python in the middle of a model, and its time."""
     net = network()
     with net:
         a = nengo.Node([0.5, -1.0])
@@ -320,3 +320,23 @@ def rate_layers():
     net = rates(2)
     with simulator(net, minibatch_size=4) as sim:
         return {"p": sim.predict({net.inp: rows(4, 1, 3)})[net.p]}
+
+
+def attributes():
+    """S-10, S-11, S-13, S-14, S-17: what a simulator has."""
+    net = feedforward()
+    with simulator(net, minibatch_size=2, unroll_simulation=3, seed=4) as sim:
+        sim.run_steps(3)
+        model = sim.model
+        return {
+            "names": [hasattr(model, n) for n in ("sig", "params", "probes", "operators", "seeds")],
+            "toplevel": model.toplevel is net,
+            "probes": [probe is net.p for probe in model.probes],
+            "dt": model.dt,
+            "graph": np.array(sim.tensor_graph.name),
+            "inputs": [node is net.inp for node in sim.node_inputs],
+            "input": texts([sim.node_inputs[net.inp].name]),
+            "values": [sim.seed, sim.unroll, sim.minibatch_size],
+            "flags": [bool(sim.stateful), bool(sim.closed)],
+            "contains": [obj in sim.data for obj in (net.p, net.ens, net.enc, net.inp, net)],
+        }

@@ -268,7 +268,7 @@ def datasets():
 
 
 def callbacks():
-    """S-48, M-06: callbacks of Keras; state that is put back after every minibatch."""
+    """S-48, M-06, E-08: callbacks of Keras; state that is put back after every minibatch."""
     net = feedforward()
     x, y = rows(4, 5, 2), rows(4, 5, 1, seed=1)
     seen = []
