@@ -19,6 +19,7 @@ def compare(*args):
 
 
 def test_one_build_equals_itself(tmp_path):
+    """M-08."""
     output = tmp_path / "result.json"
     done = compare("--old", PACKAGES, "--output", output)
     assert done.returncode == 0, done.stderr

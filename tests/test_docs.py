@@ -59,6 +59,7 @@ def parts(code):
 
 @pytest.mark.parametrize("path, line, source, code", QUOTES, ids=lambda v: getattr(v, "name", None))
 def test_quotes_stand_in_the_sources(path, line, source, code):
+    """E-01, E-05."""
     text, at = (ROOT / source).read_text(), 0
     for part in parts(code):
         found = text.find(part, at)

@@ -93,7 +93,7 @@ def leaky():
 
 
 def custom_neurons():
-    """O-05: a type that nobody knows."""
+    """E-01, E-05, O-05: a type that nobody knows."""
 
     class Squared(nengo.neurons.RectifiedLinear):
         def step(self, dt, J, output):

@@ -203,7 +203,7 @@ def processes_of_many_batches():
 
 
 def forms_of_data():
-    """S-27 to S-30, S-32, S-33: dict by node or name, list, array, tensor, integers, n_steps."""
+    """S-27 to S-30, S-32 to S-34: dict by node or name, list, array, tensor, integers, n_steps."""
     net = feedforward()
     x = rows(2, 5, 2)
     with simulator(net, minibatch_size=2) as sim:
@@ -304,7 +304,7 @@ def nodes_with_inputs():
 
 
 def of_the_whole_package():
-    """Package-level facts, S-09, S-18: names and refusals."""
+    """Package-level facts, P-01, S-09, S-18: names and refusals."""
     net = feedforward()
     names = "Simulator Converter Layer TensorNode tensor_layer configure_settings LeakyReLU"
     names += " SpikingLeakyReLU SoftLIFRate callbacks compat config converter dists losses neurons"

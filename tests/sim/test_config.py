@@ -51,7 +51,7 @@ def test_unknown():
     ],
 )
 def test_values(setting):
-    """[B]: values are checked, the error names the setting."""
+    """C-01: [B]: values are checked, the error names the setting."""
     with nengo.Network(), pytest.raises(ValidationError, match=next(iter(setting))):
         configure_settings(**setting)
 

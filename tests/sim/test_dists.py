@@ -61,6 +61,7 @@ def test_no_spread():
     ids=repr,
 )
 def test_variance(dist, variance):
+    """M-03."""
     samples = dist.sample(N, D, rng=np.random.RandomState(2))
     assert samples.shape == (N, D)
     if dist.distribution == "uniform":
@@ -137,6 +138,7 @@ def test_as_weights_of_a_network():
 
 
 def test_tensorflow_is_not_needed():
+    """P-03."""
     script = "import sys, nengo_dl; nengo_dl.dists.He(); print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr

@@ -67,7 +67,7 @@ def is_spikes(probe, values):
 
 @pytest.mark.parametrize("name", ALL)
 def test_values(name):
-    """All probes within 1e-9 of the largest value, spikes at the same steps."""
+    """O-12: all probes within 1e-9 of the largest value, spikes at the same steps."""
     due = run_nengo(name)
     found, probes = run(name)
     assert len(due) == len(found)

@@ -21,6 +21,7 @@ with_tensorboard = pytest.mark.skipif(
 
 
 def test_isolate_state(Sim):
+    """S-58, M-06."""
     net = leaky()
     sim = Sim(net)
     sim.run_steps(10)
@@ -103,6 +104,7 @@ def events(folder):
 
 @with_tensorboard
 def test_summaries(net, Sim, tmp_path):
+    """M-05."""
     sim = Sim(net, minibatch_size=2)
     sim.compile(keras.optimizers.SGD(0.1), loss={net.p: "mse"})
     objects = [net.a, net.b.neurons, net.b, net.ab, net.neurons, net.sparse]
@@ -150,6 +152,7 @@ def test_bad_objects(net, Sim, tmp_path, choose, message):
 
 @with_tensorboard
 def test_tensorboard_profiles_predict(Sim, tmp_path):
+    """M-06."""
     net = linear()
     sim = Sim(net, minibatch_size=2)
     x = rows(8)

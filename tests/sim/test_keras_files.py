@@ -50,7 +50,7 @@ def trained(Sim, **settings):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_saved_and_loaded(Sim, tmp_path, dtype):
-    """Equal bits from the loaded model, and equal training afterwards."""
+    """S-69: equal bits from the loaded model, and equal training afterwards."""
     sim = trained(Sim, dtype=dtype)
     sim.keras_model.save(tmp_path / "m.keras")
     other = keras.models.load_model(tmp_path / "m.keras")

@@ -340,6 +340,7 @@ def test_callback_reads_the_variables(table):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_model_names_and_shapes(dtype):
+    """S-12: as the Keras model has them."""
     layer = TensorGraph(
         filter_plan(dtype), 3, input_names=["node"], output_names=["probe", "probe_1"]
     )
@@ -370,6 +371,7 @@ def test_names_that_the_model_needs():
 
 
 def test_layer_alone():
+    """S-13: without a simulator."""
     key = object()
     layer = TensorGraph(filter_plan(), 2, input_keys=[key])
     inputs, n_steps = layer.build_inputs()

@@ -226,7 +226,7 @@ def x_of(node, values):
 
 
 def test_stateful_setting(Sim, net):
-    """S-59: with stateful=False nothing is ever kept."""
+    """C-09, S-59: with stateful=False nothing is ever kept."""
     with net:
         nengo_dl.configure_settings(stateful=False)
     sim = Sim(net)

@@ -82,6 +82,7 @@ def test_gains_and_biases_give_the_rates_that_were_asked_for(kind):
 
 
 def test_negative_spikes():
+    """M-02."""
     kind, voltage = SpikingLeakyReLU(), np.array([0.2, 0.9, -0.9, 0.5])
     output = np.zeros(4)
     kind.step(0.001, np.array([1500.0, 200, -1000, -5000]), output, voltage)
@@ -92,7 +93,7 @@ def test_negative_spikes():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sigma", [1e-3, 0.02, 1.0, 30.0])
 def test_soft_lif_for_any_current(sigma, dtype):
-    """No warning, nothing infinite; far above threshold the rate of LIF."""
+    """M-01: no warning, nothing infinite; far above threshold the rate of LIF."""
     J = np.array([-np.inf, -1e30, -100, -1, 0, 1, 2, 1e4, 1e30, np.inf], dtype)
     rates = np.zeros_like(J)
     with np.errstate(all="raise", under="ignore"):

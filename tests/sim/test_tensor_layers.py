@@ -220,7 +220,7 @@ def test_moving_averages_are_of_every_step(Sim):
 
 
 def test_weights_of_the_model(Sim):
-    """N-06: by the names of nodes, the same in every process; trainable as the layer says."""
+    """T-10, N-06: by the names of nodes, the same in every process; trainable as the layer says."""
     fixed = dense(4)
     fixed.trainable = False
     net = network(fixed, keras.Sequential([dense(2), keras.layers.BatchNormalization()]))

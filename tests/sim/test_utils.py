@@ -173,6 +173,21 @@ def test_nengo_builds_with_a_bar(recorded):
     assert recorded.shown[-1] == ("Building", 1)
 
 
+def test_simulators_show_stages(recorded):
+    """S-08: stages of the build, and runs, unless they are told not to."""
+    with nengo.Network() as net:
+        nengo.Probe(nengo.Node([1]))
+    with nengo_dl.Simulator(net) as sim:
+        assert recorded.shown[-1][0] == "Build"
+        assert "Building network" in [name for name, _ in recorded.shown]
+        sim.run_steps(3)
+        assert recorded.shown[-1] == ("Simulation", 1)
+        count = len(recorded.shown)
+        sim.run_steps(3, progress_bar=False)
+        sim.step()
+        assert len(recorded.shown) == count
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -252,6 +267,6 @@ def test_compat():
 
 
 def test_modules_are_reached_from_the_package():
-    """Package-level facts: sub-modules by attribute, and listed."""
+    """P-01: package-level facts: sub-modules by attribute, and listed."""
     for name in ("utils", "graph_optimizer", "compat", "benchmarks"):
         assert name in dir(nengo_dl) and getattr(nengo_dl, name).__name__ == f"nengo_dl.{name}"

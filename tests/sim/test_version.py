@@ -1,5 +1,6 @@
 """What the package says about itself."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -17,3 +18,11 @@ def test_version():
     assert nengo_dl.__version__.split(".dev")[0] == numbers
     assert nengo_dl.__license__ == declared["license"] == "MIT"
     assert nengo_dl.__copyright__ in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_entry_point():
+    """P-02: nengo finds the simulator among its backends."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    declared = re.search(r'^\[project.entry-points."nengo.backends"\]\ndl = "(.*)"$', project, re.M)
+    module, _, name = declared[1].partition(":")
+    assert getattr(importlib.import_module(module), name) is nengo_dl.Simulator

@@ -146,7 +146,7 @@ def test_what_is_loaded_is_what_runs(Sim, tmp_path):
 
 
 def test_names_and_shapes(Sim):
-    """Matrices have inputs first; equal parameters share a weight; names have no addresses."""
+    """S-67: matrices have inputs first; equal ones share a weight; names have no addresses."""
     expected = {
         "encoders_20x2": (2, 2, 20), "bias_20": (2, 20),
         "encoders_15x1": (3, 1, 15), "bias_15": (3, 15),

@@ -27,7 +27,7 @@ def weights(net):
 
 @pytest.mark.parametrize("size", [None, 2])
 def test_shapes(Sim, double_net, size):
-    """A scalar transform has weights of shape ``()``, probed with shape ``(steps,)``."""
+    """O-13: a scalar transform has weights of shape ``()``, probed with shape ``(steps,)``."""
     net = double_net()
     _, conns, probes = weights(net)
     with nengo.Simulator(net, progress_bar=False) as ref:
