@@ -114,7 +114,7 @@ class MixBuilder(builder.OpBuilder):
 @pytest.mark.parametrize("on_cycle", [False, True])
 @pytest.mark.parametrize("form", ["function", "OpBuilder"])
 def test_operators(Sim, monkeypatch, form, on_cycle):
-    """E-01, E-03: what is set, incremented and updated, in programs and on cycles."""
+    """E-01 to E-03: what is set, incremented and updated, in programs and on cycles."""
     monkeypatch.setitem(CoreBuilder.builders, Mixer, build_mixer)
     due = in_nengo(mixed(on_cycle))
     if form == "function":
