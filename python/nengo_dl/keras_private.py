@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
@@ -134,7 +134,7 @@ def functional_of(model: keras.Model) -> keras.Model | None:
     return None if own_call or not hasattr(model, "_nodes_by_depth") else model
 
 
-def functional_class() -> type:
+def functional_class() -> Any:
     """The class of functional models."""
     from keras.src.models.functional import Functional
 

@@ -271,28 +271,30 @@ class Converter:
         """
         cls = CONVERTERS.get(type(layer))
         if cls is None:
-            convertible = False
-            reason = f"Layer type {type(layer).__name__} does not have a registered converter."
-        elif self.temporal_model and cls.mixes_time and not each_step:
+            name = type(layer).__name__
+            return self._fallback(layer, f"Layer type {name} does not have a registered converter.")
+        if self.temporal_model and cls.mixes_time and not each_step:
             raise TypeError(
                 f"Layer {layer.name!r} ({type(layer).__name__}) would combine steps of a temporal "
                 "model; put it into a TimeDistributed layer if it is for each step"
             )
-        else:
-            convertible, reason = cls.convertible(layer, self)
+        convertible, reason = cls.convertible(layer, self)
         if convertible:
             return cls(layer, self)
-        may_fall_back = cls is None or cls.allow_fallback
-        if not (self.allow_fallback and may_fall_back):
+        return self._fallback(layer, reason, cls.allow_fallback)
+
+    def _fallback(self, layer: Any, reason: str | None, allowed: bool = True) -> LayerConverter:
+        """The converter to a TensorNode, with a warning, or an error if that is not allowed."""
+        if not (self.allow_fallback and allowed):
             way_out = "set allow_fallback=True if you would like to use a TensorNode instead, or "
             raise TypeError(
                 f"{reason} Unable to convert layer '{layer.name}' to native Nengo objects; "
-                f"{way_out if may_fall_back else ''}consider registering a custom LayerConverter "
-                "for this layer type."
+                f"{way_out if allowed else ''}consider registering a custom LayerConverter for "
+                "this layer type."
             )
-        warnings.warn(f"{reason} Falling back to TensorNode.", stacklevel=2)
+        warnings.warn(f"{reason} Falling back to TensorNode.", stacklevel=3)
         fallback = CONVERTERS[None](layer, self)
-        fallback.reason = reason
+        fallback.reason = reason or "it can't be converted"
         return fallback
 
     def report(self) -> Report:

@@ -27,7 +27,7 @@ def is_one(dilation: Any) -> bool:
 class FilterConverter(LayerConverter):
     """Base of converters whose weights are `nengo.Convolution` transforms."""
 
-    has_weights: ClassVar[bool] = True
+    has_weights: bool = True
     mixes_time: ClassVar[bool] = True
     channels_last: ClassVar[bool | None] = None  # None: as the layer says
 

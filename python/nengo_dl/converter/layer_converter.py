@@ -77,7 +77,7 @@ class LayerConverter:
 
     unsupported_args: ClassVar[list] = []
     unsupported_training_args: ClassVar[list] = []
-    has_weights: ClassVar[bool] = False
+    has_weights: bool = False
     allow_fallback: ClassVar[bool] = True
     mixes_time: ClassVar[bool] = False
     activation_map: ClassVar[dict] = ACTIVATIONS

@@ -28,8 +28,8 @@ class ConvertSum(LayerConverter):
             if pre_shape != shape:
                 positions = np.arange(np.prod(pre_shape, dtype=int)).reshape(pre_shape)
                 pre = part_of(pre, np.broadcast_to(positions, shape).ravel())
-            transform = {} if weight == 1 else {"transform": weight}
-            self.connect(pre, obj, **transform)
+            options: dict[str, Any] = {} if weight == 1 else {"transform": weight}
+            self.connect(pre, obj, **options)
         return obj
 
 

@@ -38,4 +38,4 @@ class ConvertGetItem(ConvertRearrangement):
 
     def rearranged(self, positions: np.ndarray, node_id: int) -> np.ndarray:
         axes = 2 if self.converter.temporal_model else 1
-        return positions[self._key(self.node(node_id))[axes:]]
+        return positions[(self._key(self.node(node_id)) or ())[axes:]]

@@ -67,7 +67,11 @@ class StepOfCell(keras.layers.Layer):
 
 def check_recurrent(layer: Any, converter: Any) -> None:
     """Raise `TypeError` if a recurrent layer can't be run step by step."""
-    expected = {"return_sequences": True, "return_state": False, "go_backwards": False}
+    expected: dict[str, Any] = {
+        "return_sequences": True,
+        "return_state": False,
+        "go_backwards": False,
+    }
     expected["stateful"] = False
     if not converter.inference_only:
         expected.update(dropout=0, recurrent_dropout=0)
