@@ -53,7 +53,7 @@ class _Implementations(dict):
             raise BuildError(f"expected a subclass of NeuronType, got {neuron_type}")
         made = builder()
 
-        def step(neurons, dt, J, training, **state):
+        def step(neurons: Any, dt: float, J: Any, training: bool, **state: Any) -> Any:
             found = (made.training_step if training else made.step)(J, dt, **state)
             count = len(found) - 1 if isinstance(found, (list, tuple)) else 0
             if count != len(state):

@@ -78,7 +78,7 @@ class TensorNode(nengo.Node):
         on, or ``shape_out`` is not given and can't be found.
     """
 
-    tensor_func = TensorFuncParam("tensor_func")
+    tensor_func: Any = TensorFuncParam("tensor_func")
     shape_in = ShapeParam("shape_in", default=None, low=1, optional=True)
     shape_out = ShapeParam("shape_out", default=None, low=1, optional=True)
     pass_time = BoolParam("pass_time", default=True)

@@ -103,7 +103,7 @@ class SignalDict:
             value = tf.gather(value, np.atleast_1d(asked.index), axis=1)
         return value if asked.new_shape is None else tf.reshape(value, (-1, *asked.new_shape))
 
-    def _value(self, signal):
+    def _value(self, signal: Signal) -> Any:
         import tensorflow as tf
 
         if signal in self.results:
@@ -195,7 +195,7 @@ class Builder:
         return register
 
 
-def _lowering(builder):
+def _lowering(builder: type) -> Callable:
     def lower(op: Operator, ctx: Context) -> list:
         reads = [signal for signal in op.reads if signal is not ctx.time]
         outs = [*op.sets, *op.incs, *op.updates]
@@ -217,7 +217,7 @@ def _lowering(builder):
     return lower
 
 
-def _run(made, op, outs, ctx, values):
+def _run(made: Any, op: Operator, outs: list, ctx: Context, values: dict) -> Any:
     """What an operator gives in a step."""
     first = next(iter(values.values()), None)
     size = 1 if first is None else first.shape[0]

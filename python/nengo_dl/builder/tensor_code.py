@@ -81,7 +81,7 @@ def _shapes(signals: Sequence[Signal]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(signal.shape) for signal in signals)
 
 
-def _operator_code(function):
+def _operator_code(function: Callable) -> Callable:
     def lower(op: Operator, ctx: Context) -> list:
         reads = [signal for signal in op.reads if signal is not ctx.time]
         outs = [*op.sets, *op.incs, *op.updates]
@@ -96,7 +96,7 @@ def _operator_code(function):
     return lower
 
 
-def _neuron_code(function):
+def _neuron_code(function: Callable) -> Callable:
     return neuron_lowering(function, takes_training=False)
 
 
@@ -122,7 +122,7 @@ def neuron_lowering(function: Callable, takes_training: bool) -> Callable:
     return lower
 
 
-def _process_code(function):
+def _process_code(function: Callable) -> Callable:
     def lower(op: SimProcess, ctx: Context) -> list:
         names, states = list(op.state), list(op.state.values())
         inputs = [] if op.input is None else [op.input]

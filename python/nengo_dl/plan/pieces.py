@@ -7,7 +7,7 @@ Values that pieces hand on are numbered: those that the outside gives come first
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,7 +122,7 @@ def state_keys(number: int) -> tuple[str, str]:
     return ("state", "istate") if number == 0 else (f"state_{number}", f"istate_{number}")
 
 
-def fold(pieces: Sequence[Piece], inputs: Sequence | dict, run: Callable, **others) -> dict:
+def fold(pieces: Sequence[Piece], inputs: Sequence | dict, run: Callable, **others: Any) -> dict:
     """Run pieces in their order.
 
     Parameters
@@ -172,7 +172,7 @@ def calls_of(pieces: Sequence[Piece]) -> tuple[Call, ...]:
     return tuple(piece for piece in _flat(pieces) if isinstance(piece, Call))
 
 
-def _flat(pieces):
+def _flat(pieces: Sequence[Piece]) -> Iterator[Run | Call]:
     for piece in pieces:
         if isinstance(piece, Loop):
             yield from piece.pieces
@@ -272,10 +272,13 @@ class Plan:
     def with_runs(self, change: Callable[[Run], Run]) -> Plan:
         """Return the plan with other programs, ``change(run)`` for each."""
 
+        def inner(piece: Run | Call) -> Run | Call:
+            return change(piece) if isinstance(piece, Run) else piece
+
         def changed(piece: Piece) -> Piece:
             if isinstance(piece, Loop):
-                return replace(piece, pieces=tuple(map(changed, piece.pieces)))
-            return change(piece) if isinstance(piece, Run) else piece
+                return replace(piece, pieces=tuple(map(inner, piece.pieces)))
+            return inner(piece)
 
         return replace(self, pieces=tuple(map(changed, self.pieces)))
 
