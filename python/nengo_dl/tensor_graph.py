@@ -211,7 +211,7 @@ class TensorGraph(LayerState):
             values[i] if keep else values[i][:, -1:]
             for i, keep in zip(self.plan.results, self.keep_history, strict=True)
         ]
-        return GraphResult(outputs, run.steps, run.error, run.losses)
+        return GraphResult(outputs, run.steps, run.error, run.results, run.losses)
 
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Sequence[Any], training: bool | None = None) -> list[Any]:

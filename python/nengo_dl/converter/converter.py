@@ -126,8 +126,8 @@ class Converter:
         unused = self.swap_activations.unused_keys()
         if unused:
             warnings.warn(
-                f"swap_activations contained {unused}, but there were no layers in the model with "
-                "that activation type",
+                f"swap_activations: expected activations of the model, got {unused}, which no "
+                "layer has",
                 stacklevel=2,
             )
 
@@ -195,8 +195,8 @@ class Converter:
         shared = self._calls[layer] > 1 and converter.has_weights
         if shared and not self.split_shared_weights:
             raise ValueError(
-                f"Multiple applications of layer {layer.name!r} detected; this is not supported "
-                "unless split_shared_weights=True"
+                f"layer {layer.name!r}: expected a single call, since it has weights, got several; "
+                "split_shared_weights=True gives each call a copy of them"
             )
         found = converter.convert(index_of(call))
         objs = [self._checked(obj, layer) for obj in _listed(found)]
@@ -272,7 +272,7 @@ class Converter:
         cls = CONVERTERS.get(type(layer))
         if cls is None:
             name = type(layer).__name__
-            return self._fallback(layer, f"Layer type {name} does not have a registered converter.")
+            return self._fallback(layer, f"There is no converter for layers of type {name}.")
         if self.temporal_model and cls.mixes_time and not each_step:
             raise TypeError(
                 f"Layer {layer.name!r} ({type(layer).__name__}) would combine steps of a temporal "
@@ -286,13 +286,12 @@ class Converter:
     def _fallback(self, layer: Any, reason: str | None, allowed: bool = True) -> LayerConverter:
         """The converter to a TensorNode, with a warning, or an error if that is not allowed."""
         if not (self.allow_fallback and allowed):
-            way_out = "set allow_fallback=True if you would like to use a TensorNode instead, or "
+            way_out = "allow_fallback=True makes a TensorNode of it; " if allowed else ""
             raise TypeError(
-                f"{reason} Unable to convert layer '{layer.name}' to native Nengo objects; "
-                f"{way_out if allowed else ''}consider registering a custom LayerConverter for "
-                "this layer type."
+                f"{reason} Layer {layer.name!r} can't be made of Nengo's objects: {way_out}a "
+                "LayerConverter of your own may be registered for its type"
             )
-        warnings.warn(f"{reason} Falling back to TensorNode.", stacklevel=3)
+        warnings.warn(f"{reason} It becomes a TensorNode (fallback).", stacklevel=3)
         fallback = CONVERTERS[None](layer, self)
         fallback.reason = reason or "it can't be converted"
         return fallback

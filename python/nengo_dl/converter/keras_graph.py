@@ -82,13 +82,13 @@ class KerasTensorDict(Mapping):
                 raise KeyError(f"{type(item).__name__} {item.name!r} is not part of the model")
             if len(keys) > 1 or keys[0] in self._ambiguous:
                 raise KeyError(
-                    f"Layer {item.name!r} is ambiguous because it has been called multiple times; "
-                    "use a specific set of layer outputs as key instead"
+                    f"layer {item.name!r} is called several times: expected the output of one of "
+                    "its calls as the key, got the layer"
                 )
             return keys[0]
         key = tuple(id(t) for t in (item if isinstance(item, (list, tuple)) else (item,)))
         if key in self._ambiguous:
-            raise KeyError(f"{item} is ambiguous: its model has been called multiple times")
+            raise KeyError(f"{item} belongs to a model that is called several times: no key for it")
         return key
 
     def __getitem__(self, item: Any) -> Any:

@@ -188,8 +188,8 @@ class LayerConverter:
                 "neuron type; set allow_fallback=True to call it in a TensorNode, or name a neuron "
                 "type for it in swap_activations"
             )
-        text = f"Activation type {function} does not have a native Nengo equivalent"
-        warnings.warn(f"{text}; falling back to a TensorNode", stacklevel=2)
+        text = f"Activation function {function} has no neuron type"
+        warnings.warn(f"{text}: a TensorNode calls it (fallback)", stacklevel=2)
         self.reason = f"{text}."
         shape = self.output_shape(node_id) or (1,)
         label = self.label(node_id)

@@ -42,7 +42,7 @@ class ConvertBatchNormalization(ConvertAffine):
     def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
         if not converter.inference_only and layer.trainable:
             return False, (
-                "Cannot convert BatchNormalization layer to native Nengo objects unless "
+                f"BatchNormalization ({layer.name}) is a fixed transform only with "
                 "inference_only=True or layer.trainable=False."
             )
         return super().convertible(layer, converter)

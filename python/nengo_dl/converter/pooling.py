@@ -95,8 +95,8 @@ class AverageOfMaxima(ConvertAvgPool):
         """Whether a layer can be converted, as `LayerConverter.convertible` says."""
         if not converter.max_to_avg_pool:
             return False, (
-                "Cannot convert max pooling layers to native Nengo objects; consider setting "
-                "max_to_avg_pool=True to use average pooling."
+                f"Maxima ({layer.name}) are no transform of Nengo's; max_to_avg_pool=True takes "
+                "averages instead."
             )
         return super().convertible(layer, converter)
 

@@ -21,10 +21,9 @@ class ConvertInput(LayerConverter):
         shape = self.output_shape(node_id)
         if None in shape:
             raise ValueError(
-                "Input shapes must be fully specified; got "
-                f"{self.output_shape(node_id, full_shape=True)[1:]}. If inputs contain `None` in "
-                "the first axis to indicate a variable number of timesteps, set "
-                "`temporal_model=True` on the `Converter`."
+                f"input {self.layer.name!r}: expected a known shape, got "
+                f"{self.output_shape(node_id, full_shape=True)[1:]}; if its first axis is the "
+                "time, set temporal_model=True"
             )
         return nengo.Node(np.zeros(int(np.prod(shape))), label=self.layer.name)
 

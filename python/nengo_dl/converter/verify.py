@@ -58,9 +58,9 @@ def _compare(name: str, expected: Any, found: Any, atol: float, rtol: float) -> 
     if not np.allclose(found, expected, atol=atol, rtol=rtol):
         i = np.unravel_index(np.argmax(np.abs(found - expected)), found.shape)
         raise ValueError(
-            "Output of Keras model does not match output of converted Nengo network (max "
-            f"difference={np.max(np.abs(found - expected)):.2E}, in {name}{list(map(int, i))}: "
-            f"expected {expected[i]:.6g}, got {found[i]:.6g})"
+            f"{name}: the network differs from the Keras model by up to "
+            f"{np.max(np.abs(found - expected)):.2g}, at {list(map(int, i))}: "
+            f"expected {expected[i]:.6g}, got {found[i]:.6g}"
         )
 
 

@@ -56,6 +56,8 @@ class PieceRun:
     ----------
     steps, error : tensor
         Of a plan of one program, see `nengo_dl.layer.tf_ops.RunResult`.
+    results : list of nengo_dl.layer.tf_ops.RunResult
+        Of the programs that are not in a loop.
     losses : list of tensors
         Losses that layers added where Keras does not find them.
     """
@@ -83,7 +85,7 @@ class PieceRun:
             {i: self.weights[i] for i in learned},
         )
         self.steps, self.error = tf.cast(n_steps, tf.int64), tf.constant("")
-        self.losses = []
+        self.losses, self.results = [], []
         self._finished = []  # tensors that are there when pieces are done
 
     def __call__(self, inputs: Sequence[Any]) -> dict[int, Any]:
@@ -93,7 +95,7 @@ class PieceRun:
             outputs, result = self._run(number, piece, values, self.live, 0, self.n_steps)
             if single_run(self.plan):
                 self.steps, self.error = result.steps, result.error
-            self._finished.append(result.steps)
+            self.results.append(result)
             return outputs
 
         def call(number, piece, values):
@@ -191,7 +193,7 @@ class PieceRun:
         Only the first ``items`` rows of a minibatch are written, all of them if that is None.
         Nothing is if a piece failed.
         """
-        with tf.control_dependencies(self._finished):
+        with tf.control_dependencies([*self._finished, *(r.steps for r in self.results)]):
             self._save(items, stateful)
 
     def _save(self, items, stateful):

@@ -108,6 +108,7 @@ class GraphResult(NamedTuple):
     outputs: list  # (batch, n_steps or 1, size) each
     steps: Any  # () int64: steps that were done; outputs are zero after them
     error: Any  # () string: what a callback that failed said, or empty
+    runs: list  # `.RunResult` of every program that is not in a loop
     losses: list  # () each: what layers added, where Keras does not find it
 
 

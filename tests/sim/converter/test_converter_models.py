@@ -26,7 +26,7 @@ def outputs(converter, model, inputs):
     return found, np.reshape(model.predict(inputs, verbose=0), found.shape)
 
 
-@pytest.mark.filterwarnings("ignore:.*Falling back to TensorNode")
+@pytest.mark.filterwarnings("ignore:.*becomes a TensorNode")
 def test_a_model_of_keras():
     keras.utils.set_random_seed(0)
     model = keras.applications.MobileNetV2((32, 32, 3), weights=None, classes=10)
