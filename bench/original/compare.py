@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 import numpy as np
-from differences import DIFFERENCES
+from differences import DIFFERENCES, OPEN
 from run import HERE
 
 TOLERANCE = 1e-5
@@ -70,7 +70,9 @@ def table(ours, theirs):
     for name in explained:
         print(f"\n{name}: {DIFFERENCES[name]}")
     for name in unexplained:
-        print(f"\nDIFFERS {name} ({distances[name]:.1e})")
+        reason = OPEN.get(name.rsplit(".", 1)[0])
+        print(f"\nto be mended: {reason}" if reason else "")
+        print(f"DIFFERS {name} ({distances[name]:.1e})")
         print(f"  here      {shown(ours.get(name, 'nothing'))}")
         print(f"  original  {shown(theirs.get(name, 'nothing'))}")
     for name in stale:

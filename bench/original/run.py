@@ -23,9 +23,11 @@ MODULES = (
     "simulating",
     "states",
     "training",
+    "learning",
     "parameters",
     "settings",
     "tensor_nodes",
+    "tensor_nodes_more",
     "converting",
     "components",
 )
