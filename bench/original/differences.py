@@ -21,6 +21,7 @@ DIFFERENCES = {
     "components.soft_lif.curve": "as in Nengo: a column for each neuron",
     "components.soft_lif.one": "as in Nengo: a column for each neuron",
     "components.soft_lif.texts": "fixed (M-01): on Nengo 3.2 sigma is shown three times",
+    "extending.operators_that_nobody_knows.outcome": "changed (O-16): it runs in Python",
     "learning.biases_alone.refused": "Keras 3 (S-44): a ValueError",
     "parameters.built_values.read_only": "as in Nengo: arrays that are handed out are read-only",
     "parameters.kinds_of_weights.scalar": "changed (S-76): a scalar transform has Nengo's shape ()",

@@ -30,6 +30,7 @@ MODULES = (
     "tensor_nodes_more",
     "converting",
     "components",
+    "extending",
 )
 
 

@@ -41,7 +41,10 @@ class TFNeuronBuilder:
         raise NotImplementedError(f"{type(self).__name__}: expected a class that overrides step")
 
     def training_step(self, J: Any, dt: float, **state: Any) -> Any:
-        """Run a step in training; as otherwise, unless a class says something else."""
+        """Run a step in training; as otherwise, unless a class says something else.
+
+        It may return the output alone: states then stay as they are while the model is trained.
+        """
         return self.step(J, dt, **state)
 
 
@@ -55,6 +58,8 @@ class _Implementations(dict):
 
         def step(neurons: Any, dt: float, J: Any, training: bool, **state: Any) -> Any:
             found = (made.training_step if training else made.step)(J, dt, **state)
+            if training and not isinstance(found, (list, tuple)):
+                found = (found, *state.values())
             count = len(found) - 1 if isinstance(found, (list, tuple)) else 0
             if count != len(state):
                 raise ValueError(
