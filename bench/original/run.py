@@ -31,6 +31,7 @@ MODULES = (
     "converting",
     "components",
     "extending",
+    "scenarios",
 )
 
 
