@@ -60,6 +60,7 @@ def assert_falls_back(model, **options):
 
 @pytest.mark.parametrize("make", ONE.values(), ids=ONE)
 def test_one_input(make):
+    """K-08, K-17."""
     model = model_of(make, 1)
     assert_falls_back(model)
     with pytest.raises(TypeError, match="allow_fallback=True makes a TensorNode"):
@@ -68,6 +69,7 @@ def test_one_input(make):
 
 @pytest.mark.parametrize("make", TWO.values(), ids=TWO)
 def test_two_inputs(make):
+    """K-18."""
     assert_falls_back(model_of(make, 2))
 
 
@@ -80,6 +82,7 @@ def test_the_layer_itself_is_in_the_node():
 
 
 def test_several_outputs():
+    """K-18."""
     x = keras.Input(ROW)
     layer = L.LSTM(3, return_state=True)
     model = with_random_weights(keras.Model(x, layer(x)))
@@ -164,6 +167,7 @@ def test_regularisers(arg, make):
 
 
 def test_masks_are_refused():
+    """K-17."""
     x = keras.Input(ROW)
     model = keras.Model(x, L.LSTM(2)(L.Masking()(x)))
     with pytest.raises(TypeError, match="passes a mask on"), pytest.warns(UserWarning):

@@ -34,6 +34,7 @@ def test_every_registered_layer_has_a_case():
 
 @pytest.mark.parametrize("layer", ALL)
 def test_functional(layer):
+    """K-04, K-05, K-07, K-09, K-10, K-11, K-12, K-13, K-14."""
     model = model_of(layer)
     converter = converted(model, **layer.options)
     assert converter.verify(inputs=random_inputs(model), atol=1e-5)

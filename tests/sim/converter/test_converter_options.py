@@ -76,6 +76,7 @@ def test_biases_of_convolutions():
 
 
 def test_frozen_layers_stay_frozen():
+    """K-24."""
     x = keras.Input((4,))
     frozen = L.Dense(3, activation="relu", trainable=False)
     model = with_random_weights(keras.Model(x, L.Dense(2)(frozen(x))))

@@ -200,6 +200,7 @@ def test_a_temporal_model():
     ],
 )
 def test_steps_of_a_temporal_model_are_not_combined(layer):
+    """K-12."""
     x = keras.Input((6, 4))
     model = keras.Model(x, layer()(x))
     with pytest.raises(
@@ -230,7 +231,7 @@ RECURRENT = {
 @pytest.mark.filterwarnings("ignore:.*(F|f)alling back to a? ?TensorNode")
 @pytest.mark.parametrize("make", RECURRENT.values(), ids=RECURRENT)
 def test_recurrent_layers_of_temporal_models(make):
-    """One step at a time, with the layer's own weights."""
+    """K-18: one step at a time, with the layer's own weights."""
     x = keras.Input((None, 4))
     layer = make()
     model = with_random_weights(keras.Model(x, L.Dense(2)(layer(x))))
