@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ..neurons import LeakyReLU
+from .keras_graph import is_neurons
 from .layer_converter import LayerConverter, register
 
 
@@ -32,13 +34,32 @@ class ConvertActivation(ConvertElementwise):
 
 @register(keras.layers.ReLU)
 class ConvertReLU(ConvertElementwise):
-    """Rectified linear, maybe with a slope below zero."""
+    """Rectified linear, maybe with a slope below zero, maybe up to a maximum.
 
-    unsupported_args: ClassVar[list] = ["max_value", ("threshold", 0)]
+    What goes beyond the maximum is taken off again, by other neurons.
+    """
+
+    unsupported_args: ClassVar[list] = [("threshold", 0)]
 
     def activation(self) -> Any:
         slope = self.layer.negative_slope
         return LeakyReLU(negative_slope=float(slope)) if slope else tf.nn.relu
+
+    def convert(self, node_id: int) -> Any:
+        below = super().convert(node_id)
+        maximum = self.layer.max_value
+        if maximum is None:
+            return below
+        biases = np.full(self.output_shape(node_id), -float(maximum))
+        beyond = self.add_nengo_obj(node_id, biases=biases, activation=tf.nn.relu)
+        if is_neurons(beyond):
+            self.set_trainable(beyond, False)
+            beyond.ensemble.label += ".beyond"
+        self.add_connection(node_id, beyond)
+        obj = self.add_nengo_obj(node_id)
+        self.connect(below, obj)
+        self.connect(beyond, obj, transform=-1)
+        return obj
 
 
 @register(keras.layers.LeakyReLU)

@@ -214,6 +214,9 @@ class LayerConverter:
             neuron_type=kind,
             gain=nengo.dists.Choice([scale]),
             bias=nengo.dists.Choice([0]) if biases is None else np.ravel(biases) * scale,
+            # not used, and slow to draw by default where neurons are many
+            encoders=nengo.dists.Choice([[1.0]]),
+            eval_points=nengo.dists.Uniform(-1, 1),
             label=self.label(node_id),
         )
         self.converter.neurons.setdefault(self.layer, []).append(ens.neurons)

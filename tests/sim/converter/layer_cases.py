@@ -106,7 +106,12 @@ CASES = {
         case(lambda: L.Activation("relu"), ROW),
         case(lambda: L.Activation("linear"), ROW),
     ],
-    L.ReLU: [case(lambda: L.ReLU(), ROW), case(lambda: L.ReLU(negative_slope=0.2), ROW)],
+    L.ReLU: [
+        case(lambda: L.ReLU(), ROW),
+        case(lambda: L.ReLU(negative_slope=0.2), ROW),
+        case(lambda: L.ReLU(max_value=0.5), ROW),
+        case(lambda: L.ReLU(max_value=0.25, negative_slope=0.5), ROW),
+    ],
     L.LeakyReLU: [case(lambda: L.LeakyReLU(negative_slope=0.3), ROW)],
     L.Add: [
         case(lambda: L.Add(), ROW, ROW, ROW, single=False),

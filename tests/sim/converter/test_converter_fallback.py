@@ -20,7 +20,7 @@ ONE = {
     "MaxPooling1D": lambda x: L.MaxPooling1D(2)(x),
     "BatchNormalization": lambda x: L.BatchNormalization()(x),
     "ELU": lambda x: L.ELU()(x),
-    "ReLU6": lambda x: L.ReLU(max_value=0.5)(x),
+    "threshold": lambda x: L.ReLU(threshold=0.5)(x),
     "dilated": lambda x: L.Conv1D(3, 2, dilation_rate=2)(x),
     "causal": lambda x: L.Conv1D(3, 2, padding="causal")(x),
     "Conv1DTranspose": lambda x: L.Conv1DTranspose(2, 3)(x),

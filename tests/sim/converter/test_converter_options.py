@@ -122,6 +122,24 @@ def test_swapped_activations(layer, key, recwarn):
     assert converter.report()[-1].status == "approximate"
 
 
+def test_neurons_with_a_maximum():
+    """K-10, K-21: two groups of them, of which one takes off what goes beyond it."""
+    x = keras.Input((4,))
+    layer = L.ReLU(max_value=0.5)
+    model = keras.Model(x, layer(x))
+    spiking = {tf.nn.relu: nengo.SpikingRectifiedLinear()}
+    for options in ({}, {"swap_activations": spiking, "scale_firing_rates": 1000}):
+        converter = nengo_dl.Converter(model, allow_fallback=False, **options)
+        labels = [ens.label for ens in converter.net.ensembles]
+        assert labels == [f"{layer.name}.0", f"{layer.name}.0.beyond"]
+        data = np.array([[-1, 0.25, 0.5, 2]])
+        with nengo_dl.Simulator(converter.net, progress_bar=False) as sim:
+            assert sim.keras_model.trainable_weights == []
+            found = sim.predict(np.tile(data[:, None], (1, 100, 1)))
+        mean = found[converter.outputs[model.output]].mean(axis=1)
+        np.testing.assert_allclose(mean, [[0, 0.25, 0.5, 0.5]], atol=0.01)
+
+
 def test_swaps_of_swaps_and_unused_ones():
     """K-21."""
     swaps = {keras.activations.relu: tf.nn.tanh, nengo.Tanh(tau_ref=1): nengo.LIF()}
