@@ -73,11 +73,11 @@ def trained(seed, short):
         source, result = nengo.Node([0]), nengo.Node(size_in=1)
         ensemble = nengo.Ensemble(NEURONS, 1, neuron_type=nengo.LIF())
         nengo.Connection(source, ensemble)
-        nengo.Connection(ensemble, result, function=np.square)
+        nengo.Connection(ensemble, result)  # decodes what it is given
         now, filtered = nengo.Probe(result), nengo.Probe(result, synapse=0.02)
     rng = np.random.RandomState(seed)
     x = rng.uniform(-1, 1, size=(1024 if short else 4096, 1, 1))
-    target = np.sin(3 * x)  # decoders know nothing of it
+    target = np.sin(3 * x)  # which the decoders know nothing of
     test = np.repeat(x[:64], 100, axis=1)
     with nengo_dl.Simulator(net, minibatch_size=64, progress_bar=False) as sim:
         losses = []
@@ -118,7 +118,8 @@ def main():
     print(f"loss with spikes: {before:.3f}, after training of encoders and biases: {after:.3f}")
     difference, (python, tensorflow) = exponentials(500)
     print(
-        f"exp: {python:.3f} s in Python, {tensorflow:.3f} s in TensorFlow, equal to {difference:.0e}"
+        f"exp: {python:.3f} s in Python, {tensorflow:.3f} s in TensorFlow, "
+        f"equal to {difference:.0e}"
     )
     fig = Figure(figsize=(6, 3), layout="constrained")
     axes = fig.subplots()
