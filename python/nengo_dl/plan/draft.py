@@ -51,6 +51,7 @@ class Draft:
     weights: tuple = ()  # Var of every member of every weight, whether ops use it or not
     # in a part of a model: what kinds of variables members of weights are in all of it, by signal
     weight_kinds: dict | None = None
+    adopted: frozenset = frozenset()  # (number of a weight, kind) that no part uses, but this has
     notes: tuple[str, ...] = ()  # what the passes did, for people
     order: dict | None = None  # per Nengo operator: when Nengo would run it, if that matters
     region_of: list[int] | None = None  # per op: number of its region; even: sequence, odd: loop

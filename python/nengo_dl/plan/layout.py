@@ -55,8 +55,8 @@ def _members_of_weights(draft):
     """Variables that lie together because they are of one weight, used or not, and their kinds.
 
     Those that no op uses lie with the first that one does. Members of different kinds (learned by
-    a native rule, changed by Python) lie apart; in a part of a model, those of a kind that it does
-    not use at all are left out.
+    a native rule, changed by Python) lie apart; a part of a model has those of the kinds that it
+    uses, and those that it adopted.
     """
     used = {var.signal: var for var in draft.uses if var.weight >= 0}
     elsewhere = draft.weight_kinds or {}
@@ -72,7 +72,7 @@ def _members_of_weights(draft):
         members.setdefault((var.weight, kind), []).append(var)
         kind_of[var.weight, kind] = kind
     if draft.weight_kinds is not None:
-        here = {(var.weight, draft.storage[var][0]) for var in used.values()}
+        here = {(var.weight, draft.storage[var][0]) for var in used.values()} | draft.adopted
         members = {key: group for key, group in members.items() if key in here}
     return members, kind_of
 
