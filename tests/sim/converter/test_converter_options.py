@@ -195,7 +195,7 @@ def test_shared_weights():
     x = keras.Input((3,))
     shared = L.Dense(3, activation="relu")
     model = with_random_weights(keras.Model(x, shared(shared(x))))
-    with pytest.raises(ValueError, match="unless split_shared_weights=True"):
+    with pytest.raises(ValueError, match="split_shared_weights=True gives each call"):
         nengo_dl.Converter(model)
     converter = nengo_dl.Converter(model, split_shared_weights=True)
     assert converter.verify(inputs=random_inputs(model), atol=1e-5)
