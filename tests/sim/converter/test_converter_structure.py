@@ -95,7 +95,7 @@ def test_a_model_that_is_used_twice():
     assert converter.verify(inputs=random_inputs(model), atol=1e-5)
     assert [net.label for net in converter.net.networks] == ["inner.0", "inner.1"]
     for key in (inner, dense, dense.output):
-        with pytest.raises(KeyError, match="multiple times"):
+        with pytest.raises(KeyError, match="several times"):
             converter.layers[key]
     assert converter.layers[model.output] == converter.net.networks[1].ensembles[0].neurons
 
