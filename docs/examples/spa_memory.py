@@ -20,7 +20,8 @@ from vectors import bound, recognised, vocabulary
 import nengo_dl
 
 DIMENSIONS = 16
-NEURONS = 20  # for a number of the memory, and for a product
+NEURONS = 20  # for a product
+MEMORY_NEURONS = 8  # for a number of the memory
 WORDS = 8
 MINIBATCH = 25
 STEPS, SHOWN = 50, 10  # a vector is shown for the first of the steps
@@ -29,7 +30,7 @@ TAU = 0.05  # seconds, of the synapse from the memory back to itself
 
 def memory():
     """Integrators with a synapse from each to itself."""
-    array = nengo.networks.EnsembleArray(NEURONS, DIMENSIONS)
+    array = nengo.networks.EnsembleArray(MEMORY_NEURONS, DIMENSIONS)
     nengo.Connection(array.output, array.input, synapse=TAU)
     return array
 
@@ -112,18 +113,20 @@ class Pairs:
 def draw(path, target, found):
     """Some numbers of a memory before and after training, as a PNG file."""
     fig = Figure(figsize=(8, 3), layout="constrained")
-    for axes, values, title in zip(fig.subplots(1, 2), found, ("before", "after"), strict=True):
+    for axes, values, title in zip(
+        fig.subplots(1, 2, sharey=True), found, ("before", "after"), strict=True
+    ):
         for i, color in enumerate(("C0", "C1", "C2", "C3")):
             axes.axhline(target[i], color=color, linestyle="--", linewidth=0.8)
             axes.plot(values[:, i], color=color)
-        axes.set(title=f"memory {title} training", xlabel="time (ms)", ylim=(-1, 1))
+        axes.set(title=f"memory {title} training", xlabel="time (ms)")
     fig.savefig(path, dpi=80)
 
 
 def main():
     args = common.arguments(__doc__, "spa_memory.png")
     rng = np.random.RandomState(args.seed)
-    items, epochs = (250, 4) if args.short else (1000, 30)
+    items, epochs = (200, 4) if args.short else (1000, 30)
     target, found, losses = hold(rng, args.seed, items, epochs)
     print(f"memory: loss {losses[0]:.4f}, after training {losses[1]:.4f}")
     draw(args.output, target, found)
