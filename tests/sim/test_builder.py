@@ -9,6 +9,7 @@ from nengo.builder import Operator, Signal
 from nengo.builder.operator import Reset
 from nengo.exceptions import BuildError, ValidationError
 
+import nengo_dl
 from nengo_dl import builder
 from nengo_dl.config import configure_settings
 from nengo_dl.ir.lowering import TENSOR_CODE
@@ -257,6 +258,71 @@ def test_processes(Sim):
     due = in_nengo(net())
     builder.tensorflow(Decay)(decay)
     assert_equal(Sim, net(), due)
+
+
+class Hebb(nengo.learning_rules.LearningRuleType):
+    """``weights += rate dt post pre``."""
+
+    modifies = "weights"
+    probeable = ("delta",)
+
+    def __init__(self, rate):
+        super().__init__(rate, size_in=0)
+        self.rate = rate
+
+
+class SimHebb(Operator):
+    """The change of the weights in a step, which is made in the next one."""
+
+    def __init__(self, rate, pre, post, delta):
+        super().__init__()
+        self.rate = rate
+        self.sets, self.incs, self.reads, self.updates = [], [], [pre, post], [delta]
+
+    def make_step(self, signals, dt, rng):
+        pre, post, delta = (signals[v] for v in (*self.reads, *self.updates))
+
+        def step():
+            delta[...] = self.rate * dt * np.outer(post, pre)
+
+        return step
+
+
+def build_hebb(model, hebb, rule):
+    conn = rule.connection
+    pre, post = (model.sig[obj]["out"] for obj in (conn.pre_obj, conn.post_obj))
+    model.add_op(SimHebb(hebb.rate, pre, post, model.sig[rule]["delta"]))
+
+
+def hebb(op, dt, pre, post, delta):
+    return op.rate * dt * post[:, :, None] * pre[:, None, :]
+
+
+@pytest.mark.parametrize("of_its_post", [False, True])
+def test_learning_rules(Sim, monkeypatch, of_its_post):
+    """E-05: the operator that a rule's build function adds; on the cycle of the weights, too."""
+    monkeypatch.setitem(CoreBuilder.builders, Hebb, build_hebb)
+
+    def net():
+        with nengo.Network(seed=0) as net:
+            configure_settings(dtype="float64")
+            u = nengo.Node(lambda t: np.sin(300 * t))
+            pre, post = (nengo.Ensemble(n, 1, neuron_type=nengo.LIFRate()) for n in (6, 5))
+            nengo.Connection(u, pre, synapse=None)
+            if not of_its_post:
+                nengo.Connection(u, post, synapse=None)
+            conn = nengo.Connection(
+                pre.neurons, post.neurons if of_its_post else nengo.Ensemble(5, 1).neurons,
+                transform=nengo_dl.dists.Glorot(), learning_rule_type=Hebb(1e-4), seed=1,
+            )  # fmt: skip
+            nengo.Probe(conn, "weights")
+            nengo.Probe(post.neurons)
+        return net
+
+    due = in_nengo(net())
+    builder.tensorflow(SimHebb)(hebb)
+    assert_equal(Sim, net(), due)
+    assert np.abs(np.diff(due[0], axis=0)).max() > 1e-5
 
 
 def test_what_is_refused_or_warned_of():

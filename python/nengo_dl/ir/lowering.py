@@ -127,8 +127,8 @@ class Context:
             before = Var(f"{signal.name} before", signal.size, self.var(signal).initial)
             given.append(whole(before, signal.shape))
             results.append(self._result(signal, "write", after))
-            new = replace(results[-1], access="read")
-            after.append(self._held(new, whole(before, signal.shape, "update"), signal.name))
+            new = replace(results[-1], access="read").as_vector()
+            after.append(self._held(new, whole(before, access="update"), signal.name))
         args = {f"in{i}": ref for i, ref in enumerate(given)}
         args.update((f"out{i}", ref) for i, ref in enumerate(results))
         self.calls.append(call)
@@ -144,7 +144,7 @@ class Context:
         if access == "inc":
             after.append(self.make("copy", {"src": value, "dst": ref}, {}, signal.name))
         else:
-            after.append(self._held(value, ref, signal.name))
+            after.append(self._held(whole(new), self.vector(signal, access), signal.name))
         return replace(value, access="write")
 
     def _held(self, value, ref, name):

@@ -7,6 +7,7 @@ import pytest
 from layer_cases import random_inputs, with_random_weights
 
 import nengo_dl
+from nengo_dl.benchmarks.legendre import LMUCell
 from nengo_dl.converter import Converter, LayerConverter
 
 L = keras.layers
@@ -223,12 +224,13 @@ RECURRENT = {
     "GRU": lambda: L.GRU(3, return_sequences=True),
     "two LSTMs": lambda: L.RNN([L.LSTMCell(3), L.LSTMCell(2)], return_sequences=True),
     "Sum": lambda: L.RNN(Sum(), return_sequences=True),
+    "LMU": lambda: L.RNN(LMUCell(20, 4, 5), return_sequences=True),
     "SimpleRNN": lambda: L.SimpleRNN(3, activation="elu", return_sequences=True),
     "Softmax": lambda: L.TimeDistributed(L.Softmax()),
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*(F|f)alling back to a? ?TensorNode")
+@pytest.mark.filterwarnings("ignore:.*TensorNode")
 @pytest.mark.parametrize("make", RECURRENT.values(), ids=RECURRENT)
 def test_recurrent_layers_of_temporal_models(make):
     """K-18: one step at a time, with the layer's own weights."""
