@@ -207,6 +207,15 @@ def test_pinned_modes(Sim):
     assert not np.any(norm.moving_mean.numpy())
 
 
+def test_inference_only(Sim):
+    """C-05: also where all of the model is TensorFlow."""
+    sim = Sim(network(dense(), inference_only=True), minibatch_size=4)
+    assert not sim.plan.trains and list(sim.tensor_graph.called.calls[0].stepwise) == [False]
+    sim.compile(keras.optimizers.SGD(0.1), loss="mse")
+    with pytest.raises(nengo.exceptions.SimulationError, match="inference_only"):
+        sim.fit(data(4), data(4), verbose=0)
+
+
 def test_moving_averages_are_of_every_step(Sim):
     """N-06: once per step, as the original does."""
     norm = keras.layers.BatchNormalization(momentum=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
@@ -81,7 +82,11 @@ def entry_of(converter: Any, call: Any, objs: list, copied: bool) -> ReportEntry
 
 def _described(obj: Any, layer: Any) -> str:
     if isinstance(obj, nengo.ensemble.Neurons):
-        return f"{obj.ensemble.n_neurons} {obj.ensemble.neuron_type}"
+        long = re.compile(r"\d+\.\d{4,}(e-?\d+)?")
+        neuron_type = long.sub(
+            lambda found: f"{float(found[0]):.3g}", str(obj.ensemble.neuron_type)
+        )
+        return f"{obj.ensemble.n_neurons} {neuron_type}"
     if isinstance(obj, nengo.base.ObjView):
         return f"{obj.size_out} elements of {_described(obj.obj, layer)}"
     return f"{'TensorNode' if isinstance(obj, TensorNode) else 'Node'} of {obj.size_out}"

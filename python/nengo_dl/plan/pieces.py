@@ -233,6 +233,7 @@ class Plan:
     callbacks: tuple = ()  # `.lower.CallbackSpec` by the index that programs have for it
     notes: tuple[str, ...] = ()  # what the passes did, for people
     places: Places | None = None  # where signals are stored; None: there are none
+    inference_only: bool = False  # there is no training mode, whatever programs have
     feeds: tuple[str, ...] = ()  # how the values of inputs are made, for people
     # per call of TensorFlow, lines that say how it is called, for people
     call_modes: tuple[tuple[str, ...], ...] = ()
@@ -258,7 +259,7 @@ class Plan:
     @property
     def trains(self) -> bool:
         """Whether there is a training mode: a training form of every program."""
-        return all(piece.training is not None for piece in self.runs)
+        return not self.inference_only and all(run.training is not None for run in self.runs)
 
     @property
     def values_per_step(self) -> int:

@@ -193,7 +193,9 @@ class Runtime:
             names=weight_names(model),
             simplifications=settings.simplifications,
         )
-        return plan if settings.inference_only else with_training(plan, settings.lif_smoothing)
+        if settings.inference_only:
+            return replace(plan, inference_only=True)
+        return with_training(plan, settings.lif_smoothing)
 
     def _call_names(self):
         """Names of the objects that call TensorFlow."""
