@@ -32,7 +32,7 @@ def measure(case, args):
         }
         if args.original:
             workers["original"] = Worker(
-                args.original, "tensor_code_worker.py", "--threads", args.threads
+                args.original, "tensor_code_worker.py", "--threads", args.threads, package=""
             )
         for worker in workers.values():
             worker.ask("load", case=case, unroll=args.unroll)
@@ -83,7 +83,7 @@ def main():
         result["cases"][case] = report(case, measure(case, args))
     result["megabytes"] = memory(args)
     if args.output:
-        write(args.output, result)
+        write(result, args.output)
 
 
 if __name__ == "__main__":
