@@ -30,6 +30,7 @@ from nengo_dl.layer.pieces import PieceRun, single_run  # noqa: E402
 from nengo_dl.layer.tensor_layers import TensorLayers  # noqa: E402
 from nengo_dl.layer.tf_ops import GraphResult, RunOp  # noqa: E402
 from nengo_dl.layer.traced_run import TracedRun  # noqa: E402
+from nengo_dl.plan.pieces import Loop, runs_of  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from nengo_dl.plan.pieces import Plan
 
 TAPE_MEMORY = 1 << 30  # bytes
+LOOPED = 1000  # a step on a cycle through TensorFlow records at most this part of them
 
 
 @keras.saving.register_keras_serializable("nengo_dl")
@@ -159,10 +161,12 @@ class TensorGraph(LayerState):
         self.built = True
 
     def _ops(self, programs: list[Program], callbacks: int) -> tuple[RunOp, ...]:
-        last_only = self.plan.last_only(self.keep_history)
+        plan, last_only = self.plan, self.plan.last_only(self.keep_history)
+        looped = set(runs_of([piece for piece in plan.pieces if isinstance(piece, Loop)]))
+        parts = [LOOPED if run in looped else 1 for run in plan.runs]
         return tuple(
-            RunOp(program, last, callbacks, self.threads, self.tape_memory)
-            for program, last in zip(programs, last_only, strict=True)
+            RunOp(program, last, callbacks, self.threads, self.tape_memory // part)
+            for program, last, part in zip(programs, last_only, parts, strict=True)
         )
 
     # ------------------------------------------------------------ running

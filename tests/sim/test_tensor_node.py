@@ -59,6 +59,15 @@ def test_predict(Sim, name):
     assert_same([found[probe][0] for probe in sim.model.probes], in_nengo(name))
 
 
+@pytest.mark.parametrize("name", ["in_a_row", "on_a_cycle"])
+def test_gradients_without_a_tape(Sim, name):
+    """What has no room is computed again, in programs and on cycles."""
+    net = in_tensorflow(name)
+    with net:
+        configure_settings(tape_memory=0)
+    Sim(net, minibatch_size=2).check_gradients(atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     "name", sorted(NETWORKS.keys() - {"learned_on_a_cycle", "large_and_updated"})
