@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("backend")
 
 KINDS = sorted(_engine.op_specs())
 EXACT, NONE = (
-    [kind.name for kind in kinds.KINDS.values() if kind.gradient == gradient]
+    [kind.name for kind in kinds.KINDS.values() if kind.engine and kind.gradient == gradient]
     for gradient in ("exact", "none")
 )
 TYPES = sorted(_engine.neuron_types())

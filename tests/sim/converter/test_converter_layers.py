@@ -84,7 +84,7 @@ def test_max_pooling(cls):
     converter = converted(model, max_to_avg_pool=True)
     assert converter.report()[-1].status == "approximate"
     inputs = random_inputs(model)
-    with pytest.raises(ValueError, match="does not match"):
+    with pytest.raises(ValueError, match="the network differs from the Keras model"):
         converter.verify(inputs=inputs)
     other = model_of(case(average, shape))
     with nengo_dl.Simulator(converter.net, minibatch_size=3, progress_bar=False) as sim:
