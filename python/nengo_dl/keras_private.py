@@ -99,14 +99,9 @@ def with_inner_layers(layer: keras.layers.Layer) -> list:
     return layer._flatten_layers()
 
 
-def own_losses(layer: keras.layers.Layer) -> list:
-    """Losses that a layer and those within it added in the present call."""
-    return [loss for inner in with_inner_layers(layer) for loss in inner._get_own_losses()]
-
-
 def take_losses(layer: keras.layers.Layer) -> list:
-    """Return `own_losses`, and let the layer forget them."""
-    losses = own_losses(layer)
+    """Return the losses that a layer and those within it added, and let them forget these."""
+    losses = [loss for inner in with_inner_layers(layer) for loss in inner._get_own_losses()]
     layer._clear_losses()
     return losses
 

@@ -46,6 +46,13 @@ class Counter(keras.layers.Layer):
         return x + self.count
 
 
+def of_a_minibatch(x):
+    """Looks at the number of items in Python."""
+    if x.shape[0] != BATCH:
+        raise KeyError(x.shape[0])
+    return 2 * x
+
+
 TIMES = 0.001 * np.arange(1, STEPS + 1)[:, None]
 # function, its arguments beside x, what it gives, why it is called once per step
 FUNCTIONS = {
@@ -63,6 +70,7 @@ FUNCTIONS = {
         lambda x: tf.reshape(tf.reshape(x, (BATCH, SIZE, 1)), (BATCH, SIZE)),
         {"pass_time": False, "shape_out": (SIZE,)}, lambda x: x, "no more than a step",
     ),
+    "looks": (of_a_minibatch, {"pass_time": False, "shape_out": (SIZE,)}, lambda x: 2 * x, "Error"),
     "draws": (
         lambda x: x + 0 * tf.random.uniform(tf.shape(x), dtype=x.dtype), {"pass_time": False},
         lambda x: x, "RandomUniform",

@@ -18,7 +18,7 @@ class ConvertAffine(LayerConverter):
 
     def scale_and_shift(self, node_id: int) -> tuple[np.ndarray, np.ndarray]:
         """Two arrays that can be broadcast to the shape of the output."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no method `scale_and_shift`")
 
     def convert(self, node_id: int) -> Any:
         """Make the objects for a call, as `LayerConverter.convert` says."""

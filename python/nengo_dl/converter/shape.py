@@ -45,7 +45,7 @@ class ConvertSpatial(ConvertRearrangement):
 
     def moved(self, positions: np.ndarray) -> np.ndarray:
         """What the layer does to an array whose channels are the last axis."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no method `moved`")
 
 
 def per_axis(amounts: Any, rank: int) -> list:

@@ -21,6 +21,7 @@ from .program import grid
 ACCESSES = ("write", "advance", "inc", "read", "update", "final")
 PHASE = {"write": 0, "advance": 0, "inc": 1, "read": 2, "update": 3, "final": 4}
 READS = ("read", "final")
+WRITES = ("write", "advance", "inc", "update")
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +189,7 @@ def is_const(var, ops_writing):
 
 def written_vars(ops):
     """Variables that some op changes."""
-    return {r.var for op in ops for _, r in op.refs("write", "advance", "inc", "update")}
+    return {r.var for op in ops for _, r in op.refs(*WRITES)}
 
 
 def values(ref):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from nengo_dl.keras_private import plain_variable
 from nengo_dl.layer.layer_state import read_weight, write_rows
+from nengo_dl.layer.over_steps import over_steps
 from nengo_dl.layer.tf_ops import RunOp
 from nengo_dl.plan.pieces import Call, Loop, Plan, Run, calls_of, fold, runs_of, state_keys
 
@@ -127,40 +128,32 @@ class PieceRun:
 
     def _loop(self, first: tuple[int, int], piece: Loop, values):
         """Run pieces step by step."""
-        dtype, n_steps = self.plan.dtype, tf.cast(self.n_steps, tf.int32)
+        dtype, size = self.plan.dtype, self.layer.minibatch_size
         runs, params = self._living(first[0], piece)
         rows = [tf.transpose(value, (1, 0, 2)) for value in values]
-        arrays = [tf.TensorArray(dtype, n_steps) for _ in piece.outputs]
-        count = 2 * len(runs) + len(params)
 
-        def body(step, loss, *rest):
-            live = Live.from_tensors(rest[:count], runs, params)
+        def one_step(step, carried):
+            loss, *living = carried
+            live, losses = Live.from_tensors(living, runs, params), [loss]
             known = {i: row[step][:, None] for i, row in zip(piece.inputs, rows, strict=True)}
             for d in piece.delayed:
                 known[d.value] = live.states[d.run][0][:, None, d.offset : d.offset + d.size]
-            losses = [loss]
             found = self._step(first, piece, known, live, tf.cast(step, tf.int64), losses)
-            written = [
-                array.write(step, found[i][:, 0])
-                for array, i in zip(rest[count:], piece.outputs, strict=True)
-            ]
-            return step + 1, tf.add_n(losses), *live.of(runs, params), *written
+            outputs = [found[i][:, 0] for i in piece.outputs]
+            return outputs, [tf.add_n(losses), *live.of(runs, params)]
 
-        start = (tf.constant(0), tf.zeros((), dtype), *self.live.of(runs, params), *arrays)
-        steps, loss, *rest = tf.while_loop(
-            lambda step, *_: step < n_steps, body, start, parallel_iterations=1
+        start = [tf.zeros((), dtype), *self.live.of(runs, params)]
+        outputs, (loss, *living), steps = over_steps(
+            self.n_steps, size, len(piece.outputs), dtype, start, one_step
         )
         self._finished.append(steps)
-        after = Live.from_tensors(rest[:count], runs, params)
+        after = Live.from_tensors(living, runs, params)
         self.live.states.update(after.states)
         self.live.params.update(after.params)
-        if any(
-            self.layer.called.calls[first[1] + k].layer for k in range(len(calls_of(piece.pieces)))
-        ):
+        called = self.layer.called.calls[first[1] :][: len(calls_of(piece.pieces))]
+        if any(call.layer for call in called):
             self.losses.append(loss)
-        size = self.layer.minibatch_size
-        stacked = [tf.reshape(a.stack(), (-1, size, a.element_shape[-1])) for a in rest[count:]]
-        return [tf.transpose(value, (1, 0, 2)) for value in stacked]
+        return outputs
 
     def _living(self, first: int, piece: Loop):
         """Numbers of the programs of a loop, and of the parameters that these change."""

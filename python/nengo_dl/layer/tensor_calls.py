@@ -19,10 +19,10 @@ from tensorflow.python.framework import op_def_registry
 from nengo_dl.ir.calls import TensorCall
 from nengo_dl.keras_private import (
     calls_with_training,
-    own_losses,
     take_losses,
     with_inner_layers,
 )
+from nengo_dl.layer.over_steps import over_steps
 from nengo_dl.plan.pieces import Loop, Plan, calls_of
 
 # ops that TensorFlow calls stateful, but that neither change nor draw anything
@@ -87,7 +87,13 @@ class CallRunner:
         self.stepwise = {}
         for mode in (False, True)[: 1 + trains]:
             traced = self._traced(mode)  # also where nothing is to be decided: results are checked
-            self.stepwise[mode] = "it is on a cycle" if on_cycle else self._reason(traced, mode)
+            n_losses = 0 if self.layer is None else len(take_losses(self.layer))
+            if on_cycle:
+                self.stepwise[mode] = "it is on a cycle"
+            elif n_losses:
+                self.stepwise[mode] = f"it adds losses ({n_losses})"
+            else:
+                self.stepwise[mode] = self._reason(traced, mode)
 
     def modes(self) -> tuple[str, ...]:
         """How it is called, for people: a line, or one for each mode if they differ."""
@@ -229,23 +235,20 @@ class CallRunner:
 
     def _step_by_step(self, values, first_step, n_steps, training):
         times, rows = self.times(first_step, n_steps), self._rows(values)
-        n_steps = tf.cast(n_steps, tf.int32)
-        arrays = [tf.TensorArray(self.dtype, n_steps) for _ in self.call.outs]
 
-        def body(step, loss, *arrays):
+        def one_step(step, carried):
             found = self.one_step(times[step], [row[step] for row in rows], training)
-            arrays = [a.write(step, value) for a, value in zip(arrays, found, strict=True)]
-            return step + 1, self.with_losses(loss), *arrays
+            return found, [self.with_losses(*carried)]
 
-        start = (tf.constant(0), tf.zeros((), self.dtype), *arrays)
-        _, loss, *arrays = tf.while_loop(
-            lambda step, *_: step < n_steps, body, start, parallel_iterations=1
+        outputs, (loss,), _ = over_steps(
+            n_steps,
+            self.minibatch_size,
+            len(self.call.outs),
+            self.dtype,
+            [tf.zeros((), self.dtype)],
+            one_step,
         )
-        found = [
-            tf.reshape(a.stack(), (-1, self.minibatch_size, int(np.prod(shape))))
-            for a, shape in zip(arrays, self.call.outs, strict=True)
-        ]
-        return [tf.transpose(value, (1, 0, 2)) for value in found], loss
+        return outputs, loss
 
     def with_losses(self, loss: Any) -> Any:
         """A sum, with the losses added that the layer left in the present call."""
@@ -272,9 +275,6 @@ class CallRunner:
 
     def _reason(self, traced: Any, training: bool) -> str:
         """Why the function has to be called once per step; empty if it need not."""
-        if self.layer is not None and (losses := own_losses(self.layer)):
-            take_losses(self.layer)
-            return f"it adds losses ({len(losses)})"
         kinds = sorted(stateful_ops(traced.graph))
         if kinds:
             return f"it changes or draws something ({', '.join(kinds)})"
@@ -306,7 +306,7 @@ class CallRunner:
         """Why it is not the same for several steps at once; empty if it is."""
         try:
             together = several(*values)
-        except (ValueError, TypeError, ValidationError, tf.errors.OpError) as e:
+        except Exception as e:  # of the function: for a single step it has just succeeded
             return f"it takes no more than a step at once ({type(e).__name__})"
         for k, found in enumerate(single):
             for one, all_ in zip(found, together, strict=True):

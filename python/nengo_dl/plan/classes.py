@@ -81,3 +81,18 @@ def _classify(var, uses, ops, limit):
 def is_tied(kind):
     """Whether all ops that touch a variable of this class must share a loop."""
     return kind in ("tied", "learned")
+
+
+def weight_kinds(weights: tuple, uses: dict, classes: dict) -> dict:
+    """Per signal of all members of all weights, what kind of variable it is.
+
+    Those that no op uses are what the first used one of their weight is.
+    """
+    kinds = {var.signal: classes[var] for var in uses if var.weight >= 0}
+    first = {}
+    for var in uses:
+        if var.weight >= 0:
+            first.setdefault(var.weight, classes[var])
+    for var in weights:
+        kinds.setdefault(var.signal, first.get(var.weight, "param"))
+    return kinds

@@ -20,13 +20,11 @@ from nengo.exceptions import BuildError
 from ..ir.calls import TensorCall
 from ..ir.kinds import KINDS
 from ..ir.program import Port
-from ..ir.refs import READS, IrOp, Ref, Var, whole
-from .classes import classify
+from ..ir.refs import READS, WRITES, IrOp, Ref, Var, whole
+from .classes import classify, weight_kinds
 from .draft import Draft
 from .fuse import decodes
 from .graph import Graph, components
-
-WRITES = ("write", "advance", "inc", "update")
 
 
 @dataclass(eq=False)
@@ -358,21 +356,6 @@ class _Cutter:
             weight_kinds=self.kinds,
         )
         return RunPart(draft, tuple(ins), tuple(outs))
-
-
-def weight_kinds(weights: tuple, uses: dict, classes: dict) -> dict:
-    """Per signal of all members of all weights, what kind of variable it is.
-
-    Those that no op uses are what the first used one of their weight is.
-    """
-    kinds = {var.signal: classes[var] for var in uses if var.weight >= 0}
-    first = {}
-    for var in uses:
-        if var.weight >= 0:
-            first.setdefault(var.weight, classes[var])
-    for var in weights:
-        kinds.setdefault(var.signal, first.get(var.weight, "param"))
-    return kinds
 
 
 def _port_op(kind: str, name: str, args: dict, index: int) -> IrOp:

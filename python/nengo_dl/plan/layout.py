@@ -10,6 +10,7 @@ from nengo.builder import Signal
 
 from ..ir.kinds import KINDS
 from ..ir.program import RNG_WORDS, Buffer, Op, Operand, Param, Program, Region
+from .classes import weight_kinds
 from .draft import Draft, Layout
 from .schedule import moves
 
@@ -59,20 +60,16 @@ def _members_of_weights(draft):
     uses, and those that it adopted.
     """
     used = {var.signal: var for var in draft.uses if var.weight >= 0}
-    elsewhere = draft.weight_kinds or {}
-    first, members, kind_of = {}, {}, {}
-    for var in used.values():
-        first.setdefault(var.weight, draft.storage[var][0])
+    here_kinds = {var: draft.storage[var][0] for var in used.values()}
+    kinds = draft.weight_kinds or weight_kinds(draft.weights, draft.uses, here_kinds)
+    members, kind_of = {}, {}
     for var in draft.weights:
         var = used.get(var.signal, var)
-        if var.signal in used:
-            kind = draft.storage[var][0]
-        else:
-            kind = elsewhere.get(var.signal) or first.get(var.weight, "param")
+        kind = here_kinds.get(var) or kinds[var.signal]
         members.setdefault((var.weight, kind), []).append(var)
         kind_of[var.weight, kind] = kind
     if draft.weight_kinds is not None:
-        here = {(var.weight, draft.storage[var][0]) for var in used.values()} | draft.adopted
+        here = {(var.weight, kind) for var, kind in here_kinds.items()} | draft.adopted
         members = {key: group for key, group in members.items() if key in here}
     return members, kind_of
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..ir.kinds import KINDS
 from ..ir.program import REGION_KINDS
+from ..ir.refs import WRITES
 from .draft import Draft
 from .graph import check_acyclic
 
@@ -99,7 +100,7 @@ def _groups(members, graph, storage, region, merge):
             ready[sign] = rest
         remaining[sign] -= len(group)
         for i in group:
-            for _, ref in graph.ops[i].refs("write", "advance", "inc", "update"):
+            for _, ref in graph.ops[i].refs(*WRITES):
                 written[ref.var] = len(groups)
         groups.append(group)
         for i in group:
@@ -119,7 +120,7 @@ def _disjoint(indices, ops):
         return indices, []
     group, rest, seen = [], [], {}
     for i in indices:
-        targets = [r for _, r in ops[i].refs("write", "advance", "inc", "update")]
+        targets = [r for _, r in ops[i].refs(*WRITES)]
         if any(_meets(r, seen) for r in targets):
             rest.append(i)
             continue

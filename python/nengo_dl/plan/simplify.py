@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..ir.kinds import KINDS
-from ..ir.refs import Var, is_const, values, written_vars
+from ..ir.refs import WRITES, Var, is_const, values, written_vars
 from .classes import accesses
 from .draft import Draft
 
@@ -153,7 +153,7 @@ def remove_dead_code(ops):
     writers = defaultdict(list)
     written = defaultdict(set)
     for i, op in enumerate(ops):
-        for _, ref in op.refs("write", "advance", "inc", "update"):
+        for _, ref in op.refs(*WRITES):
             writers[ref.var].append(i)
             written[ref.var].add(ref.access)
     live = {i for i, op in enumerate(ops) if KINDS[op.kind].visible}
