@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import ctypes
+import fcntl
 import os
 from pathlib import Path
 
@@ -36,16 +37,25 @@ def isa(request):
     _engine.set_isa(before)
 
 
-def add_backend(name, folder):
-    """Compile and load ``tests/engine/helpers/<name>_backend.cpp``, which adds a backend."""
+def add_backend(name, tmp_path_factory, sources=()):
+    """Compile and load ``tests/engine/helpers/<name>_backend.cpp``, which adds a backend.
+
+    Test processes that run side by side compile it once.
+    """
     from nengo_dl import _engine
 
     top, library = Path(__file__).parents[1], Path(_engine.__file__).parent
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     target = folder / f"lib{name}_backend.so"
-    source = top / "tests" / "engine" / "helpers" / f"{name}_backend.cpp"
-    command = [native.compiler(), "-std=c++17", "-O1", "-fPIC", "-shared", f"-I{top / 'cpp'}"]
-    command += [source, "-o", target, library / "libnengo_engine.so", f"-Wl,-rpath,{library}"]
-    native.run(command, check=True)
+    sources = [top / "tests" / "engine" / "helpers" / f"{name}_backend.cpp", *sources]
+    flags = ["-std=gnu++17", "-O1", "-fPIC", f"-I{top / 'cpp'}", f"-I{top / 'tests' / 'engine'}"]
+    with open(folder / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            engine = [library / "libnengo_engine.so", f"-Wl,-rpath,{library}"]
+            native.build_library(sources, target, flags, engine)
     assert name not in _engine.backends()
     ctypes.CDLL(str(target))
     assert name in _engine.backends()
@@ -54,24 +64,42 @@ def add_backend(name, folder):
 @pytest.fixture(scope="session")
 def far_library(tmp_path_factory):
     """Backend "far", whose memory the host can't read."""
-    add_backend("far", tmp_path_factory.mktemp("far"))
+    add_backend("far", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def divided_library(tmp_path_factory):
     """Backend "divided", where threads share out the ops of every window."""
-    add_backend("divided", tmp_path_factory.mktemp("divided"))
+    add_backend("divided", tmp_path_factory)
 
 
-@pytest.fixture(params=["cpu", "far"])
+@pytest.fixture(scope="session")
+def phases_library(tmp_path_factory):
+    """Backend "phases": what the CUDA backend does, compiled as plain C++."""
+    on_a_gpu = {"space.cu", "cublas.cu"}  # "phases" has its own
+    sources = sorted((Path(__file__).parents[1] / "cpp" / "cuda").glob("*.cu"))
+    add_backend("phases", tmp_path_factory, [s for s in sources if s.name not in on_a_gpu])
+
+
+def pytest_generate_tests(metafunc):
+    """Tests that ask for `backend` run on each; ``NENGO_DL_TEST_BACKENDS`` says on which."""
+    if "backend" in metafunc.fixturenames:
+        names = os.environ.get("NENGO_DL_TEST_BACKENDS", "cpu,far,phases").split(",")
+        metafunc.parametrize("backend", names, indirect=True)
+
+
+@pytest.fixture
 def backend(request):
-    """Runs the test on the processor, and where host and device are apart."""
+    """Runs the test on the processor, where host and device are apart, and as a GPU does."""
     from nengo_dl import _engine
 
-    if request.param == "far":
+    if request.param != "cpu":
         if "isa" in request.fixturenames and request.getfixturevalue("isa") != "baseline":
             pytest.skip("one instruction set is enough to tell host and device apart")
-        request.getfixturevalue("far_library")
+        if request.param == "cuda":
+            _engine.load_cuda()
+        else:
+            request.getfixturevalue(f"{request.param}_library")
     _engine.set_backend(request.param)
     yield request.param
     _engine.set_backend("cpu")

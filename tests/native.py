@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -23,3 +24,16 @@ def run(command, **kwargs):
     """
     env = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
     return subprocess.run([str(part) for part in command], env=env, **kwargs)
+
+
+def build_library(sources, target, flags, libraries):
+    """Compile C++ sources (CUDA's as plain C++, too) side by side and link them to a library."""
+    objects = [target.with_name(f"{target.stem}_{source.stem}.o") for source in sources]
+
+    def compile_one(source, made):
+        command = [compiler(), *flags, "-DNDL_ISA=device", "-x", "c++", "-c", source, "-o", made]
+        run(command, check=True)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, sources, objects))
+    run([compiler(), "-shared", *objects, "-o", target, *libraries], check=True)

@@ -125,6 +125,8 @@ NDL_API void set_isa(
 NDL_API std::vector<std::string> isas();  // what this processor and this library have
 
 NDL_API std::vector<std::string> backends();  // by name
+// Adds backend "cuda", from a library of its own. std::runtime_error if there is no such library or no GPU.
+NDL_API void load_cuda();
 
 // Callback tables by number, so that a TensorFlow op can carry one in an attribute.
 NDL_API int64_t add_callbacks(std::shared_ptr<Callbacks> table);

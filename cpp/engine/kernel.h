@@ -81,13 +81,13 @@ struct View {
   }
   explicit View(Operand&&) = delete;
 
-  int64_t count() const {  // elements of one block
+  NDL_BOTH int64_t count() const {  // elements of one block
     int64_t n = 1;
     for (int64_t i = 0; i < rank; ++i) n *= shape[i];
     return n;
   }
   template <class T>
-  T* at(const Frame<T>& f, int64_t t, int64_t b) const {  // add offsets[block] for a block
+  NDL_BOTH T* at(const Frame<T>& f, int64_t t, int64_t b) const {  // add offsets[block] for a block
     return f.base[buffer] + (t + shift) * f.row[buffer] + b * f.item[buffer];
   }
 };

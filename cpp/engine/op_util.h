@@ -11,13 +11,13 @@
 namespace nengo_dl {
 
 // C order without gaps (dimensions of one element don't matter).
-bool is_contiguous(const View& o);
+NDL_API bool is_contiguous(const View& o);
 inline bool is_contiguous(const Operand& o) { return is_contiguous(View(o)); }
 
 // No two elements of a block are one. Sufficient, and exact for slices of arrays: sorted by stride, each dimension
 // (|stride|, size) steps over all that lies inside of it.
-bool elements_differ(std::vector<std::pair<int64_t, int64_t>> dims);
-std::vector<std::pair<int64_t, int64_t>> dims_of(const Operand& o);
+NDL_API bool elements_differ(std::vector<std::pair<int64_t, int64_t>> dims);
+NDL_API std::vector<std::pair<int64_t, int64_t>> dims_of(const Operand& o);
 
 // True if all values are the same one, so that a kernel can take it as a scalar.
 bool all_equal(const std::vector<double>& values);
@@ -51,7 +51,7 @@ void scatter(const T* from, T* to, const View& o) {
 // There step 3 reads row 3 and writes row 4, at `o.at(frame, 3, b)`, as the operand has shift 1. In a state or learned
 // buffer old and new are one: 0.
 template <class T>
-int64_t old_row(const Frame<T>& frame, const View& o) {
+NDL_BOTH int64_t old_row(const Frame<T>& frame, const View& o) {
   return frame.row[o.buffer];
 }
 // Copies the old value (row 3) to the place of the new one (row 4), so that an op can then work in place there; where

@@ -48,13 +48,14 @@ class Slabs {
 
 // Runs slab by slab; slab(result, steps) runs so many steps of all groups and returns how many of them are complete.
 template <class T, class Slab>
-RunResult run_slabs(const RunArgs<T>& args, int64_t unit, Slab slab) {
+RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Slab slab) {
   RunResult result;
   Slabs slabs(args.time_limit, args.cancel, args.n_steps, unit);
   while (result.steps < args.n_steps && !result.error && !slabs.late(result.steps)) {
     if ((result.cancelled = slabs.cancelled())) break;
     const int64_t steps = slabs.next(args.n_steps - result.steps);
     const int64_t complete = slab(&result, steps);
+    space.wait();
     slabs.finished(steps);
     result.steps += complete;
   }
@@ -69,7 +70,7 @@ RunResult run_groups(const Runnable<T>& r, const RunArgs<T>& args, const Layout&
   threads = static_cast<int>(std::min<int64_t>(threads, groups));
   std::vector<std::unique_ptr<Worker<T>>> workers;
   for (int i = 0; i < threads; ++i) workers.push_back(std::make_unique<Worker<T>>(r.schedule, args, layout, recording));
-  return run_slabs(args, recording ? layout.window : 1, [&](RunResult* result, int64_t steps) {
+  return run_slabs(r.schedule.space(), args, recording ? layout.window : 1, [&](RunResult* result, int64_t steps) {
     std::atomic<int64_t> next_group{0};
     int64_t complete = 0;
     run_together(threads, [&](int number, Team&) {
@@ -86,7 +87,7 @@ RunResult run_groups(const Runnable<T>& r, const RunArgs<T>& args, const Layout&
 template <class T>
 RunResult run_divided(const Runnable<T>& r, const RunArgs<T>& args, const DividedRecipe<T>& recipe, int threads) {
   Worker<T> worker(r.schedule, args, recipe.layout);
-  return run_slabs(args, 1, [&](RunResult* result, int64_t steps) {
+  return run_slabs(r.schedule.space(), args, 1, [&](RunResult* result, int64_t steps) {
     run_together(threads, [&](int number, Team& team) {
       for (int64_t g = 0; g < recipe.layout.groups(args.batch); ++g)
         worker.run_divided(*recipe.division, number, team, g, result->steps, steps);

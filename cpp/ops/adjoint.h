@@ -9,7 +9,7 @@ inline bool in_param(const Operand& o, const Program& p) { return p.buffers[o.bu
 
 // The adjoints of an operand at step t of item b (add offsets[block]), null if nobody wants them.
 template <class T>
-T* adjoint_at(const GradFrame<T>& f, const View& o, int64_t t, int64_t b) {
+NDL_BOTH T* adjoint_at(const GradFrame<T>& f, const View& o, int64_t t, int64_t b) {
   return f.adjoint.base[o.buffer] ? o.at(f.adjoint, t, b) : nullptr;
 }
 

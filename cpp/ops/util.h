@@ -22,7 +22,7 @@ std::vector<Run> make_runs(const std::vector<const Operand*>& operands, int64_t 
                            const std::function<bool(int64_t)>& joinable);
 
 // Stride of a dimension; 0 for one that a scalar doesn't have.
-inline int64_t stride_of(const View& o, int64_t dim) { return dim < o.rank ? o.strides[dim] : 0; }
+NDL_BOTH inline int64_t stride_of(const View& o, int64_t dim) { return dim < o.rank ? o.strides[dim] : 0; }
 
 // Memory for intermediate values, kept by each thread, so that no step allocates any. One user at a time.
 template <class T>

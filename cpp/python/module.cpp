@@ -131,6 +131,8 @@ PYBIND11_MODULE(_engine, m) {
   m.def("callback_error", &callback_error, py::arg("handle"),
         "The first exception raised in a table since the last call of this, or None.");
   m.def("backends", &backends, "The names of the backends.");
+  m.def("load_cuda", &load_cuda,
+        "Add the backend \"cuda\"; RuntimeError if this package was built without it, or there is no GPU.");
   m.def("set_backend", &set_backend, py::arg("name"),
         "The backend of programs compiled later here, unless they name one.");
   m.def("isa", &isa, "The instruction set that programs compiled now will use.");

@@ -1,0 +1,82 @@
+// The memory of the device, and what kernels keep there.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/kernel.h"
+#include "engine/space.h"
+
+#ifdef __CUDACC__
+#include <cuda_runtime.h>
+#endif
+
+namespace nengo_dl {
+namespace cuda {
+
+// Of the process: kernels and copies of all threads take effect in the order in which they are started.
+Space& device_space();
+// The backend of this library; kernels add themselves to it while the library is loaded.
+Backend& device_backend();
+// Held while the phases of an op are started: what they leave for each other belongs to one run at a time.
+std::recursive_mutex& launching();
+
+#ifdef __CUDACC__
+cudaStream_t stream();
+void check(cudaError_t status, const char* what);  // std::runtime_error
+inline void check_launch() { check(cudaGetLastError(), "a kernel can't be started"); }
+#else
+// Compiled as C++, the memory may be touched only while one of these lives.
+struct Open {
+  Open();
+  ~Open();
+};
+#endif
+
+// Arrays on the device that live as long as this.
+class Tables {
+ public:
+  template <class U>
+  const U* add(const std::vector<U>& values) {
+    if (values.empty()) return nullptr;
+    const int64_t bytes = static_cast<int64_t>(values.size() * sizeof(U));
+    U* const copy = reinterpret_cast<U*>(room(bytes));
+    device_space().copy_in(values.data(), copy, bytes);
+    return copy;
+  }
+  template <class T, class U>
+  const T* add_as(const std::vector<U>& values) {
+    return add(std::vector<T>(values.begin(), values.end()));
+  }
+  char* room(int64_t bytes) {  // not initialised
+    memory_.push_back(allocate<char>(device_space(), bytes));
+    return memory_.back().get();
+  }
+  // An operand whose offsets lie on the device.
+  View view(const Operand& o) {
+    View v(o);
+    v.offsets = add(o.offsets);
+    return v;
+  }
+
+ private:
+  std::vector<Memory<char>> memory_;
+};
+
+// How many arrays a frame has.
+struct FrameSizes {
+  size_t buffers, inputs, outputs;
+  explicit FrameSizes(const Program& p)
+      : buffers(p.buffers.size()), inputs(p.inputs.size()), outputs(p.outputs.size()) {}
+};
+
+// The same frame with its arrays on the device, until so many others have been asked for that nobody can want it.
+template <class T>
+Frame<T> on_device(const Frame<T>& frame, const FrameSizes& sizes);
+template <class T>
+GradFrame<T> on_device(const GradFrame<T>& frame, const FrameSizes& sizes);
+
+}  // namespace cuda
+}  // namespace nengo_dl

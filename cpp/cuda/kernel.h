@@ -1,0 +1,123 @@
+// Kernels of the device: how the phases of an op are started.
+//
+// An op is a plain struct template on the scalar T, copied to the device as it is, with
+//   Op(const OpRecord&, const Program&, Tables&)      runs on the host; arrays that it needs go to `tables`
+//   phases                                            how many a run has, one after the other
+//   work<P>(frame, steps)                             indices of phase P
+//   run<P>(frame, t0, t1, i, team)                    phase P for index i
+//   teams(int phase)                                  whether warps or threads take the indices
+//   each_step                                         whether phases are run for one step after the other
+// and, if derivatives pass through it,
+//   back_phases, back_work<P>(frame, steps, pass), back<P>(frame, t0, t1, pass, i, team), back_teams(int phase)
+//   back_each_step                                    likewise, from the last step to the first
+// Both kinds of work are counted on the host and on the device; 0: there is nothing to do.
+#pragma once
+
+#include <utility>
+
+#include "cuda/phase.h"
+#include "ops/adjoint.h"
+
+namespace nengo_dl {
+namespace cuda {
+
+template <class T, class Op, int P>
+struct RunPhase {
+  Op op;
+  Frame<T> frame;
+  int64_t t0, t1;
+  template <class Team>
+  NDL_HD void operator()(int64_t i, const Team& team) const {
+    op.template run<P>(frame, t0, t1, i, team);
+  }
+};
+
+template <class T, class Op, int P>
+struct BackPhase {
+  Op op;
+  GradFrame<T> frame;
+  int64_t t0, t1;
+  Pass pass;
+  template <class Team>
+  NDL_HD void operator()(int64_t i, const Team& team) const {
+    op.template back<P>(frame, t0, t1, pass, i, team);
+  }
+};
+
+template <class T, class Op>
+class DeviceKernel : public Kernel<T> {
+ public:
+  DeviceKernel(const OpRecord& record, const Program& program) : sizes_(program), op_(record, program, tables_) {}
+
+  void run(const Frame<T>& frame, int64_t t0, int64_t t1) const override {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    const Frame<T> there = on_device(frame, sizes_);
+    const int64_t length = Op::each_step ? 1 : t1 - t0;
+    for (int64_t t = t0; t < t1; t += length)
+      phases(frame, there, t, t + length, std::make_integer_sequence<int, Op::phases>());
+  }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
+
+ protected:
+  const Op& op() const { return op_; }
+
+ private:
+  template <int... P>
+  void phases(const Frame<T>& here, const Frame<T>& there, int64_t t0, int64_t t1,
+              std::integer_sequence<int, P...>) const {
+    (start(RunPhase<T, Op, P>{op_, there, t0, t1}, op_.template work<P>(here, t1 - t0), op_.teams(P)), ...);
+  }
+
+  void back(const GradFrame<T>& frame, int64_t t0, int64_t t1, Pass pass) const {
+    if constexpr (Op::back_phases > 0) {
+      const std::lock_guard<std::recursive_mutex> hold(launching());
+      const GradFrame<T> there = on_device(frame, sizes_);
+      const int64_t length = Op::back_each_step ? 1 : t1 - t0;
+      for (int64_t t = t1; t > t0; t -= length)
+        back_phases(frame, there, t - length, t, pass, std::make_integer_sequence<int, Op::back_phases>());
+    }
+  }
+  template <int... P>
+  void back_phases(const GradFrame<T>& here, const GradFrame<T>& there, int64_t t0, int64_t t1, Pass pass,
+                   std::integer_sequence<int, P...>) const {
+    (start(BackPhase<T, Op, P>{op_, there, t0, t1, pass}, op_.template back_work<P>(here, t1 - t0, pass),
+           op_.back_teams(P)),
+     ...);
+  }
+  template <class Body>
+  static void start(const Body& body, int64_t work, bool teams) {
+    if (teams)
+      launch<true>(body, work);
+    else
+      launch<false>(body, work);
+  }
+
+  const FrameSizes sizes_;
+  Tables tables_;
+  Op op_;
+};
+
+// In a source of cpp/cuda: `const DeviceOp<FillOp> fill("fill");`
+template <template <class> class Op>
+struct DeviceOp {
+  explicit DeviceOp(const std::string& kind) {
+    device_backend().add_kernel(kind, {[](const OpRecord& r, const Program& p) -> std::unique_ptr<Kernel<float>> {
+                                         return std::make_unique<DeviceKernel<float, Op<float>>>(r, p);
+                                       },
+                                       [](const OpRecord& r, const Program& p) -> std::unique_ptr<Kernel<double>> {
+                                         return std::make_unique<DeviceKernel<double, Op<double>>>(r, p);
+                                       }});
+  }
+};
+
+// What most ops have: one phase, no teams, all steps at once; derivatives don't pass.
+struct PlainOp {
+  static constexpr int phases = 1, back_phases = 0;
+  static constexpr bool each_step = false, back_each_step = false;
+  NDL_HD bool teams(int) const { return false; }
+  NDL_HD bool back_teams(int) const { return false; }
+};
+
+}  // namespace cuda
+}  // namespace nengo_dl

@@ -1,0 +1,184 @@
+// The memory of the GPU. What is released is kept for the next run: asking the driver takes as long as many kernels.
+#include <algorithm>
+#include <map>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "cuda/device.h"
+#include "cuda/phase.h"
+#include "cuda/tiling.h"
+
+namespace nengo_dl {
+namespace cuda {
+namespace {
+
+constexpr int64_t kAlign = 256, kLarge = 1 << 20, kSlab = 32 << 20;  // bytes
+
+template <class T>
+struct Sum {
+  const T* from;
+  T* to;
+  template <class Team>
+  NDL_HD void operator()(int64_t i, const Team&) const {
+    to[i] += from[i];
+  }
+};
+
+template <class T>
+struct Zero {
+  T* first;
+  const int64_t* elements;
+  template <class Team>
+  NDL_HD void operator()(int64_t i, const Team&) const {
+    first[elements[i]] = 0;
+  }
+};
+
+class CudaSpace final : public Space {
+ public:
+  bool on_host() const override { return false; }
+
+  void* allocate(int64_t bytes) override {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    const int64_t size = rounded(bytes);
+    auto& spare = spare_[size];
+    if (!spare.empty()) {
+      void* const memory = spare.back();
+      spare.pop_back();
+      return memory;
+    }
+    return size < kLarge ? part_of_slab(size) : from_driver(size);
+  }
+  // All that was started before uses the memory before what its next owner starts: there is one stream.
+  void release(void* memory, int64_t bytes) override {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    spare_[rounded(bytes)].push_back(memory);
+  }
+
+  void copy_rows(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
+                 int64_t rows) override {
+    if (rows == 1 || (from_distance == bytes && to_distance == bytes))
+      return check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes * rows), cudaMemcpyDeviceToDevice, stream()),
+                   "a copy failed");
+    check(cudaMemcpy2DAsync(to, static_cast<size_t>(to_distance), from, static_cast<size_t>(from_distance),
+                            static_cast<size_t>(bytes), static_cast<size_t>(rows), cudaMemcpyDeviceToDevice, stream()),
+          "a copy failed");
+  }
+  // From memory that may change as soon as this returns, which the driver sees to.
+  void copy_in(const void* host, void* to, int64_t bytes) override {
+    check(cudaMemcpyAsync(to, host, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream()),
+          "a copy to the GPU failed");
+  }
+  void copy_out(const void* from, void* host, int64_t bytes) override {
+    check(cudaMemcpyAsync(host, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream()),
+          "a copy from the GPU failed");
+    wait();
+  }
+  void zero(void* memory, int64_t bytes) override {
+    check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream()), "zeroing memory failed");
+  }
+  void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) override {
+    if (elements.empty()) return;
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    Tables list;
+    const int64_t* const there = list.add(elements);
+    const auto count = static_cast<int64_t>(elements.size());
+    if (size == 4)
+      launch<false>(Zero<float>{static_cast<float*>(first), there}, count);
+    else
+      launch<false>(Zero<double>{static_cast<double*>(first), there}, count);
+  }
+  void add(const float* from, float* to, int64_t count) override { launch<false>(Sum<float>{from, to}, count); }
+  void add(const double* from, double* to, int64_t count) override { launch<false>(Sum<double>{from, to}, count); }
+  void wait() override { check(cudaStreamSynchronize(stream()), "a kernel failed"); }
+
+ private:
+  // Few sizes, so that what one run releases fits the next.
+  static int64_t rounded(int64_t bytes) {
+    bytes = std::max<int64_t>(bytes, 1);
+    const int64_t unit = bytes < kLarge ? kAlign : kLarge;
+    if (bytes > INT64_MAX - unit) throw std::bad_alloc();
+    return (bytes + unit - 1) / unit * unit;
+  }
+  void* part_of_slab(int64_t size) {
+    if (left_ < size) slab_ = static_cast<char*>(from_driver(kSlab)), left_ = kSlab;
+    char* const memory = slab_;
+    slab_ += size, left_ -= size;
+    return memory;
+  }
+  void* from_driver(int64_t size) {
+    size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "the GPU's memory can't be asked for");
+    check_fits(size, static_cast<int64_t>(total));
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, static_cast<size_t>(size)) == cudaSuccess) return memory;
+    cudaGetLastError();  // it is dealt with here
+    give_back();
+    if (cudaMalloc(&memory, static_cast<size_t>(size)) == cudaSuccess) return memory;
+    cudaGetLastError();
+    throw std::bad_alloc();
+  }
+  // Large blocks that nobody uses, to the driver.
+  void give_back() {
+    wait();
+    for (auto& [size, blocks] : spare_) {
+      if (size < kLarge) continue;
+      for (void* memory : blocks) check(cudaFree(memory), "memory can't be given back");
+      blocks.clear();
+    }
+  }
+
+  std::map<int64_t, std::vector<void*>> spare_;  // by size
+  char* slab_ = nullptr;                         // the rest of the latest one
+  int64_t left_ = 0;
+};
+
+bool has_gpu() {
+  int count = 0;
+  const bool found = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+  cudaGetLastError();  // no driver is no error
+  return found;
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* what) {
+  if (status != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
+}
+
+cudaStream_t stream() {
+  static const cudaStream_t made = [] {
+    cudaStream_t s;
+    check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "a stream can't be made");
+    return s;
+  }();
+  return made;
+}
+
+std::recursive_mutex& launching() {
+  static auto* const lock = new std::recursive_mutex;  // never destroyed, like what follows
+  return *lock;
+}
+
+Space& device_space() {
+  static auto* const space = new CudaSpace;
+  return *space;
+}
+
+// Where there is no GPU, kernels add themselves to a backend that nobody finds.
+Backend& device_backend() {
+  static Backend* const backend = [] {
+    auto made = std::make_unique<Backend>("cuda", device_space(), device_tiling());
+    Backend* const kept = made.get();
+    if (has_gpu())
+      add_backend(std::move(made));
+    else
+      made.release();
+    return kept;
+  }();
+  return *backend;
+}
+
+}  // namespace cuda
+}  // namespace nengo_dl

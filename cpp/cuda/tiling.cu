@@ -1,0 +1,42 @@
+// All items together, and windows as long as memory allows: a GPU wants few, large pieces of work.
+#include "cuda/tiling.h"
+
+#include <algorithm>
+
+namespace nengo_dl {
+namespace cuda {
+namespace {
+
+constexpr int64_t kMemory = int64_t{1} << 30;         // bytes that a window may take
+constexpr int64_t kSteps = 4096, kMostSteps = 65536;  // as many as are worth a launch; as a program may ask for
+
+class DeviceTiling final : public Tiling {
+ public:
+  Geometry of_run(const RunSizes& s, int) const override {
+    Geometry g;
+    g.group = s.batch;
+    g.window = window(s);
+    return g;
+  }
+  bool looks_for_division(double, double) const override { return false; }
+  bool divides(double, double, int64_t) const override { return false; }
+  Geometry of_recorded_run(const RunSizes& s) const override { return of_run(s, 1); }
+
+ private:
+  static int64_t window(const RunSizes& s) {
+    if (s.window) return std::max<int64_t>(1, std::min({s.window, kMostSteps, s.n_steps}));
+    int64_t row;
+    if (__builtin_mul_overflow(std::max<int64_t>(1, s.item_bytes), s.batch, &row)) row = INT64_MAX;
+    return std::max<int64_t>(1, std::min({kSteps, kMemory / row, s.n_steps}));
+  }
+};
+
+}  // namespace
+
+const Tiling& device_tiling() {
+  static const auto* const tiling = new DeviceTiling;
+  return *tiling;
+}
+
+}  // namespace cuda
+}  // namespace nengo_dl

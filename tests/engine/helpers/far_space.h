@@ -1,0 +1,150 @@
+// Memory that the host can't reach: its pages are protected and open only while a kernel or a copy is at work, so
+// whoever touches them otherwise gets SIGSEGV. What runs on it keeps host and device apart.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <new>
+
+#include "engine/backend.h"
+
+namespace nengo_dl {
+
+constexpr int64_t kRoom = int64_t{1} << 36, kPage = 4096,
+                  kAlign = 64;  // bytes; pages take memory when they are touched
+
+class FarSpace final : public Space {
+ public:
+  FarSpace() {
+    void* p = mmap(nullptr, kRoom, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) throw std::bad_alloc();
+    room_ = static_cast<char*>(p);
+    free_[0] = kRoom;
+    if (key_ >= 0) pkey_set(key_, PKEY_DISABLE_ACCESS);
+  }
+
+  // Lets whoever holds one touch the memory.
+  class Open {
+   public:
+    explicit Open(FarSpace& space) : space_(space) { space_.open(+1); }
+    ~Open() { space_.open(-1); }
+    Open(const Open&) = delete;
+    Open& operator=(const Open&) = delete;
+
+   private:
+    FarSpace& space_;
+  };
+
+  bool on_host() const override { return false; }
+  void* allocate(int64_t bytes) override {
+    check_fits(bytes, kRoom);
+    char* memory;
+    const int64_t size = rounded(bytes);
+    {
+      std::lock_guard<std::mutex> hold(lock_);
+      auto it = free_.begin();
+      while (it != free_.end() && it->second < size) ++it;
+      if (it == free_.end()) throw std::bad_alloc();
+      const auto [start, length] = *it;
+      free_.erase(it);
+      if (length > size) free_[start + size] = length - size;
+      memory = room_ + start;
+      if (start + size > used_) {
+        const int64_t end = (start + size + kPage - 1) / kPage * kPage;
+        if (key_ >= 0 && pkey_mprotect(room_ + used_, end - used_, PROT_READ | PROT_WRITE, key_) != 0) std::abort();
+        used_ = end;
+        if (key_ < 0) protect();
+      }
+    }
+    const Open open(*this);
+    std::memset(memory, 0xFF, size);  // NaN, should it be read before it is written
+    return memory;
+  }
+  void release(void* memory, int64_t bytes) override {
+    std::lock_guard<std::mutex> hold(lock_);
+    auto it = free_.emplace(static_cast<char*>(memory) - room_, rounded(bytes)).first;
+    const auto join = [this](auto left) {
+      const auto right = std::next(left);
+      if (right == free_.end() || left->first + left->second != right->first) return;
+      left->second += right->second;
+      free_.erase(right);
+    };
+    join(it);
+    if (it != free_.begin()) join(std::prev(it));
+  }
+
+  void copy_rows(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
+                 int64_t rows) override {
+    const Open open(*this);
+    host_space().copy_rows(inside(from), from_distance, inside(to), to_distance, bytes, rows);
+  }
+  void copy_in(const void* host, void* to, int64_t bytes) override {
+    const Open open(*this);
+    std::memcpy(inside(to), host, bytes);
+  }
+  void copy_out(const void* from, void* host, int64_t bytes) override {
+    const Open open(*this);
+    std::memcpy(host, inside(from), bytes);
+  }
+  void zero(void* memory, int64_t bytes) override {
+    const Open open(*this);
+    std::memset(inside(memory), 0, bytes);
+  }
+  void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) override {
+    const Open open(*this);
+    host_space().zero_elements(inside(first), elements, size);
+  }
+  void add(const float* from, float* to, int64_t count) override { add_all(from, to, count); }
+  void add(const double* from, double* to, int64_t count) override { add_all(from, to, count); }
+
+ private:
+  template <class T>
+  void add_all(const T* from, T* to, int64_t count) {
+    const Open open(*this);
+    host_space().add(inside(from), inside(to), count);
+  }
+  static int64_t rounded(int64_t bytes) { return (bytes < 1 ? 1 : bytes + kAlign - 1) / kAlign * kAlign + kAlign; }
+
+  // A device can't reach the host's memory either.
+  template <class T>
+  T* inside(T* p) const {
+    const char* at = reinterpret_cast<const char*>(p);
+    if (at < room_ || at >= room_ + kRoom) std::abort();
+    return p;
+  }
+
+  void open(int more) {
+    if (key_ >= 0) {
+      thread_local int opened = 0;
+      opened += more;
+      return static_cast<void>(pkey_set(key_, opened > 0 ? 0 : PKEY_DISABLE_ACCESS));
+    }
+    std::lock_guard<std::mutex> hold(lock_);
+    const bool before = opened_ > 0;
+    opened_ += more;
+    if (before != (opened_ > 0)) protect();
+  }
+  void protect() {
+    if (mprotect(room_, used_, opened_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE) != 0) std::abort();
+  }
+
+  char* room_;
+  std::mutex lock_;
+  std::map<int64_t, int64_t> free_;  // first byte -> bytes
+  int64_t used_ = 0;
+  // A protection key opens and closes the pages for one thread in a few cycles. Where the processor has none (-1),
+  // the pages are open for the process while a thread is at work.
+  const int key_ = pkey_alloc(0, 0);
+  int opened_ = 0;  // kernels and copies at work in the process
+};
+
+inline FarSpace& far_space() {
+  static auto* const space = new FarSpace;
+  return *space;
+}
+
+}  // namespace nengo_dl
