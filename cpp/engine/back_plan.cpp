@@ -10,14 +10,17 @@ BackPlan<T>::BackPlan(const Schedule<T>& schedule, const Activity& activity, con
   const std::vector<char> changing = changing_adjoints(flow, activity);
   for (size_t r = 0; r < schedule.stages.size(); ++r) {
     const Stage<T>& stage = schedule.stages[r];
-    parts.push_back({stage.loop, {}});
+    parts.emplace_back();
+    parts.back().loop = stage.loop;
     for (size_t i = 0; i < stage.ops.size(); ++i) {
       const FlowOp& flow_op = flow.stages[r][i];
       BackOp<T> op = make_op(program, changing, activity, flow_op, stage.loop);
       op.op = stage.ops[i].get();
       op.only_last = flow_op.output >= 0 && keep_last[flow_op.output];
+      op.number = i;
       if (op.passes || op.params || !op.clearings.empty()) parts.back().ops.push_back(std::move(op));
     }
+    add_whole(schedule, r, &parts.back());
   }
   const int64_t line = kTapeAlign / static_cast<int64_t>(sizeof(T));
   for (size_t i = 0; i < program.buffers.size(); ++i) {
@@ -33,6 +36,17 @@ BackPlan<T>::BackPlan(const Schedule<T>& schedule, const Activity& activity, con
       throw std::runtime_error("the adjoints of this program are larger than memory can be ('" + b.name + "')");
     size = (size + line - 1) / line * line;
   }
+}
+
+template <class T>
+void BackPlan<T>::add_whole(const Schedule<T>& schedule, size_t region, Part* part) const {
+  std::vector<LoopOp> ops;
+  for (const BackOp<T>& op : part->ops) {
+    if (op.only_last) return;
+    ops.push_back({schedule.facts.flow.stages[region][op.number].compiled, op.passes, op.params_each_step});
+    for (const Clearing& c : op.clearings) ops.back().cleared.emplace_back(c.operand, &c.elements);
+  }
+  if (part->loop && schedule.fuse && !ops.empty()) part->whole = schedule.make_loop_back(ops);
 }
 
 // Per buffer: whether the way back through a step changes its adjoint in place other than by adding what its readers

@@ -32,6 +32,40 @@ struct KernelMaker {
 
 struct Fusion;  // engine/fusion.h
 
+// An op of a loop region, as one kernel is to run it together with the others of the region.
+struct LoopOp {
+  const OpRecord* op;
+  // On the way back: what is called for each step, and which elements of adjoints in place are cleared then.
+  bool passes = false, params = false;
+  std::vector<std::pair<View, const std::vector<int64_t>*>> cleared = {};
+};
+
+// Makes one kernel that runs all ops of a loop region, step by step (`run`), or goes back through them (`grad`; the
+// gradients of parameters that may wait for the end of the window are not its matter). Null: the ops are run one by
+// one.
+template <class T>
+using MakeLoop = std::function<std::unique_ptr<Kernel<T>>(const std::vector<LoopOp>&, const Program&)>;
+
+struct LoopMaker {
+  MakeLoop<float> run32 = nullptr, back32 = nullptr;
+  MakeLoop<double> run64 = nullptr, back64 = nullptr;
+
+  template <class T>
+  const MakeLoop<T>& run() const {
+    if constexpr (sizeof(T) == 4)
+      return run32;
+    else
+      return run64;
+  }
+  template <class T>
+  const MakeLoop<T>& back() const {
+    if constexpr (sizeof(T) == 4)
+      return back32;
+    else
+      return back64;
+  }
+};
+
 class NDL_API Backend {
  public:
   Backend(std::string name, Space& space, const Tiling& tiling);
@@ -44,6 +78,8 @@ class NDL_API Backend {
   // Throws std::logic_error for a kind that has a kernel already.
   void add_kernel(const std::string& kind, KernelMaker maker);
   const KernelMaker& find_kernel(const std::string& kind) const;  // ProgramError lists what there is
+  void set_loops(LoopMaker maker) { loops_ = std::move(maker); }
+  const LoopMaker& loops() const { return loops_; }
   void add_fusion(Fusion fusion);
   const std::vector<Fusion>& fusions() const { return fusions_; }
 
@@ -53,6 +89,7 @@ class NDL_API Backend {
   const Tiling& tiling_;
   std::map<std::string, KernelMaker> kernels_;
   std::vector<Fusion> fusions_;
+  LoopMaker loops_;
 };
 
 NDL_API Backend& cpu_backend();

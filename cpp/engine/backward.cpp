@@ -182,8 +182,10 @@ void Backward<T>::sequence(const std::vector<BackOp<T>>& ops, int64_t steps, boo
 }
 
 template <class T>
-void Backward<T>::loop(const std::vector<BackOp<T>>& ops, int64_t steps, bool last_window) {
-  for (int64_t t = steps - 1; t >= 0; --t)
+void Backward<T>::loop(const typename BackPlan<T>::Part& part, int64_t steps, bool last_window) {
+  const std::vector<BackOp<T>>& ops = part.ops;
+  if (part.whole) part.whole->grad(frame_, 0, steps);
+  for (int64_t t = steps - 1; t >= 0 && !part.whole; --t)
     for (auto op = ops.rbegin(); op != ops.rend(); ++op) {
       if (op->only_last && !(last_window && t == steps - 1)) continue;
       if (op->params_each_step) op->op->grad_params(frame_, t, t + 1);
@@ -208,7 +210,7 @@ bool Backward<T>::run(int64_t group, const std::vector<T*>& params) {
     zero_rows(steps);
     for (auto part = back_.parts.rbegin(); part != back_.parts.rend(); ++part) {
       if (part->loop)
-        loop(part->ops, steps, w + 1 == windows);
+        loop(*part, steps, w + 1 == windows);
       else
         sequence(part->ops, steps, w + 1 == windows);
     }

@@ -24,6 +24,7 @@ struct BackOp {
   bool params_each_step;  // in a loop: before the grad() of each step; else once for the window, after all its steps
   bool step_by_step;      // in a sequence
   bool only_last;         // an output of which only the last step is kept
+  size_t number;          // among the ops of its region
   std::vector<Clearing> clearings;
 };
 
@@ -35,7 +36,8 @@ struct BackPlan {
 
   struct Part {
     bool loop;
-    std::vector<BackOp<T>> ops;  // in running order
+    std::vector<BackOp<T>> ops;                  // in running order
+    std::unique_ptr<Kernel<T>> whole = nullptr;  // of a loop: goes back through all of its ops, if not null
   };
   std::vector<Part> parts;
   std::vector<char> active;
@@ -43,6 +45,7 @@ struct BackPlan {
   int64_t size = 0;            // elements of that memory
 
  private:
+  void add_whole(const Schedule<T>& schedule, size_t region, Part* part) const;
   static std::vector<char> changing_adjoints(const Flow& flow, const Activity& activity);
   BackOp<T> make_op(const Program& program, const std::vector<char>& changing, const Activity& activity,
                     const FlowOp& op, bool loop);
@@ -66,7 +69,7 @@ class Backward {
   void finish();
   void zero_rows(int64_t steps);
   void sequence(const std::vector<BackOp<T>>& ops, int64_t steps, bool last_window);
-  void loop(const std::vector<BackOp<T>>& ops, int64_t steps, bool last_window);
+  void loop(const typename BackPlan<T>::Part& part, int64_t steps, bool last_window);
   void clear(const BackOp<T>& op);
 
   const Program& program_;

@@ -85,6 +85,11 @@ class Islands {
     for (size_t a = 0; a < atoms_.size(); ++a) worker_[a] = worker_[sets_.find(static_cast<int32_t>(a))];
     return stretch;
   }
+  int count() {  // of islands
+    int n = 0;
+    for (size_t a = 0; a < atoms_.size(); ++a) n += sets_.find(static_cast<int32_t>(a)) == static_cast<int32_t>(a);
+    return n;
+  }
   Stretch divide(int workers) {
     Stretch stretch = weigh(workers);
     stretch.shares = shares(workers);
@@ -270,6 +275,14 @@ Stretch longest_even(const Program& program, const Region& region, size_t first,
 }
 
 }  // namespace
+
+std::vector<std::vector<OpRecord>> share_islands(const Program& program, const Region& region, int most) {
+  Islands islands(program, region, 0, region.ops.size());
+  std::vector<std::vector<OpRecord>> result = islands.divide(std::min(most, islands.count())).shares;
+  result.erase(std::remove_if(result.begin(), result.end(), [](const auto& share) { return share.empty(); }),
+               result.end());
+  return result;
+}
 
 std::vector<Stretch> divide(const Program& program, const Region& region, int workers) {
   const size_t ops = region.ops.size();

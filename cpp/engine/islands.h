@@ -25,4 +25,7 @@ struct Stretch {
 // sequence region is several: of islands, of steps, or of what the first worker does alone.
 std::vector<Stretch> divide(const Program& program, const Region& region, int workers);
 
+// The islands of a region in at most so many shares, however uneven they are; no share is empty.
+NDL_API std::vector<std::vector<OpRecord>> share_islands(const Program& program, const Region& region, int most);
+
 }  // namespace nengo_dl

@@ -41,7 +41,7 @@ struct GradientFacts {
   std::vector<std::string> reads;  // arguments whose values the way back may look at
 };
 
-struct Kind {
+struct NDL_API Kind {
   std::string name;
   std::vector<ArgSpec> args;
   std::vector<AttrSpec> attrs = {};

@@ -6,10 +6,23 @@ template <class T>
 Schedule<T>::Schedule(const Facts& facts, const Backend& backend, bool fuse)
     : facts(facts), backend(backend), fuse(fuse), inner(facts.program.buffers.size(), 0) {
   for (size_t r = 0; r < facts.flow.stages.size(); ++r) {
-    stages.push_back({facts.program.regions[r].kind == RegionKind::loop, {}, {}, {}});
+    stages.emplace_back();
+    stages.back().loop = facts.program.regions[r].kind == RegionKind::loop;
     for (const FlowOp& op : facts.flow.stages[r]) stages.back().ops.push_back(make_kernel(*op.compiled, facts.program));
     add_units(r);
+    add_whole(r);
   }
+}
+
+template <class T>
+void Schedule<T>::add_whole(size_t region) {
+  Stage<T>& stage = stages[region];
+  std::vector<LoopOp> ops;
+  for (const FlowOp& op : facts.flow.stages[region]) {
+    ops.push_back({op.compiled});
+    stage.has_outputs = stage.has_outputs || op.output >= 0;
+  }
+  if (stage.loop && fuse) stage.whole = make_loop(ops);
 }
 
 template <class T>

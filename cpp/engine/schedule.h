@@ -16,6 +16,8 @@ struct Stage {  // a region
   std::vector<const Kernel<T>*> forward;          // of its units: what a run runs
   std::vector<std::unique_ptr<Kernel<T>>> ops;    // each op by itself: recorded runs and the way back
   std::vector<std::unique_ptr<Kernel<T>>> fused;  // those of `forward` that are no op's own
+  std::unique_ptr<Kernel<T>> whole = nullptr;     // of a loop: runs all of its ops for any number of steps, if not null
+  bool has_outputs = false;
 };
 
 template <class T>
@@ -37,8 +39,19 @@ struct Schedule {
     return backend.find_kernel(op.kind).template make<T>()(op, program);
   }
 
+  // A kernel for a whole loop, or null.
+  std::unique_ptr<Kernel<T>> make_loop(const std::vector<LoopOp>& ops) const {
+    const MakeLoop<T>& make = backend.loops().template run<T>();
+    return make ? make(ops, facts.program) : nullptr;
+  }
+  std::unique_ptr<Kernel<T>> make_loop_back(const std::vector<LoopOp>& ops) const {
+    const MakeLoop<T>& make = backend.loops().template back<T>();
+    return make ? make(ops, facts.program) : nullptr;
+  }
+
  private:
   void add_units(size_t region);
+  void add_whole(size_t region);
 };
 
 }  // namespace nengo_dl

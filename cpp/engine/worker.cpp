@@ -167,6 +167,10 @@ void Worker<T>::run_window(int64_t steps) {
       for (const Kernel<T>* unit : stage.forward) unit->run(frame_, 0, steps);
       continue;
     }
+    if (stage.whole) {
+      stage.whole->run(frame_, 0, steps);
+      continue;
+    }
     for (int64_t t = 0; t < steps; ++t)
       for (const Kernel<T>* unit : stage.forward) unit->run(frame_, t, t + 1);
   }
@@ -310,6 +314,10 @@ void Worker<T>::run_and_save(const WindowPlaces& places, int64_t steps) {
   for (int64_t row = 0; row <= steps; ++row) save(needs.lasting, places, row);
   for (size_t r = 0; r < schedule_.stages.size(); ++r) {
     const Stage<T>& stage = schedule_.stages[r];
+    if (stage.whole && needs.changing[r].empty() && (recording_->write_outputs || !stage.has_outputs)) {
+      stage.whole->run(frame_, 0, steps);
+      continue;
+    }
     const int64_t pieces = stage.loop ? 1 : steps;
     for (int64_t t = 0; t < steps; t += pieces) {
       for (size_t i = 0; i < stage.ops.size(); ++i)

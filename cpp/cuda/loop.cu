@@ -1,0 +1,333 @@
+// Makes the kernels of loop regions: islands, barriers, and how many threads are worth it.
+#include "cuda/loop.h"
+
+#include <algorithm>
+#include <map>
+
+#include "engine/islands.h"
+#include "engine/kind.h"
+
+namespace nengo_dl {
+namespace cuda {
+namespace {
+
+// What of memory an op touches: elements of a buffer, both included, in an old or a new row.
+struct Touch {
+  int64_t buffer, shift, first, last;
+  bool writes;
+};
+
+bool collide(const Touch& a, const Touch& b) {
+  return (a.writes || b.writes) && a.buffer == b.buffer && a.shift == b.shift && a.first <= b.last && b.first <= a.last;
+}
+
+Touch touch(const Operand& o, int64_t shift, bool writes) {
+  int64_t lowest = 0, highest = 0;
+  for (size_t d = 0; d < o.shape.size(); ++d) {
+    const int64_t reach = (o.shape[d] - 1) * o.strides[d];
+    lowest += std::min<int64_t>(0, reach), highest += std::max<int64_t>(0, reach);
+  }
+  const auto [first, last] = std::minmax_element(o.offsets.begin(), o.offsets.end());
+  return {o.buffer, shift, *first + lowest, *last + highest, writes};
+}
+
+// Values on the way forward. An update of a carried buffer reads the old row and writes the new one.
+std::vector<Touch> touches(const OpRecord& op, const Program& program) {
+  std::vector<Touch> found;
+  const Kind& kind = find_kind(op.kind);
+  for (const auto& [name, o] : op.args) {
+    const Access access = kind.find_arg(name)->access;
+    const bool rows = program.buffers[o.buffer].kind == BufferKind::carried;
+    found.push_back(touch(o, rows ? o.shift : 0, access != Access::read));
+    if (access == Access::update && rows) found.push_back(touch(o, 0, false));
+  }
+  return found;
+}
+
+// Adjoints on the way back: what was read is added to.
+std::vector<Touch> touches_back(const OpRecord& op) {
+  std::vector<Touch> found;
+  const Kind& kind = find_kind(op.kind);
+  for (const auto& [name, o] : op.args) {
+    const Access access = kind.find_arg(name)->access;
+    found.push_back(touch(o, 0, access == Access::read || access == Access::update));
+  }
+  return found;
+}
+
+// Says of ops in their order whether one has to wait for those before it.
+class Order {
+ public:
+  bool waits(const std::vector<Touch>& next) {
+    bool found = false;
+    for (const Touch& a : next)
+      for (const Touch& b : since_) found = found || collide(a, b);
+    if (found) since_.clear();
+    since_.insert(since_.end(), next.begin(), next.end());
+    return found;
+  }
+
+ private:
+  std::vector<Touch> since_;  // the last barrier
+};
+
+template <class T>
+using Make = void (*)(const OpRecord&, const Program&, Tables&, AnyOp<T>*);
+
+template <class T, template <class> class Op>
+void make(const OpRecord& record, const Program& program, Tables& tables, AnyOp<T>* any) {
+  any->hold(Op<T>(record, program, tables));
+}
+
+// Null for a kind that has no such form.
+template <class T>
+std::pair<int32_t, Make<T>> find(const std::string& kind) {
+  static const std::map<std::string, std::pair<int32_t, Make<T>>> table = {
+#define NDL_MAKE_OP(kind, Op) {#kind, {k##Op, &make<T, Op>}},
+      NDL_DEVICE_OPS(NDL_MAKE_OP)
+#undef NDL_MAKE_OP
+  };
+  const auto it = table.find(kind);
+  return it == table.end() ? std::pair<int32_t, Make<T>>{-1, nullptr} : it->second;
+}
+
+template <class T>
+bool has_all(const std::vector<LoopOp>& ops) {
+  return std::all_of(ops.begin(), ops.end(), [](const LoopOp& op) { return find<T>(op.op->kind).second != nullptr; });
+}
+
+// What a step of a share costs with so many threads.
+struct Cost {
+  int64_t passes = 0, waits = 0, widest = 0;  // rounds of all threads; barriers; threads that one phase can use
+};
+
+constexpr int kMostThreads = 512;
+constexpr int64_t kCloseBytes = 96 << 10;  // of a block's memory that frames and ops may take
+// Seconds, measured on an H100: a round of a block's threads, a barrier; the same where all processors share.
+constexpr double kRound = 0.15e-6, kBarrier = 0.04e-6, kSharedRound = 0.6e-6, kSharedBarrier = 1.1e-6;
+
+// What both ways have in common.
+template <class T>
+class LoopBase {
+ public:
+  explicit LoopBase(const Program& p, bool back) : sizes_(p) {
+    call_.buffers = static_cast<int32_t>(p.buffers.size());
+    call_.inputs = static_cast<int32_t>(p.inputs.size()), call_.outputs = static_cast<int32_t>(p.outputs.size());
+    call_.input_sizes = tables_.add(widths(p.inputs)), call_.output_sizes = tables_.add(widths(p.outputs));
+    call_.back = back;
+  }
+
+ protected:
+  void finish(const std::vector<int32_t>& first) {
+    call_.ops = tables_.add(ops_), call_.first = tables_.add(first);
+    first_ = first;
+    shape_.shares = static_cast<int64_t>(first.size()) - 1;
+    for (size_t s = 0; s + 1 < first.size(); ++s) {
+      shape_.most_ops = std::max<int64_t>(shape_.most_ops, first[s + 1] - first[s]);
+      if (first[s + 1] - first[s] > first_[heaviest_ + 1] - first_[heaviest_]) heaviest_ = s;
+    }
+    shape_.stage_ops = shape_.most_ops * static_cast<int64_t>(sizeof(AnyOp<T>)) + staged_bytes(call_) < kCloseBytes;
+  }
+
+  // `cost(batch, threads)` of the share with most ops.
+  template <class F>
+  LoopShape choose(int64_t batch, LoopCall<T>* call, F cost) const {
+    LoopShape best = shape_;
+    const int64_t cores = processors();
+    double least = 0;
+    for (int64_t items = 1;; items = std::min(batch, 2 * items)) {
+      const int threads =
+          static_cast<int>(std::clamp<int64_t>((cost(items, kMostThreads).widest + 31) / 32 * 32, 64, kMostThreads));
+      const Cost c = cost(items, threads);
+      const int64_t groups = (batch + items - 1) / items, resident = cores * (kMostThreads / threads);
+      const auto waves = static_cast<double>((shape_.shares * groups + resident - 1) / resident);
+      const double seconds = waves * (static_cast<double>(c.passes) * kRound + static_cast<double>(c.waits) * kBarrier);
+      if (items == 1 || seconds < least) least = seconds, best.threads = threads, call->items = items;
+      if (items == batch) break;
+    }
+    if (shape_.shares > 1) return best;
+    const Cost c = cost(batch, kMostThreads * cores);
+    const double seconds = static_cast<double>(c.passes) * kSharedRound + static_cast<double>(c.waits) * kSharedBarrier;
+    if (seconds < least) best.together = true, best.threads = kMostThreads, best.blocks = cores, call->items = batch;
+    return best;
+  }
+
+  // Of a phase.
+  static void count(Cost& c, int64_t work, bool teams, int64_t threads) {
+    const int64_t lanes = work * (teams ? 32 : 1);
+    c.passes += (lanes + threads - 1) / threads;
+    c.widest = std::max(c.widest, lanes);
+  }
+
+  const FrameSizes sizes_;
+  Tables tables_;
+  std::vector<AnyOp<T>> ops_;
+  std::vector<int32_t> first_;
+  size_t heaviest_ = 0;
+  LoopCall<T> call_{};
+  LoopShape shape_{};
+
+ private:
+  static std::vector<int64_t> widths(const std::vector<Port>& ports) {
+    std::vector<int64_t> sizes;
+    for (const Port& p : ports) sizes.push_back(p.size);
+    return sizes;
+  }
+};
+
+template <class T>
+class LoopRunKernel final : public Kernel<T>, LoopBase<T> {
+ public:
+  LoopRunKernel(const std::vector<LoopOp>& ops, const Program& program) : LoopBase<T>(program, false) {
+    constexpr int kMostShares = 132 * 8;
+    Region region{RegionKind::loop, {}};
+    for (const LoopOp& op : ops) region.ops.push_back(*op.op);
+    std::vector<int32_t> first{0};
+    for (const auto& share : share_islands(program, region, kMostShares)) {
+      Order order;
+      for (const OpRecord& record : share) {
+        AnyOp<T>& any = this->ops_.emplace_back();
+        const auto [number, make] = find<T>(record.kind);
+        any.number = number;
+        make(record, program, this->tables_, &any);
+        any.waits = order.waits(touches(record, program));
+      }
+      first.push_back(static_cast<int32_t>(this->ops_.size()));
+    }
+    this->finish(first);
+  }
+
+  void run(const Frame<T>& frame, int64_t t0, int64_t t1) const override {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    RunLoop<T> loop{this->call_, on_device(frame, this->sizes_)};
+    loop.call.t0 = t0, loop.call.t1 = t1;
+    const LoopShape shape = this->choose(frame.batch, &loop.call, [&](int64_t batch, int64_t threads) {
+      Frame<T> some = frame;
+      some.batch = batch;
+      return cost(some, threads);
+    });
+    if (shape.together) return start_loop_together(loop, shape);
+    start_loop(loop, shape, (frame.batch + loop.call.items - 1) / loop.call.items);
+  }
+
+ private:
+  Cost cost(const Frame<T>& frame, int64_t threads) const {
+    Cost c;
+    for (int32_t i = this->first_[this->heaviest_]; i < this->first_[this->heaviest_ + 1]; ++i) {
+      c.waits += this->ops_[i].waits;
+      this->ops_[i].visit([&](const auto& op) {
+        using Op = std::decay_t<decltype(op)>;
+        each_phase<0, Op::phases>([&](auto phase) {
+          constexpr int P = decltype(phase)::value;
+          c.waits += P > 0;
+          LoopBase<T>::count(c, op.template work<P>(frame, 1), op.teams(P), threads);
+        });
+      });
+    }
+    ++c.waits;
+    return c;
+  }
+};
+
+// All ops are one share: what several islands have only read forward they add to on the way back.
+template <class T>
+class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
+ public:
+  LoopBackKernel(const std::vector<LoopOp>& ops, const Program& program) : LoopBase<T>(program, true) {
+    for (const LoopOp& op : ops) {
+      // on the way back what an op overwrote is cleared after it, so that its clearing stands before it
+      for (const auto& [view, elements] : op.cleared) add_clearing(view, *elements);
+      AnyOp<T>& any = this->ops_.emplace_back();
+      const auto [number, make] = find<T>(op.op->kind);
+      any.number = number, any.passes = op.passes, any.params = op.params;
+      make(*op.op, program, this->tables_, &any);
+      touched_.resize(this->ops_.size());
+      touched_.back() = touches_back(*op.op);
+    }
+    Order order;
+    for (size_t i = this->ops_.size(); i-- > 0;) this->ops_[i].waits = order.waits(touched_[i]);
+    this->finish({0, static_cast<int32_t>(this->ops_.size())});
+  }
+
+  void run(const Frame<T>&, int64_t, int64_t) const override {}
+  void grad(const GradFrame<T>& frame, int64_t t0, int64_t t1) const override {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    BackLoop<T> loop{this->call_, on_device(frame, this->sizes_)};
+    loop.call.t0 = t0, loop.call.t1 = t1;
+    const int64_t batch = frame.adjoint.batch;
+    const LoopShape shape = this->choose(batch, &loop.call, [&](int64_t items, int64_t threads) {
+      GradFrame<T> some = frame;
+      some.value.batch = some.adjoint.batch = items;
+      return cost(some, threads);
+    });
+    if (shape.together) return start_loop_together(loop, shape);
+    start_loop(loop, shape, (batch + loop.call.items - 1) / loop.call.items);
+  }
+
+ private:
+  void add_clearing(const View& view, const std::vector<int64_t>& elements) {
+    ClearOp<T> clear{};
+    clear.view = view, clear.view.offsets = nullptr;
+    clear.elements = this->tables_.add(elements), clear.count = static_cast<int64_t>(elements.size());
+    AnyOp<T>& any = this->ops_.emplace_back();
+    any.number = kClearOp, any.passes = true;
+    any.hold(clear);
+    touched_.resize(this->ops_.size());
+    if (elements.empty()) return;
+    const auto [lowest, highest] = std::minmax_element(elements.begin(), elements.end());
+    touched_.back() = {{view.buffer, 0, *lowest, *highest, true}};
+  }
+
+  Cost cost(const GradFrame<T>& frame, int64_t threads) const {
+    Cost c;
+    for (const AnyOp<T>& any : this->ops_) {
+      c.waits += any.waits;
+      any.visit([&](const auto& op) {
+        using Op = std::decay_t<decltype(op)>;
+        each_phase<0, Op::back_phases>([&](auto phase) {
+          constexpr int P = decltype(phase)::value;
+          c.waits += P > 0;
+          LoopBase<T>::count(c, op.template back_work<P>(frame, 1, Pass::values), op.back_teams(P), threads);
+        });
+      });
+    }
+    ++c.waits;
+    return c;
+  }
+
+  std::vector<std::vector<Touch>> touched_;
+};
+
+template <class T, template <class> class K>
+MakeLoop<T> maker() {
+  return [](const std::vector<LoopOp>& ops, const Program& program) -> std::unique_ptr<Kernel<T>> {
+    if (ops.empty() || !has_all<T>(ops)) return nullptr;
+    return std::make_unique<K<T>>(ops, program);
+  };
+}
+
+const bool added = [] {
+  LoopMaker loops;
+  loops.run32 = maker<float, LoopRunKernel>(), loops.run64 = maker<double, LoopRunKernel>();
+  loops.back32 = maker<float, LoopBackKernel>(), loops.back64 = maker<double, LoopBackKernel>();
+  device_backend().set_loops(std::move(loops));
+  return true;
+}();
+
+}  // namespace
+
+#ifdef __CUDACC__
+int64_t processors() {
+  static const int count = [] {
+    int found = 0;
+    check(cudaDeviceGetAttribute(&found, cudaDevAttrMultiProcessorCount, 0), "the GPU can't be asked for its size");
+    return found;
+  }();
+  return count;
+}
+#else
+int64_t processors() { return 132; }
+#endif
+
+}  // namespace cuda
+}  // namespace nengo_dl
