@@ -1,0 +1,190 @@
+// neurons: steps of a neuron type (cpp/neurons). A thread takes a neuron of an item through all steps, or, where random
+// numbers are drawn in the order of the neurons, all neurons of an item.
+#pragma once
+
+#include "cuda/kernel.h"
+#include "cuda/place.h"
+#include "engine/twister.h"
+#include "neurons/registry.h"
+#include "neurons/types.h"
+#include "ops/util.h"
+
+#ifdef __CUDACC__
+#define NDL_APART __host__ __device__ __noinline__
+#define NDL_UNROLL _Pragma("unroll")
+#else
+#define NDL_APART
+#define NDL_UNROLL
+#endif
+
+namespace nengo_dl {
+namespace cuda {
+
+// The types by their numbers, which are their places among neuron_specs().
+#define NDL_NEURON_NUMBER(Type) number_of_##Type,
+enum NeuronNumber { NDL_NEURON_TYPES(NDL_NEURON_NUMBER) };
+#undef NDL_NEURON_NUMBER
+
+// Calls f(N<T>*), a null pointer that names the type of this number.
+#ifdef __CUDACC__
+#pragma nv_exec_check_disable  // who calls it on the device has an f for the device
+#endif
+template <class T, class F>
+NDL_HD void with_neuron_type(int number, const F& f) {
+#define NDL_NEURON_CASE(Type) \
+  case number_of_##Type:      \
+    return f(static_cast<device::Type<T>*>(nullptr));
+  switch (number) { NDL_NEURON_TYPES(NDL_NEURON_CASE) }
+#undef NDL_NEURON_CASE
+}
+
+template <class T>
+struct NeuronsOp : PlainOp {
+  int type;  // NeuronNumber
+  bool draws;
+  int64_t n;  // neurons of a block
+  View J, out, state[kMaxNeuronStates];
+  const NeuronModel* models;
+  const int32_t* model_of = nullptr;  // per block; null: there is one
+  int64_t rng = 0;
+
+  NeuronsOp(const OpRecord& op, const Program& program, Tables& tables)
+      : n(op.arg("J").count()), J(tables.view(op.arg("J"))), out(tables.view(op.arg("out"))) {
+    const NeuronSpec& spec = spec_of(op);
+    type = static_cast<int>(&spec - neuron_specs().data());
+    draws = spec.draws;
+    if (draws) rng = op.integer("rng");
+    for (size_t s = 0; s < spec.states.size(); ++s) state[s] = tables.view(op.arg(spec.states[s]));
+    add_models(op, spec, program.dt, tables);
+  }
+
+  template <int P>
+  NDL_HD int64_t work(const Frame<T>& f, int64_t) const {
+    return draws ? f.batch : f.batch * J.blocks * n;
+  }
+  template <int P, class Team>
+  NDL_HD void run(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i, const Team&) const {
+    with_neuron_type<T>(type,
+                        [&](auto* type) { run_apart<typename device::Bare<decltype(*type)>::type>(f, t0, t1, i); });
+  }
+  // Types that many others share a function with would take all the registers that any of them needs.
+  template <class N>
+  NDL_APART void run_apart(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i) const {
+    run_as<N, 1>(f, t0, t1, i);
+  }
+  // The same for neurons that are known to be of type N. `Ahead` inputs are fetched at once.
+  template <class N, int Ahead>
+  NDL_HD void run_as(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i) const {
+    if constexpr (N::draws)
+      draw<N>(f, t0, t1, i);
+    else
+      scan<N, Ahead>(f, t0, t1, i);
+  }
+
+ private:
+  // A neuron of an item.
+  struct Neuron {
+    int64_t c, k, b;  // its number in its block, the block, the item
+    NDL_HD Neuron(const NeuronsOp& op, int64_t i) {
+      Digits digits{i};
+      c = digits.take(op.n), k = digits.take(op.J.blocks), b = digits.rest;
+    }
+    NDL_HD int64_t offset(const View& o) const { return o.offsets[k] + c * stride_of(o, 0); }
+  };
+
+  template <class N>
+  NDL_HD const N& model(int64_t k) const {
+    return *reinterpret_cast<const N*>(models[model_of ? model_of[k] : 0].bytes);
+  }
+
+  template <class N, int Ahead>
+  NDL_HD void scan(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i) const {
+    constexpr int S = device::state_count<N>();
+    const Neuron neuron(*this, i);
+    const N type = model<N>(neuron.k);  // in registers
+    const int64_t J_row = f.row[J.buffer], out_row = f.row[out.buffer];
+    const T* from = J.at(f, t0, neuron.b) + neuron.offset(J);
+    T* to = out.at(f, t0, neuron.b) + neuron.offset(out);
+    T s[S + 1], *now[S + 1], next[Ahead];
+    int64_t row[S + 1];
+    for (int k = 0; k < S; ++k) {
+      now[k] = state[k].at(f, t0, neuron.b) + neuron.offset(state[k]);
+      row[k] = old_row(f, state[k]);
+      s[k] = now[k][-row[k]];
+    }
+    const auto fetch = [&](int64_t t) {
+      NDL_UNROLL
+      for (int a = 0; a < Ahead; ++a)
+        if (t + a < t1) next[a] = *from, from += J_row;
+    };
+    fetch(t0);
+    for (int64_t t = t0; t < t1; t += Ahead) {
+      T here[Ahead];
+      NDL_UNROLL
+      for (int a = 0; a < Ahead; ++a) here[a] = next[a];
+      fetch(t + Ahead);
+      NDL_UNROLL
+      for (int a = 0; a < Ahead; ++a) {
+        if (t + a >= t1) break;
+        device::step_any(type, here[a], *to, s);
+        to += out_row;
+        for (int k = 0; k < S; ++k)
+          if (row[k]) *now[k] = s[k], now[k] += row[k];
+      }
+    }
+    for (int k = 0; k < S; ++k)
+      if (!row[k]) *now[k] = s[k];
+  }
+
+  template <class N>
+  NDL_HD void draw(const Frame<T>& f, int64_t t0, int64_t t1, int64_t b) const {
+    const N type = model<N>(0);
+    const Twister random{f.istate + b * f.istate_item + rng};
+    const int64_t J_stride = stride_of(J, 0), out_stride = stride_of(out, 0);
+    for (int64_t t = t0; t < t1; ++t) {
+      const T* from = J.at(f, t, b) + J.offsets[0];
+      T* to = out.at(f, t, b) + out.offsets[0];
+      for (int64_t c = 0; c < n; ++c) to[c * out_stride] = type.step(from[c * J_stride], random);
+    }
+  }
+
+  static const NeuronSpec& spec_of(const OpRecord& op) {
+    const std::string type = op.text("type");
+    for (const NeuronSpec& spec : neuron_specs())
+      if (spec.name == type) return spec;
+    op.fail("unknown neuron type '" + type + "'");
+  }
+
+  // One for each block that differs from the one before.
+  void add_models(const OpRecord& op, const NeuronSpec& spec, double dt, Tables& tables) {
+    std::vector<std::vector<double>> values;
+    for (const std::string& key : spec.parameters) values.push_back(op.per_block(key));
+    std::vector<NeuronModel> made;
+    std::vector<int32_t> which;
+    std::vector<double> before;
+    for (int64_t k = 0; k < op.blocks; ++k) {
+      std::vector<double> p;
+      for (const auto& v : values) p.push_back(v[k]);
+      if (k == 0 || p != before) made.push_back(prepared(op, spec, p, dt));
+      before = p;
+      which.push_back(static_cast<int32_t>(made.size()) - 1);
+    }
+    models = tables.add(made);
+    if (made.size() > 1) model_of = tables.add(which);
+  }
+
+  NeuronModel prepared(const OpRecord& op, const NeuronSpec& spec, std::vector<double> parameters, double dt) const {
+    for (const std::string& key : spec.flags) parameters.push_back(static_cast<double>(op.integer(key)));
+    NeuronModel model{};
+    with_neuron_type<T>(type, [&](auto* type) {
+      using N = typename device::Bare<decltype(*type)>::type;
+      static_assert(sizeof(N) <= sizeof model, "raise the size of NeuronModel");
+      const N made(parameters.data(), dt);
+      __builtin_memcpy(model.bytes, &made, sizeof made);
+    });
+    return model;
+  }
+};
+
+}  // namespace cuda
+}  // namespace nengo_dl
