@@ -1,5 +1,7 @@
 #include "cuda/neurons.h"
 
+#include "cuda/neurons_start.h"
+
 namespace nengo_dl {
 namespace cuda {
 namespace {
@@ -15,6 +17,7 @@ struct RunNeurons {
   }
 };
 
+// As DeviceKernel, but each type has kernels of its own, which take no more registers than it needs.
 template <class T>
 class NeuronsKernel final : public Kernel<T> {
  public:
@@ -29,11 +32,37 @@ class NeuronsKernel final : public Kernel<T> {
       launch<false>(RunNeurons<T, N>{op_, there, t0, t1}, work);
     });
   }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
 
  private:
+  void back(const GradFrame<T>& frame, int64_t t0, int64_t t1, Pass pass) const {
+    const int64_t steps = t1 - t0, work = op_.template back_work<0>(frame, steps, pass);
+    if (work == 0) return;
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    const BackPhase<T, NeuronsOp<T>, 1> sum{with_parts(op_.parts_size(frame, steps, pass)), on_device(frame, sizes_),
+                                            t0, t1, pass};
+    start_back(sum.op, sum.frame, t0, t1, pass, work);
+    const int64_t sums = op_.template back_work<1>(frame, steps, pass);
+    if (op_.back_teams(1))
+      launch<true>(sum, sums);
+    else
+      launch<false>(sum, sums);
+  }
+
+  // Memory is kept by the kernel: windows are of one length, but for the last.
+  NeuronsOp<T> with_parts(int64_t size) const {
+    if (size > room_) parts_.reset(), parts_ = allocate<T>(device_space(), size), room_ = size;
+    NeuronsOp<T> op = op_;
+    op.parts = parts_.get();
+    return op;
+  }
+
   const FrameSizes sizes_;
   Tables tables_;
   NeuronsOp<T> op_;
+  mutable Memory<T> parts_;
+  mutable int64_t room_ = 0;
 };
 
 template <class T>

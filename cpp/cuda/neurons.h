@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/kernel.h"
+#include "cuda/neurons_back.h"
 #include "cuda/place.h"
 #include "engine/twister.h"
 #include "neurons/registry.h"
@@ -11,10 +12,8 @@
 
 #ifdef __CUDACC__
 #define NDL_APART __host__ __device__ __noinline__
-#define NDL_UNROLL _Pragma("unroll")
 #else
 #define NDL_APART
-#define NDL_UNROLL
 #endif
 
 namespace nengo_dl {
@@ -47,6 +46,14 @@ struct NeuronsOp : PlainOp {
   const NeuronModel* models;
   const int32_t* model_of = nullptr;  // per block; null: there is one
   int64_t rng = 0;
+  // The way back.
+  static constexpr int back_phases = 2;         // adjoints of states and J; sums of those of J
+  const device::Surrogate<T>* bumps = nullptr;  // per model; null: derivatives don't pass
+  bool straight = false;                        // the surrogate is no bump
+  bool constant;                                // J is in a param buffer
+  bool summed;                                  // an adjoint of J is a sum over neurons, items or steps
+  Place sums;                                   // then: the adjoints of J
+  T* parts = nullptr;                           // and what is added up, `parts_size` elements
 
   NeuronsOp(const OpRecord& op, const Program& program, Tables& tables)
       : n(op.arg("J").count()), J(tables.view(op.arg("J"))), out(tables.view(op.arg("out"))) {
@@ -54,6 +61,7 @@ struct NeuronsOp : PlainOp {
     type = static_cast<int>(&spec - neuron_specs().data());
     draws = spec.draws;
     if (draws) rng = op.integer("rng");
+    set_way_back(op, program, tables);
     for (size_t s = 0; s < spec.states.size(); ++s) state[s] = tables.view(op.arg(spec.states[s]));
     add_models(op, spec, program.dt, tables);
   }
@@ -67,7 +75,7 @@ struct NeuronsOp : PlainOp {
     with_neuron_type<T>(type,
                         [&](auto* type) { run_apart<typename device::Bare<decltype(*type)>::type>(f, t0, t1, i); });
   }
-  // Types that many others share a function with would take all the registers that any of them needs.
+  // Not inlined: one function with the code of all types would take minutes to compile.
   template <class N>
   NDL_APART void run_apart(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i) const {
     run_as<N, 1>(f, t0, t1, i);
@@ -79,6 +87,62 @@ struct NeuronsOp : PlainOp {
       draw<N>(f, t0, t1, i);
     else
       scan<N, Ahead>(f, t0, t1, i);
+  }
+
+  NDL_HD int64_t neurons() const { return J.blocks * n; }
+  NDL_HD int64_t parts_size(const GradFrame<T>& f, int64_t steps, Pass pass) const {
+    return summed && to_J(f, pass) ? steps * f.adjoint.batch * neurons() : 0;
+  }
+  // Whether this pass adds to the adjoints of J.
+  NDL_HD bool to_J(const GradFrame<T>& f, Pass pass) const {
+    return f.adjoint.base[J.buffer] && constant == (pass == Pass::params);
+  }
+  template <int P>
+  NDL_HD int64_t back_work(const GradFrame<T>& f, int64_t steps, Pass pass) const {
+    if (!bumps || (pass == Pass::params && !to_J(f, pass))) return 0;
+    if (P == 0) return f.adjoint.batch * neurons();
+    return summed && to_J(f, pass) ? sums.work(f.adjoint, steps) : 0;
+  }
+  NDL_HD bool back_teams(int phase) const { return phase == 1 && constant; }
+  template <int P, class Team>
+  NDL_HD void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, int64_t i, const Team& team) const {
+    if constexpr (P == 1) {
+      sums.add(f.adjoint, t0, t1, i, team, [&](int64_t t, int64_t b, int64_t k, int64_t c) {
+        return parts[((t - t0) * f.adjoint.batch + b) * neurons() + k * n + c];
+      });
+    } else {
+      with_neuron_type<T>(type, [&](auto* type) {
+        using N = typename device::Bare<decltype(*type)>::type;
+        if constexpr (N::spikes)
+          if (straight) return back_apart<N, true>(f, t0, t1, pass, i);
+        back_apart<N, false>(f, t0, t1, pass, i);
+      });
+    }
+  }
+  template <class N, bool Straight>
+  NDL_APART void back_apart(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, int64_t i) const {
+    back_as<N, Straight, 1>(f, t0, t1, pass, i);
+  }
+  template <class N, bool Straight, int Ahead>
+  NDL_HD void back_as(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, int64_t i) const {
+    const Neuron neuron(*this, i);
+    const N type = model<N>(neuron.k);
+    const device::Surrogate<T> bump = bumps[model_of ? model_of[neuron.k] : 0];
+    const int64_t last = t1 - 1, b = neuron.b;
+    NeuronBack<T> way;
+    way.J = {J.at(f.value, last, b) + neuron.offset(J), f.value.row[J.buffer]};
+    if (f.adjoint.base[out.buffer])
+      way.out = {out.at(f.adjoint, last, b) + neuron.offset(out), f.adjoint.row[out.buffer]};
+    if (to_J(f, pass)) {
+      if (summed)
+        way.to_J = {parts + ((last - t0) * f.adjoint.batch + b) * neurons() + neuron.k * n + neuron.c,
+                    f.adjoint.batch * neurons()};
+      else
+        way.to_J = {J.at(f.adjoint, last, b) + neuron.offset(J), f.adjoint.row[J.buffer]};
+    }
+    if (!summed) way.by_J = {way.to_J.at, way.to_J.row};
+    for (int s = 0; s < device::state_count<N>(); ++s) state_back(f, last, neuron, s, pass, way);
+    way.template run<N, Straight, Ahead>(type, bump, t1 - t0);
   }
 
  private:
@@ -136,6 +200,23 @@ struct NeuronsOp : PlainOp {
       if (!row[k]) *now[k] = s[k];
   }
 
+  NDL_HD void state_back(const GradFrame<T>& f, int64_t t, const Neuron& neuron, int s, Pass pass,
+                         NeuronBack<T>& way) const {
+    const View& o = state[s];
+    const int64_t offset = neuron.offset(o), value_row = f.value.row[o.buffer], row = old_row(f.adjoint, o);
+    // row t of the values is the state before step t in every kind of buffer, whatever the operand's shift
+    way.old[s] = {o.at(f.value, t, neuron.b) - o.shift * value_row + offset, value_row};
+    if (!f.adjoint.base[o.buffer]) return;
+    T* const next = o.at(f.adjoint, t, neuron.b) + offset;
+    way.next[s] = next;
+    if (pass == Pass::values && row == 0) {
+      way.place[s] = next;
+      return;
+    }
+    way.by_old[s] = {next - row, row};
+    if (pass == Pass::values) way.to_old[s] = {next - row, row};
+  }
+
   template <class N>
   NDL_HD void draw(const Frame<T>& f, int64_t t0, int64_t t1, int64_t b) const {
     const N type = model<N>(0);
@@ -155,22 +236,50 @@ struct NeuronsOp : PlainOp {
     op.fail("unknown neuron type '" + type + "'");
   }
 
+  void set_way_back(const OpRecord& op, const Program& program, Tables& tables) {
+    const Operand& from = op.arg("J");
+    constant = in_param(from, program);
+    sums = Place(from, tables);
+    const BufferKind kind = program.buffers[from.buffer].kind;
+    summed = constant || sums.start || kind == BufferKind::state || kind == BufferKind::learned;
+  }
+
+  // The number of the surrogate; -1: derivatives don't pass.
+  static int surrogate_of(const OpRecord& op, const NeuronSpec& spec) {
+    if (!spec.spikes) return 0;
+    if (!op.has("surrogate")) return -1;
+    int number = 0;
+    for (const SurrogateSpec& s : surrogate_specs()) {
+      if (s.name == op.text("surrogate")) return number;
+      ++number;
+    }
+    op.fail("unknown surrogate '" + op.text("surrogate") + "'");
+  }
+
   // One for each block that differs from the one before.
   void add_models(const OpRecord& op, const NeuronSpec& spec, double dt, Tables& tables) {
-    std::vector<std::vector<double>> values;
+    const int surrogate = surrogate_of(op, spec);
+    straight = spec.spikes && surrogate >= 0 && !surrogate_specs()[surrogate].width;
+    const std::vector<double> width = op.has("width") ? op.per_block("width") : std::vector<double>(op.blocks, 1.0);
+    std::vector<std::vector<double>> values{width};
     for (const std::string& key : spec.parameters) values.push_back(op.per_block(key));
     std::vector<NeuronModel> made;
+    std::vector<device::Surrogate<T>> bump;
     std::vector<int32_t> which;
     std::vector<double> before;
     for (int64_t k = 0; k < op.blocks; ++k) {
       std::vector<double> p;
       for (const auto& v : values) p.push_back(v[k]);
-      if (k == 0 || p != before) made.push_back(prepared(op, spec, p, dt));
+      if (k == 0 || p != before) {
+        made.push_back(prepared(op, spec, {p.begin() + 1, p.end()}, dt));
+        bump.emplace_back(surrogate, width[k]);
+      }
       before = p;
       which.push_back(static_cast<int32_t>(made.size()) - 1);
     }
     models = tables.add(made);
     if (made.size() > 1) model_of = tables.add(which);
+    if (surrogate >= 0) bumps = tables.add(bump);
   }
 
   NeuronModel prepared(const OpRecord& op, const NeuronSpec& spec, std::vector<double> parameters, double dt) const {
