@@ -117,6 +117,7 @@ struct PlainOp {
   static constexpr bool each_step = false, back_each_step = false;
   NDL_HD bool teams(int) const { return false; }
   NDL_HD bool back_teams(int) const { return false; }
+  bool loops_back() const { return true; }  // whether its way back needs no memory but the frame's
 };
 
 }  // namespace cuda

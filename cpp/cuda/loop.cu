@@ -197,6 +197,7 @@ class LoopRunKernel final : public Kernel<T>, LoopBase<T> {
     this->finish(first);
   }
 
+  bool good() const { return true; }
   void run(const Frame<T>& frame, int64_t t0, int64_t t1) const override {
     const std::lock_guard<std::recursive_mutex> hold(launching());
     RunLoop<T> loop{this->call_, on_device(frame, this->sizes_)};
@@ -249,6 +250,11 @@ class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
     this->finish({0, static_cast<int32_t>(this->ops_.size())});
   }
 
+  bool good() const {
+    bool all = true;
+    for (const AnyOp<T>& any : this->ops_) any.visit([&](const auto& op) { all = all && op.loops_back(); });
+    return all;
+  }
   void run(const Frame<T>&, int64_t, int64_t) const override {}
   void grad(const GradFrame<T>& frame, int64_t t0, int64_t t1) const override {
     const std::lock_guard<std::recursive_mutex> hold(launching());
@@ -302,7 +308,9 @@ template <class T, template <class> class K>
 MakeLoop<T> maker() {
   return [](const std::vector<LoopOp>& ops, const Program& program) -> std::unique_ptr<Kernel<T>> {
     if (ops.empty() || !has_all<T>(ops)) return nullptr;
-    return std::make_unique<K<T>>(ops, program);
+    auto kernel = std::make_unique<K<T>>(ops, program);
+    if (!kernel->good()) return nullptr;
+    return kernel;
   };
 }
 

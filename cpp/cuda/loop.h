@@ -108,14 +108,14 @@ struct BackLoop {
 };
 
 #ifdef __CUDACC__
-#define NDL_APART __device__ __noinline__  // so that the registers of one op are not the registers of all
+#define NDL_NOT_INLINED __device__ __noinline__  // so that the registers of one op are not the registers of all
 #else
-#define NDL_APART inline
+#define NDL_NOT_INLINED inline
 #endif
 
 // Calls a phase of an op with the threads of a block or of all blocks.
 template <class T, class Op, int P, class Threads>
-NDL_APART void run_one(const Op& op, const Frame<T>& f, int64_t t, const Threads& threads) {
+NDL_NOT_INLINED void run_one(const Op& op, const Frame<T>& f, int64_t t, const Threads& threads) {
   const int64_t work = op.template work<P>(f, 1);
   const auto body = [&](int64_t i, const auto& team) { op.template run<P>(f, t, t + 1, i, team); };
   if (op.teams(P))
@@ -124,7 +124,7 @@ NDL_APART void run_one(const Op& op, const Frame<T>& f, int64_t t, const Threads
     threads.template each<false>(work, body);
 }
 template <class T, class Op, int P, class Threads>
-NDL_APART void back_one(const Op& op, const GradFrame<T>& f, int64_t t, Pass pass, const Threads& threads) {
+NDL_NOT_INLINED void back_one(const Op& op, const GradFrame<T>& f, int64_t t, Pass pass, const Threads& threads) {
   const int64_t work = op.template back_work<P>(f, 1, pass);
   const auto body = [&](int64_t i, const auto& team) { op.template back<P>(f, t, t + 1, pass, i, team); };
   if (op.back_teams(P))

@@ -89,6 +89,7 @@ struct NeuronsOp : PlainOp {
       scan<N, Ahead>(f, t0, t1, i);
   }
 
+  bool loops_back() const { return !summed; }
   NDL_HD int64_t neurons() const { return J.blocks * n; }
   NDL_HD int64_t parts_size(const GradFrame<T>& f, int64_t steps, Pass pass) const {
     return summed && to_J(f, pass) ? steps * f.adjoint.batch * neurons() : 0;
