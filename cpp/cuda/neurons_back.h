@@ -6,7 +6,7 @@
 #include "kernels/neurons.h"
 #include "neurons/types.h"
 
-#ifdef __CUDACC__
+#ifdef __CUDA_ARCH__  // for the device alone
 #define NDL_UNROLL _Pragma("unroll")
 #else
 #define NDL_UNROLL
@@ -32,6 +32,10 @@ struct Walk {
     at -= row;
   }
 };
+
+// What of the input and the states the way back looks at.
+template <class N, bool Straight>
+constexpr unsigned kReads = Straight ? device::slope_reads<N>() : N::grad_reads;
 
 template <class T>
 struct NeuronBack {
@@ -69,7 +73,7 @@ struct NeuronBack {
 
   template <class N, bool Straight, int Ahead>
   NDL_HD void fetch(Read<N> (&r)[Ahead], int64_t left) {
-    constexpr unsigned reads = Straight ? device::slope_reads<N>() : N::grad_reads;
+    constexpr unsigned reads = kReads<N, Straight>;
     NDL_UNROLL
     for (int i = 0; i < Ahead; ++i) {
       if (i >= left) return;
