@@ -7,6 +7,7 @@
 #include "engine/backend.h"
 #include "engine/kind.h"
 #include "ops/adjoint.h"
+#include "ops/filter.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
@@ -131,7 +132,9 @@ class FilterKernel : public Kernel<T> {
     C_ = cast(op.numbers("C"));
     D_ = static_cast<T>(op.number("D"));
     direct_ = op.integer("direct") != 0;
-    set_way_back(op);
+    const FilterOutput output(op);
+    E_ = cast(output.E);
+    F_ = static_cast<T>(output.F);
     if (!B_.empty()) X_ = View(op.arg("X"));
     std::vector<const Operand*> flat{&op.arg("x"), &op.arg("y")};
     Operand row;
@@ -210,19 +213,6 @@ class FilterKernel : public Kernel<T> {
       c.old_stride = c.n, c.now_stride = row_stride_;
       run_(c);
     }
-  }
-
-  // X' = A X + B x, and y = E.X + F x also if y is made from X' (then E = C A, F = D + C.B).
-  void set_way_back(const OpRecord& op) {
-    const std::vector<double>&A = op.numbers("A"), &B = op.numbers("B"), &C = op.numbers("C");
-    std::vector<double> E = direct_ ? C : std::vector<double>(C.size());
-    double F = op.number("D");
-    for (size_t l = 0; !direct_ && l < C.size(); l++) {
-      F += C[l] * B[l];
-      for (size_t k = 0; k < C.size(); k++) E[k] += C[l] * A[l * C.size() + k];
-    }
-    E_ = cast(E);
-    F_ = static_cast<T>(F);
   }
 
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {

@@ -1,6 +1,7 @@
 // `triangle`: Nengo's Triangle synapse, a moving average with falling weights kept up by differences.
+#include "ops/triangle.h"
+
 #include <algorithm>
-#include <cmath>
 
 #include "engine/backend.h"
 #include "engine/kind.h"
@@ -17,15 +18,6 @@ void check(const OpRecord& op, const Program&) {
   need_shape(op, "Y", {n});
   need_shape(op, "X", {taps, n});
   need_shape(op, "Xi", {1});
-}
-
-// The row after the one that Xi names, by Python's modulo; a state that names no row counts as the last one.
-template <class T>
-int64_t next_row(T Xi, int64_t taps) {
-  T next = std::fmod(Xi + T(1), static_cast<T>(taps));
-  if (next < T(0)) next += static_cast<T>(taps);
-  if (!(next >= T(0) && next < static_cast<T>(taps))) return 0;
-  return std::min(static_cast<int64_t>(next), taps - 1);
 }
 
 template <class T>

@@ -1,0 +1,234 @@
+// `filter`: a linear system of any order. Up to order 8 a thread has the whole state of an element in its registers;
+// beyond, a team shares out the rows, and copies the old state to memory of its own.
+#pragma once
+
+#include "cuda/filters.h"
+
+namespace nengo_dl {
+namespace cuda {
+
+// Lanes see what the others have written before.
+NDL_HD void meet(const Alone&) {}
+#ifdef __CUDACC__
+__device__ __forceinline__ void meet(const Warp&) { __syncwarp(); }
+#endif
+
+template <class T>
+struct FilterOp : PlainOp {
+  static constexpr int back_phases = 2;          // states (and x); x
+  static constexpr int64_t kRegisters = 8;       // the highest order of a thread
+  static constexpr int64_t kWorkers = 16 * 132;  // teams with memory for a state of a higher order
+  Source x;
+  Place y;
+  View X;
+  int64_t order, side;              // side: rows and columns of A as it lies here, with zeros
+  const T *A, *turned, *B, *C, *E;  // turned: A column by column
+  T D, F;
+  bool direct;
+  T* states = nullptr;  // (kWorkers, order)
+
+  FilterOp(const OpRecord& op, const Program& p, Tables& tables)
+      : x(op, p, tables),
+        y(op.arg("y"), tables),
+        order(static_cast<int64_t>(op.numbers("B").size())),
+        side(order <= 2            ? 2
+             : order <= kRegisters ? kRegisters
+                                   : order),
+        D(static_cast<T>(op.number("D"))),
+        direct(op.integer("direct") != 0) {
+    if (order > 0) X = tables.view(op.arg("X"));
+    const auto padded = [&](const std::vector<double>& values, int64_t rows, int64_t row, int64_t column) {
+      std::vector<T> to(rows * side);
+      for (int64_t k = 0; k < (rows == 1 ? 1 : order); ++k)
+        for (int64_t l = 0; l < order; ++l) to[k * side + l] = static_cast<T>(values[k * row + l * column]);
+      return tables.add(to);
+    };
+    A = padded(op.numbers("A"), side, order, 1);
+    turned = padded(op.numbers("A"), side, 1, order);
+    B = padded(op.numbers("B"), 1, 0, 1);
+    C = padded(op.numbers("C"), 1, 0, 1);
+    const FilterOutput output(op);
+    E = padded(output.E, 1, 0, 1);
+    F = static_cast<T>(output.F);
+    if (order > kRegisters) states = reinterpret_cast<T*>(tables.room(kWorkers * order * int64_t{sizeof(T)}));
+  }
+
+  NDL_HD bool teams(int) const { return order > kRegisters; }
+  template <int P>
+  NDL_HD int64_t work(const Frame<T>& f, int64_t) const {
+    return workers(f.batch * y.count);
+  }
+  template <int P, class Team>
+  NDL_HD void run(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i, const Team& team) const {
+    const int64_t all = f.batch * y.count, step = workers(all);
+    for (int64_t j = i; j < all; j += step) {
+      Digits digits{j};
+      const int64_t c = digits.take(y.size), k = digits.take(y.view.blocks), b = digits.rest;
+      if (order > kRegisters)
+        scan_shared(f, t0, t1, b, k, c, states + i * order, team);
+      else if (team.lane != 0)
+        return;
+      else if (order > 2)
+        scan<kRegisters>(f, t0, t1, b, k, c);
+      else
+        scan<2>(f, t0, t1, b, k, c);
+    }
+  }
+
+  template <int P>
+  NDL_HD int64_t back_work(const GradFrame<T>& f, int64_t steps, Pass pass) const {
+    if (!f.adjoint.base[y.view.buffer] && !has_state(f)) return 0;
+    if (P == 1) return x.own_phase(f, steps, pass, later(f));
+    return pass == Pass::values ? workers(f.adjoint.batch * x.count) : 0;
+  }
+  NDL_HD bool back_teams(int phase) const { return phase == 0 ? order > kRegisters : x.shared; }
+  template <int P, class Team>
+  NDL_HD void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass, int64_t i, const Team& team) const {
+    if (P == 1)
+      return x.add(f.adjoint, t0, t1, i, team,
+                   [&](int64_t t, int64_t b, int64_t k, int64_t c) { return to_x(f, t, b, k, c); });
+    const int64_t all = f.adjoint.batch * x.count, step = workers(all);
+    for (int64_t j = i; j < all; j += step) {
+      Digits digits{j};
+      const int64_t e = digits.take(x.count), b = digits.rest;
+      if (order <= kRegisters && team.lane != 0) return;
+      x.each(e, [&](int64_t k, int64_t c) {
+        if (order > kRegisters)
+          scan_back_shared(f, t0, t1, b, k, c, states + i * order, team);
+        else if (order > 2)
+          scan_back<kRegisters>(f, t0, t1, b, k, c);
+        else
+          scan_back<2>(f, t0, t1, b, k, c);
+      });
+    }
+  }
+
+ private:
+  NDL_HD int64_t workers(int64_t elements) const {
+    return order > kRegisters && elements > kWorkers ? kWorkers : elements;
+  }
+  NDL_HD int64_t column(int64_t k, int64_t c) const { return X.offsets[k] + c * X.strides[1]; }
+  NDL_HD bool has_state(const GradFrame<T>& f) const { return order > 0 && f.adjoint.base[X.buffer]; }
+  NDL_HD bool later(const GradFrame<T>& f) const { return order > 0 && among(f.adjoint, x.view, X); }
+  NDL_HD T adjoint_of_y(const GradFrame<T>& f, int64_t t, int64_t b, int64_t k, int64_t c) const {
+    return f.adjoint.base[y.view.buffer] ? y.view.at(f.adjoint, t, b)[y.offset(k, c)] : T(0);
+  }
+  NDL_HD T to_x(const GradFrame<T>& f, int64_t t, int64_t b, int64_t k, int64_t c) const {
+    T sum = F * adjoint_of_y(f, t, b, k, c);
+    if (!has_state(f)) return sum;
+    const T* const next = X.at(f.adjoint, t, b) + column(k, c);
+    for (int64_t l = 0; l < order; ++l) sum = device::fma(B[l], next[l * X.strides[0]], sum);
+    return sum;
+  }
+
+  // `order` numbers at a distance, to and from registers.
+  template <int N>
+  NDL_HD void read(const T* from, T* to) const {
+    for (int l = 0; l < N; ++l) to[l] = l < order ? from[l * X.strides[0]] : T(0);
+  }
+  template <int N>
+  NDL_HD void write(const T* from, T* to) const {
+    for (int l = 0; l < N; ++l)
+      if (l < order) to[l * X.strides[0]] = from[l];
+  }
+  template <int N>
+  NDL_HD static T dot(const T* weights, const T* values, T sum) {
+    for (int l = 0; l < N; ++l) sum = device::fma(weights[l], values[l], sum);
+    return sum;
+  }
+
+  template <int N>
+  NDL_HD void scan(const Frame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c) const {
+    const int64_t x_row = f.row[x.view.buffer], y_row = f.row[y.view.buffer], row = order > 0 ? old_row(f, X) : 0;
+    const T* from = x.view.at(f, t0, b) + x.offset(k, c);
+    T* to = y.view.at(f, t0, b) + y.offset(k, c);
+    T* now = order > 0 ? X.at(f, t0, b) + column(k, c) : nullptr;
+    T state[N] = {}, old[N] = {};
+    if (now) read<N>(now - row, state);
+    for (int64_t t = t0; t < t1; ++t, from += x_row, to += y_row, now += row) {
+      const T in = *from;
+      for (int l = 0; l < N; ++l) old[l] = state[l];
+      for (int l = 0; l < N; ++l) state[l] = dot<N>(A + l * N, old, B[l] * in);
+      *to = dot<N>(C, direct ? old : state, D * in);
+      if (now && (row != 0 || t == t1 - 1)) write<N>(state, now);
+    }
+  }
+
+  template <int N>
+  NDL_HD void scan_back(const GradFrame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c) const {
+    const bool has = has_state(f);
+    const int64_t x_row = f.adjoint.row[x.view.buffer], row = has ? old_row(f.adjoint, X) : 0;
+    T* dx = x.adjoint(f, t1 - 1, b, k, c, later(f));
+    T* now = has ? X.at(f.adjoint, t1 - 1, b) + column(k, c) : nullptr;
+    T state[N] = {}, next[N] = {};
+    if (has) read<N>(now, state);
+    for (int64_t t = t1; t-- > t0;) {
+      const T dy = adjoint_of_y(f, t, b, k, c);
+      if (dx) *dx += dot<N>(B, state, F * dy), dx -= x_row;
+      if (!has) continue;
+      now -= row;
+      for (int l = 0; l < N; ++l) next[l] = state[l];
+      if (row != 0)
+        read<N>(now, state);
+      else
+        for (int l = 0; l < N; ++l) state[l] = 0;
+      for (int l = 0; l < N; ++l) state[l] += dot<N>(turned + l * N, next, E[l] * dy);
+      if (row != 0 || t == t0) write<N>(state, now);
+    }
+  }
+
+  // `old`: memory for a state.
+  template <class Team>
+  NDL_HD void scan_shared(const Frame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c, T* old,
+                          const Team& team) const {
+    const int64_t row = old_row(f, X);
+    for (int64_t t = t0; t < t1; ++t) {
+      const T in = x.view.at(f, t, b)[x.offset(k, c)];
+      T* const now = X.at(f, t, b) + column(k, c);
+      meet(team);
+      for (int64_t l = team.lane; l < order; l += team.size) old[l] = now[l * X.strides[0] - row];
+      meet(team);
+      T sum = 0;
+      for (int64_t l = team.lane; l < order; l += team.size) {
+        T value = B[l] * in;
+        for (int64_t m = 0; m < order; ++m) value = device::fma(turned[m * order + l], old[m], value);
+        now[l * X.strides[0]] = value;
+        sum = device::fma(C[l], direct ? old[l] : value, sum);
+      }
+      sum = team.sum(sum);
+      if (team.lane == 0) y.view.at(f, t, b)[y.offset(k, c)] = D * in + sum;
+    }
+  }
+
+  template <class Team>
+  NDL_HD void scan_back_shared(const GradFrame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c, T* next,
+                               const Team& team) const {
+    const bool has = has_state(f);
+    const int64_t row = has ? old_row(f.adjoint, X) : 0;
+    for (int64_t t = t1; t-- > t0;) {
+      const T dy = adjoint_of_y(f, t, b, k, c);
+      T* const dx = x.adjoint(f, t, b, k, c, later(f));
+      if (!has) {
+        if (dx && team.lane == 0) *dx += F * dy;
+        continue;
+      }
+      T* const now = X.at(f.adjoint, t, b) + column(k, c);
+      meet(team);
+      for (int64_t l = team.lane; l < order; l += team.size) next[l] = now[l * X.strides[0]];
+      meet(team);
+      T sum = 0;
+      for (int64_t l = team.lane; l < order; l += team.size) {
+        T value = E[l] * dy;
+        for (int64_t m = 0; m < order; ++m) value = device::fma(A[m * order + l], next[m], value);
+        T& old = now[l * X.strides[0] - row];
+        old = (row ? old : T(0)) + value;
+        sum = device::fma(B[l], next[l], sum);
+      }
+      sum = team.sum(sum);
+      if (dx && team.lane == 0) *dx += F * dy + sum;
+    }
+  }
+};
+
+}  // namespace cuda
+}  // namespace nengo_dl
