@@ -1,5 +1,6 @@
 // `interpolate`: a straight line between the rows of a table about the time (Piecewise with linear interpolation).
-#include <algorithm>
+#include "ops/timetable.h"
+
 #include <cmath>
 
 #include "engine/backend.h"
@@ -37,15 +38,13 @@ class InterpolateKernel : public Kernel<T> {
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     for (int64_t t = t0; t < t1; t++) {
       const double time = static_cast<double>(f.first_step + t + 1) * dt_;
-      const bool inside = time >= times_.front() && time <= times_.back();
-      const auto next = std::lower_bound(times_.begin() + 1, times_.end() - 1, time);
-      const int64_t row = next - times_.begin() - 1;
+      const TableLine line(times_.data(), static_cast<int64_t>(times_.size()), time);
       for (int64_t b = 0; b < f.batch; b++)
         for (int64_t k = 0; k < dst_.blocks; k++) {
           T* dst = dst_.at(f, t, b) + dst_.offsets[k];
-          const T* src = table_.at(f, t, b) + table_.offsets[k] + row * table_.strides[0];
+          const T* src = table_.at(f, t, b) + table_.offsets[k] + line.row * table_.strides[0];
           for (int64_t i = 0; i < n_; i++) {
-            const T value = inside ? line(src + i * stride_of(table_, 1), row, time) : T(0);
+            const T value = line.inside ? between(line, src + i * stride_of(table_, 1)) : T(0);
             T& to = dst[i * stride_of(dst_, 0)];
             to = set_ ? value : to + value;
           }
@@ -54,10 +53,9 @@ class InterpolateKernel : public Kernel<T> {
   }
 
  private:
-  // The value at a time between a row and the next one, where `low` points to the element of the first.
-  T line(const T* low, int64_t row, double time) const {
-    const double from = low[0], to = low[table_.strides[0]];
-    return static_cast<T>((to - from) / (times_[row + 1] - times_[row]) * (time - times_[row]) + from);
+  // `low` points to the element of the first of the two rows.
+  T between(const TableLine& line, const T* low) const {
+    return static_cast<T>(line.between(times_.data(), low[0], low[table_.strides[0]]));
   }
 
   View table_, dst_;

@@ -1,6 +1,7 @@
 // `table`: a row of a table, chosen by the time (WhiteSignal, PresentInput, Piecewise).
+#include "ops/timetable.h"
+
 #include <algorithm>
-#include <cmath>
 
 #include "engine/backend.h"
 #include "engine/kind.h"
@@ -9,21 +10,12 @@
 namespace nengo_dl {
 namespace {
 
-enum class Mode { signal, present, piecewise };
-
-Mode mode_of(const OpRecord& op) {
-  const std::string mode = op.text("mode");
-  if (mode == "signal") return Mode::signal;
-  if (mode == "present") return Mode::present;
-  if (mode == "piecewise") return Mode::piecewise;
-  op.fail("attribute 'mode': expected 'signal', 'present' or 'piecewise', got '" + mode + "'");
-}
-
 void check(const OpRecord& op, const Program&) {
   const int64_t n = op.arg("dst").count(), rows = op.arg("table").shape[0];
   need_shape(op, "dst", {n});
   need_shape(op, "table", {rows, n});
-  const Mode mode = mode_of(op);
+  using Mode = TableRow::Mode;
+  const Mode mode = TableRow::mode_of(op);
   if (mode == Mode::present && !(op.number("period") > 0 && std::isfinite(op.number("period"))))
     op.fail("attribute 'period': expected a positive number, got " + std::to_string(op.number("period")));
   if (mode != Mode::piecewise) return;
@@ -39,21 +31,14 @@ template <class T>
 class TableKernel : public Kernel<T> {
  public:
   TableKernel(const OpRecord& op, const Program& program)
-      : table_(op.arg("table")),
-        dst_(op.arg("dst")),
-        n_(op.arg("dst").count()),
-        rows_(op.arg("table").shape[0]),
-        set_(op.set()),
-        mode_(mode_of(op)),
-        dt_(program.dt) {
-    if (mode_ == Mode::present) period_ = op.number("period");
-    if (mode_ == Mode::piecewise) times_ = op.numbers("times");
+      : table_(op.arg("table")), dst_(op.arg("dst")), n_(op.arg("dst").count()), set_(op.set()), row_(op, program) {
+    if (row_.mode == TableRow::Mode::piecewise) row_.times = op.numbers("times").data();
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     const int64_t from = stride_of(table_, 1), to = stride_of(dst_, 0);
     for (int64_t t = t0; t < t1; t++) {
-      const int64_t row = row_at(f.first_step + t + 1);
+      const int64_t row = row_.at(f.first_step + t + 1);
       for (int64_t b = 0; b < f.batch; b++)
         for (int64_t k = 0; k < dst_.blocks; k++) {
           T* dst = dst_.at(f, t, b) + dst_.offsets[k];
@@ -67,25 +52,10 @@ class TableKernel : public Kernel<T> {
   }
 
  private:
-  // The row of a step, -1 for none.
-  int64_t row_at(int64_t step) const {
-    const double time = static_cast<double>(step) * dt_;
-    if (mode_ == Mode::signal) return step % rows_;
-    if (mode_ == Mode::present) {
-      const double count = std::trunc((time - dt_) / period_ + 1e-7);
-      const double row = std::fmod(count, static_cast<double>(rows_));
-      return row > 0 ? std::min(static_cast<int64_t>(row), rows_ - 1) : 0;
-    }
-    const auto next = std::lower_bound(times_.begin(), times_.end(), time + dt_ / 2);
-    return static_cast<int64_t>(next - times_.begin()) - 1;
-  }
-
   View table_, dst_;
-  int64_t n_, rows_;
+  int64_t n_;
   bool set_;
-  Mode mode_;
-  double dt_, period_ = 1;
-  std::vector<double> times_;
+  TableRow row_;
 };
 
 Kind kind() {
