@@ -5,7 +5,7 @@
 #pragma once
 
 #include "cuda/kernel.h"
-#include "cuda/place.h"
+#include "cuda/members.h"
 #include "ops/filter.h"
 #include "ops/triangle.h"
 #include "ops/util.h"
@@ -20,16 +20,6 @@ struct Source : Place {
   Source(const OpRecord& op, const Program& p, Tables& tables)
       : Place(op.arg("x"), tables), shared(in_param(op.arg("x"), p)) {}
 
-  // f(block, element of the block) of all that are element `e`.
-  template <class F>
-  NDL_HD void each(int64_t e, F f) const {
-    const int64_t from = start ? start[e] : e, to = start ? start[e + 1] : e + 1;
-    for (int64_t m = from; m < to; ++m) {
-      Digits which{start ? member[m] : e};
-      const int64_t c = which.take(size);
-      f(which.rest, c);
-    }
-  }
   // Its adjoint at step t, null if the scan doesn't add to it: nobody wants it, or a phase of its own adds it up.
   template <class T>
   NDL_HD T* adjoint(const GradFrame<T>& f, int64_t t, int64_t b, int64_t k, int64_t c, bool later) const {
@@ -93,7 +83,7 @@ struct LowpassOp : PlainOp {
     if (team.lane != 0) return;
     Digits digits{i};
     const int64_t e = digits.take(x.count);
-    x.each(e, [&](int64_t k, int64_t c) { scan_back(f, t0, t1, digits.rest, k, c); });
+    each_member(x, e, [&](int64_t k, int64_t c) { scan_back(f, t0, t1, digits.rest, k, c); });
   }
 
  private:
@@ -172,7 +162,7 @@ struct TriangleOp : PlainOp {
       Xi.at(f.adjoint, t0, b)[Xi.offsets[e]] = 0;
       return;
     }
-    x.each(e, [&](int64_t k, int64_t c) {
+    each_member(x, e, [&](int64_t k, int64_t c) {
       for (int64_t t = t1; t-- > t0;) step_back(f, t, b, k, c);
     });
   }

@@ -92,7 +92,7 @@ struct FilterOp : PlainOp {
       Digits digits{j};
       const int64_t e = digits.take(x.count), b = digits.rest;
       if (order <= kRegisters && team.lane != 0) return;
-      x.each(e, [&](int64_t k, int64_t c) {
+      each_member(x, e, [&](int64_t k, int64_t c) {
         if (order > kRegisters)
           scan_back_shared(f, t0, t1, b, k, c, states + i * order, team);
         else if (order > 2)

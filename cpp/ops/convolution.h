@@ -4,114 +4,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/conv.h"
-#include "ops/util.h"
+#include "ops/conv_shape.h"
 
 namespace nengo_dl {
-
-// The taps of one dimension that meet the input: `count` of them, the first being tap `first` at input `start`.
-struct Taps {
-  int64_t count, first, start;
-};
-
-// The positions of the smaller image that one tap joins to positions of the larger: `count` of them, the first being
-// `small`, joined to `large`; the next one is 1 further here and `stride` further there.
-struct Joined {
-  int64_t count, small, large;
-};
-
-struct ConvDimension {
-  int64_t in, out, kernel, stride, pad;
-
-  Taps direct(int64_t position) const {
-    const int64_t begin = position * stride - pad, first = std::max<int64_t>(0, -begin);
-    return {std::max<int64_t>(0, std::min(kernel, in - begin) - first), first, begin + first};
-  }
-  // Tap k takes input p where p stride + k - pad is the position: p falls by 1 while k grows by stride.
-  Taps transposed(int64_t position) const {
-    const int64_t sum = position + pad;
-    int64_t first = sum % stride, start = sum / stride;
-    if (start >= in) {
-      first += (start - in + 1) * stride;
-      start = in - 1;
-    }
-    const int64_t taps = first < kernel ? (kernel - 1 - first) / stride + 1 : 0;
-    return {std::min(taps, start + 1), first, start};
-  }
-  Joined joined(int64_t tap, bool transposed) const {
-    const int64_t small = transposed ? in : out, large = transposed ? out : in, shift = tap - pad;
-    const int64_t first = shift < 0 ? (-shift + stride - 1) / stride : 0;
-    const int64_t room = large - 1 - shift;  // that first stride may have at most
-    const int64_t last = room < 0 ? -1 : std::min(small - 1, room / stride);
-    return {std::max<int64_t>(0, last - first + 1), first, first * stride + shift};
-  }
-};
-
-struct ConvShape {
-  bool transposed, channels_last;
-  int64_t groups, in_channels, out_channels;
-  std::vector<ConvDimension> dims;
-
-  ConvShape(const OpRecord& op, bool transposed)
-      : transposed(transposed),
-        channels_last(op.integer("channels_last") != 0),
-        groups(op.integer("groups")),
-        in_channels(op.integer("in_channels")),
-        out_channels(op.integer("out_channels")) {
-    for (size_t d = 0; d < op.integers("kernel").size(); d++)
-      dims.push_back({op.integers("in_shape")[d], op.integers("out_shape")[d], op.integers("kernel")[d],
-                      op.integers("stride")[d], op.integers("pad")[d]});
-  }
-
-  // From what was the output to what was the input.
-  ConvShape swapped() const {
-    ConvShape s = *this;
-    s.transposed = !transposed;
-    std::swap(s.in_channels, s.out_channels);
-    for (ConvDimension& d : s.dims) std::swap(d.in, d.out);
-    return s;
-  }
-
-  int64_t taps() const { return product(&ConvDimension::kernel); }
-  int64_t inputs() const { return product(&ConvDimension::in); }  // positions
-  int64_t outputs() const { return product(&ConvDimension::out); }
-  int64_t weights() const { return taps() * in_channels / groups * out_channels; }
-
-  // Elements from one position to the next, per dimension, where the last of them lie `step` apart.
-  std::vector<int64_t> steps(int64_t ConvDimension::*length, int64_t step) const {
-    std::vector<int64_t> found(dims.size());
-    for (size_t d = dims.size(); d-- > 0; step *= dims[d].*length) found[d] = step;
-    return found;
-  }
-
-  // Weights of this shape as those of the swapped one: (tap, in / groups, out) to (tap, out / groups, in).
-  template <class T>
-  void swap_channels(const T* from, T* to) const {
-    const int64_t in = in_channels / groups, out = out_channels / groups;
-    for (int64_t tap = taps(); tap-- > 0; from += in * out_channels, to += out * in_channels)
-      for (int64_t g = 0; g < groups; g++)
-        for (int64_t o = 0; o < out; o++)
-          for (int64_t i = 0; i < in; i++) to[o * in_channels + g * in + i] = from[i * out_channels + g * out + o];
-  }
-
-  // Outputs with their channels innermost; in memory that is lent until the thread next asks for some.
-  template <class T>
-  const T* outputs_channels_last(const T* from) const {
-    const int64_t positions = outputs();
-    if (channels_last) return from;
-    T* to = scratch<T>(out_channels * positions);
-    for (int64_t c = 0; c < out_channels; c++)
-      for (int64_t p = 0; p < positions; p++) to[p * out_channels + c] = from[c * positions + p];
-    return to;
-  }
-
- private:
-  int64_t product(int64_t ConvDimension::*length) const {
-    int64_t n = 1;
-    for (const ConvDimension& d : dims) n *= d.*length;
-    return n;
-  }
-};
 
 // y (+)= W * x, output by output: along each dimension the taps that meet the input are an arithmetic series.
 // `Weights::swapped`: W lies as that of the swapped shape (tap, out / groups, in), and the channels of x are innermost.
@@ -129,7 +24,7 @@ class Convolution {
     run_ = swapped ? NDL_PICK_TYPED(T, conv_dots) : NDL_PICK_TYPED(T, conv_point);
     input_step_ = shape.steps(&ConvDimension::in, innermost ? shape.in_channels : 1);
     ConvPoint<T>& p = point_;
-    p.rank = static_cast<int>(shape.dims.size());
+    p.rank = shape.rank;
     p.in_channels = shape.in_channels / shape.groups;
     p.out_channels = shape.out_channels / shape.groups;
     p.weight_channel = swapped ? shape.in_channels : shape.out_channels;
@@ -217,7 +112,7 @@ class ConvProducts {
         output_step_(shape.steps(&ConvDimension::out, shape.out_channels)),
         run_(NDL_PICK_TYPED(T, conv_sums)) {
     ConvSums<T>& s = sums_;
-    s.rank = static_cast<int>(shape.dims.size()) + 1;
+    s.rank = shape.rank + 1;
     s.in_channels = shape.in_channels / shape.groups;
     s.out_channels = shape.out_channels / shape.groups;
     s.weight_channel = shape.out_channels;
