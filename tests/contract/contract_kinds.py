@@ -175,6 +175,34 @@ MAKERS["conv"] = make_conv("conv")
 MAKERS["conv_transpose"] = make_conv("conv_transpose")
 
 
+@maker("max_pool")
+def make_max_pool(rng):
+    dims, channels = int(rng.randint(1, 4)), int(rng.randint(1, 20))
+    kernel = rng.randint(1, 4, size=dims)
+    stride = rng.randint(1, 4, size=dims)
+    pad = rng.randint(0, kernel)
+    out = rng.randint(1, 4, size=dims)
+    # the last window is inside, or reaches beyond the input, which it meets
+    least = (out - 1) * stride - pad + 1
+    size = np.maximum(least + rng.randint(0, kernel + 1), 1)
+    attrs = {
+        "set": flag(rng),
+        "in_shape": size,
+        "out_shape": out,
+        "channels": channels,
+        "kernel": kernel,
+        "stride": stride,
+        "pad": pad,
+        "channels_last": flag(rng),
+        "ties": str(rng.choice(["first", "share"])),
+    }
+    args = {
+        "X": Arg("read", (int(np.prod(size)) * channels,), flat=True, scalar=False),
+        "Y": Arg("inc", (int(np.prod(out)) * channels,), flat=True, scalar=False),
+    }
+    return Subject("max_pool", args, attrs, int(rng.choice([1, 1, 2, 3])))
+
+
 @maker("callback")
 def make_callback(rng):
     def random_arg(access):

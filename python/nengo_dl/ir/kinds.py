@@ -203,6 +203,24 @@ KINDS = Table(
     Kind("conv", **_CONVOLUTION),
     Kind("conv_transpose", **_CONVOLUTION),
     Kind(
+        "max_pool",
+        (Arg("X", READ, factor="zero"), Arg("Y", INC)),
+        (
+            _SET,
+            Attr("in_shape", INTS),
+            Attr("out_shape", INTS),
+            Attr("channels", INT),
+            Attr("kernel", INTS),
+            Attr("stride", INTS),
+            Attr("pad", INTS),
+            Attr("channels_last", INT),
+            Attr("ties", STR),
+        ),
+        settable="Y",
+        gradient="exact",
+        reads=("X",),
+    ),
+    Kind(
         "neurons",
         (
             Arg("J", READ),

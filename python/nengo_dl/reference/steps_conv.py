@@ -1,4 +1,4 @@
-"""Convolutions over any number of dimensions, by their definition.
+"""Convolutions and maxima over any number of dimensions, by their definition.
 
 Nengo's own have two dimensions at most; a test compares these with them.
 """
@@ -13,8 +13,10 @@ from .registry import register
 def _taps(op):
     """All (kernel position, window position, position that kernel and window meet at)."""
     attrs = op.attrs
-    windows = attrs["out_shape"] if op.kind == "conv" else attrs["in_shape"]
-    image = attrs["in_shape"] if op.kind == "conv" else attrs["out_shape"]
+    transposed = op.kind == "conv_transpose"
+    windows, image = (
+        attrs[f"{side}_shape"] for side in (("in", "out") if transposed else ("out", "in"))
+    )
     for window in itertools.product(*map(range, windows)):
         for tap in itertools.product(*map(range, attrs["kernel"])):
             meet = tuple(
@@ -56,6 +58,22 @@ def make_conv(op, program):
             x_at, y_at = (meet, window) if op.kind == "conv" else (window, meet)
             for c, c_in_group, o in channels:
                 Y[(*y_at, o)] += W[(*tap, c_in_group, o)] * X[(*x_at, c)]
+        io.inc("Y", k, flat)
+
+    return step
+
+
+@register("max_pool")
+def make_max_pool(op, program):
+    a = op.attrs
+    taps = list(_taps(op))
+
+    def step(io, k):
+        X = _image(io.read("X", k), a["in_shape"], a["channels"], a["channels_last"])
+        flat = np.full(op.args["Y"].shape, -np.inf, dtype=program.dtype)
+        Y = _image(flat, a["out_shape"], a["channels"], a["channels_last"])
+        for _, window, meet in taps:
+            Y[window] = np.maximum(Y[window], X[meet])  # NaN goes through
         io.inc("Y", k, flat)
 
     return step
