@@ -15,19 +15,22 @@ NDL_HD auto is(V x, V most) {
   return (x == most) | ((x != x) & (most != most));
 }
 
-// N vectors of channels; the last of them has `rest` lanes (the width, if it is whole).
-template <int N, class V>
+// N vectors of channels, the last of which has `rest` lanes (the width, if it is whole). Beside: channels lie side by
+// side.
+template <int N, class V, bool kBeside>
 struct Channels {
   using T = typename Lane<V>::scalar;
   static constexpr int64_t W = Lane<V>::width;
   int64_t rest;
 
-  NDL_HD V read(const T* p, int v) const {
+  NDL_HD V read(const T* p, int v, int64_t step) const {
+    if constexpr (!kBeside) return gather<V>(p + v * W * step, step, v + 1 == N ? rest : W);
     if constexpr (W > 1)
       if (v + 1 == N && rest != W) return load_part(p + v * W, rest);
     return load<V>(p + v * W);
   }
-  NDL_HD void write(T* p, int v, V value) const {
+  NDL_HD void write(T* p, int v, int64_t step, V value) const {
+    if constexpr (!kBeside) return scatter(p + v * W * step, step, value, v + 1 == N ? rest : W);
     if constexpr (W > 1)
       if (v + 1 == N && rest != W) return store_part(p + v * W, value, rest);
     store<V>(p + v * W, value);
@@ -42,39 +45,40 @@ struct Channels {
     });
   }
 
-  NDL_HD void maxima(const PoolWindow<T>& w, int64_t first, V* most) const {
-    const T* input = w.input + first;
-    for (int v = 0; v < N; v++) most[v] = read(input, v);
+  NDL_HD void maxima(const PoolWindow<T>& w, const T* input, V* most) const {
+    for (int v = 0; v < N; v++) most[v] = read(input, v, w.input_channel);
     each_tap(w, [&](int64_t at) {
-      for (int v = 0; v < N; v++) most[v] = larger(read(input + at, v), most[v]);
+      for (int v = 0; v < N; v++) most[v] = larger(read(input + at, v, w.input_channel), most[v]);
     });
   }
 
   NDL_HD void run(const PoolWindow<T>& w, int64_t first) const {
+    const int64_t step = w.out_channel;
+    T* out = w.out + first * step;
     V most[N];
-    maxima(w, first, most);
-    T* out = w.out + first;
-    for (int v = 0; v < N; v++) write(out, v, w.set ? most[v] : read(out, v) + most[v]);
+    maxima(w, w.input + first * w.input_channel, most);
+    for (int v = 0; v < N; v++) write(out, v, step, w.set ? most[v] : read(out, v, step) + most[v]);
   }
 
   NDL_HD void run(const PoolWindowGrad<T>& g, int64_t first) const {
     const PoolWindow<T>& w = g.window;
-    const T* input = w.input + first;
+    const int64_t step = w.input_channel;
+    const T* input = w.input + first * step;
     V most[N], left[N];  // what is to be handed out
-    maxima(w, first, most);
-    for (int v = 0; v < N; v++) left[v] = read(g.out + first, v);
+    maxima(w, input, most);
+    for (int v = 0; v < N; v++) left[v] = read(g.out + first * w.out_channel, v, w.out_channel);
     if (g.share) {
       V count[N] = {};
       each_tap(w, [&](int64_t at) {
-        for (int v = 0; v < N; v++) count[v] += select(is(read(input + at, v), most[v]), splat<V>(1), V{});
+        for (int v = 0; v < N; v++) count[v] += select(is(read(input + at, v, step), most[v]), splat<V>(1), V{});
       });
       for (int v = 0; v < N; v++) left[v] /= count[v];
     }
     each_tap(w, [&](int64_t at) {
-      T* adjoint = g.input + first + at;
+      T* adjoint = g.input + first * step + at;
       for (int v = 0; v < N; v++) {
-        const auto hit = is(read(input + at, v), most[v]);
-        write(adjoint, v, read(adjoint, v) + select(hit, left[v], V{}));
+        const auto hit = is(read(input + at, v, step), most[v]);
+        write(adjoint, v, step, read(adjoint, v, step) + select(hit, left[v], V{}));
         if (!g.share) left[v] = select(hit, V{}, left[v]);
       }
     });
@@ -82,21 +86,28 @@ struct Channels {
 };
 
 template <class T, class Window>
-NDL_HD void all_channels(const Window& window, int64_t channels) {
+NDL_HD void all_channels(const Window& window, const PoolWindow<T>& w) {
   using V = typename VectorOf<T>::type;
   constexpr int64_t W = Lane<V>::width;
-  if (channels == 1) return Channels<1, T>{1}.run(window, 0);
+  if (w.channels == 1) return Channels<1, T, true>{1}.run(window, 0);
+  const bool beside = w.input_channel == 1 && w.out_channel == 1;
   int64_t first = 0;
-  for (; first + 4 * W <= channels; first += 4 * W) Channels<4, V>{W}.run(window, first);
-  for (; first < channels; first += W) Channels<1, V>{channels - first < W ? channels - first : W}.run(window, first);
+  for (; beside && first + 4 * W <= w.channels; first += 4 * W) Channels<4, V, true>{W}.run(window, first);
+  for (; first < w.channels; first += W) {
+    const int64_t rest = w.channels - first < W ? w.channels - first : W;
+    if (beside)
+      Channels<1, V, true>{rest}.run(window, first);
+    else
+      Channels<1, V, false>{rest}.run(window, first);
+  }
 }
 
 }  // namespace
 
-void max_pool32(const PoolWindow<float>& w) { all_channels<float>(w, w.channels); }
-void max_pool64(const PoolWindow<double>& w) { all_channels<double>(w, w.channels); }
-void max_pool_grad32(const PoolWindowGrad<float>& w) { all_channels<float>(w, w.window.channels); }
-void max_pool_grad64(const PoolWindowGrad<double>& w) { all_channels<double>(w, w.window.channels); }
+void max_pool32(const PoolWindow<float>& w) { all_channels(w, w); }
+void max_pool64(const PoolWindow<double>& w) { all_channels(w, w); }
+void max_pool_grad32(const PoolWindowGrad<float>& g) { all_channels(g, g.window); }
+void max_pool_grad64(const PoolWindowGrad<double>& g) { all_channels(g, g.window); }
 
 }  // namespace NDL_ISA
 }  // namespace nengo_dl

@@ -8,15 +8,15 @@
 
 namespace nengo_dl {
 
-// All channels, which lie side by side, of one window: out[c] (+)= the largest input[tap, c]. NaN is larger than any
-// number. There is at least one tap.
+// All channels of one window: out[c] (+)= the largest input[tap, c]. NaN is larger than any number. There is at least
+// one tap. Strides are in elements.
 template <class T>
 struct PoolWindow {
   int rank;  // spatial dimensions
   int64_t taps[kMaxSpatial], input_step[kMaxSpatial];
   const T* input;  // at the first tap
   T* out;
-  int64_t channels;
+  int64_t channels, input_channel, out_channel;  // how many; distances of theirs
   bool set;
 };
 

@@ -35,21 +35,21 @@ class MaxPoolKernel : public Kernel<T> {
         share_(op.text("ties") == "share"),
         run_(NDL_PICK_TYPED(T, max_pool)),
         grad_(NDL_PICK_TYPED(T, max_pool_grad)) {
-    // channels that do not lie side by side are images of their own
-    const int64_t channels = op.integer("channels");
     const bool last = op.integer("channels_last") != 0;
-    images_ = last ? 1 : channels;
-    window_.rank = static_cast<int>(op.integers("kernel").size());
-    window_.channels = last ? channels : 1;
-    window_.set = op.set();
-    in_ = out_ = window_.channels;
-    dims_.resize(static_cast<size_t>(window_.rank));
-    for (size_t d = dims_.size(); d-- > 0;) {
+    PoolWindow<T>& w = window_;
+    w.rank = static_cast<int>(op.integers("kernel").size());
+    w.channels = op.integer("channels");
+    w.set = op.set();
+    dims_.resize(static_cast<size_t>(w.rank));
+    position_step_ = last ? w.channels : 1;
+    int64_t in = position_step_;
+    for (size_t d = dims_.size(); d-- > 0; in *= dims_[d].in, outputs_ *= dims_[d].out) {
       dims_[d] = {op.integers("in_shape")[d], op.integers("out_shape")[d], op.integers("kernel")[d],
                   op.integers("stride")[d], op.integers("pad")[d]};
-      window_.input_step[d] = in_;
-      in_ *= dims_[d].in, out_ *= dims_[d].out;
+      w.input_step[d] = in;
     }
+    w.input_channel = last ? 1 : in;
+    w.out_channel = last ? 1 : outputs_;
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
@@ -95,22 +95,21 @@ class MaxPoolKernel : public Kernel<T> {
   void each_window(F f) const {
     PoolWindow<T> w = window_;
     int64_t at[kMaxSpatial] = {};
-    for (int64_t image = 0; image < images_; image++)
-      for (int64_t to = 0; to < out_; to += w.channels) {
-        int64_t from = image * in_;
-        for (int d = 0; d < w.rank; d++) {
-          const Taps taps = dims_[static_cast<size_t>(d)].direct(at[d]);
-          w.taps[d] = taps.count;
-          from += taps.start * w.input_step[d];
-        }
-        f(w, from, image * out_ + to);
-        for (int d = w.rank - 1; d >= 0 && ++at[d] == dims_[static_cast<size_t>(d)].out; d--) at[d] = 0;
+    for (int64_t position = 0; position < outputs_; position++) {
+      int64_t from = 0;
+      for (int d = 0; d < w.rank; d++) {
+        const Taps taps = dims_[static_cast<size_t>(d)].direct(at[d]);
+        w.taps[d] = taps.count;
+        from += taps.start * w.input_step[d];
       }
+      f(w, from, position * position_step_);
+      for (int d = w.rank - 1; d >= 0 && ++at[d] == dims_[static_cast<size_t>(d)].out; d--) at[d] = 0;
+    }
   }
 
   View X_, Y_;
   bool constant_X_, share_;
-  int64_t images_, in_, out_;  // elements of an image
+  int64_t outputs_ = 1, position_step_;  // positions; elements from one to the next
   std::vector<ConvDimension> dims_;
   PoolWindow<T> window_{};
   void (*run_)(const PoolWindow<T>&);
