@@ -1,4 +1,4 @@
-"""Pooling, as sparse matrices that average."""
+"""Pooling: averages are sparse matrices, maxima functions with an op of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import keras
 import nengo
 import numpy as np
+from nengo.transforms import ChannelShape
 
+from ..pooling import MaxPool
 from .layer_converter import LayerConverter, register
 
 
@@ -87,31 +89,32 @@ class ConvertGlobalAvgPool(ConvertAvgPool):
         return positions, (1,) * len(positions), False
 
 
-class AverageOfMaxima(ConvertAvgPool):
-    """Maxima are approximated by averages, if that is asked for."""
+class ConvertMaxPool(ConvertAvgPool):
+    """Base of converters of layers that take the maximum of windows, or of all positions.
 
-    @classmethod
-    def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
-        """Whether a layer can be converted, as `LayerConverter.convertible` says."""
-        if not converter.max_to_avg_pool:
-            return False, (
-                f"Maxima ({layer.name}) are no transform of Nengo's; max_to_avg_pool=True takes "
-                "averages instead."
-            )
-        return super().convertible(layer, converter)
+    Maxima are approximated by averages, if that is asked for.
+    """
+
+    ties: ClassVar[str] = "first"
 
     def convert(self, node_id: int) -> Any:
         """Make the objects for a call, as `LayerConverter.convert` says."""
-        self.notes.append("averages stand for maxima")
-        return super().convert(node_id)
+        if self.converter.max_to_avg_pool:
+            self.notes.append("averages stand for maxima")
+            return super().convert(node_id)
+        last = self.layer.data_format != "channels_first"
+        shape = ChannelShape(self.input_shape(node_id), channels_last=last)
+        size, strides, same = self.window(shape.spatial_shape)
+        pool = MaxPool(shape, size, strides, "same" if same else "valid", last, self.ties)
+        obj = nengo.Node(pool, size_in=shape.size, label=self.label(node_id))
+        self.add_connection(node_id, obj)
+        return obj
 
 
-class ConvertMaxPool(AverageOfMaxima):
-    """Base of converters of layers that take the maximum of windows."""
-
-
-class ConvertGlobalMaxPool(AverageOfMaxima, ConvertGlobalAvgPool):
+class ConvertGlobalMaxPool(ConvertMaxPool, ConvertGlobalAvgPool):
     """Base of converters of layers that take the maximum over all positions."""
+
+    ties: ClassVar[str] = "share"  # the layers are reductions
 
 
 @register(keras.layers.AveragePooling1D)

@@ -28,7 +28,12 @@ def lower_probe(op, ctx):
 
 @lowers(SimPyFunc)
 def lower_function(op, ctx):
-    """Python functions stay in Python, those of tensors run in TensorFlow."""
+    """Python functions stay in Python, but those that say what they are: an op, or TensorFlow."""
+    native = getattr(op.fn, "native_op", None)
+    if native is not None:
+        kind, attrs = native
+        args = {"X": ctx.vector(op.x), "Y": ctx.vector(op.output, "write")}
+        return [ctx.make(kind, args, attrs)]
     call = getattr(op.fn, "tensor_call", None)
     if call is not None:
         ins = [] if op.x is None else [op.x]
