@@ -148,8 +148,10 @@ class MaxPool(FrozenObject):
         return np.ravel(most if self.channels_last else np.moveaxis(most, -1, 0))
 
     @property
-    def native_op(self) -> tuple[str, dict[str, Any]]:
-        """Kind and attributes of the op that computes the same."""
+    def native_op(self) -> tuple[str, dict[str, Any]] | None:
+        """Kind and attributes of the op that computes the same; None for subclasses."""
+        if type(self) is not MaxPool:
+            return None  # it may compute anything
         return "max_pool", {
             "in_shape": tuple(self.input_shape.spatial_shape),
             "out_shape": self.output_shape.spatial_shape,

@@ -1,4 +1,4 @@
-#include "kernels/pool.h"
+#include "kernels/max_pool.h"
 
 #include "kernels/lines.h"
 
