@@ -57,6 +57,7 @@ CASES = {
         case(lambda: L.TimeDistributed(L.Dense(2, activation="relu")), (4, 3), temporal_model=True),
         case(lambda: L.TimeDistributed(L.Conv1D(2, 3)), (2, *ROW), temporal_model=True),
         case(lambda: L.TimeDistributed(L.Flatten()), (2, *ROW), temporal_model=True),
+        case(lambda: L.TimeDistributed(L.MaxPooling1D(4)), (2, *ROW), temporal_model=True),
     ],
     L.Dense: [
         case(lambda: L.Dense(4), (3,)),
@@ -96,6 +97,28 @@ CASES = {
     L.GlobalAveragePooling1D: [case(lambda: L.GlobalAveragePooling1D(), ROW)],
     L.GlobalAveragePooling2D: [case(lambda: L.GlobalAveragePooling2D(keepdims=True), IMAGE)],
     L.GlobalAveragePooling3D: [case(lambda: L.GlobalAveragePooling3D(), VOLUME)],
+    L.MaxPooling1D: [
+        case(lambda: L.MaxPooling1D(2), ROW),
+        case(lambda: L.MaxPooling1D(3, strides=1, padding="same"), ROW),
+    ],
+    L.MaxPooling2D: [
+        case(lambda: L.MaxPooling2D((2, 3), strides=1), IMAGE),
+        case(lambda: L.MaxPooling2D(3, strides=(2, 1), padding="same"), IMAGE),
+        case(lambda: L.MaxPooling2D(2, padding="same", data_format="channels_first"), IMAGE),
+    ],
+    L.MaxPooling3D: [
+        case(lambda: L.MaxPooling3D(2), VOLUME),
+        case(lambda: L.MaxPooling3D((1, 3, 2), strides=2, padding="same"), VOLUME),
+    ],
+    L.GlobalMaxPooling1D: [
+        case(lambda: L.GlobalMaxPooling1D(), ROW),
+        case(lambda: L.GlobalMaxPooling1D(data_format="channels_first"), ROW),
+    ],
+    L.GlobalMaxPooling2D: [case(lambda: L.GlobalMaxPooling2D(keepdims=True), IMAGE)],
+    L.GlobalMaxPooling3D: [
+        case(lambda: L.GlobalMaxPooling3D(), VOLUME),
+        case(lambda: L.GlobalMaxPooling3D(data_format="channels_first"), VOLUME),
+    ],
     L.BatchNormalization: [
         case(lambda: L.BatchNormalization(), IMAGE, **inference),
         case(lambda: L.BatchNormalization(axis=1, scale=False), ROW, **inference),
@@ -170,7 +193,7 @@ CASES = {
         case(lambda: getitem, ROW, single=False)
     ],
 }
-# what becomes an average in place of the maximum: another output than that of Keras
+# what may become an average in place of the maximum: another output than that of Keras
 MAXIMA = {
     L.MaxPooling1D: (lambda: L.MaxPooling1D(2), lambda: L.AveragePooling1D(2), ROW),
     L.MaxPooling2D: (

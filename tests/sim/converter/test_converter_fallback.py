@@ -17,7 +17,6 @@ ONE = {
     "LayerNormalization": lambda x: L.LayerNormalization()(x),
     "Dropout": lambda x: L.Dropout(0.5)(x),
     "Lambda": lambda x: L.Lambda(lambda y: y**2)(x),
-    "MaxPooling1D": lambda x: L.MaxPooling1D(2)(x),
     "BatchNormalization": lambda x: L.BatchNormalization()(x),
     "ELU": lambda x: L.ELU()(x),
     "threshold": lambda x: L.ReLU(threshold=0.5)(x),
@@ -60,7 +59,7 @@ def assert_falls_back(model, **options):
 
 @pytest.mark.parametrize("make", ONE.values(), ids=ONE)
 def test_one_input(make):
-    """K-08, K-17."""
+    """K-17."""
     model = model_of(make, 1)
     assert_falls_back(model)
     with pytest.raises(TypeError, match="allow_fallback=True makes a TensorNode"):

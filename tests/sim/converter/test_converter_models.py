@@ -90,6 +90,103 @@ def test_residual_network():
     assert converter.verify(training=True, inputs=random_inputs(model), atol=1e-4, rtol=1e-3)
 
 
+def input_gradients(converter, model, x, weights):
+    """Derivatives of the weighted sum of outputs by the inputs, here and in Keras."""
+    rows = tf.constant(x.reshape(len(x), 1, -1))
+    with nengo_dl.Simulator(converter.net, minibatch_size=len(x), progress_bar=False) as sim:
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            out = sim.keras_model([rows, tf.ones((len(x), 1), tf.int32)], training=True)
+            out = out[sim.get_name(converter.outputs[model.output])]
+            loss = tf.reduce_sum(tf.reshape(out, weights.shape) * weights)
+        found = tape.gradient(loss, rows)
+    image = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        loss = tf.reduce_sum(model(image, training=True) * weights)
+    return found.numpy().reshape(x.shape), tape.gradient(loss, image).numpy()
+
+
+def test_a_network_with_max_pooling():
+    """K-08: no call of TensorFlow or Python is left; values and gradients are those of Keras."""
+    x = keras.Input((9, 9, 3))
+    keras.utils.set_random_seed(0)
+    y = L.Conv2D(8, 3, activation="relu", use_bias=False)(x)
+    y = L.MaxPooling2D(2)(L.MaxPooling2D(3, strides=2, padding="same")(y))
+    y = L.GlobalMaxPooling2D()(L.Conv2D(6, 2, activation="relu", use_bias=False)(y))
+    model = keras.Model(x, L.Dense(3, use_bias=False)(y))
+    converter = nengo_dl.Converter(model, allow_fallback=False)
+    assert all(entry.status == "native" for entry in converter.report())
+    inputs = random_inputs(model, items=4)
+    assert converter.verify(inputs=inputs, atol=1e-5)
+    assert converter.verify(training=True, inputs=inputs, atol=1e-5, rtol=1e-4)
+    weights = np.random.RandomState(1).normal(size=(4, 3)).astype(np.float32)
+    found, expected = input_gradients(converter, model, inputs[0], weights)
+    assert np.count_nonzero(expected) > 100
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    with nengo_dl.Simulator(converter.net, progress_bar=False) as sim:
+        assert not sim.plan.callbacks and not sim.plan.calls
+        ops = [op for region in sim.plan.only_program().regions for op in region.ops]
+    assert sum(op.kind == "max_pool" for op in ops) == 3
+
+
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (L.MaxPooling1D(3, strides=2), (9, 2)),
+        (L.MaxPooling2D(2), (6, 6, 2)),
+        (L.MaxPooling2D(3, strides=1, padding="same"), (5, 4, 2)),
+        (L.MaxPooling3D(2), (4, 4, 4, 2)),
+        (L.GlobalMaxPooling1D(), (9, 2)),
+        (L.GlobalMaxPooling2D(), (4, 4, 2)),
+        (L.GlobalMaxPooling3D(), (2, 3, 2, 2)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_equal_values_share_the_gradient_as_in_keras(layer, shape):
+    """K-08. In three dimensions as by XLA; TensorFlow's own code counts it for each of them."""
+    x = keras.Input(shape)
+    model = keras.Model(x, layer(x))
+    data = np.random.RandomState(0).randint(-2, 1, size=(3, *shape)).astype(np.float32)
+    weights = np.random.RandomState(1).normal(size=(3, *model.output.shape[1:]))
+    converter = nengo_dl.Converter(model, allow_fallback=False)
+    found, expected = input_gradients(converter, model, data, weights.astype(np.float32))
+    if isinstance(layer, L.MaxPooling3D):
+
+        @tf.function(jit_compile=True)
+        def gradient(image):
+            return tf.gradients(tf.reduce_sum(layer(image) * weights), image)[0]
+
+        assert not np.allclose(found, expected)
+        expected = gradient(tf.constant(data)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_max_pooling_of_spikes():
+    """K-08: as in Nengo, where the function of the Node is called in each step."""
+    x = keras.Input((6, 6, 1))
+    y = L.MaxPooling2D(2)(L.Conv2D(4, 3, activation="relu")(x))
+    model = with_random_weights(keras.Model(x, L.Dense(2)(L.Flatten()(y))))
+    model.set_weights([np.abs(weight) for weight in model.get_weights()])
+    converter = nengo_dl.Converter(
+        model,
+        swap_activations={keras.activations.relu: nengo.SpikingRectifiedLinear()},
+        scale_firing_rates=50,
+    )
+    converter.net.seed = 0  # of the first voltages
+    with converter.net:
+        pooled = nengo.Probe(converter.layers[y])
+        converter.net.nodes[0].output = np.random.RandomState(0).uniform(0, 1, 36)
+        nengo_dl.configure_settings(dtype="float64")
+    with nengo.Simulator(converter.net, progress_bar=False) as sim:
+        sim.run_steps(50)
+        expected = sim.data[pooled]
+    assert 0.1 < np.mean(expected > 0) < 0.9
+    with nengo_dl.Simulator(converter.net, progress_bar=False) as sim:
+        sim.run_steps(50)
+        np.testing.assert_allclose(sim.data[pooled], expected)
+
+
 def test_trained_parameters_go_to_a_spiking_network(tmp_path):
     """D-03: train the converted network, save, and run it with spikes."""
     keras.utils.set_random_seed(0)
