@@ -1,7 +1,8 @@
 // `max_pool`: the largest element of each window, channel by channel, in any number of spatial dimensions.
+#include "kernels/max_pool.h"
+
 #include "engine/backend.h"
 #include "engine/kind.h"
-#include "kernels/max_pool.h"
 #include "ops/adjoint.h"
 #include "ops/convolution.h"
 #include "ops/spatial.h"

@@ -141,10 +141,9 @@ class MaxPool(FrozenObject):
             )
         ]
         image = np.pad(image, [*beyond, (0, 0)], constant_values=-np.inf)
-        axes = tuple(range(len(out)))
-        windows = np.lib.stride_tricks.sliding_window_view(image, self.pool_size, axes)
+        windows = np.lib.stride_tricks.sliding_window_view(image, (*self.pool_size, 1))
         windows = windows[tuple(slice(None, None, stride) for stride in self.strides)]
-        most = windows.max(axis=tuple(range(-len(out), 0)))
+        most = windows.max(axis=tuple(range(-len(out) - 1, 0)))
         return np.ravel(most if self.channels_last else np.moveaxis(most, -1, 0))
 
     @property
