@@ -83,7 +83,7 @@ void make(const OpRecord& record, const Program& program, Tables& tables, AnyOp<
 template <class T>
 std::pair<int32_t, Make<T>> find(const std::string& kind) {
   static const std::map<std::string, std::pair<int32_t, Make<T>>> table = {
-#define NDL_MAKE_OP(kind, Op) {#kind, {k##Op, &make<T, Op>}},
+#define NDL_MAKE_OP(kind, Op) {#kind, {number_of_##kind, &make<T, Op>}},
       NDL_DEVICE_OPS(NDL_MAKE_OP)
 #undef NDL_MAKE_OP
   };
@@ -276,7 +276,7 @@ class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
     clear.view = view, clear.view.offsets = nullptr;
     clear.elements = this->tables_.add(elements), clear.count = static_cast<int64_t>(elements.size());
     AnyOp<T>& any = this->ops_.emplace_back();
-    any.number = kClearOp, any.passes = true;
+    any.number = number_of_clear, any.passes = true;
     any.hold(clear);
     touched_.resize(this->ops_.size());
     if (elements.empty()) return;

@@ -40,10 +40,10 @@ struct ClearOp : PlainOp {
 
 // Numbers of the ops, in the order of NDL_DEVICE_OPS; behind them ClearOp.
 enum OpNumber : int32_t {
-#define NDL_OP_NUMBER(kind, Op) k##Op,
+#define NDL_OP_NUMBER(kind, Op) number_of_##kind,
   NDL_DEVICE_OPS(NDL_OP_NUMBER)
 #undef NDL_OP_NUMBER
-      kClearOp
+      number_of_clear
 };
 
 constexpr size_t largest_op() {
@@ -72,12 +72,12 @@ struct AnyOp {
   NDL_HD void visit(F&& f) const {
     switch (number) {
 #define NDL_VISIT_OP(kind, Op)                 \
-  case k##Op:                                  \
+  case number_of_##kind:                                  \
     f(*reinterpret_cast<const Op<T>*>(bytes)); \
     return;
       NDL_DEVICE_OPS(NDL_VISIT_OP)
 #undef NDL_VISIT_OP
-      case kClearOp:
+      case number_of_clear:
         f(*reinterpret_cast<const ClearOp<T>*>(bytes));
         return;
     }

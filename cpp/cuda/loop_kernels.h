@@ -162,10 +162,10 @@ void start_blocks(const Loop& loop, const LoopShape& shape, int64_t groups, int6
     }
 }
 
+// One block of all items does the same.
 template <class T, class Loop, class AnyFrame>
-void start_grid(const Loop& loop, const LoopShape&, int64_t batch) {
-  const Open open;
-  run_block<T, Loop, AnyFrame>(loop, 0, 0, batch);
+void start_grid(const Loop& loop, const LoopShape& shape, int64_t) {
+  start_loop(loop, shape, 1);
 }
 
 #endif
