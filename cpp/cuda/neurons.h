@@ -134,15 +134,13 @@ struct NeuronsOp : PlainOp {
     way.J = {J.at(f.value, last, b) + neuron.offset(J), f.value.row[J.buffer]};
     if (f.adjoint.base[out.buffer])
       way.out = {out.at(f.adjoint, last, b) + neuron.offset(out), f.adjoint.row[out.buffer]};
-    if (to_J(f, pass)) {
-      if (summed)
-        way.to_J = {parts + ((last - t0) * f.adjoint.batch + b) * neurons() + neuron.k * n + neuron.c,
-                    f.adjoint.batch * neurons()};
-      else
-        way.to_J = {J.at(f.adjoint, last, b) + neuron.offset(J), f.adjoint.row[J.buffer]};
-    }
-    if (!summed) way.by_J = {way.to_J.at, way.to_J.row};
-    for (int s = 0; s < device::state_count<N>(); ++s) state_back(f, last, neuron, s, pass, way);
+    way.adds = !summed, way.states = pass == Pass::values;
+    if (to_J(f, pass) && summed)
+      way.by_J = {parts + ((last - t0) * f.adjoint.batch + b) * neurons() + neuron.k * n + neuron.c,
+                  f.adjoint.batch * neurons()};
+    else if (to_J(f, pass))
+      way.by_J = {J.at(f.adjoint, last, b) + neuron.offset(J), f.adjoint.row[J.buffer]};
+    for (int s = 0; s < device::state_count<N>(); ++s) state_back(f, last, neuron, s, way);
     way.template run<N, Straight, Ahead>(type, bump, t1 - t0);
   }
 
@@ -201,21 +199,12 @@ struct NeuronsOp : PlainOp {
       if (!row[k]) *now[k] = s[k];
   }
 
-  NDL_HD void state_back(const GradFrame<T>& f, int64_t t, const Neuron& neuron, int s, Pass pass,
-                         NeuronBack<T>& way) const {
+  NDL_HD void state_back(const GradFrame<T>& f, int64_t t, const Neuron& neuron, int s, NeuronBack<T>& way) const {
     const View& o = state[s];
     const int64_t offset = neuron.offset(o), value_row = f.value.row[o.buffer], row = old_row(f.adjoint, o);
     // row t of the values is the state before step t in every kind of buffer, whatever the operand's shift
     way.old[s] = {o.at(f.value, t, neuron.b) - o.shift * value_row + offset, value_row};
-    if (!f.adjoint.base[o.buffer]) return;
-    T* const next = o.at(f.adjoint, t, neuron.b) + offset;
-    way.next[s] = next;
-    if (pass == Pass::values && row == 0) {
-      way.place[s] = next;
-      return;
-    }
-    way.by_old[s] = {next - row, row};
-    if (pass == Pass::values) way.to_old[s] = {next - row, row};
+    if (f.adjoint.base[o.buffer]) way.by_old[s] = {o.at(f.adjoint, t, neuron.b) + offset - row, row};
   }
 
   template <class N>

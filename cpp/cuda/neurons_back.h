@@ -15,43 +15,35 @@
 namespace nengo_dl {
 namespace cuda {
 
-// Elements at the distance of a row, of which the one at hand is read or written; null: there are none.
+// Elements at the distance of a row; null: there are none, and the row is 0.
 template <class T>
 struct Walk {
   T* at = nullptr;
   int64_t row = 0;
 
-  NDL_HD T read_back() {  // and goes to the step before
-    if (!at) return 0;
-    const T value = *at;
-    at -= row;
-    return value;
-  }
-  NDL_HD void write_back(T value) {
-    *at = value;
-    at -= row;
-  }
+  NDL_HD T read() const { return at ? *at : T(0); }
+  NDL_HD void back() { at -= row; }
 };
 
 // What of the input and the states the way back looks at.
 template <class N, bool Straight>
 constexpr unsigned kReads = Straight ? device::slope_reads<N>() : N::grad_reads;
 
+// All begin at the last step.
 template <class T>
 struct NeuronBack {
-  Walk<const T> J, out, old[kMaxNeuronStates];   // the input; the adjoint of the output; the states before the step
-  Walk<const T> by_J, by_old[kMaxNeuronStates];  // adjoints of what is before the step, so far
-  Walk<T> to_J, to_old[kMaxNeuronStates];        // where they go
-  T* place[kMaxNeuronStates] = {};               // adjoints that lie in place: replaced by those before all steps
-  const T* next[kMaxNeuronStates] = {};          // adjoints of the states after the last step
+  Walk<const T> J, out, old[kMaxNeuronStates];  // the input; the adjoint of the output; the states before the step
+  Walk<T> by_J, by_old[kMaxNeuronStates];       // adjoints of the input and of the states before the step
+  bool adds;                                    // to by_J; else it is set
+  bool states;  // by_old is added to, or replaced where it lies in place; else only read
 
-  // Steps t1-1 .. t0. What `Ahead` of them read is fetched at once.
+  // Goes back through so many steps. What `Ahead` of them read is fetched at once.
   template <class N, bool Straight, int Ahead>
   NDL_HD void run(const N& type, const device::Surrogate<T>& bump, int64_t steps) {
     constexpr int S = device::state_count<N>();
     T a[S + 1];
-    for (int k = 0; k < S; ++k) a[k] = next[k] ? *next[k] : T(0);
-    Read<N> coming[Ahead], here[Ahead];
+    for (int k = 0; k < S; ++k) a[k] = by_old[k].at ? by_old[k].at[by_old[k].row] : T(0);  // after the last step
+    Read<N> coming[Ahead] = {}, here[Ahead];
     fetch<N, Straight, Ahead>(coming, steps);
     for (int64_t left = steps; left > 0; left -= Ahead) {
       NDL_UNROLL
@@ -59,10 +51,10 @@ struct NeuronBack {
       fetch<N, Straight, Ahead>(coming, left - Ahead);
       NDL_UNROLL
       for (int i = 0; i < Ahead; ++i)
-        if (i < left) step<N, Straight>(type, bump, here[i], a);
+        if (i < left) step<N, Straight>(type, bump, here[i], a, 2 * Ahead - i);
     }
     for (int k = 0; k < S; ++k)
-      if (place[k]) *place[k] = a[k];
+      if (states && by_old[k].at && by_old[k].row == 0) *by_old[k].at = a[k];
   }
 
  private:
@@ -76,24 +68,28 @@ struct NeuronBack {
     constexpr unsigned reads = kReads<N, Straight>;
     NDL_UNROLL
     for (int i = 0; i < Ahead; ++i) {
-      if (i >= left) return;
-      r[i].J = reads & device::kJ ? J.read_back() : T(0);
-      r[i].out = out.read_back(), r[i].by_J = by_J.read_back();
-      for (int k = 0; k < device::state_count<N>(); ++k) {
-        r[i].old[k] = reads & device::state_bit(k) ? old[k].read_back() : T(0);
-        r[i].by_old[k] = by_old[k].read_back();
+      if (i < left) {
+        if (reads & device::kJ) r[i].J = J.read();
+        r[i].out = out.read(), r[i].by_J = adds ? by_J.read() : T(0);
+        for (int k = 0; k < device::state_count<N>(); ++k) {
+          if (reads & device::state_bit(k)) r[i].old[k] = old[k].read();
+          r[i].by_old[k] = by_old[k].read();
+        }
       }
+      J.back(), out.back(), by_J.back();
+      for (int k = 0; k < device::state_count<N>(); ++k) old[k].back(), by_old[k].back();
     }
   }
 
+  // `ahead`: by how many steps what is fetched is ahead of this one.
   template <class N, bool Straight>
-  NDL_HD void step(const N& type, const device::Surrogate<T>& bump, const Read<N>& r, T* a) {
+  NDL_HD void step(const N& type, const device::Surrogate<T>& bump, const Read<N>& r, T* a, int ahead) {
     const T add = device::step_back<Straight>(type, bump, r.J, r.old, r.out, a);
-    if (to_J.at) to_J.write_back(r.by_J + add);
+    if (by_J.at) by_J.at[ahead * by_J.row] = r.by_J + add;
     for (int k = 0; k < device::state_count<N>(); ++k) {
-      if (to_old[k].at)
-        to_old[k].write_back(a[k] += r.by_old[k]);
-      else if (!place[k])
+      if (states && by_old[k].row != 0)
+        by_old[k].at[ahead * by_old[k].row] = a[k] += r.by_old[k];
+      else if (!states || !by_old[k].at)
         a[k] = r.by_old[k];
     }
   }
