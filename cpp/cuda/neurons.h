@@ -181,6 +181,7 @@ struct NeuronsOp : PlainOp {
         if (t + a < t1) next[a] = *from, from += J_row;
     };
     fetch(t0);
+    NDL_NO_UNROLL
     for (int64_t t = t0; t < t1; t += Ahead) {
       T here[Ahead];
       NDL_UNROLL

@@ -8,8 +8,10 @@
 
 #ifdef __CUDA_ARCH__  // for the device alone
 #define NDL_UNROLL _Pragma("unroll")
+#define NDL_NO_UNROLL _Pragma("unroll 1")
 #else
 #define NDL_UNROLL
+#define NDL_NO_UNROLL
 #endif
 
 namespace nengo_dl {
@@ -45,6 +47,7 @@ struct NeuronBack {
     for (int k = 0; k < S; ++k) a[k] = by_old[k].at ? by_old[k].at[by_old[k].row] : T(0);  // after the last step
     Read<N> coming[Ahead] = {}, here[Ahead];
     fetch<N, Straight, Ahead>(coming, steps);
+    NDL_NO_UNROLL
     for (int64_t left = steps; left > 0; left -= Ahead) {
       NDL_UNROLL
       for (int i = 0; i < Ahead; ++i) here[i] = coming[i];
