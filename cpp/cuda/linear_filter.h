@@ -1,6 +1,8 @@
 // `filter`: a linear system of any order. Up to order 8 a thread has the whole state of an element in its registers;
-// beyond, a team shares out the rows, and copies the old state to memory of its own.
+// beyond, a team has the new state in the registers of all its lanes until nobody needs the old one.
 #pragma once
+
+#include <type_traits>
 
 #include "cuda/filters.h"
 
@@ -15,9 +17,9 @@ __device__ __forceinline__ void meet(const Warp&) { __syncwarp(); }
 
 template <class T>
 struct FilterOp : PlainOp {
-  static constexpr int back_phases = 2;          // states (and x); x
-  static constexpr int64_t kRegisters = 8;       // the highest order of a thread
-  static constexpr int64_t kWorkers = 16 * 132;  // teams with memory for a state of a higher order
+  static constexpr int back_phases = 2;        // states (and x); x
+  static constexpr int64_t kRegisters = 8;     // the highest order of a thread
+  static constexpr int64_t kMostOrder = 1024;  // what the kind allows
   Source x;
   Place y;
   View X;
@@ -25,15 +27,14 @@ struct FilterOp : PlainOp {
   const T *A, *turned, *B, *C, *E;  // turned: A column by column
   T D, F;
   bool direct;
-  T* states = nullptr;  // (kWorkers, order)
 
   FilterOp(const OpRecord& op, const Program& p, Tables& tables)
       : x(op, p, tables),
         y(op.arg("y"), tables),
         order(static_cast<int64_t>(op.numbers("B").size())),
-        side(order <= 2            ? 2
-             : order <= kRegisters ? kRegisters
-                                   : order),
+        side(order > kRegisters ? order
+             : order > 2        ? kRegisters
+                                : int64_t{2}),
         D(static_cast<T>(op.number("D"))),
         direct(op.integer("direct") != 0) {
     if (order > 0) X = tables.view(op.arg("X"));
@@ -50,36 +51,28 @@ struct FilterOp : PlainOp {
     const FilterOutput output(op);
     E = padded(output.E, 1, 0, 1);
     F = static_cast<T>(output.F);
-    if (order > kRegisters) states = reinterpret_cast<T*>(tables.room(kWorkers * order * int64_t{sizeof(T)}));
   }
 
   NDL_HD bool teams(int) const { return order > kRegisters; }
   template <int P>
   NDL_HD int64_t work(const Frame<T>& f, int64_t) const {
-    return workers(f.batch * y.count);
+    return f.batch * y.count;
   }
   template <int P, class Team>
   NDL_HD void run(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i, const Team& team) const {
-    const int64_t all = f.batch * y.count, step = workers(all);
-    for (int64_t j = i; j < all; j += step) {
-      Digits digits{j};
-      const int64_t c = digits.take(y.size), k = digits.take(y.view.blocks), b = digits.rest;
-      if (order > kRegisters)
-        scan_shared(f, t0, t1, b, k, c, states + i * order, team);
-      else if (team.lane != 0)
-        return;
-      else if (order > 2)
-        scan<kRegisters>(f, t0, t1, b, k, c);
-      else
-        scan<2>(f, t0, t1, b, k, c);
-    }
+    Digits digits{i};
+    const int64_t c = digits.take(y.size), k = digits.take(y.view.blocks), b = digits.rest;
+    if constexpr (std::is_same_v<Team, Warp>)
+      if (order > kRegisters) return scan_shared(f, t0, t1, b, k, c, team);
+    if constexpr (std::is_same_v<Team, Alone>)
+      order > 2 ? scan<kRegisters>(f, t0, t1, b, k, c) : scan<2>(f, t0, t1, b, k, c);
   }
 
   template <int P>
   NDL_HD int64_t back_work(const GradFrame<T>& f, int64_t steps, Pass pass) const {
     if (!f.adjoint.base[y.view.buffer] && !has_state(f)) return 0;
     if (P == 1) return x.own_phase(f, steps, pass, later(f));
-    return pass == Pass::values ? workers(f.adjoint.batch * x.count) : 0;
+    return pass == Pass::values ? f.adjoint.batch * x.count : 0;
   }
   NDL_HD bool back_teams(int phase) const { return phase == 0 ? order > kRegisters : x.shared; }
   template <int P, class Team>
@@ -87,26 +80,17 @@ struct FilterOp : PlainOp {
     if (P == 1)
       return x.add(f.adjoint, t0, t1, i, team,
                    [&](int64_t t, int64_t b, int64_t k, int64_t c) { return to_x(f, t, b, k, c); });
-    const int64_t all = f.adjoint.batch * x.count, step = workers(all);
-    for (int64_t j = i; j < all; j += step) {
-      Digits digits{j};
-      const int64_t e = digits.take(x.count), b = digits.rest;
-      if (order <= kRegisters && team.lane != 0) return;
-      each_member(x, e, [&](int64_t k, int64_t c) {
-        if (order > kRegisters)
-          scan_back_shared(f, t0, t1, b, k, c, states + i * order, team);
-        else if (order > 2)
-          scan_back<kRegisters>(f, t0, t1, b, k, c);
-        else
-          scan_back<2>(f, t0, t1, b, k, c);
-      });
-    }
+    Digits digits{i};
+    const int64_t e = digits.take(x.count), b = digits.rest;
+    each_member(x, e, [&](int64_t k, int64_t c) {
+      if constexpr (std::is_same_v<Team, Warp>)
+        if (order > kRegisters) return scan_back_shared(f, t0, t1, b, k, c, team);
+      if constexpr (std::is_same_v<Team, Alone>)
+        order > 2 ? scan_back<kRegisters>(f, t0, t1, b, k, c) : scan_back<2>(f, t0, t1, b, k, c);
+    });
   }
 
  private:
-  NDL_HD int64_t workers(int64_t elements) const {
-    return order > kRegisters && elements > kWorkers ? kWorkers : elements;
-  }
   NDL_HD int64_t column(int64_t k, int64_t c) const { return X.offsets[k] + c * X.strides[1]; }
   NDL_HD bool has_state(const GradFrame<T>& f) const { return order > 0 && f.adjoint.base[X.buffer]; }
   NDL_HD bool later(const GradFrame<T>& f) const { return order > 0 && among(f.adjoint, x.view, X); }
@@ -177,55 +161,81 @@ struct FilterOp : PlainOp {
     }
   }
 
-  // `old`: memory for a state.
+  // What lanes have of a state: of lane l the numbers l, l + size, ..
   template <class Team>
-  NDL_HD void scan_shared(const Frame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c, T* old,
+  struct Part {
+    static constexpr int kRows = kMostOrder / Team::size;
+    T values[kRows];
+
+    // f(number, value) of all.
+    template <class F>
+    NDL_HD void each(int64_t order, const Team& team, F f) {
+#ifdef __CUDA_ARCH__
+#pragma unroll  // or the values would lie in memory
+#endif
+      for (int r = 0; r < kRows; ++r) {
+        const int64_t l = r * Team::size + team.lane;
+        if (l < order) f(l, values[r]);
+      }
+    }
+  };
+
+  // (scale[l] s + sum of weights[m][l] from[m]) for the numbers l of a lane.
+  template <class Team>
+  NDL_HD Part<Team> product(const T* weights, const T* scale, T s, const T* from, const Team& team) const {
+    Part<Team> part;
+    part.each(order, team, [&](int64_t l, T& value) { value = scale[l] * s; });
+    for (int64_t m = 0; m < order; ++m) {
+      const T factor = from[m * X.strides[0]];
+      const T* const row = weights + m * order;
+      part.each(order, team, [&](int64_t l, T& value) { value = device::fma(row[l], factor, value); });
+    }
+    return part;
+  }
+  template <class Team>
+  NDL_HD T dot_shared(const T* weights, const T* values, const Team& team) const {
+    T sum = 0;
+    for (int64_t l = team.lane; l < order; l += team.size) sum = device::fma(weights[l], values[l * X.strides[0]], sum);
+    return team.sum(sum);
+  }
+
+  template <class Team>
+  NDL_HD void scan_shared(const Frame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c,
                           const Team& team) const {
-    const int64_t row = old_row(f, X);
     for (int64_t t = t0; t < t1; ++t) {
       const T in = x.view.at(f, t, b)[x.offset(k, c)];
       T* const now = X.at(f, t, b) + column(k, c);
+      const T* const old = now - old_row(f, X);
+      T sum = direct ? dot_shared(C, old, team) : T(0);
+      Part<Team> next = product(turned, B, in, old, team);
       meet(team);
-      for (int64_t l = team.lane; l < order; l += team.size) old[l] = now[l * X.strides[0] - row];
+      next.each(order, team, [&](int64_t l, T value) { now[l * X.strides[0]] = value; });
       meet(team);
-      T sum = 0;
-      for (int64_t l = team.lane; l < order; l += team.size) {
-        T value = B[l] * in;
-        for (int64_t m = 0; m < order; ++m) value = device::fma(turned[m * order + l], old[m], value);
-        now[l * X.strides[0]] = value;
-        sum = device::fma(C[l], direct ? old[l] : value, sum);
-      }
-      sum = team.sum(sum);
+      if (!direct) sum = dot_shared(C, now, team);
       if (team.lane == 0) y.view.at(f, t, b)[y.offset(k, c)] = D * in + sum;
     }
   }
 
   template <class Team>
-  NDL_HD void scan_back_shared(const GradFrame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c, T* next,
+  NDL_HD void scan_back_shared(const GradFrame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c,
                                const Team& team) const {
     const bool has = has_state(f);
     const int64_t row = has ? old_row(f.adjoint, X) : 0;
     for (int64_t t = t1; t-- > t0;) {
       const T dy = adjoint_of_y(f, t, b, k, c);
-      T* const dx = x.adjoint(f, t, b, k, c, later(f));
-      if (!has) {
-        if (dx && team.lane == 0) *dx += F * dy;
-        continue;
+      T* const now = has ? X.at(f.adjoint, t, b) + column(k, c) : nullptr;
+      if (T* const dx = x.adjoint(f, t, b, k, c, later(f))) {
+        const T sum = has ? dot_shared(B, now, team) : T(0);
+        if (team.lane == 0) *dx += F * dy + sum;
       }
-      T* const now = X.at(f.adjoint, t, b) + column(k, c);
+      if (!has) continue;
+      Part<Team> old = product(A, E, dy, now, team);
       meet(team);
-      for (int64_t l = team.lane; l < order; l += team.size) next[l] = now[l * X.strides[0]];
+      old.each(order, team, [&](int64_t l, T value) {
+        T& to = now[l * X.strides[0] - row];
+        to = (row ? to : T(0)) + value;
+      });
       meet(team);
-      T sum = 0;
-      for (int64_t l = team.lane; l < order; l += team.size) {
-        T value = E[l] * dy;
-        for (int64_t m = 0; m < order; ++m) value = device::fma(A[m * order + l], next[m], value);
-        T& old = now[l * X.strides[0] - row];
-        old = (row ? old : T(0)) + value;
-        sum = device::fma(B[l], next[l], sum);
-      }
-      sum = team.sum(sum);
-      if (dx && team.lane == 0) *dx += F * dy + sum;
     }
   }
 };
