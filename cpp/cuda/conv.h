@@ -151,6 +151,7 @@ struct ConvolutionOp : PlainOp {
     });
   }
 
+  bool loops_back() const { return parts == 1; }  // `sums` are one run's
   template <int P>
   NDL_HD int64_t back_work(const GradFrame<T>& f, int64_t steps, Pass pass) const {
     const Place& to = P == 0 ? x : w;
