@@ -115,6 +115,14 @@ struct DeviceOp {
 struct PlainOp {
   static constexpr int phases = 1, back_phases = 0;
   static constexpr bool each_step = false, back_each_step = false;
+  template <int P, class AnyFrame>
+  NDL_HD int64_t work(const AnyFrame&, int64_t) const {
+    return 0;
+  }
+  template <int P, class AnyFrame>
+  NDL_HD int64_t back_work(const AnyFrame&, int64_t, Pass) const {
+    return 0;
+  }
   NDL_HD bool teams(int) const { return false; }
   NDL_HD bool back_teams(int) const { return false; }
   bool loops_back() const { return true; }  // whether its way back needs no memory but the frame's

@@ -1,0 +1,151 @@
+"""Runs saved programs on a GPU and on the CPU: the same numbers, and how long a step takes.
+
+``python bench/gpu/run.py FOLDER`` needs the package with the CUDA backend and a GPU; neither
+TensorFlow nor Nengo. For each program of ``bench/gpu/save.py`` it prints the largest difference of
+the two engines (relative to the largest value), whether two runs on the GPU are equal bit by bit,
+and medians of the time per step. Times are those of a call with its copies, as a caller sees them;
+of the GPU from the difference of a long and a short run, so that they hold the steps alone.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+from nengo_dl import _engine
+
+
+class Saved:
+    """A program and its numbers."""
+
+    def __init__(self, path):
+        data = np.load(path)
+        self.program = data["program"].tobytes()
+        self.dtype = data["state"].dtype
+        self.steps = int(data["steps"]) if "steps" in data else None
+        self.batch = int(data["batch"]) if "batch" in data else 1
+        self.sizes = data["inputs"], data["outputs"]
+        self.learned = data["learned"]
+        self.params = [data[f"param{i}"] for i in range(len(self.learned))]
+        self.start = data["state"], data["istate"]
+
+    def arguments(self, steps, batch, seed=0):
+        """What `Compiled.run` takes, with random inputs."""
+        rng = np.random.RandomState(seed)
+        inputs = [rng.uniform(0, 1, (batch, steps, n)).astype(self.dtype) for n in self.sizes[0]]
+        params = [
+            np.tile(value, (batch, 1)) if learned else value
+            for value, learned in zip(self.params, self.learned, strict=True)
+        ]
+        state, istate = (np.tile(values, (batch, 1)) for values in self.start)
+        return [inputs, params, state, istate, 0, steps, batch]
+
+
+def run(saved, compiled, steps, batch, keep_last=False):
+    """The outputs of a run."""
+    args = saved.arguments(steps, batch)
+    outputs, done, error = compiled.run(*args, [keep_last] * len(saved.sizes[1]), threads=0)
+    assert error is None and done == steps
+    return outputs
+
+
+def seconds(saved, compiled, steps, batch, repeats):
+    """The median time of a run, of which only the last step of the outputs is kept."""
+    taken = []
+    for _ in range(repeats):
+        args = saved.arguments(steps, batch)
+        start = time.perf_counter()
+        compiled.run(*args, [True] * len(saved.sizes[1]), threads=0)
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def per_step(saved, compiled, batch, steps, repeats=5):
+    """Seconds of a step, from runs of `steps` and three times as many."""
+    seconds(saved, compiled, steps, batch, 1)
+    short, long = (seconds(saved, compiled, n, batch, repeats) for n in (steps, 3 * steps))
+    return (long - short) / (2 * steps)
+
+
+def difference(got, due):
+    """The largest difference, relative to the largest value."""
+    return max(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30) for a, b in zip(got, due, strict=True))
+
+
+def training_step(saved, compiled, repeats):
+    """The gradients of a training step, and the median time of forward and backward."""
+    args = saved.arguments(saved.steps, saved.batch)
+    keep = [False] * len(saved.sizes[1])
+    tape = compiled.tape(saved.batch, saved.steps)
+    rng = np.random.RandomState(1)
+    by_output = [
+        rng.uniform(-1, 1, (saved.batch, saved.steps, n)).astype(saved.dtype) for n in saved.sizes[1]
+    ]
+    taken = []
+    for _ in range(repeats):
+        now = saved.arguments(saved.steps, saved.batch)
+        start = time.perf_counter()
+        compiled.run(*now, keep, threads=0, tape=tape)
+        gradients = compiled.grad(*args, keep, output_grads=by_output, tape=tape, threads=0)
+        taken.append(time.perf_counter() - start)
+    return gradients, statistics.median(taken)
+
+
+def flat(gradients):
+    """All arrays of a gradient."""
+    found = []
+    for part in gradients:
+        if isinstance(part, np.ndarray):
+            found.append(part)
+        elif isinstance(part, (list, tuple)):
+            found.extend(flat(part))
+    return found
+
+
+def report_run(path, options):
+    """Compare and time one network."""
+    saved = Saved(path)
+    cpu, gpu = _engine.Compiled(saved.program, "cpu"), _engine.Compiled(saved.program, "cuda")
+    first, again, due = (run(saved, c, options.steps, 1) for c in (gpu, gpu, cpu))
+    same = all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    line = f"{path.stem:22s} difference {difference(first, due):.1e} twice equal {same}"
+    for batch in options.batch:
+        on_gpu = per_step(saved, gpu, batch, options.steps)
+        on_cpu = per_step(saved, cpu, batch, max(10, options.steps // 20), 3) if batch == 1 else 0
+        line += f"  batch {batch}: {1e6 * on_gpu:.2f} us per step"
+        line += f" (CPU {1e6 * on_cpu:.2f})" if batch == 1 else ""
+    print(line, flush=True)
+
+
+def report_training(path, options):
+    """Compare and time one training step."""
+    saved = Saved(path)
+    cpu, gpu = _engine.Compiled(saved.program, "cpu"), _engine.Compiled(saved.program, "cuda")
+    (due, on_cpu), (got, on_gpu) = (training_step(saved, c, n) for c, n in ((cpu, 3), (gpu, 9)))
+    again, _ = training_step(saved, gpu, 1)
+    same = all(np.array_equal(a, b) for a, b in zip(flat(got), flat(again), strict=True))
+    print(
+        f"{path.stem:22s} difference {difference(flat(got), flat(due)):.1e} twice equal {same}"
+        f"  {1e3 * on_gpu:.3f} ms per training step (CPU {1e3 * on_cpu:.1f})",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch", type=int, nargs="+", default=[1])
+    parser.add_argument("--only", nargs="+", help="names of programs")
+    given = parser.parse_args()
+    _engine.load_cuda()
+    for saved_path in sorted(given.folder.glob("*.npz")):
+        if given.only and saved_path.stem not in given.only:
+            continue
+        report = report_training if saved_path.stem.startswith("train-") else report_run
+        try:
+            report(saved_path, given)
+        except (RuntimeError, ValueError) as error:
+            print(f"{saved_path.stem:22s} failed: {error}", flush=True)
