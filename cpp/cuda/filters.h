@@ -4,6 +4,8 @@
 // one after the other, and so adds up their adjoints in a fixed order.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/kernel.h"
 #include "cuda/members.h"
 #include "ops/filter.h"
@@ -38,6 +40,42 @@ NDL_HD bool among(const Frame<T>& adjoint, const View& x, const View& state) {
   return x.buffer == state.buffer && old_row(adjoint, state) != 0;
 }
 
+// use(s, read(s)) for the numbers s of so many steps. What `Ahead` of them read is fetched at once, as a load takes
+// much longer than a step: nothing of it may be what the steps before have written.
+template <int Ahead, class Fetched, class Read, class Use>
+NDL_HD void in_groups(int64_t steps, Read read, Use use) {
+  for (int64_t first = 0; first < steps; first += Ahead) {
+    Fetched fetched[Ahead] = {};
+    for (int s = 0; s < Ahead; ++s) {
+      if (first + s >= steps) break;
+      fetched[s] = read(first + s);
+    }
+    for (int s = 0; s < Ahead; ++s) {
+      if (first + s >= steps) break;
+      use(first + s, fetched[s]);
+    }
+  }
+}
+
+// A sum that a scan adds to step by step, with a row for each or one for all.
+template <class T>
+struct Added {
+  T* at;  // null: not wanted
+  int64_t row;
+  T total = 0;
+
+  NDL_HD Added(T* at, int64_t row) : at(at), row(row) {}
+  NDL_HD T read(int64_t s) const { return at && row != 0 ? at[-s * row] : T(0); }
+  // `before`: what was read.
+  NDL_HD void add(int64_t s, T before, T value) {
+    if (at && row != 0) at[-s * row] = before + value;
+    if (row == 0) total += value;
+  }
+  NDL_HD void finish() const {
+    if (at && row == 0) *at += total;
+  }
+};
+
 template <class T>
 struct LowpassOp : PlainOp {
   static constexpr int back_phases = 2;  // y (and x); x
@@ -56,15 +94,10 @@ struct LowpassOp : PlainOp {
     return f.batch * y.count;
   }
   template <int P, class Team>
-  NDL_HD void run(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i, const Team& team) const {
-    if (team.lane != 0) return;
+  NDL_HD void run(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i, const Team&) const {
     Digits digits{i};
-    const int64_t c = digits.take(y.size), k = digits.take(y.view.blocks), item = digits.rest;
-    const int64_t x_row = f.row[x.view.buffer], y_row = f.row[y.view.buffer];
-    const T* from = x.view.at(f, t0, item) + x.offset(k, c);
-    T* to = y.view.at(f, t0, item) + y.offset(k, c);
-    T value = *(to - y_row);
-    for (int64_t t = t0; t < t1; ++t, from += x_row, to += y_row) *to = value = a[k] * value + b[k] * *from;
+    const int64_t c = digits.take(y.size), k = digits.take(y.view.blocks);
+    if constexpr (std::is_same_v<Team, Alone>) scan(f, t0, t1, digits.rest, k, c);
   }
 
   template <int P>
@@ -80,26 +113,45 @@ struct LowpassOp : PlainOp {
       return x.add(f.adjoint, t0, t1, i, team, [&](int64_t t, int64_t item, int64_t k, int64_t c) {
         return b[k] * y.view.at(f.adjoint, t, item)[y.offset(k, c)];
       });
-    if (team.lane != 0) return;
     Digits digits{i};
     const int64_t e = digits.take(x.count);
-    each_member(x, e, [&](int64_t k, int64_t c) { scan_back(f, t0, t1, digits.rest, k, c); });
+    if constexpr (std::is_same_v<Team, Alone>)
+      each_member(x, e, [&](int64_t k, int64_t c) { scan_back(f, t0, t1, digits.rest, k, c); });
   }
 
  private:
-  NDL_HD void scan_back(const GradFrame<T>& f, int64_t t0, int64_t t1, int64_t item, int64_t k, int64_t c) const {
-    const int64_t x_row = f.adjoint.row[x.view.buffer], y_row = f.adjoint.row[y.view.buffer];
-    T* dx = x.adjoint(f, t1 - 1, item, k, c, among(f.adjoint, x.view, y.view));
-    T* dy = y.view.at(f.adjoint, t1 - 1, item) + y.offset(k, c);
-    T value = *dy;
-    for (int64_t t = t1; t-- > t0;) {
-      if (dx) *dx += b[k] * value, dx -= x_row;
-      value = a[k] * value;
-      dy -= y_row;
-      if (y_row != 0) *dy = value = value + *dy;
-    }
-    if (y_row == 0) *dy = value;
+  NDL_HD void scan(const Frame<T>& f, int64_t t0, int64_t t1, int64_t item, int64_t k, int64_t c) const {
+    const int64_t x_row = f.row[x.view.buffer], y_row = f.row[y.view.buffer];
+    const T* const from = x.view.at(f, t0, item) + x.offset(k, c);
+    T* const to = y.view.at(f, t0, item) + y.offset(k, c);
+    const T keep = a[k], take = b[k];
+    T value = *(to - y_row);
+    in_groups<8, T>(
+        t1 - t0, [&](int64_t s) { return from[s * x_row]; },
+        [&](int64_t s, T in) { to[s * y_row] = value = keep * value + take * in; });
   }
+  NDL_HD void scan_back(const GradFrame<T>& f, int64_t t0, int64_t t1, int64_t item, int64_t k, int64_t c) const {
+    const int64_t y_row = f.adjoint.row[y.view.buffer];
+    Added<T> dx(x.adjoint(f, t1 - 1, item, k, c, among(f.adjoint, x.view, y.view)), f.adjoint.row[x.view.buffer]);
+    T* const dy = y.view.at(f.adjoint, t1 - 1, item) + y.offset(k, c);
+    const T keep = a[k], take = b[k];
+    T value = *dy;
+    in_groups<8, Adjoints>(
+        t1 - t0,
+        [&](int64_t s) {
+          return Adjoints{dx.read(s), y_row != 0 ? dy[-(s + 1) * y_row] : T(0)};
+        },
+        [&](int64_t s, const Adjoints& before) {
+          dx.add(s, before.x, take * value);
+          value = keep * value + before.y;
+          if (y_row != 0) dy[-(s + 1) * y_row] = value;
+        });
+    if (y_row == 0) *dy = value;
+    dx.finish();
+  }
+  struct Adjoints {
+    T x, y;
+  };
 };
 
 template <class T>

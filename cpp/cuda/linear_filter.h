@@ -124,42 +124,51 @@ struct FilterOp : PlainOp {
   template <int N>
   NDL_HD void scan(const Frame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c) const {
     const int64_t x_row = f.row[x.view.buffer], y_row = f.row[y.view.buffer], row = order > 0 ? old_row(f, X) : 0;
-    const T* from = x.view.at(f, t0, b) + x.offset(k, c);
-    T* to = y.view.at(f, t0, b) + y.offset(k, c);
-    T* now = order > 0 ? X.at(f, t0, b) + column(k, c) : nullptr;
+    const T* const from = x.view.at(f, t0, b) + x.offset(k, c);
+    T* const to = y.view.at(f, t0, b) + y.offset(k, c);
+    T* const now = order > 0 ? X.at(f, t0, b) + column(k, c) : nullptr;
     T state[N] = {}, old[N] = {};
     if (now) read<N>(now - row, state);
-    for (int64_t t = t0; t < t1; ++t, from += x_row, to += y_row, now += row) {
-      const T in = *from;
-      for (int l = 0; l < N; ++l) old[l] = state[l];
-      for (int l = 0; l < N; ++l) state[l] = dot<N>(A + l * N, old, B[l] * in);
-      *to = dot<N>(C, direct ? old : state, D * in);
-      if (now && (row != 0 || t == t1 - 1)) write<N>(state, now);
-    }
+    in_groups<8, T>(
+        t1 - t0, [&](int64_t s) { return from[s * x_row]; },
+        [&](int64_t s, T in) {
+          for (int l = 0; l < N; ++l) old[l] = state[l];
+          for (int l = 0; l < N; ++l) state[l] = dot<N>(A + l * N, old, B[l] * in);
+          to[s * y_row] = dot<N>(C, direct ? old : state, D * in);
+          if (now && row != 0) write<N>(state, now + s * row);
+        });
+    if (now && row == 0) write<N>(state, now);
   }
 
   template <int N>
   NDL_HD void scan_back(const GradFrame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c) const {
     const bool has = has_state(f);
-    const int64_t x_row = f.adjoint.row[x.view.buffer], row = has ? old_row(f.adjoint, X) : 0;
-    T* dx = x.adjoint(f, t1 - 1, b, k, c, later(f));
-    T* now = has ? X.at(f.adjoint, t1 - 1, b) + column(k, c) : nullptr;
+    const int64_t row = has ? old_row(f.adjoint, X) : 0;
+    Added<T> dx(x.adjoint(f, t1 - 1, b, k, c, later(f)), f.adjoint.row[x.view.buffer]);
+    T* const now = has ? X.at(f.adjoint, t1 - 1, b) + column(k, c) : nullptr;
     T state[N] = {}, next[N] = {};
     if (has) read<N>(now, state);
-    for (int64_t t = t1; t-- > t0;) {
-      const T dy = adjoint_of_y(f, t, b, k, c);
-      if (dx) *dx += dot<N>(B, state, F * dy), dx -= x_row;
-      if (!has) continue;
-      now -= row;
-      for (int l = 0; l < N; ++l) next[l] = state[l];
-      if (row != 0)
-        read<N>(now, state);
-      else
-        for (int l = 0; l < N; ++l) state[l] = 0;
-      for (int l = 0; l < N; ++l) state[l] += dot<N>(turned + l * N, next, E[l] * dy);
-      if (row != 0 || t == t0) write<N>(state, now);
-    }
+    in_groups<N <= 2 ? 8 : 2, Adjoints<N>>(
+        t1 - t0,
+        [&](int64_t s) {
+          Adjoints<N> before = {dx.read(s), adjoint_of_y(f, t1 - 1 - s, b, k, c), {}};
+          if (row != 0) read<N>(now - (s + 1) * row, before.state);
+          return before;
+        },
+        [&](int64_t s, const Adjoints<N>& before) {
+          dx.add(s, before.x, dot<N>(B, state, F * before.y));
+          if (!has) return;
+          for (int l = 0; l < N; ++l) next[l] = state[l];
+          for (int l = 0; l < N; ++l) state[l] = before.state[l] + dot<N>(turned + l * N, next, E[l] * before.y);
+          if (row != 0) write<N>(state, now - (s + 1) * row);
+        });
+    if (has && row == 0) write<N>(state, now);
+    dx.finish();
   }
+  template <int N>
+  struct Adjoints {
+    T x, y, state[N];
+  };
 
   // What lanes have of a state: of lane l the numbers l, l + size, ..
   template <class Team>
