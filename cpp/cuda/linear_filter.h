@@ -134,7 +134,7 @@ struct FilterOp : PlainOp {
         [&](int64_t s, T in) {
           for (int l = 0; l < N; ++l) old[l] = state[l];
           for (int l = 0; l < N; ++l) state[l] = dot<N>(A + l * N, old, B[l] * in);
-          to[s * y_row] = dot<N>(C, direct ? old : state, D * in);
+          to[s * y_row] = direct ? dot<N>(C, old, D * in) : dot<N>(C, state, D * in);  // no pointer to registers
           if (now && row != 0) write<N>(state, now + s * row);
         });
     if (now && row == 0) write<N>(state, now);
