@@ -10,6 +10,7 @@ namespace cuda {
 
 template <class T>
 struct DenseOp : PlainOp {
+  static constexpr bool knows_teams = true;
   static constexpr int back_phases = 3;  // X, A, bias
   static constexpr int64_t kLong = 32;   // sums that a team takes
   Place a, x, y, bias;

@@ -66,7 +66,8 @@ class DeviceKernel : public Kernel<T> {
   template <int... P>
   void phases(const Frame<T>& here, const Frame<T>& there, int64_t t0, int64_t t1,
               std::integer_sequence<int, P...>) const {
-    (start(RunPhase<T, Op, P>{op_, there, t0, t1}, op_.template work<P>(here, t1 - t0), op_.teams(P)), ...);
+    (start<Op::knows_teams>(RunPhase<T, Op, P>{op_, there, t0, t1}, op_.template work<P>(here, t1 - t0), op_.teams(P)),
+     ...);
   }
 
   void back(const GradFrame<T>& frame, int64_t t0, int64_t t1, Pass pass) const {
@@ -81,16 +82,15 @@ class DeviceKernel : public Kernel<T> {
   template <int... P>
   void back_phases(const GradFrame<T>& here, const GradFrame<T>& there, int64_t t0, int64_t t1, Pass pass,
                    std::integer_sequence<int, P...>) const {
-    (start(BackPhase<T, Op, P>{op_, there, t0, t1, pass}, op_.template back_work<P>(here, t1 - t0, pass),
-           op_.back_teams(P)),
+    (start<true>(BackPhase<T, Op, P>{op_, there, t0, t1, pass}, op_.template back_work<P>(here, t1 - t0, pass),
+                 op_.back_teams(P)),
      ...);
   }
-  template <class Body>
+  template <bool knows_teams, class Body>
   static void start(const Body& body, int64_t work, bool teams) {
-    if (teams)
-      launch<true>(body, work);
-    else
-      launch<false>(body, work);
+    if constexpr (knows_teams)
+      if (teams) return launch<true>(body, work);
+    launch<false>(body, work);
   }
 
   const FrameSizes sizes_;
@@ -115,6 +115,8 @@ struct DeviceOp {
 struct PlainOp {
   static constexpr int phases = 1, back_phases = 0;
   static constexpr bool each_step = false, back_each_step = false;
+  // Whether `teams` is ever true; whether the way back needs what `back_teams` says, or only gains by it.
+  static constexpr bool knows_teams = false, needs_back_teams = false;
   template <int P, class AnyFrame>
   NDL_HD int64_t work(const AnyFrame&, int64_t) const {
     return 0;

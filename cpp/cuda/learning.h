@@ -114,6 +114,7 @@ struct VojaOp : RuleOp<T, VojaOp<T>> {
 // delta is made; each team that needs c sums it up for itself, with the same bits.
 template <class T>
 struct RlsOp : PlainOp {
+  static constexpr bool knows_teams = true;
   static constexpr int phases = 3;  // P r, P, delta
   static constexpr bool each_step = true;
   View pre, error, delta, gamma;

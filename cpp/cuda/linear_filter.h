@@ -17,6 +17,7 @@ __device__ __forceinline__ void meet(const Warp&) { __syncwarp(); }
 
 template <class T>
 struct FilterOp : PlainOp {
+  static constexpr bool knows_teams = true, needs_back_teams = true;
   static constexpr int back_phases = 2;        // states (and x); x
   static constexpr int64_t kRegisters = 8;     // the highest order of a thread
   static constexpr int64_t kMostOrder = 1024;  // what the kind allows

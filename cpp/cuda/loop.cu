@@ -145,7 +145,7 @@ class LoopBase {
       if (items == 1 || seconds < least) least = seconds, best.threads = threads, call->items = items;
       if (items == batch) break;
     }
-    if (shape_.shares > 1) return best;
+    if (shape_.shares > 1 || (sizeof(T) == 8 && call->back)) return best;
     const Cost c = cost(batch, kMostThreads * cores);
     const double seconds = static_cast<double>(c.passes) * kSharedRound + static_cast<double>(c.waits) * kSharedBarrier;
     if (seconds < least) best.together = true, best.threads = kMostThreads, best.blocks = cores, call->items = batch;

@@ -72,7 +72,7 @@ struct AnyOp {
   NDL_HD void visit(F&& f) const {
     switch (number) {
 #define NDL_VISIT_OP(kind, Op)                 \
-  case number_of_##kind:                                  \
+  case number_of_##kind:                       \
     f(*reinterpret_cast<const Op<T>*>(bytes)); \
     return;
       NDL_DEVICE_OPS(NDL_VISIT_OP)
@@ -118,19 +118,17 @@ template <class T, class Op, int P, class Threads>
 NDL_NOT_INLINED void run_one(const Op& op, const Frame<T>& f, int64_t t, const Threads& threads) {
   const int64_t work = op.template work<P>(f, 1);
   const auto body = [&](int64_t i, const auto& team) { op.template run<P>(f, t, t + 1, i, team); };
-  if (op.teams(P))
-    threads.template each<true>(work, body);
-  else
-    threads.template each<false>(work, body);
+  if constexpr (Op::knows_teams)
+    if (op.teams(P)) return threads.template each<true>(work, body);
+  threads.template each<false>(work, body);
 }
 template <class T, class Op, int P, class Threads>
 NDL_NOT_INLINED void back_one(const Op& op, const GradFrame<T>& f, int64_t t, Pass pass, const Threads& threads) {
   const int64_t work = op.template back_work<P>(f, 1, pass);
   const auto body = [&](int64_t i, const auto& team) { op.template back<P>(f, t, t + 1, pass, i, team); };
-  if (op.back_teams(P))
-    threads.template each<true>(work, body);
-  else
-    threads.template each<false>(work, body);
+  if constexpr (Op::needs_back_teams)
+    if (op.back_teams(P)) return threads.template each<true>(work, body);
+  threads.template each<false>(work, body);
 }
 
 NDL_WHEREVER_F_IS

@@ -8,5 +8,10 @@ void start_loop(const BackLoop<double>& loop, const LoopShape& shape, int64_t gr
   start_blocks<double, BackLoop<double>, GradFrame<double>>(loop, shape, groups, loop.frame.adjoint.batch);
 }
 
+template <>
+void start_loop_together(const BackLoop<double>&, const LoopShape&) {
+  throw std::logic_error("double precision has no such kernel: LoopBase::choose knows");
+}
+
 }  // namespace cuda
 }  // namespace nengo_dl

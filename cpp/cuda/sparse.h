@@ -11,6 +11,7 @@ namespace cuda {
 // Numbers are blocks of one row and one column. Entries of A are blocks; rows and columns below are those of blocks.
 template <class T>
 struct SparseOp : PlainOp {
+  static constexpr bool knows_teams = true;
   static constexpr int back_phases = 2;               // X, A
   static constexpr int64_t kLong = 32;                // sums that a team takes
   static constexpr int64_t kMany = int64_t{1} << 14;  // adjoints that keep the GPU busy with a thread each
