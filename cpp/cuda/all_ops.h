@@ -7,6 +7,7 @@
 #include "cuda/filters.h"
 #include "cuda/learning.h"
 #include "cuda/linear_filter.h"
+#include "cuda/max_pool.h"
 #include "cuda/neurons.h"
 #include "cuda/noise.h"
 #include "cuda/ports.h"
@@ -26,6 +27,7 @@
   X(input, InputOp)                  \
   X(interpolate, InterpolateOp)      \
   X(lowpass, LowpassOp)              \
+  X(max_pool, MaxPoolOp)             \
   X(neurons, NeuronsOp)              \
   X(noise, NoiseOp)                  \
   X(oja, OjaOp)                      \
