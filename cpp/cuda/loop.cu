@@ -135,14 +135,15 @@ class LoopBase {
     LoopShape best = shape_;
     const int64_t cores = processors();
     double least = 0;
-    for (int64_t items = 1;; items = std::min(batch, 2 * items)) {
+    const int64_t fewest = one_group_ ? batch : 1;
+    for (int64_t items = fewest;; items = std::min(batch, 2 * items)) {
       const int threads =
           static_cast<int>(std::clamp<int64_t>((cost(items, kMostThreads).widest + 31) / 32 * 32, 64, kMostThreads));
       const Cost c = cost(items, threads);
       const int64_t groups = (batch + items - 1) / items, resident = cores * (kMostThreads / threads);
       const auto waves = static_cast<double>((shape_.shares * groups + resident - 1) / resident);
       const double seconds = waves * (static_cast<double>(c.passes) * kRound + static_cast<double>(c.waits) * kBarrier);
-      if (items == 1 || seconds < least) least = seconds, best.threads = threads, call->items = items;
+      if (items == fewest || seconds < least) least = seconds, best.threads = threads, call->items = items;
       if (items == batch) break;
     }
     if (shape_.shares > 1 || (sizeof(T) == 8 && call->back)) return best;
@@ -164,6 +165,7 @@ class LoopBase {
   std::vector<AnyOp<T>> ops_;
   std::vector<int32_t> first_;
   size_t heaviest_ = 0;
+  bool one_group_ = false;  // all items are one block's: it adds up what they give to one parameter
   LoopCall<T> call_{};
   LoopShape shape_{};
 
@@ -241,6 +243,7 @@ class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
       AnyOp<T>& any = this->ops_.emplace_back();
       const auto [number, make] = find<T>(op.op->kind);
       any.number = number, any.passes = op.passes, any.params = op.params;
+      this->one_group_ = this->one_group_ || op.params;
       make(*op.op, program, this->tables_, &any);
       touched_.resize(this->ops_.size());
       touched_.back() = touches_back(*op.op);
