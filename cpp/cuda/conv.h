@@ -203,7 +203,7 @@ struct ConvolutionOp : PlainOp {
     if (parts > 1) sums = reinterpret_cast<T*>(tables.room(parts * w.count * int64_t{sizeof(T)}));
   }
   NDL_HD static T* block(const Place& o, const Frame<T>& f, int64_t t, int64_t b, int64_t k) {
-    return o.view.at(f, t, b) + o.view.offsets[k];
+    return o.view.at(f, t, b) + o.view.block(k);
   }
 };
 

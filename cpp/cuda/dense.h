@@ -36,6 +36,8 @@ struct DenseOp : PlainOp {
   }
 
   NDL_HD bool teams(int) const { return n >= kLong; }
+  int64_t length(int) const { return 1 + n / (n >= kLong ? 32 * 16 : 16); }
+  int64_t back_length(int phase) const { return phase == 0 ? 1 + m / 16 : 1; }
   template <int P>
   NDL_HD int64_t work(const Frame<T>& f, int64_t steps) const {
     return y.work(f, steps);
@@ -43,9 +45,10 @@ struct DenseOp : PlainOp {
   template <int P, class Team>
   NDL_HD void run(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i, const Team& team) const {
     y.put(f, t0, t1, i, team, set, [&](int64_t t, int64_t b, int64_t k, int64_t row) {
-      const T* A = a.view.at(f, t, b) + a.view.offsets[k] + row * a_i;
-      const T* X = x.view.at(f, t, b) + x.view.offsets[k];
+      const T* A = a.view.at(f, t, b) + a.view.block(k) + row * a_i;
+      const T* X = x.view.at(f, t, b) + x.view.block(k);
       T sum = 0;
+      NDL_UNROLL_SUM
       for (int64_t j = team.lane; j < n; j += team.size) sum = device::fma(A[j * a_j], X[j * x_j], sum);
       sum = team.sum(sum);
       return has_bias ? sum + bias.view.at(f, t, b)[bias.offset(k, row)] : sum;
@@ -65,15 +68,16 @@ struct DenseOp : PlainOp {
   template <int P, class Team>
   NDL_HD void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass, int64_t i, const Team& team) const {
     target(P).add(f.adjoint, t0, t1, i, team, [&](int64_t t, int64_t b, int64_t k, int64_t c) {
-      const T* dY = y.view.at(f.adjoint, t, b) + y.view.offsets[k];
+      const T* dY = y.view.at(f.adjoint, t, b) + y.view.block(k);
       if (P == 2) return dY[c * y_i];
       if (P == 1) {
         Digits digits{c};
         const int64_t j = digits.take(n);
-        return dY[digits.rest * y_i] * x.view.at(f.value, t, b)[x.view.offsets[k] + j * x_j];
+        return dY[digits.rest * y_i] * x.view.at(f.value, t, b)[x.view.block(k) + j * x_j];
       }
-      const T* A = a.view.at(f.value, t, b) + a.view.offsets[k] + c * a_j;
+      const T* A = a.view.at(f.value, t, b) + a.view.block(k) + c * a_j;
       T sum = 0;
+      NDL_UNROLL_SUM
       for (int64_t row = 0; row < m; ++row) sum = device::fma(A[row * a_i], dY[row * y_i], sum);
       return sum;
     });

@@ -182,7 +182,7 @@ struct TriangleOp : PlainOp {
     if (team.lane != 0) return;
     Digits digits{i};
     const int64_t c = P == 0 ? digits.take(y.size) : 0, k = digits.take(Xi.blocks), b = digits.rest;
-    T* row = Xi.at(f, t0, b) + Xi.offsets[k];
+    T* row = Xi.at(f, t0, b) + Xi.block(k);
     T at = *(row - old_row(f, Xi));
     for (int64_t t = t0; t < t1; ++t) {
       const int64_t next = next_row(at, taps);
@@ -211,7 +211,7 @@ struct TriangleOp : PlainOp {
     Digits digits{i};
     const int64_t e = digits.take(P == 0 ? x.count : Xi.blocks), b = digits.rest;
     if (P == 1) {  // nothing depends on the old Xi smoothly
-      Xi.at(f.adjoint, t0, b)[Xi.offsets[e]] = 0;
+      Xi.at(f.adjoint, t0, b)[Xi.block(e)] = 0;
       return;
     }
     each_member(x, e, [&](int64_t k, int64_t c) {
@@ -220,7 +220,7 @@ struct TriangleOp : PlainOp {
   }
 
  private:
-  NDL_HD int64_t column(int64_t k, int64_t c) const { return X.offsets[k] + c * X.strides[1]; }
+  NDL_HD int64_t column(int64_t k, int64_t c) const { return X.block(k) + c * X.strides[1]; }
 
   NDL_HD void step(const Frame<T>& f, int64_t t, int64_t b, int64_t k, int64_t c, int64_t next) const {
     const int64_t X_row = old_row(f, X);
@@ -243,7 +243,7 @@ struct TriangleOp : PlainOp {
     return among(f.adjoint, x.view, X) || among(f.adjoint, x.view, Y.view);
   }
   NDL_HD int64_t next_of(const GradFrame<T>& f, int64_t t, int64_t b, int64_t k) const {
-    return next_row(*(Xi.at(f.value, t, b) - Xi.shift * f.value.row[Xi.buffer] + Xi.offsets[k]), taps);
+    return next_row(*(Xi.at(f.value, t, b) - Xi.shift * f.value.row[Xi.buffer] + Xi.block(k)), taps);
   }
   NDL_HD T* adjoint_of_column(const GradFrame<T>& f, int64_t t, int64_t b, int64_t k, int64_t c) const {
     return f.adjoint.base[X.buffer] ? X.at(f.adjoint, t, b) + column(k, c) : nullptr;

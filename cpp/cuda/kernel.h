@@ -127,6 +127,9 @@ struct PlainOp {
   }
   NDL_HD bool teams(int) const { return false; }
   NDL_HD bool back_teams(int) const { return false; }
+  // How long a phase takes for an index, where 1 is a few operations.
+  int64_t length(int) const { return 1; }
+  int64_t back_length(int) const { return 1; }
   bool loops_back() const { return true; }  // whether its way back needs no memory but the frame's
 };
 

@@ -33,11 +33,11 @@ struct RuleOp : PlainOp {
 // Element i of a vector, and element (i, j) of a matrix.
 template <class T>
 NDL_HD T value_at(const View& o, const Frame<T>& f, int64_t t, int64_t b, int64_t k, int64_t i) {
-  return o.at(f, t, b)[o.offsets[k] + i * stride_of(o, 0)];
+  return o.at(f, t, b)[o.block(k) + i * stride_of(o, 0)];
 }
 template <class T>
 NDL_HD T value_at(const View& o, const Frame<T>& f, int64_t t, int64_t b, int64_t k, int64_t i, int64_t j) {
-  return o.at(f, t, b)[o.offsets[k] + i * o.strides[0] + j * o.strides[1]];
+  return o.at(f, t, b)[o.block(k) + i * o.strides[0] + j * o.strides[1]];
 }
 
 template <class T>
@@ -138,9 +138,9 @@ struct RlsOp : PlainOp {
     Digits digits{index};
     const int64_t i = P == 2 ? 0 : digits.take(n), k = digits.take(gamma.blocks), b = digits.rest;
     const int64_t rj = stride_of(pre, 0), dj = delta.strides[1], gj = gamma.strides[1], back = old_row(f, gamma);
-    const T* const r = pre.at(f, t, b) + pre.offsets[k];
-    T* const change = delta.at(f, t, b) + delta.offsets[k];
-    T* const row = gamma.at(f, t, b) + gamma.offsets[k] + i * gamma.strides[0];
+    const T* const r = pre.at(f, t, b) + pre.block(k);
+    T* const change = delta.at(f, t, b) + delta.block(k);
+    T* const row = gamma.at(f, t, b) + gamma.block(k) + i * gamma.strides[0];
     T sum = 0;
     for (int64_t j = team.lane; j < n; j += team.size)
       sum = device::fma(r[j * rj], P == 0 ? row[j * gj - back] : change[j * dj], sum);

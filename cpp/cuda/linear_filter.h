@@ -92,7 +92,7 @@ struct FilterOp : PlainOp {
   }
 
  private:
-  NDL_HD int64_t column(int64_t k, int64_t c) const { return X.offsets[k] + c * X.strides[1]; }
+  NDL_HD int64_t column(int64_t k, int64_t c) const { return X.block(k) + c * X.strides[1]; }
   NDL_HD bool has_state(const GradFrame<T>& f) const { return order > 0 && f.adjoint.base[X.buffer]; }
   NDL_HD bool later(const GradFrame<T>& f) const { return order > 0 && among(f.adjoint, x.view, X); }
   NDL_HD T adjoint_of_y(const GradFrame<T>& f, int64_t t, int64_t b, int64_t k, int64_t c) const {

@@ -104,7 +104,7 @@ struct Cost {
 constexpr int kMostThreads = 512;
 constexpr int64_t kCloseBytes = 96 << 10;  // of a block's memory that frames and ops may take
 // Seconds, measured on an H100: a round of a block's threads, a barrier; the same where all processors share.
-constexpr double kRound = 0.15e-6, kBarrier = 0.04e-6, kSharedRound = 0.6e-6, kSharedBarrier = 1.1e-6;
+constexpr double kRound = 0.3e-6, kBarrier = 0.04e-6, kSharedRound = 0.8e-6, kSharedBarrier = 1.1e-6;
 
 // What both ways have in common.
 template <class T>
@@ -154,9 +154,9 @@ class LoopBase {
   }
 
   // Of a phase.
-  static void count(Cost& c, int64_t work, bool teams, int64_t threads) {
+  static void count(Cost& c, int64_t work, bool teams, int64_t length, int64_t threads) {
     const int64_t lanes = work * (teams ? 32 : 1);
-    c.passes += (lanes + threads - 1) / threads;
+    c.passes += (lanes + threads - 1) / threads * length;
     c.widest = std::max(c.widest, lanes);
   }
 
@@ -223,7 +223,7 @@ class LoopRunKernel final : public Kernel<T>, LoopBase<T> {
         each_phase<0, Op::phases>([&](auto phase) {
           constexpr int P = decltype(phase)::value;
           c.waits += P > 0;
-          LoopBase<T>::count(c, op.template work<P>(frame, 1), op.teams(P), threads);
+          LoopBase<T>::count(c, op.template work<P>(frame, 1), Op::knows_teams && op.teams(P), op.length(P), threads);
         });
       });
     }
@@ -296,7 +296,8 @@ class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
         each_phase<0, Op::back_phases>([&](auto phase) {
           constexpr int P = decltype(phase)::value;
           c.waits += P > 0;
-          LoopBase<T>::count(c, op.template back_work<P>(frame, 1, Pass::values), op.back_teams(P), threads);
+          LoopBase<T>::count(c, op.template back_work<P>(frame, 1, Pass::values),
+                             Op::needs_back_teams && op.back_teams(P), op.back_length(P), threads);
         });
       });
     }

@@ -64,9 +64,8 @@ struct MaxPoolOp : PlainOp {
   }
   template <int P, class Team>
   NDL_HD void run(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i, const Team& team) const {
-    y.put(f, t0, t1, i, team, set, [&](int64_t t, int64_t b, int64_t k, int64_t c) {
-      return largest(x.view.at(f, t, b) + x.view.offsets[k], c);
-    });
+    y.put(f, t0, t1, i, team, set,
+          [&](int64_t t, int64_t b, int64_t k, int64_t c) { return largest(x.view.at(f, t, b) + x.view.block(k), c); });
   }
 
   template <int P>
@@ -77,7 +76,7 @@ struct MaxPoolOp : PlainOp {
   template <int P, class Team>
   NDL_HD void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass, int64_t i, const Team& team) const {
     x.add(f.adjoint, t0, t1, i, team, [&](int64_t t, int64_t b, int64_t k, int64_t c) {
-      return adjoint(x.view.at(f.value, t, b) + x.view.offsets[k], y.view.at(f.adjoint, t, b) + y.view.offsets[k], c);
+      return adjoint(x.view.at(f.value, t, b) + x.view.block(k), y.view.at(f.adjoint, t, b) + y.view.block(k), c);
     });
   }
   NDL_HD bool back_teams(int) const { return shared; }

@@ -152,7 +152,7 @@ struct NeuronsOp : PlainOp {
       Digits digits{i};
       c = digits.take(op.n), k = digits.take(op.J.blocks), b = digits.rest;
     }
-    NDL_HD int64_t offset(const View& o) const { return o.offsets[k] + c * stride_of(o, 0); }
+    NDL_HD int64_t offset(const View& o) const { return o.block(k) + c * stride_of(o, 0); }
   };
 
   template <class N>
@@ -214,8 +214,8 @@ struct NeuronsOp : PlainOp {
     const Twister random{f.istate + b * f.istate_item + rng};
     const int64_t J_stride = stride_of(J, 0), out_stride = stride_of(out, 0);
     for (int64_t t = t0; t < t1; ++t) {
-      const T* from = J.at(f, t, b) + J.offsets[0];
-      T* to = out.at(f, t, b) + out.offsets[0];
+      const T* from = J.at(f, t, b) + J.block(0);
+      T* to = out.at(f, t, b) + out.block(0);
       for (int64_t c = 0; c < n; ++c) to[c * out_stride] = type.step(from[c * J_stride], random);
     }
   }

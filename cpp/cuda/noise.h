@@ -35,7 +35,7 @@ struct NoiseOp : PlainOp {
     const Twister random{f.istate + b * f.istate_item + rng};
     const int64_t stride = stride_of(dst, 0);
     for (int64_t t = t0; t < t1; ++t) {
-      T* const to = dst.at(f, t, b) + dst.offsets[0];
+      T* const to = dst.at(f, t, b) + dst.block(0);
       for (int64_t c = 0; c < n; ++c) {
         const double value = (base + range * (gaussian ? random.gauss() : random.sample())) * scale;
         to[c * stride] = static_cast<T>(set ? value : to[c * stride] + value);

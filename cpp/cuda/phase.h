@@ -10,6 +10,13 @@
 namespace nengo_dl {
 namespace cuda {
 
+// Several loads at once, before a loop over a sum.
+#ifdef __CUDACC__
+#define NDL_UNROLL_SUM _Pragma("unroll 8")
+#else
+#define NDL_UNROLL_SUM
+#endif
+
 // Threads that work on one index together: lane `lane` of `size`.
 struct Alone {
   static constexpr int lane = 0, size = 1;

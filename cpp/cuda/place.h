@@ -16,7 +16,7 @@ namespace cuda {
 // Element `c` (in C order) of block `k`, as an offset.
 NDL_HD int64_t element(const View& o, int64_t k, int64_t c) {
   Digits digits{c};
-  int64_t at = o.offsets[k];
+  int64_t at = o.block(k);
   for (int64_t d = o.rank - 1; d > 0; --d) at += digits.take(o.shape[d]) * o.strides[d];
   return o.rank > 0 ? at + digits.rest * o.strides[0] : at;
 }
@@ -25,8 +25,10 @@ NDL_HD int64_t element(const View& o, int64_t k, int64_t c) {
 // because of a stride of 0) are one and the same, a list says which.
 struct Place {
   View view;
-  int64_t size = 0;                 // elements of a block
-  int64_t count = 0;                // that differ
+  int64_t size = 0;     // elements of a block
+  int64_t count = 0;    // that differ
+  bool linear = false;  // element c of block k lies at view.first + (k * size + c) * step
+  int64_t step = 0;
   const int64_t* listed = nullptr;  // per index of a block: its element, if a list says so
   const int64_t* start = nullptr;   // of those that are one, per element that differs: the first in `member`
   const int64_t* member = nullptr;  // k * size + c
@@ -37,10 +39,11 @@ struct Place {
     size = offsets ? static_cast<int64_t>(offsets->size()) : o.count();
     count = size * view.blocks;
     if (offsets) listed = tables.add(*offsets);
+    if (!offsets) find_step(o);
     if (!offsets && differ(o)) return;
     std::vector<int64_t> at;
     for (size_t k = 0; k < o.offsets.size(); ++k) {
-      const auto add = [&](int64_t e) { at.push_back(o.offsets[k] + e); };
+      const auto add = [&](int64_t e) { at.push_back(o.block(k) + e); };
       if (offsets)
         for (int64_t e : *offsets) add(e);
       else
@@ -50,7 +53,8 @@ struct Place {
   }
 
   NDL_HD int64_t offset(int64_t k, int64_t c) const {
-    return listed ? view.offsets[k] + listed[c] : element(view, k, c);
+    if (linear) return view.first + (k * size + c) * step;
+    return listed ? view.block(k) + listed[c] : element(view, k, c);
   }
 
   // Writes in these steps: `work` indices, steps in parallel only if each has a row of its own.
@@ -104,12 +108,21 @@ struct Place {
   }
 
  private:
+  void find_step(const Operand& o) {
+    std::vector<std::pair<int64_t, int64_t>> dims;  // distance and number, outermost first, without those of one
+    if (view.blocks > 1) dims.emplace_back(view.distance, view.blocks);
+    for (size_t d = 0; d < o.shape.size(); ++d)
+      if (o.shape[d] > 1) dims.emplace_back(o.strides[d], o.shape[d]);
+    linear = view.regular;
+    for (size_t d = 1; d < dims.size(); ++d) linear = linear && dims[d - 1].first == dims[d].first * dims[d].second;
+    step = dims.empty() ? 0 : dims.back().first;
+  }
   static bool differ(const Operand& o) {
     std::vector<std::pair<int64_t, int64_t>> dims = dims_of(o);
     if (o.offsets.size() == 1) return elements_differ(dims);
-    const int64_t distance = o.offsets[1] - o.offsets[0];
+    const int64_t distance = o.block(1) - o.block(0);
     for (size_t k = 2; k < o.offsets.size(); ++k)
-      if (o.offsets[k] - o.offsets[k - 1] != distance) return false;
+      if (o.block(k) - o.block(k - 1) != distance) return false;
     dims.emplace_back(std::abs(distance), static_cast<int64_t>(o.offsets.size()));
     return elements_differ(dims);
   }

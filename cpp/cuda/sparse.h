@@ -98,7 +98,7 @@ struct SparseOp : PlainOp {
 
  private:
   NDL_HD static T* first(const Place& o, const Frame<T>& f, int64_t t, int64_t b) {
-    return o.view.at(f, t, b) + o.view.offsets[0];
+    return o.view.at(f, t, b) + o.view.block(0);
   }
   // A^T dY, for one column of the blocks in a column.
   NDL_HD T to_x(const T* A, const T* dY, int64_t c) const {

@@ -30,7 +30,7 @@ struct TableOp : PlainOp {
     dst.put(f, t0, t1, i, team, set, [&](int64_t t, int64_t b, int64_t k, int64_t c) {
       const int64_t row = row_of.at(f.first_step + t + 1);
       if (row < 0) return T(0);
-      return table.at(f, t, b)[table.offsets[k] + row * table.strides[0] + c * stride_of(table, 1)];
+      return table.at(f, t, b)[table.block(k) + row * table.strides[0] + c * stride_of(table, 1)];
     });
   }
 };
@@ -61,7 +61,7 @@ struct InterpolateOp : PlainOp {
     dst.put(f, t0, t1, i, team, set, [&](int64_t t, int64_t b, int64_t k, int64_t c) {
       const TableLine line(times, rows, static_cast<double>(f.first_step + t + 1) * dt);
       if (!line.inside) return T(0);
-      const T* const low = table.at(f, t, b) + table.offsets[k] + line.row * table.strides[0] + c * stride_of(table, 1);
+      const T* const low = table.at(f, t, b) + table.block(k) + line.row * table.strides[0] + c * stride_of(table, 1);
       return static_cast<T>(line.between(times, low[0], low[table.strides[0]]));
     });
   }

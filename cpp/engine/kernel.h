@@ -69,6 +69,8 @@ struct View {
   int64_t shape[kMaxRank] = {}, strides[kMaxRank] = {};
   int64_t blocks = 0;
   const int64_t* offsets = nullptr;  // one per block
+  int64_t first = 0, distance = 0;   // if regular: offsets[k] = first + k * distance
+  bool regular = false;
 
   View() = default;
   explicit View(const Operand& o)
@@ -78,8 +80,13 @@ struct View {
         blocks(static_cast<int64_t>(o.offsets.size())),
         offsets(o.offsets.data()) {
     for (int64_t i = 0; i < rank; ++i) shape[i] = o.shape[i], strides[i] = o.strides[i];
+    first = blocks > 0 ? offsets[0] : 0, distance = blocks > 1 ? offsets[1] - offsets[0] : 0;
+    regular = true;
+    for (int64_t k = 2; k < blocks; ++k) regular = regular && offsets[k] - offsets[k - 1] == distance;
   }
   explicit View(Operand&&) = delete;
+
+  NDL_BOTH int64_t block(int64_t k) const { return regular ? first + k * distance : offsets[k]; }
 
   NDL_BOTH int64_t count() const {  // elements of one block
     int64_t n = 1;
