@@ -106,14 +106,14 @@ CASES = [
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("geometry, channels, last", CASES)
-def test_values(geometry, channels, last, dtype, isa):
+def test_values(geometry, channels, last, dtype, isa, backend):
     pool = Pool(geometry, channels, last, dtype=dtype)
     np.testing.assert_array_equal(pool.run(), pool.order(pool.due()))
 
 
 @pytest.mark.parametrize("ties", ["first", "share"])
 @pytest.mark.parametrize("geometry, channels, last", CASES)
-def test_gradients_of_equal_values(geometry, channels, last, ties, isa):
+def test_gradients_of_equal_values(geometry, channels, last, ties, isa, backend):
     pool = Pool(geometry, channels, last, ties, dtype="float64")
     gradient = pool.rng.normal(size=(N_STEPS, *pool.out, channels))
     expected = pool.order(pool.due_back(gradient))
@@ -122,7 +122,7 @@ def test_gradients_of_equal_values(geometry, channels, last, ties, isa):
 
 @pytest.mark.parametrize("ties", ["first", "share"])
 @pytest.mark.parametrize("geometry, channels, last", CASES)
-def test_nan_and_infinity(geometry, channels, last, ties, isa):
+def test_nan_and_infinity(geometry, channels, last, ties, isa, backend):
     """NaN goes through, and takes the gradient; a window may hold nothing but minus infinity."""
     pool = Pool(geometry, channels, last, ties, dtype="float64")
     odd = pool.rng.choice([0, 1, 2, 3], p=[0.3, 0.5, 0.1, 0.1], size=pool.x.shape)

@@ -72,11 +72,8 @@ def callback(spec, dt, time):
     return call
 
 
-def run_twin(made, model, n_steps, inputs=(), window=5, run_program=reference.run):
-    """Run a plan in the twin for one item; a list of (n_steps, size) arrays.
-
-    Who else runs programs as `nengo_dl.reference.run` does may do it instead: ``run_program``.
-    """
+def start_values(made, model):
+    """Parameters of a plan, and the states of each of its runs, for one item."""
     params = [
         np.array(v).reshape(1, -1) if p.learned else np.array(v).ravel()
         for v, p in zip(made.param_values, made.params, strict=True)
@@ -92,8 +89,16 @@ def run_twin(made, model, n_steps, inputs=(), window=5, run_program=reference.ru
         native = isinstance(slot.op, SimNeurons)
         rng = slot.op.state_extra["rng"] if native else slot.op.process.get_rng(None)
         istates[slot.run][0, slot.offset : slot.offset + 628] = pack_rng(rng)
+    return params, [np.array(piece.initial_state)[None] for piece in made.runs], istates
+
+
+def run_twin(made, model, n_steps, inputs=(), window=5, run_program=reference.run):
+    """Run a plan in the twin for one item; a list of (n_steps, size) arrays.
+
+    Who else runs programs as `nengo_dl.reference.run` does may do it instead: ``run_program``.
+    """
+    params, states, istates = start_values(made, model)
     callbacks = [callback(spec, model.dt, model.time) for spec in made.callbacks]
-    states = [np.array(piece.initial_state)[None] for piece in made.runs]
 
     def pieces(first_step, n_steps):
         """What runs the pieces of a plan, or of a loop, for some steps."""

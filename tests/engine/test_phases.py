@@ -1,0 +1,83 @@
+"""Whole models as the CUDA backend runs them, its kernels compiled as plain C++.
+
+Single ops are in tests/contract.
+"""
+
+import numpy as np
+import pytest
+from handmade_programs import Maker, _engine, op, to_bytes, view
+from whole_models import MODELS, whole_model
+
+LIMITS = {"float32": 1e-5, "float64": 1e-10}  # relative to the largest value of an array
+EVERY_MODEL = pytest.mark.parametrize("name", MODELS)
+EVERY_DTYPE = pytest.mark.parametrize("dtype", LIMITS)
+
+
+@pytest.fixture(autouse=True)
+def _the_same_on_every_machine(phases_library):
+    """Other instructions of the CPU round otherwise, and might move a spike."""
+    before = _engine.isa()
+    _engine.set_isa("baseline")
+    yield
+    _engine.set_isa(before)
+
+
+def three(model):
+    """The CPU's, the backend's, and that with loops whose ops are kernels of their own."""
+    return model.compiled("cpu"), model.compiled("phases"), model.compiled("phases", fuse=False)
+
+
+def assert_close(got, due, limit):
+    for i, (a, b) in enumerate(zip(got, due, strict=True)):
+        assert np.all(np.isfinite(b))
+        error = np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), 1e-30)
+        assert error <= limit, f"array {i} differs by {error:.1e}"
+
+
+def assert_same_bits(got, due):
+    for a, b in zip(got, due, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@EVERY_DTYPE
+@EVERY_MODEL
+def test_runs(name, dtype):
+    """As on the CPU; twice, and with loops that are one kernel or many, the same bits."""
+    model = whole_model(name, dtype)
+    cpu, phases, plain = three(model)
+    for batch in (1, 3):
+        expected = model.run(cpu, 80, batch)
+        outputs = expected[: len(model.program.outputs)]
+        assert np.mean([np.any(output) for output in outputs]) >= 0.5
+        got = model.run(phases, 80, batch)
+        assert_close(got, expected, LIMITS[dtype])
+        assert_same_bits(model.run(phases, 80, batch), got)
+        assert_same_bits(model.run(plain, 80, batch), got)
+
+
+@EVERY_DTYPE
+@EVERY_MODEL
+def test_gradients(name, dtype):
+    """Likewise, with a tape and without one."""
+    model = whole_model(name, dtype).training
+    cpu, phases, plain = three(model)
+    for batch in (1, 3):
+        expected = model.gradients(cpu, 30, batch)
+        assert np.mean([np.any(gradient) for gradient in expected]) > 0.8
+        got = model.gradients(phases, 30, batch)
+        assert_close(got, expected, LIMITS[dtype])
+        assert_same_bits(model.gradients(phases, 30, batch), got)
+        assert_same_bits(model.gradients(phases, 30, batch, tape=True), got)
+        assert_same_bits(model.gradients(plain, 30, batch), got)
+
+
+def test_python_is_not_called():
+    """A program with a function of Python stays on the CPU."""
+    m = Maker(window=1)
+    out = m.buffer("window", 1)
+    m.region("loop", op("callback", {"out0": view(out, (1,))}, index=0))
+    m.region("sequence", m.output(view(out, (1,))))
+    program = to_bytes(m.program())
+    assert _engine.Compiled(program, "cpu").backend == "cpu"
+    with pytest.raises(_engine.ProgramError, match="'phases' has no kernel for op kind 'callback'"):
+        _engine.Compiled(program, "phases")
