@@ -102,7 +102,6 @@ struct Cost {
 };
 
 constexpr int kMostThreads = 512;
-constexpr int64_t kCloseBytes = 96 << 10;  // of a block's memory that frames and ops may take
 // Seconds, measured on an H100: a round of a block's threads, a barrier; the same where all processors share.
 constexpr double kRound = 0.3e-6, kBarrier = 0.04e-6, kSharedRound = 0.8e-6, kSharedBarrier = 1.1e-6;
 
@@ -126,8 +125,10 @@ class LoopBase {
       shape_.most_ops = std::max<int64_t>(shape_.most_ops, first[s + 1] - first[s]);
       if (first[s + 1] - first[s] > first_[heaviest_ + 1] - first_[heaviest_]) heaviest_ = s;
     }
-    shape_.stage_ops = shape_.most_ops * static_cast<int64_t>(sizeof(AnyOp<T>)) + staged_bytes(call_) < kCloseBytes;
+    shape_.stage_ops = shape_.most_ops * static_cast<int64_t>(sizeof(AnyOp<T>)) + staged_bytes(call_) < close_bytes();
   }
+
+  bool fits() const { return staged_bytes(call_) < close_bytes(); }
 
   // `cost(batch, threads)` of the share with most ops.
   template <class F>
@@ -199,7 +200,7 @@ class LoopRunKernel final : public Kernel<T>, LoopBase<T> {
     this->finish(first);
   }
 
-  bool good() const { return true; }
+  bool good() const { return this->fits(); }
   void run(const Frame<T>& frame, int64_t t0, int64_t t1) const override {
     const std::lock_guard<std::recursive_mutex> hold(launching());
     RunLoop<T> loop{this->call_, on_device(frame, this->sizes_)};
@@ -254,7 +255,7 @@ class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
   }
 
   bool good() const {
-    bool all = true;
+    bool all = this->fits();
     for (const AnyOp<T>& any : this->ops_) any.visit([&](const auto& op) { all = all && op.loops_back(); });
     return all;
   }
@@ -337,8 +338,18 @@ int64_t processors() {
   }();
   return count;
 }
+int64_t close_bytes() {
+  static const int bytes = [] {
+    int most = 0;
+    check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
+          "the GPU can't be asked for its blocks' memory");
+    return std::min(most - 2048, 96 << 10);
+  }();
+  return bytes;
+}
 #else
 int64_t processors() { return 132; }
+int64_t close_bytes() { return 96 << 10; }
 #endif
 
 }  // namespace cuda

@@ -43,7 +43,7 @@ struct Place {
     if (!offsets && differ(o)) return;
     std::vector<int64_t> at;
     for (size_t k = 0; k < o.offsets.size(); ++k) {
-      const auto add = [&](int64_t e) { at.push_back(o.block(k) + e); };
+      const auto add = [&](int64_t e) { at.push_back(o.offsets[k] + e); };
       if (offsets)
         for (int64_t e : *offsets) add(e);
       else
@@ -120,9 +120,9 @@ struct Place {
   static bool differ(const Operand& o) {
     std::vector<std::pair<int64_t, int64_t>> dims = dims_of(o);
     if (o.offsets.size() == 1) return elements_differ(dims);
-    const int64_t distance = o.block(1) - o.block(0);
+    const int64_t distance = o.offsets[1] - o.offsets[0];
     for (size_t k = 2; k < o.offsets.size(); ++k)
-      if (o.block(k) - o.block(k - 1) != distance) return false;
+      if (o.offsets[k] - o.offsets[k - 1] != distance) return false;
     dims.emplace_back(std::abs(distance), static_cast<int64_t>(o.offsets.size()));
     return elements_differ(dims);
   }
