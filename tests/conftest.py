@@ -57,8 +57,9 @@ def add_backend(name, tmp_path_factory, sources=()):
             engine = [library / "libnengo_engine.so", f"-Wl,-rpath,{library}"]
             native.build_library(sources, target, flags, engine)
     assert name not in _engine.backends()
-    ctypes.CDLL(str(target))
+    loaded = ctypes.CDLL(str(target))
     assert name in _engine.backends()
+    return loaded
 
 
 @pytest.fixture(scope="session")
@@ -75,10 +76,10 @@ def divided_library(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def phases_library(tmp_path_factory):
-    """Backend "phases": what the CUDA backend does, compiled as plain C++."""
+    """Backend "phases": what the CUDA backend does, compiled as plain C++. Returns its library."""
     on_a_gpu = {"space.cu", "cublas.cu"}  # "phases" has its own
     sources = sorted((Path(__file__).parents[1] / "cpp" / "cuda").glob("*.cu"))
-    add_backend("phases", tmp_path_factory, [s for s in sources if s.name not in on_a_gpu])
+    return add_backend("phases", tmp_path_factory, [s for s in sources if s.name not in on_a_gpu])
 
 
 def pytest_generate_tests(metafunc):
