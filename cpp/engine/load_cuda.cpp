@@ -35,7 +35,7 @@ void load_cuda() {
     throw std::runtime_error("the CUDA backend can't be loaded, this package was perhaps built without nvcc: " +
                              std::string(reason ? reason : path));
   }
-  if (!is_there()) throw std::runtime_error("the CUDA backend: expected a GPU of NVIDIA and its driver, found none");
+  if (!is_there()) throw std::runtime_error("the CUDA backend: expected a GPU of NVIDIA and its driver, got none");
 }
 
 }  // namespace nengo_dl
