@@ -14,11 +14,14 @@ from nengo_dl.ir import program
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "nengo_dl"
 
-# What only these folders of cpp/ may include; all others are the engine, which knows neither.
-DOORS = {
-    "tf": r"tensorflow/|tsl/|xla/|absl/|google/protobuf",
-    "python": r"Python\.h|pybind11/|numpy/",
+# What only these folders of cpp/ may include, themselves among it; all others are the engine.
+LIBRARIES = {
+    "tf": r"tensorflow/|tsl/|xla/|absl/|google/protobuf|tf/",
+    "python": r"Python\.h|pybind11/|numpy/|python/",
+    "cuda": r"cuda|cublas|cudnn|cub/|thrust/|nv[a-z]+\.h|cooperative_groups|mma\.h",
 }
+# What a backend stands on.
+ENGINE = {"engine", "kernels", "math", "neurons", "ops"}
 # Planning and the NumPy twin work where there is neither TensorFlow nor the compiled library.
 LIGHT_PACKAGES = ("ir", "plan", "ops", "neurons", "reference")
 
@@ -48,12 +51,21 @@ def test_no_two_test_files_have_one_name():
 
 
 @pytest.mark.parametrize("path", cpp_sources(), ids=relative)
-def test_only_the_doors_include_their_library(path):
+def test_only_its_folder_includes_a_library(path):
     folder = path.relative_to(ROOT / "cpp").parts[0]
     included = re.findall(r'^\s*#\s*include\s*[<"]([^">]+)', path.read_text(), re.MULTILINE)
-    for door, pattern in DOORS.items():
-        if folder != door:
+    for owner, pattern in LIBRARIES.items():
+        if folder != owner:
             assert [name for name in included if re.match(pattern, name)] == []
+
+
+CUDA = [path for path in cpp_sources() if path.parent.name == "cuda"]
+
+
+@pytest.mark.parametrize("path", CUDA, ids=relative)
+def test_the_cuda_backend_stands_on_the_engine(path):
+    included = re.findall(r'^\s*#\s*include\s*"([^"]+)', path.read_text(), re.MULTILINE)
+    assert included and {name.partition("/")[0] for name in included} <= {"cuda", *ENGINE}
 
 
 def test_planner_and_twin_import_neither_tensorflow_nor_the_library():
