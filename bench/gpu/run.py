@@ -71,7 +71,8 @@ def per_step(saved, compiled, batch, steps, repeats=5):
 
 def difference(got, due):
     """The largest difference, relative to the largest value."""
-    return max(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30) for a, b in zip(got, due, strict=True))
+    pairs = zip(got, due, strict=True)
+    return max(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30) for a, b in pairs)
 
 
 def training_step(saved, compiled, repeats):
@@ -80,9 +81,8 @@ def training_step(saved, compiled, repeats):
     keep = [False] * len(saved.sizes[1])
     tape = compiled.tape(saved.batch, saved.steps)
     rng = np.random.RandomState(1)
-    by_output = [
-        rng.uniform(-1, 1, (saved.batch, saved.steps, n)).astype(saved.dtype) for n in saved.sizes[1]
-    ]
+    shapes = [(saved.batch, saved.steps, n) for n in saved.sizes[1]]
+    by_output = [rng.uniform(-1, 1, shape).astype(saved.dtype) for shape in shapes]
     taken = []
     for _ in range(repeats):
         now = saved.arguments(saved.steps, saved.batch)
