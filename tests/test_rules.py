@@ -14,7 +14,7 @@ from nengo_dl.ir import program
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "nengo_dl"
 
-# What only these folders of cpp/ may include, themselves among it; all others are the engine.
+# What only these folders of cpp/ may include, each its own; all others are the engine.
 LIBRARIES = {
     "tf": r"tensorflow/|tsl/|xla/|absl/|google/protobuf|tf/",
     "python": r"Python\.h|pybind11/|numpy/|python/",
