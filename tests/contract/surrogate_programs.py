@@ -1,8 +1,10 @@
 """Programs of a dense layer and a population of neurons, for the tests of their gradients."""
 
+import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
+from neuron_types import span
 
 from nengo_dl import _engine
 from nengo_dl.ir.program import Buffer, Op, Operand, Param, Port, Program, Region, to_bytes
@@ -13,6 +15,38 @@ LAYOUTS = {
     "loop": ("loop", "carried"),
     "in_place": ("loop", "state"),
 }
+# of neurons; what has no entry is drawn about its default
+PARAMETERS = {
+    "tau_rc": (0.01, 0.03),
+    "tau_ref": (0.001, 0.003),
+    "min_voltage": (-0.3, 0),
+    "amplitude": (0.2, 2),
+    "tau_n": (0.01, 0.1),
+    "inc_n": (0.01, 0.1),
+    "tau_recovery": (0.01, 0.1),
+    "coupling": (0.1, 0.3),
+    "reset_voltage": (-70, -50),
+    "reset_recovery": (2, 8),
+    "negative_slope": (0.1, 0.9),
+    "sigma": (0.05, 1),
+}
+
+
+def seed_of(*facts):
+    return np.random.RandomState(zlib.crc32(repr(facts).encode()))
+
+
+def parameters_of(name, rng, blocks):
+    names = _engine.neuron_types()[name]["parameters"]
+    spans = {p: PARAMETERS[p] if p in PARAMETERS else span(name, p) for p in names}
+    return {p: rng.uniform(*spans[p], size=blocks) for p in names}
+
+
+def assert_close(got, due, rtol, what=""):
+    for which, (a, b) in enumerate(zip(got, due, strict=True)):
+        scale = np.abs(b).max()
+        worst = np.abs(a - b).max()
+        assert worst <= rtol * scale, f"{what} {which}: {worst} of {scale}"
 
 
 @dataclass

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from contract_engine import _engine
 from neuron_types import default
-from surrogate_programs import LAYOUTS, Population
-from test_surrogates import assert_close, parameters_of, seed_of
+from surrogate_programs import LAYOUTS, Population, assert_close, parameters_of, seed_of
 
 from nengo_dl.ir.neuron_kinds import NEURONS
 from nengo_dl.ir.program import Buffer, Op, Operand, Param, Port, Program, Region, to_bytes

@@ -2,13 +2,12 @@
 
 import functools
 import itertools
-import zlib
 
 import numpy as np
 import pytest
 from contract_engine import _engine
 from neuron_types import span
-from surrogate_programs import LAYOUTS, Population
+from surrogate_programs import LAYOUTS, Population, assert_close, parameters_of, seed_of
 from surrogate_reference import STEPS, gradients
 
 from nengo_dl import surrogates
@@ -19,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("backend")
 SURROGATES = tuple(_engine.surrogates())
 BATCH, TIME, INPUTS, N, BLOCKS = 2, 24, 3, 11, 2
 
-# Currents without input, how strongly inputs change them, initial values and parameters. What has
-# no entry is drawn about its default, currents as those of LIF.
+# Currents without input, how strongly inputs change them, and initial values. What has no entry is
+# drawn about its default, currents as those of LIF.
 CURRENTS = {
     "LIF": ((-2, 14), 3),
     "Izhikevich": ((-40, 60), 20),
@@ -36,30 +35,6 @@ INITIAL = {
     "adaptation": (0, 1),
     "recovery": (-15, 5),
 }
-PARAMETERS = {
-    "tau_rc": (0.01, 0.03),
-    "tau_ref": (0.001, 0.003),
-    "min_voltage": (-0.3, 0),
-    "amplitude": (0.2, 2),
-    "tau_n": (0.01, 0.1),
-    "inc_n": (0.01, 0.1),
-    "tau_recovery": (0.01, 0.1),
-    "coupling": (0.1, 0.3),
-    "reset_voltage": (-70, -50),
-    "reset_recovery": (2, 8),
-    "negative_slope": (0.1, 0.9),
-    "sigma": (0.05, 1),
-}
-
-
-def seed_of(*facts):
-    return np.random.RandomState(zlib.crc32(repr(facts).encode()))
-
-
-def parameters_of(name, rng, blocks):
-    names = _engine.neuron_types()[name]["parameters"]
-    spans = {p: PARAMETERS[p] if p in PARAMETERS else span(name, p) for p in names}
-    return {p: rng.uniform(*spans[p], size=blocks) for p in names}
 
 
 def make(name, kind, blocks=BLOCKS, dtype="float64", **kwargs):
@@ -97,13 +72,6 @@ def make(name, kind, blocks=BLOCKS, dtype="float64", **kwargs):
 def per_neuron(attrs):
     """The op's parameters, one value for each neuron."""
     return {k: np.repeat(v, N) if isinstance(v, np.ndarray) else v for k, v in attrs.items()}
-
-
-def assert_close(got, due, rtol, what=""):
-    for which, (a, b) in enumerate(zip(got, due, strict=True)):
-        scale = np.abs(b).max()
-        worst = np.abs(a - b).max()
-        assert worst <= rtol * scale, f"{what} {which}: {worst} of {scale}"
 
 
 @functools.cache
