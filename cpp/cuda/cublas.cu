@@ -85,7 +85,7 @@ struct Cublas {
   template <class F>
   static void find(void* library, const char* name, F& function) {
     function = reinterpret_cast<F>(dlsym(library, name));
-    if (!function) throw std::runtime_error(std::string("cuBLAS: expected the function ") + name + ", found none");
+    if (!function) throw std::runtime_error(std::string("cuBLAS: expected the function ") + name + ", got none");
   }
 };
 
