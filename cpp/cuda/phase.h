@@ -11,7 +11,7 @@ namespace nengo_dl {
 namespace cuda {
 
 // Several loads at once, before a loop over a sum.
-#ifdef __CUDACC__
+#ifdef __CUDA_ARCH__
 #define NDL_UNROLL_SUM _Pragma("unroll 8")
 #else
 #define NDL_UNROLL_SUM
