@@ -18,6 +18,14 @@ hypothesis.settings.register_profile("shared-machine", deadline=None)
 hypothesis.settings.load_profile("shared-machine")
 
 
+CALL_NO_PYTHON = ("phases", "cuda")  # backends
+
+
+def pytest_configure(config):
+    """Marks of tests."""
+    config.addinivalue_line("markers", "calls_python: in programs, what not all backends do")
+
+
 @pytest.fixture(autouse=True)
 def _same_networks_in_every_run():
     """Networks without a seed take theirs from NumPy's global generator."""
@@ -94,6 +102,11 @@ def backend(request):
     """Runs the test on the processor, where host and device are apart, and as a GPU does."""
     from nengo_dl import _engine
 
+    if request.param in CALL_NO_PYTHON:
+        params = request.node.callspec.params
+        called = any(params.get(name) == "callback" for name in ("kind", "subject"))
+        if called or request.node.get_closest_marker("calls_python"):
+            pytest.skip("programs that call Python stay on the CPU")
     if request.param != "cpu":
         if "isa" in request.fixturenames and request.getfixturevalue("isa") != "baseline":
             pytest.skip("one instruction set is enough to tell host and device apart")

@@ -92,6 +92,7 @@ def test_there_is_a_corpus():
     assert FILES
 
 
+@pytest.mark.calls_python
 def test_seeds_of_the_fuzzer_are_programs(tmp_path):
     """The fuzzer's own script makes them, by itself as the fuzzer calls it."""
     script = Path(__file__).parents[1] / "engine" / "fuzz_seeds.py"

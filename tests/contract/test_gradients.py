@@ -120,16 +120,16 @@ def assert_equal_gradients(got, due, what):
         np.testing.assert_array_equal(a, b, err_msg=f"{what} {name}")
 
 
-def all_cases(seeds):
-    for kind in KINDS:
-        yield from ((seed, kind_case(kind, seed)) for seed in seeds)
-    for name in TYPES:
-        yield from ((seed, type_case(name, seed)) for seed in seeds)
-    yield from ((seed, chain_case(seed, n_steps=40)) for seed in range(8))
+def cases_of(subject):
+    if subject == "chains":
+        return ((seed, chain_case(seed, n_steps=40)) for seed in range(8))
+    make = kind_case if subject in KINDS else type_case
+    return ((seed, make(subject, seed)) for seed in range(4))
 
 
-def test_tape_and_memory_do_not_change_gradients():
-    for seed, case, compiled, grads in with_gradient(all_cases(range(4))):
+@pytest.mark.parametrize("subject", [*KINDS, *TYPES, "chains"])
+def test_tape_and_memory_do_not_change_gradients(subject):
+    for seed, case, compiled, grads in with_gradient(cases_of(subject)):
         due = engine_gradients(case, grads, compiled=compiled)
         everything = compiled.tape_bytes(case.batch, case.n_steps)
         for memory in (-1, 0, everything // 2, everything):
@@ -315,19 +315,19 @@ def test_exact_kinds_pass_gradients_by_every_argument(kind, layout):
     assert moved == spec - {"Xi"}
 
 
-def test_what_passes_nothing_is_frozen():
+@pytest.mark.parametrize("kind", NONE)
+def test_what_passes_nothing_is_frozen(kind):
     """The frozen case runs as the original does, so that it may stand for it."""
-    for kind in NONE:
-        for seed in range(8):
-            case = kind_case(kind, seed)
-            frozen = freeze(case)
-            assert all(passes(op) for op in frozen.program.ops())
-            for (name, a), (_, b) in zip(
-                run_engine(frozen).arrays(), run_engine(case).arrays(), strict=True
-            ):
-                if name == "integer state":
-                    continue
-                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=f"{kind} {name}")
+    for seed in range(8):
+        case = kind_case(kind, seed)
+        frozen = freeze(case)
+        assert all(passes(op) for op in frozen.program.ops())
+        for (name, a), (_, b) in zip(
+            run_engine(frozen).arrays(), run_engine(case).arrays(), strict=True
+        ):
+            if name == "integer state":
+                continue
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 def test_surrogates_are_held_against_tensorflow():

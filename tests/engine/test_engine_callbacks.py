@@ -10,7 +10,7 @@ from handmade_programs import Maker, _engine, op, view
 
 from nengo_dl.ir.program import ProgramError, to_bytes
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.usefixtures("backend"), pytest.mark.calls_python]
 
 
 class table:

@@ -11,7 +11,7 @@ from test_engine_callbacks import _engine, model, table
 
 from nengo_dl.run.interrupt import interrupt
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.usefixtures("backend"), pytest.mark.calls_python]
 COUNT, STEPS = 200, 40
 
 

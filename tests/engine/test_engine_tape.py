@@ -195,6 +195,7 @@ def double_and_count(item, time, inputs, outputs):
     outputs[1][...] += 1
 
 
+@pytest.mark.calls_python
 def test_callbacks_are_recorded():
     rng = np.random.RandomState(0)
     setup = Setup(with_callback(rng), callbacks=(double_and_count,), n_steps=5, batch=10)
@@ -209,6 +210,7 @@ def test_callbacks_are_recorded():
     assert_same(setup.grad(0), (inputs, (w,), state))
 
 
+@pytest.mark.calls_python
 def test_callbacks_need_a_tape():
     setup = Setup(with_callback(np.random.RandomState(0)), callbacks=(double_and_count,))
     with pytest.raises(ValueError, match="can't be run again: record the run on a tape"):
@@ -219,6 +221,7 @@ def test_callbacks_need_a_tape():
             _engine.remove_callbacks(table)
 
 
+@pytest.mark.calls_python
 def test_a_run_that_failed_has_no_gradient():
     calls = []
 
