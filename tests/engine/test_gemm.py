@@ -143,7 +143,7 @@ def test_layouts_that_cublas_does_not_take(calls, always):
 
 
 def test_ops_of_a_loop(calls):
-    """Its steps are one kernel's; the adjoints of weights are one product per window all the same."""
+    """Its steps are one kernel's; the adjoints of weights are one product per window."""
     assert Product(48, 40, region="loop").check(32, 8, calls) == [0, 1]
 
 
