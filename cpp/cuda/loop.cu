@@ -79,6 +79,31 @@ void make(const OpRecord& record, const Program& program, Tables& tables, AnyOp<
   any->hold(Op<T>(record, program, tables));
 }
 
+// The compact form of an op for a loop, if it has one.
+template <class T, class Op>
+bool hold_flat(AnyOp<T>* any, int32_t number, const std::optional<Op>& flat) {
+  if (!flat) return false;
+  any->hold(*flat), any->number = number;
+  return true;
+}
+template <class T>
+void make_flat(const OpRecord& record, Tables& tables, AnyOp<T>* any) {
+  const AnyOp<T> whole = *any;
+  whole.visit([&](const auto& op) {
+    using Op = std::decay_t<decltype(op)>;
+    if constexpr (std::is_same_v<Op, CopyOp<T>>)
+      hold_flat(any, number_of_flat_copy, FlatCopyOp<T>::of(op));
+    else if constexpr (std::is_same_v<Op, ElementwiseOp<T>>)
+      hold_flat(any, number_of_flat_elementwise, FlatElementwiseOp<T>::of(op));
+    else if constexpr (std::is_same_v<Op, LowpassOp<T>>)
+      hold_flat(any, number_of_flat_lowpass, FlatLowpassOp<T>::of(op, record));
+    else if constexpr (std::is_same_v<Op, NeuronsOp<T>>)
+      hold_flat(any, number_of_flat_neurons, FlatNeuronsOp<T>::of(op, record, tables));
+    else if constexpr (std::is_same_v<Op, DenseOp<T>>)
+      hold_flat(any, number_of_flat_dense, FlatDenseOp<T>::of(op, tables));
+  });
+}
+
 // Null for a kind that has no such form.
 template <class T>
 std::pair<int32_t, Make<T>> find(const std::string& kind) {
@@ -193,6 +218,7 @@ class LoopRunKernel final : public Kernel<T>, LoopBase<T> {
         const auto [number, make] = find<T>(record.kind);
         any.number = number;
         make(record, program, this->tables_, &any);
+        make_flat(record, this->tables_, &any);
         any.waits = order.waits(touches(record, program));
       }
       first.push_back(static_cast<int32_t>(this->ops_.size()));
@@ -210,11 +236,20 @@ class LoopRunKernel final : public Kernel<T>, LoopBase<T> {
       some.batch = batch;
       return cost(some, threads);
     });
+    turn_weights(loop.frame);
     if (shape.together) return start_loop_together(loop, shape);
     start_loop(loop, shape, (frame.batch + loop.call.items - 1) / loop.call.items);
   }
 
  private:
+  void turn_weights(const Frame<T>& there) const {
+    for (const AnyOp<T>& any : this->ops_) {
+      if (any.number != number_of_flat_dense) continue;
+      const auto& op = *reinterpret_cast<const FlatDenseOp<T>*>(any.bytes);
+      if (op.turned) launch<false>(TurnWeights<T>{op, there}, int64_t{op.count} * op.n);
+    }
+  }
+
   Cost cost(const Frame<T>& frame, int64_t threads) const {
     Cost c;
     for (int32_t i = this->first_[this->heaviest_]; i < this->first_[this->heaviest_ + 1]; ++i) {

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "cuda/all_ops.h"
+#include "cuda/flat.h"
 
 namespace nengo_dl {
 namespace cuda {
@@ -41,7 +42,7 @@ struct ClearOp : PlainOp {
 // Numbers of the ops, in the order of NDL_DEVICE_OPS; behind them ClearOp.
 enum OpNumber : int32_t {
 #define NDL_OP_NUMBER(kind, Op) number_of_##kind,
-  NDL_DEVICE_OPS(NDL_OP_NUMBER)
+  NDL_DEVICE_OPS(NDL_OP_NUMBER) NDL_FLAT_OPS(NDL_OP_NUMBER)
 #undef NDL_OP_NUMBER
       number_of_clear
 };
@@ -76,6 +77,7 @@ struct AnyOp {
     f(*reinterpret_cast<const Op<T>*>(bytes)); \
     return;
       NDL_DEVICE_OPS(NDL_VISIT_OP)
+      NDL_FLAT_OPS(NDL_VISIT_OP)
 #undef NDL_VISIT_OP
       case number_of_clear:
         f(*reinterpret_cast<const ClearOp<T>*>(bytes));
