@@ -66,11 +66,14 @@ class DenseKernel final : public DeviceKernel<T, DenseOp<T>> {
     possible_ = stride(x_, 0) == 1 && stride(y_, 0) == 1 && (!by_columns_ || a_i == 1);
     const char* const asked = std::getenv("NENGO_DL_GEMM");
     always_ = asked && std::string(asked) == "1";
+    for (const Region& region : program.regions)
+      for (const OpRecord& op : region.ops) in_loop_ = in_loop_ || (&op == &record && region.kind == RegionKind::loop);
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     const std::lock_guard<std::recursive_mutex> hold(launching());
-    if (!is_one(f, a_) || !product_y(f, t0, t1)) Phases::run(f, t0, t1);
+    // The way back runs a loop again, op by op: the phases have the bits of the kernel that ran it as a whole.
+    if (in_loop_ || !is_one(f, a_) || !product_y(f, t0, t1)) Phases::run(f, t0, t1);
   }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
@@ -153,7 +156,7 @@ class DenseKernel final : public DeviceKernel<T, DenseOp<T>> {
   const View a_, x_, y_;  // with the record's offsets, on the host
   const int64_t m_, n_;
   int64_t a_row_;  // from a row of A to the next, or from column to column
-  bool by_columns_, possible_, always_;
+  bool by_columns_, possible_, always_, in_loop_ = false;
 };
 
 template <class T>

@@ -147,6 +147,12 @@ def test_ops_of_a_loop(calls):
     assert Product(48, 40, region="loop").check(32, 8, calls) == [0, 1]
 
 
+def test_a_loop_that_is_run_again_has_the_same_values(calls, always):
+    """The kernel of the whole loop doesn't ask cuBLAS; nor do its ops, on the way back."""
+    assert Product(5, 4, region="loop").check(4, 3, calls) == [0, 1]
+    assert Product(5, 4, region="loop", window=2).check(6, 3, calls) == [0, 3]
+
+
 def test_rows_of_one_step_are_enough_if_they_are_many(calls):
     assert Product(60, 50).check(1, 100, calls) == [1, 2]
 
