@@ -2,6 +2,7 @@
 // hundred instructions per op and step, and a GPU waits for those that it has to fetch.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 
 #include "cuda/copy.h"
@@ -100,7 +101,10 @@ struct FlatLowpassOp : FlatOp<T> {
 
   static std::optional<FlatLowpassOp> of(const LowpassOp<T>& op, const OpRecord& record) {
     const std::vector<double> as = record.per_block("a"), bs = record.per_block("b");
-    if (!op.x.linear || !Line::fits(op.y) || !all_equal(as) || !all_equal(bs)) return {};
+    const auto differ = [](const std::vector<double>& v) {
+      return std::count(v.begin(), v.end(), v[0]) != int64_t(v.size());
+    };
+    if (!op.x.linear || !Line::fits(op.y) || differ(as) || differ(bs)) return {};
     FlatLowpassOp flat;
     flat.x = Line(op.x), flat.y = Line(op.y);
     flat.a = static_cast<T>(as[0]), flat.b = static_cast<T>(bs[0]), flat.count = static_cast<uint32_t>(op.y.count);
