@@ -24,10 +24,8 @@ struct Line {
         step(static_cast<int32_t>(p.step)),
         shift(p.view.shift),
         first(p.view.first) {}
-  static bool fits(const Place& p) {
-    constexpr int64_t kMost = INT32_MAX;
-    return p.linear && !p.start && !p.listed && std::abs(p.step) < kMost && p.count < kMost;
-  }
+  static bool may_read(const Place& p) { return p.linear && std::abs(p.step) < INT32_MAX; }
+  static bool may_write(const Place& p) { return may_read(p) && !p.start && p.count < INT32_MAX; }
   template <class T>
   NDL_HD T* at(const Frame<T>& f, int64_t t, uint32_t b, uint32_t e) const {
     return f.base[buffer] + (t + shift) * f.row[buffer] + b * f.item[buffer] + first + int64_t{step} * e;
@@ -58,7 +56,7 @@ struct FlatCopyOp : FlatOp<T> {
   bool set;
 
   static std::optional<FlatCopyOp> of(const CopyOp<T>& op) {
-    if (!Line::fits(op.src) || !Line::fits(op.dst)) return {};
+    if (!Line::may_read(op.src) || !Line::may_write(op.dst)) return {};
     FlatCopyOp flat;
     flat.src = Line(op.src), flat.dst = Line(op.dst);
     flat.set = op.set, flat.count = static_cast<uint32_t>(op.dst.count);
@@ -79,7 +77,7 @@ struct FlatElementwiseOp : FlatOp<T> {
   bool set;
 
   static std::optional<FlatElementwiseOp> of(const ElementwiseOp<T>& op) {
-    if (!op.factor[0].linear || !op.factor[1].linear || !Line::fits(op.y)) return {};
+    if (!Line::may_read(op.factor[0]) || !Line::may_read(op.factor[1]) || !Line::may_write(op.y)) return {};
     FlatElementwiseOp flat;
     flat.a = Line(op.factor[0]), flat.x = Line(op.factor[1]), flat.y = Line(op.y);
     flat.set = op.set, flat.count = static_cast<uint32_t>(op.y.count);
@@ -104,7 +102,7 @@ struct FlatLowpassOp : FlatOp<T> {
     const auto differ = [](const std::vector<double>& v) {
       return std::count(v.begin(), v.end(), v[0]) != int64_t(v.size());
     };
-    if (!op.x.linear || !Line::fits(op.y) || differ(as) || differ(bs)) return {};
+    if (!Line::may_read(op.x) || !Line::may_write(op.y) || differ(as) || differ(bs)) return {};
     FlatLowpassOp flat;
     flat.x = Line(op.x), flat.y = Line(op.y);
     flat.a = static_cast<T>(as[0]), flat.b = static_cast<T>(bs[0]), flat.count = static_cast<uint32_t>(op.y.count);
@@ -127,14 +125,14 @@ struct FlatNeuronsOp : FlatOp<T> {
   static std::optional<FlatNeuronsOp> of(const NeuronsOp<T>& op, const OpRecord& record, Tables& tables) {
     if (op.draws || op.model_of) return {};
     const Place out(record.arg("out"), tables);
-    if (!op.sums.linear || !Line::fits(out)) return {};
+    if (!Line::may_read(op.sums) || !Line::may_write(out)) return {};
     FlatNeuronsOp flat;
     flat.type = op.type, flat.models = op.models, flat.count = static_cast<uint32_t>(out.count);
     flat.J = Line(op.sums), flat.out = Line(out);
     const std::vector<std::string>& states = neuron_specs()[op.type].states;
     for (size_t s = 0; s < states.size(); ++s) {
       const Place place(record.arg(states[s]), tables);
-      if (!Line::fits(place)) return {};
+      if (!Line::may_write(place)) return {};
       flat.state[s] = Line(place);
     }
     return flat;
@@ -174,8 +172,8 @@ struct FlatDenseOp : FlatOp<T> {
 
   static std::optional<FlatDenseOp> of(const DenseOp<T>& op, Tables& tables) {
     constexpr int64_t kMost = INT32_MAX;
-    if (!op.a.view.regular || !op.x.view.regular || !Line::fits(op.y)) return {};
-    if ((op.has_bias && !op.bias.linear) || op.n >= kMost) return {};
+    if (!op.a.view.regular || !op.x.view.regular || !Line::may_write(op.y)) return {};
+    if ((op.has_bias && !Line::may_read(op.bias)) || op.n >= kMost) return {};
     FlatDenseOp flat;
     flat.m = static_cast<uint32_t>(op.m), flat.n = static_cast<uint32_t>(op.n);
     flat.count = static_cast<uint32_t>(op.y.count);

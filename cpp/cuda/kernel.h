@@ -10,7 +10,8 @@
 // and, if derivatives pass through it,
 //   back_phases, back_work<P>(frame, steps, pass), back<P>(frame, t0, t1, pass, i, team), back_teams(int phase)
 //   back_each_step                                    likewise, from the last step to the first
-// Both kinds of work are counted on the host and on the device; 0: there is nothing to do.
+// Both kinds of work are counted on the host and on the device; 0: there is nothing to do. PlainOp, from which ops are
+// derived, has what most of them share.
 #pragma once
 
 #include <utility>

@@ -81,10 +81,8 @@ void make(const OpRecord& record, const Program& program, Tables& tables, AnyOp<
 
 // The compact form of an op for a loop, if it has one.
 template <class T, class Op>
-bool hold_flat(AnyOp<T>* any, int32_t number, const std::optional<Op>& flat) {
-  if (!flat) return false;
-  any->hold(*flat), any->number = number;
-  return true;
+void hold_flat(AnyOp<T>* any, int32_t number, const std::optional<Op>& flat) {
+  if (flat) any->hold(*flat), any->number = number;
 }
 template <class T>
 void make_flat(const OpRecord& record, Tables& tables, AnyOp<T>* any) {
@@ -127,7 +125,7 @@ struct Cost {
 };
 
 constexpr int kMostThreads = 512;
-// Seconds, measured on an H100: a round of a block's threads, a barrier; the same where all processors share.
+// Seconds, roughly, on an H100: a round of a block's threads, a barrier; the same where all processors share.
 constexpr double kRound = 0.3e-6, kBarrier = 0.04e-6, kSharedRound = 0.8e-6, kSharedBarrier = 1.1e-6;
 
 // What both ways have in common.
