@@ -5,10 +5,12 @@ TensorFlow nor Nengo. For each program of ``bench/gpu/save.py`` it prints the la
 the two engines (relative to the largest value), whether two runs on the GPU are equal bit by bit,
 and medians of the time per step. Times are those of a call with its copies, as a caller sees them;
 of the GPU from the difference of a long and a short run, so that they hold the steps alone.
+It fails if a run on the GPU fails, or two of them are not equal.
 """
 
 import argparse
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -117,6 +119,7 @@ def report_run(path, options):
         line += f"  batch {batch}: {1e6 * on_gpu:.2f} us per step"
         line += f" (CPU {1e6 * on_cpu:.2f})" if batch == 1 else ""
     print(line, flush=True)
+    return same
 
 
 def report_training(path, options):
@@ -131,6 +134,7 @@ def report_training(path, options):
         f"  {1e3 * on_gpu:.3f} ms per training step (CPU {1e3 * on_cpu:.1f})",
         flush=True,
     )
+    return same
 
 
 if __name__ == "__main__":
@@ -141,11 +145,14 @@ if __name__ == "__main__":
     parser.add_argument("--only", nargs="+", help="names of programs")
     given = parser.parse_args()
     _engine.load_cuda()
+    good = True
     for saved_path in sorted(given.folder.glob("*.npz")):
         if given.only and saved_path.stem not in given.only:
             continue
         report = report_training if saved_path.stem.startswith("train-") else report_run
         try:
-            report(saved_path, given)
+            good = report(saved_path, given) and good
         except (RuntimeError, ValueError) as error:
             print(f"{saved_path.stem:22s} failed: {error}", flush=True)
+            good = False
+    sys.exit(0 if good else 1)

@@ -27,16 +27,13 @@ struct FillOp : PlainOp {
   }
 };
 
-// Which adjoints are added up far enough to be worth a team: those of a param, over steps and items.
-inline bool in_param_of(const OpRecord& op, const char* arg, const Program& p) { return in_param(op.arg(arg), p); }
-
 template <class T>
 struct CopyOp : PlainOp {
   static constexpr int back_phases = 1;
   Place src, dst;
   bool set, shared;  // shared: src is in a param buffer
 
-  CopyOp(const OpRecord& op, const Program& p, Tables& tables) : set(op.set()), shared(in_param_of(op, "src", p)) {
+  CopyOp(const OpRecord& op, const Program& p, Tables& tables) : set(op.set()), shared(in_param(op.arg("src"), p)) {
     std::optional<std::vector<int64_t>> from, to;
     if (op.has("src_index") || op.has("dst_index"))
       from = listed(op, "src_index", op.arg("src")), to = listed(op, "dst_index", op.arg("dst"));
@@ -89,7 +86,7 @@ struct ElementwiseOp : PlainOp {
       : factor{Place(op.arg("A"), tables), Place(op.arg("X"), tables)},
         y(op.arg("Y"), tables),
         set(op.set()),
-        shared{in_param_of(op, "A", p), in_param_of(op, "X", p)} {}
+        shared{in_param(op.arg("A"), p), in_param(op.arg("X"), p)} {}
 
   NDL_HD T at(const Place& o, const Frame<T>& f, int64_t t, int64_t b, int64_t k, int64_t c) const {
     return o.view.at(f, t, b)[o.offset(k, c)];

@@ -36,12 +36,7 @@ bool is_one(const Frame<T>& f, const View& o) {  // of all steps and items
 }
 
 // From a block to the next; -1: that differs, or is less than 0.
-int64_t block_distance(const View& o) {
-  const int64_t d = o.blocks > 1 ? o.offsets[1] - o.offsets[0] : 0;
-  for (int64_t k = 2; k < o.blocks; ++k)
-    if (o.offsets[k] - o.offsets[k - 1] != d) return -1;
-  return d < 0 ? -1 : d;
-}
+int64_t block_distance(const View& o) { return o.regular && o.distance >= 0 ? o.distance : -1; }
 
 // As DeviceKernel, but what is a product of large matrices is left to cuBLAS. That sums in an order of its own for each
 // number of rows: a batch then has other last bits than runs of its items.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <stdexcept>
 
 #include "engine/islands.h"
 #include "engine/kind.h"
@@ -292,7 +293,9 @@ class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
     for (const AnyOp<T>& any : this->ops_) any.visit([&](const auto& op) { all = all && op.loops_back(); });
     return all;
   }
-  void run(const Frame<T>&, int64_t, int64_t) const override {}
+  void run(const Frame<T>&, int64_t, int64_t) const override {
+    throw std::logic_error("a kernel of the way back of a loop runs nothing forward");
+  }
   void grad(const GradFrame<T>& frame, int64_t t0, int64_t t1) const override {
     const std::lock_guard<std::recursive_mutex> hold(launching());
     BackLoop<T> loop{this->call_, on_device(frame, this->sizes_)};

@@ -1,3 +1,5 @@
+#include <stdexcept>
+
 #include "cuda/loop_kernels.h"
 
 namespace nengo_dl {

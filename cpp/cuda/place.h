@@ -117,14 +117,10 @@ struct Place {
     for (size_t d = 1; d < dims.size(); ++d) linear = linear && dims[d - 1].first == dims[d].first * dims[d].second;
     step = dims.empty() ? 0 : dims.back().first;
   }
-  static bool differ(const Operand& o) {
+  bool differ(const Operand& o) const {
     std::vector<std::pair<int64_t, int64_t>> dims = dims_of(o);
-    if (o.offsets.size() == 1) return elements_differ(dims);
-    const int64_t distance = o.offsets[1] - o.offsets[0];
-    for (size_t k = 2; k < o.offsets.size(); ++k)
-      if (o.offsets[k] - o.offsets[k - 1] != distance) return false;
-    dims.emplace_back(std::abs(distance), static_cast<int64_t>(o.offsets.size()));
-    return elements_differ(dims);
+    if (view.blocks > 1) dims.emplace_back(std::abs(view.distance), view.blocks);
+    return view.regular && elements_differ(dims);
   }
   void join(const std::vector<int64_t>& at, Tables& tables) {
     std::vector<int64_t> order(at.size()), starts;

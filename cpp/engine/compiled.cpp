@@ -39,15 +39,27 @@ Compiled::~Compiled() = default;
 
 const Program& Compiled::program() const { return impl_->program; }
 
-std::vector<FusedOps> Compiled::fused() const {
-  const auto& regions = impl_->as64 ? impl_->as64->schedule.units : impl_->as32->schedule.units;
+namespace {
+
+// Chains, and loops that one kernel runs as a whole.
+template <class T>
+std::vector<FusedOps> fused_of(const Schedule<T>& schedule) {
   std::vector<FusedOps> result;
-  for (size_t r = 0; r < regions.size(); ++r)
-    for (const Unit& unit : regions[r])
+  for (size_t r = 0; r < schedule.units.size(); ++r) {
+    const auto region = static_cast<int64_t>(r);
+    if (schedule.stages[r].whole)
+      result.push_back({region, 0, static_cast<int64_t>(schedule.stages[r].ops.size()), "the whole loop"});
+    for (const Unit& unit : schedule.units[r])
       if (unit.fusion)
-        result.push_back({static_cast<int64_t>(r), static_cast<int64_t>(unit.first), static_cast<int64_t>(unit.count),
-                          unit.match.text});
+        result.push_back({region, static_cast<int64_t>(unit.first), static_cast<int64_t>(unit.count), unit.match.text});
+  }
   return result;
+}
+
+}  // namespace
+
+std::vector<FusedOps> Compiled::fused() const {
+  return impl_->as64 ? fused_of(impl_->as64->schedule) : fused_of(impl_->as32->schedule);
 }
 
 std::vector<DividedOps> Compiled::divided(int threads) const {

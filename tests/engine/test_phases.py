@@ -45,6 +45,9 @@ def test_runs(name, dtype):
     """As on the CPU; twice, and with loops that are one kernel or many, the same bits."""
     model = whole_model(name, dtype)
     cpu, phases, plain = three(model)
+    regions = enumerate(model.program.regions)
+    loops = [(i, 0, len(r.ops), "the whole loop") for i, r in regions if r.kind == "loop"]
+    assert phases.fused() == loops and plain.fused() == []
     for batch in (1, 3):
         expected = model.run(cpu, 80, batch)
         outputs = expected[: len(model.program.outputs)]
