@@ -28,16 +28,16 @@ int64_t count(const T* x, int64_t n) {
   return sum;
 }
 
-// Measured: tiles of several rows read a column once for all of them.
+// Measured: tiles of several rows read a column once for all of them. A sample is looked at: both ways have the same bits.
 template <class T>
 bool few(const DenseArgs<T>& d) {
-  constexpr int64_t kLook = 256;  // that often tell
-  const int64_t share = d.rows == 1 ? 3 : 8, look = d.n < kLook ? d.n : kLook;
-  if (share * count(d.x + d.x_at[0], look) > look) return false;
-  int64_t sum = 0;
-  for (int64_t k = 0; k < d.blocks; ++k)
-    for (int64_t r = 0; r < d.rows; ++r) sum += count(d.x + d.x_at[k] + r * d.x_row, d.n);
-  return share * sum <= d.blocks * d.rows * d.n;
+  constexpr int64_t kLook = 4096;  // inputs
+  const int64_t share = d.rows == 1 ? 3 : 8, all = d.blocks * d.rows;
+  const int64_t every = all * d.n <= kLook ? 1 : all * d.n / kLook;
+  int64_t found = 0, looked = 0;
+  for (int64_t i = 0; i < all; i += every, looked += d.n)
+    found += count(d.x + d.x_at[i / d.rows] + i % d.rows * d.x_row, d.n);
+  return share * found <= looked;
 }
 
 // The inputs from j0 on that are not 0, at most kInputs of them looked at; returns their number.
@@ -96,8 +96,39 @@ void add_listed(const DenseArgs<T>& d, int64_t k, const T* x, const Number<T>* a
   }
 }
 
+// The same of few outputs, which stay in MV vectors of L. The last one ends with them and may overlap the one before it.
+template <class T, int L, int MV>
+NDL_HD void add_to_few(const DenseArgs<T>& d, const T* a, const T* x, const Number<T>* at, int64_t found, T* y) {
+  using V = Vec<T, L>;
+  const int64_t last = d.m - L;
+  V sum[MV];
+  for (int v = 0; v < MV; ++v) sum[v] = load<V>(y + (v == MV - 1 ? last : v * L));
+  for (int64_t f = 0; f < found; ++f) {
+    const int64_t j = at[f];
+    const T* column = a + j * d.a_j;
+    const V xj = splat<V>(x[j]);
+    for (int v = 0; v < MV; ++v) sum[v] = fma(load<V>(column + (v == MV - 1 ? last : v * L)), xj, sum[v]);
+  }
+  for (int v = 0; v < MV; ++v) store<V>(y + (v == MV - 1 ? last : v * L), sum[v]);
+}
+
+template <class T>
+using AddToFew = void (*)(const DenseArgs<T>&, const T*, const T*, const Number<T>*, int64_t, T*);
+
+// For m outputs; null if they are many.
+template <class T, int L = kLanes<T>>
+AddToFew<T> few_outputs(int64_t m) {
+  if constexpr (L > 1)
+    if (m < L) return few_outputs<T, L / 2>(m);
+  if (m <= L) return &add_to_few<T, L, 1>;
+  if (m <= 2 * L) return &add_to_few<T, L, 2>;
+  if (m <= 3 * L) return &add_to_few<T, L, 3>;
+  return m <= 4 * L ? &add_to_few<T, L, 4> : nullptr;
+}
+
 template <class T>
 void spikes(const DenseArgs<T>& d) {
+  const AddToFew<T> to_few = few_outputs<T>(d.m);
   alignas(64) Number<T> at[kInputs + kLanes<T>];
   for (int64_t k = 0; k < d.blocks; ++k)
     for (int64_t r = 0; r < d.rows; ++r) {
@@ -105,7 +136,10 @@ void spikes(const DenseArgs<T>& d) {
       const T* x = d.x + d.x_at[k] + r * d.x_row;
       const T* bias = d.bias ? d.bias + d.bias_at[k] + r * d.bias_row : nullptr;
       for (int64_t i = 0; d.set && i < d.m; ++i) y[i] = bias ? bias[i] : T(0);
-      for (int64_t j = 0; j < d.n; j += kInputs) add_listed(d, k, x, at, list(x, d.n, j, at), y);
+      for (int64_t j = 0; j < d.n; j += kInputs) {
+        const int64_t found = list(x, d.n, j, at);
+        to_few ? to_few(d, d.a + d.a_at[k], x, at, found, y) : add_listed(d, k, x, at, found, y);
+      }
     }
 }
 

@@ -21,11 +21,13 @@ class DenseKernel : public Kernel<T> {
         has_bias_(op.find_arg("bias") != nullptr),
         d_(dense_args<T>(op)) {
     kernel_ = dense_function(d_, has_bias_);
-    constexpr int64_t kWorth = 32768, kOutputs = 64;  // measured: in less, looking for spikes costs more than it saves
+    // measured: in less, looking for spikes costs more than it saves. A row by itself is bound by its chain of additions.
+    constexpr int64_t kWorth = 32768, kOutputs = 64, kInputsOfRow = 64;
     const Buffer& weights = p.buffers[a_.buffer];
     a_size_ = weights.size;
-    may_skip_ = kernel_ == NDL_PICK_TYPED(T, dense_cols) && d_.x_j == 1 && d_.m >= kOutputs && d_.m * d_.n >= kWorth &&
-                weights.kind == BufferKind::param;
+    const bool may_skip = kernel_ == NDL_PICK_TYPED(T, dense_cols) && d_.x_j == 1 && weights.kind == BufferKind::param;
+    skips_in_rows_ = may_skip && d_.m >= kOutputs && d_.m * d_.n >= kWorth;
+    skips_in_row_ = skips_in_rows_ || (may_skip && d_.n >= kInputsOfRow);
     grad_.emplace(op, p, d_);
   }
 
@@ -70,7 +72,7 @@ class DenseKernel : public Kernel<T> {
     d.a = a_.at(f, t, b), d.x = x_.at(f, t, b), d.y = y_.at(f, t, b);
     d.bias = has_bias_ ? bias_.at(f, t, b) : nullptr;
     d.rows = count, d.x_row = stride(x_), d.y_row = stride(y_), d.bias_row = stride(bias_);
-    if (may_skip_ && few_(d) && all_finite(f, a_.buffer, a_size_, count)) return spikes_(d);
+    if ((count == 1 ? skips_in_row_ : skips_in_rows_) && few_(d) && all_finite(f, a_.buffer, a_size_, count)) return spikes_(d);
     kernel_(d);
   }
 
@@ -78,7 +80,7 @@ class DenseKernel : public Kernel<T> {
   bool has_bias_;
   DenseArgs<T> d_;
   DenseFunction<T> kernel_ = nullptr;
-  bool may_skip_;  // inputs that are 0, if there are many
+  bool skips_in_row_, skips_in_rows_;  // inputs that are 0, if there are many: of one row, or several
   int64_t a_size_;
   bool (*few_)(const DenseArgs<T>&) = NDL_PICK_TYPED(T, dense_few);
   DenseFunction<T> spikes_ = NDL_PICK_TYPED(T, dense_spikes);

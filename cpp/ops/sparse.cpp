@@ -2,7 +2,8 @@
 #include "engine/backend.h"
 #include "engine/kind.h"
 #include "ops/adjoint.h"
-#include "ops/util.h"
+#include "ops/columns.h"
+#include "ops/finite.h"
 
 namespace nengo_dl {
 namespace {
@@ -78,23 +79,26 @@ class SparseKernel : public Kernel<T> {
         X_(op.arg("X")),
         Y_(op.arg("Y")),
         set_(op.set()),
+        may_skip_(in_param(op.arg("A"), p)),
+        a_size_(p.buffers[A_.buffer].size),
         column_(op.integers("indices")),
         start_(op.integers("indptr")),
+        columns_(start_, column_, X_.count(), kChains),
         grad_(op, p) {
     for (int64_t& c : column_) c *= stride_of(X_, 0);
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
-    const int64_t step = stride_of(A_, 0), out = stride_of(Y_, 0), rows = static_cast<int64_t>(start_.size()) - 1;
+    const int64_t in = stride_of(X_, 0);
     for (int64_t t = t0; t < t1; t++)
       for (int64_t b = 0; b < f.batch; b++) {
         const T* A = A_.at(f, t, b) + A_.offsets[0];
         const T* X = X_.at(f, t, b) + X_.offsets[0];
         T* Y = Y_.at(f, t, b) + Y_.offsets[0];
-        for (int64_t i = 0; i < rows; i++) {
-          const T sum = row(A, X, step, start_[i], start_[i + 1]);
-          Y[i * out] = set_ ? sum : Y[i * out] + sum;
-        }
+        if (may_skip_ && columns_.few(X, in, 1) && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch))
+          by_columns(A, X, Y);
+        else
+          by_rows(A, X, Y);
       }
   }
 
@@ -113,7 +117,26 @@ class SparseKernel : public Kernel<T> {
   }
 
  private:
-  // Four sums, whose additions need not wait for each other.
+  static constexpr int kChains = 4;  // of a row's sum, whose additions need not wait for each other
+
+  void by_rows(const T* A, const T* X, T* Y) const {
+    const int64_t step = stride_of(A_, 0), out = stride_of(Y_, 0), rows = static_cast<int64_t>(start_.size()) - 1;
+    for (int64_t i = 0; i < rows; i++) {
+      const T sum = row(A, X, step, start_[i], start_[i + 1]);
+      Y[i * out] = set_ ? sum : Y[i * out] + sum;
+    }
+  }
+  void by_columns(const T* A, const T* X, T* Y) const {
+    const int64_t step = stride_of(A_, 0), in = stride_of(X_, 0), out = stride_of(Y_, 0);
+    const int64_t rows = static_cast<int64_t>(start_.size()) - 1;
+    T* const chain = scratch<T>(kChains * rows);
+    std::fill(chain, chain + kChains * rows, T(0));
+    columns_.each(X, in, 1, [&](int64_t at, int64_t k, int64_t j) { chain[at] += A[k * step] * X[j * in]; });
+    for (int64_t i = 0; i < rows; i++) {
+      const T sum = (chain[i] + chain[2 * rows + i]) + (chain[rows + i] + chain[3 * rows + i]);
+      Y[i * out] = set_ ? sum : Y[i * out] + sum;
+    }
+  }
   T row(const T* A, const T* X, int64_t step, int64_t k, int64_t end) const {
     const int64_t* const column = column_.data();
     T a = 0, b = 0, c = 0, d = 0;
@@ -128,8 +151,10 @@ class SparseKernel : public Kernel<T> {
   }
 
   View A_, X_, Y_;
-  bool set_;
+  bool set_, may_skip_;                  // inputs that are 0
+  int64_t a_size_;                       // elements of the buffer
   std::vector<int64_t> column_, start_;  // column_: element offsets
+  Columns columns_;
   SparseGrad<T, SparseKernel> grad_;
 };
 
@@ -154,14 +179,25 @@ class BsrKernel : public Kernel<T> {
         X_(op.arg("X")),
         Y_(op.arg("Y")),
         set_(op.set()),
+        may_skip_(in_param(op.arg("A"), p)),
+        a_size_(p.buffers[A_.buffer].size),
         column_(op.integers("indices")),
         start_(op.integers("indptr")),
+        columns_(start_, column_, X_.count() / A_.shape[2], 1),
         grad_(op, p) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
+    const int64_t in = stride_of(X_, 0);
     for (int64_t t = t0; t < t1; t++)
-      for (int64_t b = 0; b < f.batch; b++)
-        product(A_.at(f, t, b) + A_.offsets[0], X_.at(f, t, b) + X_.offsets[0], Y_.at(f, t, b) + Y_.offsets[0]);
+      for (int64_t b = 0; b < f.batch; b++) {
+        const T* A = A_.at(f, t, b) + A_.offsets[0];
+        const T* X = X_.at(f, t, b) + X_.offsets[0];
+        T* Y = Y_.at(f, t, b) + Y_.offsets[0];
+        if (may_skip_ && columns_.few(X, in, A_.shape[2]) && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch))
+          by_columns(A, X, Y);
+        else
+          by_rows(A, X, Y);
+      }
   }
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
@@ -182,7 +218,21 @@ class BsrKernel : public Kernel<T> {
   }
 
  private:
-  void product(const T* A, const T* X, T* Y) const {
+  // Blocks of columns that hold a spike.
+  void by_columns(const T* A, const T* X, T* Y) const {
+    const int64_t height = A_.shape[1], width = A_.shape[2], rows = static_cast<int64_t>(start_.size()) - 1;
+    const int64_t in = stride_of(X_, 0), out = stride_of(Y_, 0);
+    T* const sum = scratch<T>(rows * height);
+    std::fill(sum, sum + rows * height, T(0));
+    columns_.each(X, in, width, [&](int64_t row, int64_t k, int64_t column) {
+      const T *block = A + k * A_.strides[0], *x = X + column * width * in;
+      for (int64_t i = 0; i < height; i++)
+        for (int64_t j = 0; j < width; j++)
+          sum[row * height + i] += block[i * A_.strides[1] + j * A_.strides[2]] * x[j * in];
+    });
+    for (int64_t i = 0; i < rows * height; i++) Y[i * out] = set_ ? sum[i] : Y[i * out] + sum[i];
+  }
+  void by_rows(const T* A, const T* X, T* Y) const {
     const int64_t height = A_.shape[1], width = A_.shape[2], rows = static_cast<int64_t>(start_.size()) - 1;
     const int64_t in = stride_of(X_, 0), out = stride_of(Y_, 0);
     for (int64_t i = 0; i < rows * height; i++) {
@@ -197,8 +247,10 @@ class BsrKernel : public Kernel<T> {
   }
 
   View A_, X_, Y_;
-  bool set_;
+  bool set_, may_skip_;  // blocks whose inputs are 0
+  int64_t a_size_;       // elements of the buffer
   std::vector<int64_t> column_, start_;
+  Columns columns_;
   SparseGrad<T, BsrKernel> grad_;
 };
 
