@@ -79,10 +79,9 @@ struct Group {
 // One step of a vector of neurons: what they put out; those that fire are noted.
 template <class N, class T>
 NDL_HD V<T> step(const N& model, V<T> J, V<T>* state, unsigned exist, Fired<T>& fired, typename Fired<T>::Walk& walk) {
-  V<T> out, a, b;
+  V<T> out;
   if constexpr (settles<N>(0)) {
-    const unsigned fire = lane_bits(model.step(J, out, state, a, b)) & exist;
-    fired.add(walk, fire, a, b);
+    fired.add(walk, lane_bits(model.step(J, out, state)) & exist);
   } else {
     model.step(J, out, state);
     fired.add(walk, lane_bits(out != T(0)) & exist);
@@ -94,8 +93,8 @@ NDL_HD V<T> step(const N& model, V<T> J, V<T>* state, unsigned exist, Fired<T>& 
 template <class N, class T>
 struct RowOf {
   static constexpr int S = sizeof(N::states) / sizeof(N::states[0]) - 1;
-  const T *bias, *x, *J, *add;
-  T *out, *y, *now[S + 1];
+  const T *bias, *x, *add;
+  T *J, *out, *y, *now[S + 1];
   int64_t slot;
 
   RowOf(Group<T>& g, int64_t r) : J(g.J + r * g.row), out(g.out + r * g.row), slot(g.slot(0, r)) {
@@ -115,8 +114,8 @@ struct Ensemble {
   static constexpr int S = RowOf<N, T>::S;
   using Walk = typename Fired<T>::Walk;
 
-  const T *a, *bias, *J, *weights;
-  T x, *out, *now[S + 1];
+  const T *a, *bias, *weights;
+  T x, *J, *out, *now[S + 1];
   const T* old[S + 1];
   int64_t slot;
 
@@ -125,8 +124,7 @@ struct Ensemble {
     const int64_t k = g.first + b;
     if constexpr (One)
       a = c.encode.a + c.encode.a_at[k], bias = r.bias + c.encode.bias_at[k], x = r.x[c.encode.x_at[k]];
-    else
-      J = r.J + b * g.block;
+    J = r.J + b * g.block;
     if constexpr (Chains > 0)
       weights = c.decodes->product.a + c.decodes->product.a_at[k];
     else
@@ -145,7 +143,9 @@ struct Ensemble {
     V<T> state[S + 1];
     for (int s = 0; s < S; s++) state[s] = All ? load<V<T>>(old[s] + i) : load_part(old[s] + i, rest);
     const unsigned exist = All ? ~0u : (1u << rest) - 1;
-    const V<T> o = step<N, T>(model, current<All>(i, rest), state, exist, fired, walk);
+    const V<T> now_J = current<All>(i, rest);
+    if constexpr (One && settles<N>(0)) store(J + i, now_J);  // those that fire want it once more
+    const V<T> o = step<N, T>(model, now_J, state, exist, fired, walk);
     for (int s = 0; s < S; s++) All ? store(now[s] + i, state[s]) : store_part(now[s] + i, state[s], rest);
     if constexpr (Chains > 0)
       *sum = fma(All ? load<V<T>>(weights + i) : load_part(weights + i, rest), o, *sum);
@@ -207,17 +207,22 @@ void add_columns(const Group<T>& g, const DenseArgs<T>& d, int64_t b, int64_t r,
 
 template <class N, class T>
 void settle(const N& model, Group<T>& g, int64_t r, int64_t end) {
-  g.fired.settle(model);
-  const auto place = [&](int64_t b) { return g.state(N::settled, b, r) - g.slot(b, r); };  // of number 0
-  if (g.together && r + 1 == end) return g.fired.put(place(0));
-  T* to[kGroup / kPiece];
+  constexpr int S = RowOf<N, T>::S;
+  const T* const J = g.J + (g.c.in_turn ? r * g.row : 0);
+  T* to[S][kGroup / kPiece];  // where number 0 would lie for a piece of neurons
+  const auto place = [&](int s, int64_t b) { return g.state(s, b, r) - g.slot(b, r); };
+  if (g.together && r + 1 == end) {
+    for (int s = 0; s < S; s++) to[s][0] = place(s, 0);
+    return g.fired.settle(model, J, [&](int s, int64_t i) { return to[s][0] + i; });
+  }
   const int64_t length = g.together ? g.row : g.block;
   for (; r < end; r++)
-    for (int64_t b = 0; b < (g.together ? 1 : g.blocks); b++) {
-      T* const state = place(b);
-      for (int64_t i = g.slot(b, r) / kPiece; i < (g.slot(b, r) + length) / kPiece; i++) to[i] = state;
-    }
-  g.fired.put(to);
+    for (int64_t b = 0; b < (g.together ? 1 : g.blocks); b++)
+      for (int s = 0; s < S; s++) {
+        T* const from = place(s, b);
+        for (int64_t i = g.slot(b, r) / kPiece; i < (g.slot(b, r) + length) / kPiece; i++) to[s][i] = from;
+      }
+  g.fired.settle(model, J, [&](int s, int64_t i) { return to[s][i / kPiece] + i; });
 }
 
 // What follows the steps of rows r .. end-1 of a group.

@@ -2,7 +2,9 @@
 // so that it sees full vectors. Included by kernel sources only.
 #pragma once
 
+#include "kernels/neurons.h"
 #include "math/simd.h"
+#include "neurons/neuron.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
@@ -11,16 +13,16 @@ namespace NDL_ISA {
 constexpr int64_t kGroup = 2048;
 constexpr int64_t kPiece = 16;
 
-// Of a group of neurons, those that fired: their numbers, ascending, and two values of each.
+// Of a group of neurons, those that fired: their numbers, ascending; and while they settle, currents and states.
 template <class T>
 struct Fired {
   using V = typename VectorOf<T>::type;
   using Number = typename BitsOf<sizeof(T)>::type;
   using Numbers = typename Lane<V>::Uint;
   static constexpr int64_t W = Lane<V>::width;
-  alignas(64) T a[kGroup + W];
-  alignas(64) T b[kGroup + W];
   alignas(64) Number at[kGroup + W];
+  alignas(64) T current[kGroup + W];
+  alignas(64) T state[kMaxNeuronStates][kGroup + W];
   int64_t count;
 
   // A walk over neurons, a vector of them at a time.
@@ -39,28 +41,26 @@ struct Fired {
     __builtin_memcpy(at + walk.count, &numbers, sizeof numbers);
     walk.count += __builtin_popcount(lanes), walk.numbers += W;
   }
-  NDL_HD void add(Walk& walk, unsigned lanes, V va, V vb) {
-    store<V>(a + walk.count, pack(va, lanes)), store<V>(b + walk.count, pack(vb, lanes));
-    add(walk, lanes);
-  }
 
-  // Settled values come to lie in `a`.
-  template <class N>
-  NDL_HD void settle(const N& model) {
-    store(a + count, V{}), store(b + count, V{});  // fill the last vector
-    for (int64_t k = 0; k < count; k += W) store(a + k, model.settle(load<V>(a + k), load<V>(b + k)));
-  }
-  // to[i] = the settled value of neuron i.
-  NDL_HD void put(T* to) const {
+  // Neuron i has the current J[i], and its states lie at place(s, i).
+  template <class N, class Place>
+  NDL_HD void settle(const N& model, const T* J, Place place) {
+    constexpr int S = state_count<N>();
     for (int64_t k = 0; k < count; k++) {
-      to[at[k]] = a[k];
-      __asm__("" : "+r"(k));  // keeps the compiler from making it a scatter, which is slower here
+      current[k] = J[at[k]];
+      for (int s = 0; s < S; s++) state[s][k] = *place(s, at[k]);
+      __asm__("" : "+r"(k));  // keeps the compiler from making it a gather, which is slower here
     }
-  }
-  // The same where neurons don't lie side by side: to[i / kPiece] is where number 0 would lie for neuron i.
-  NDL_HD void put(T* const* to) const {
+    store(current + count, V{});  // fill the last vector
+    for (int s = 0; s < S; s++) store(state[s] + count, V{});
+    for (int64_t k = 0; k < count; k += W) {
+      V now[S];
+      for (int s = 0; s < S; s++) now[s] = load<V>(state[s] + k);
+      model.settle(load<V>(current + k), now);
+      for (int s = 0; s < S; s++) store(state[s] + k, now[s]);
+    }
     for (int64_t k = 0; k < count; k++) {
-      to[at[k] / static_cast<unsigned>(kPiece)][at[k]] = a[k];
+      for (int s = 0; s < S; s++) *place(s, at[k]) = state[s][k];
       __asm__("" : "+r"(k));
     }
   }

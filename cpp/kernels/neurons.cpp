@@ -38,9 +38,9 @@ NDL_HD void step_lanes(const N& model, const Row<T, S>& r, int64_t first, int64_
                        typename Fired<T>::Walk& walk) {
   using V = typename VectorOf<T>::type;
   const int64_t k = first + i;
-  V state[S + 1], out, a, b;
+  V state[S + 1], out;
   for (int s = 0; s < S; s++) state[s] = All ? load<V>(r.old[s] + k) : load_part(r.old[s] + k, rest);
-  const auto lanes = model.step(All ? load<V>(r.J + k) : load_part(r.J + k, rest), out, state, a, b);
+  const auto lanes = model.step(All ? load<V>(r.J + k) : load_part(r.J + k, rest), out, state);
   if constexpr (All) {
     store(r.out + k, out);
     for (int s = 0; s < S; s++) store(r.now[s] + k, state[s]);
@@ -48,7 +48,7 @@ NDL_HD void step_lanes(const N& model, const Row<T, S>& r, int64_t first, int64_
     store_part(r.out + k, out, rest);
     for (int s = 0; s < S; s++) store_part(r.now[s] + k, state[s], rest);
   }
-  fired.add(walk, All ? lane_bits(lanes) : lane_bits(lanes) & ((1u << rest) - 1), a, b);
+  fired.add(walk, All ? lane_bits(lanes) : lane_bits(lanes) & ((1u << rest) - 1));
 }
 
 // A step of n neurons from number `first`. The model is a copy: its numbers stay in registers while arrays are written.
@@ -61,9 +61,7 @@ void step_group(const N model, const Row<T, S> r, int64_t first, int64_t n, Fire
   for (; i + W <= n; i += W) step_lanes<true>(model, r, first, i, W, fired, walk);
   if (i < n) step_lanes<false>(model, r, first, i, n - i, fired, walk);
   fired.count = walk.count;
-  if (fired.count == 0) return;
-  fired.settle(model);
-  fired.put(r.now[N::settled] + first);
+  fired.settle(model, r.J + first, [&](int s, int64_t k) { return r.now[s] + first + k; });
 }
 
 template <class N, class T>

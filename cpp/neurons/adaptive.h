@@ -66,21 +66,22 @@ struct AdaptiveLIF {
   static constexpr const char* rate_form = "AdaptiveLIFRate";
   static constexpr unsigned grad_reads = kJ | state_bit(0) | state_bit(1) | state_bit(2);
   static constexpr unsigned slope_reads = kJ | state_bit(2);
-  static constexpr int settled = LIF<T>::settled;
+  static constexpr bool settles = true;
   LIF<T> base;
   Adaptation<T> adaptation;
 
   AdaptiveLIF(const double* p, double dt) : base(p, dt), adaptation(p[4], p[5], dt) {}
 
   template <class V>
-  NDL_HD auto step(V J, V& out, V* s, V& voltage, V& current) const {
-    const auto fired = base.step(J - s[2], out, s, voltage, current);
-    s[2] = adaptation.next(s[2], out);
+  NDL_HD auto step(V J, V& out, V* s) const {  // the current that fired is wanted once more
+    const auto fired = base.step(J - s[2], out, s);
+    s[2] = select(fired, s[2], adaptation.next(s[2], V{}));
     return fired;
   }
   template <class V>
-  NDL_HD V settle(V voltage, V current) const {
-    return base.settle(voltage, current);
+  NDL_HD void settle(V J, V* s) const {
+    base.settle(J - s[2], s);
+    s[2] = adaptation.next(s[2], V{} + base.height);
   }
   template <class V>
   NDL_HD V grad(const Surrogate<T>& h, V J, const V* s, V g, V* a) const {

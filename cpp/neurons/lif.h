@@ -17,12 +17,12 @@ struct LIF {
   static constexpr const char* rate_form = "LIFRate";
   static constexpr unsigned grad_reads = kJ | state_bit(0) | state_bit(1);
   static constexpr unsigned slope_reads = kJ;
-  static constexpr int settled = 1;  // settle gives the refractory time
-  T dt;                              // s
-  T tau_rc;                          // s, membrane
-  T tau_ref;                         // s, refractory period
-  T min_voltage;                     // the voltage never falls below
-  T height;                          // of a spike: amplitude / dt
+  static constexpr bool settles = true;
+  T dt;           // s
+  T tau_rc;       // s, membrane
+  T tau_ref;      // s, refractory period
+  T min_voltage;  // the voltage never falls below
+  T height;       // of a spike: amplitude / dt
   LIFRate<T> rate;
   bool slow;   // a step is short against tau_rc, so that few terms make expm1
   T terms[5];  // in single precision: expm1(-t / tau_rc) / t = terms[0] + terms[1] t + ...
@@ -73,22 +73,21 @@ struct LIF {
 
   // The refractory time runs down; what is left of the step after it moves the voltage. True where a neuron fires.
   template <class V>
-  NDL_HD auto step(V J, V& out, V* s, V& voltage, V& current) const {
-    const V refractory = s[1] - dt;
-    voltage = moved(s[0], J, moving(refractory));
+  NDL_HD auto step(V J, V& out, V* s) const {
+    const V refractory = s[1] - dt, voltage = moved(s[0], J, moving(refractory));
     const auto fired = voltage > T(1);
     out = select(fired, height, T(0));
-    s[0] = select(fired, T(0), at_least(voltage, min_voltage));
+    s[0] = at_least(voltage, min_voltage);
     s[1] = refractory;
-    current = J;
     return fired;
   }
 
-  // The refractory time after a spike that came when the voltage passed 1 on its way to `voltage`.
+  // After a spike that came when the voltage passed 1 on its way to s[0]: the refractory time, and a voltage of 0.
   template <class V>
-  NDL_HD V settle(V voltage, V current) const {
-    const V time = dt + tau_rc * log1p(-(voltage - T(1)) / (current - T(1)));
-    return tau_ref + time;
+  NDL_HD void settle(V J, V* s) const {
+    const V time = dt + tau_rc * log1p(-(s[0] - T(1)) / (J - T(1)));
+    s[0] = V{};
+    s[1] = tau_ref + time;
   }
 
   template <class V>

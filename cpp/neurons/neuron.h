@@ -5,9 +5,9 @@
 //   X(const double* p, double dt)  parameters in the order of parameters[], and the step in seconds
 //   step(V J, V& out, V* s) const  one step for one lane or a vector of them (V is T or VectorOf<T>); s as states[]
 // or, if the exact time of a spike needs costly functions in the few neurons that fire (see lif.h),
-//   step(V J, V& out, V* s, V& a, V& b) const   the step without them; returns the lanes that fire
-//   settle(V a, V b) const                      for those lanes: the new value of
-//   settled                                     the number of a state
+//   step(V J, V& out, V* s) const   the step without them; returns the lanes that fire
+//   settle(V J, V* s) const         for those lanes: from what step left in s to the states after the step
+//   settles                         true
 // or, if it draws:
 //   step(T J, Random& random) const   returns the output of one neuron; random.sample(): uniform on [0, 1),
 //                                     random.poisson(mean): a whole number, or NaN for a mean that NumPy refuses
@@ -66,8 +66,8 @@ constexpr unsigned slope_reads() {
 
 // Does N settle?
 template <class N>
-NDL_HD constexpr auto settles(int) -> decltype(N::settled, true) {
-  return true;
+NDL_HD constexpr auto settles(int) -> decltype(N::settles) {
+  return N::settles;
 }
 template <class N>
 NDL_HD constexpr bool settles(long) {
@@ -78,9 +78,12 @@ NDL_HD constexpr bool settles(long) {
 template <class N, class V>
 NDL_HD void step_any(const N& n, V J, V& out, V* s) {
   if constexpr (settles<N>(0)) {
-    V a, b;
-    const auto fired = n.step(J, out, s, a, b);
-    if (any(fired)) s[N::settled] = select(fired, n.settle(a, b), s[N::settled]);
+    const auto fired = n.step(J, out, s);
+    if (!any(fired)) return;
+    V after[state_count<N>()];
+    for (int i = 0; i < state_count<N>(); i++) after[i] = s[i];
+    n.settle(J, after);
+    for (int i = 0; i < state_count<N>(); i++) s[i] = select(fired, after[i], s[i]);
   } else {
     n.step(J, out, s);
   }
