@@ -13,7 +13,8 @@ namespace NDL_ISA {
 constexpr int64_t kGroup = 2048;
 constexpr int64_t kPiece = 16;
 
-// Of a group of neurons, those that fired: their numbers, ascending; and while they settle, currents and states.
+// Of a group of neurons, those that fired: their numbers, ascending; and while they settle, currents and what of their
+// states that reads and writes.
 template <class T>
 struct Fired {
   using V = typename VectorOf<T>::type;
@@ -46,21 +47,27 @@ struct Fired {
   template <class N, class Place>
   NDL_HD void settle(const N& model, const T* J, Place place) {
     constexpr int S = state_count<N>();
+    const auto settled = [](int s) { return (N::settled & state_bit(s)) != 0; };
     for (int64_t k = 0; k < count; k++) {
       current[k] = J[at[k]];
-      for (int s = 0; s < S; s++) state[s][k] = *place(s, at[k]);
+      for (int s = 0; s < S; s++)
+        if (settled(s)) state[s][k] = *place(s, at[k]);
       __asm__("" : "+r"(k));  // keeps the compiler from making it a gather, which is slower here
     }
     store(current + count, V{});  // fill the last vector
-    for (int s = 0; s < S; s++) store(state[s] + count, V{});
+    for (int s = 0; s < S; s++)
+      if (settled(s)) store(state[s] + count, V{});
     for (int64_t k = 0; k < count; k += W) {
-      V now[S];
-      for (int s = 0; s < S; s++) now[s] = load<V>(state[s] + k);
+      V now[S] = {};
+      for (int s = 0; s < S; s++)
+        if (settled(s)) now[s] = load<V>(state[s] + k);
       model.settle(load<V>(current + k), now);
-      for (int s = 0; s < S; s++) store(state[s] + k, now[s]);
+      for (int s = 0; s < S; s++)
+        if (settled(s)) store(state[s] + k, now[s]);
     }
     for (int64_t k = 0; k < count; k++) {
-      for (int s = 0; s < S; s++) *place(s, at[k]) = state[s][k];
+      for (int s = 0; s < S; s++)
+        if (settled(s)) *place(s, at[k]) = state[s][k];
       __asm__("" : "+r"(k));
     }
   }

@@ -66,7 +66,7 @@ struct AdaptiveLIF {
   static constexpr const char* rate_form = "AdaptiveLIFRate";
   static constexpr unsigned grad_reads = kJ | state_bit(0) | state_bit(1) | state_bit(2);
   static constexpr unsigned slope_reads = kJ | state_bit(2);
-  static constexpr bool settles = true;
+  static constexpr unsigned settled = LIF<T>::settled | state_bit(2);
   LIF<T> base;
   Adaptation<T> adaptation;
 

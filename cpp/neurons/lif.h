@@ -17,7 +17,7 @@ struct LIF {
   static constexpr const char* rate_form = "LIFRate";
   static constexpr unsigned grad_reads = kJ | state_bit(0) | state_bit(1);
   static constexpr unsigned slope_reads = kJ;
-  static constexpr bool settles = true;
+  static constexpr unsigned settled = state_bit(1);
   T dt;           // s
   T tau_rc;       // s, membrane
   T tau_ref;      // s, refractory period
@@ -71,22 +71,22 @@ struct LIF {
     return at_least(at_most(dt - refractory, dt), T(0));
   }
 
-  // The refractory time runs down; what is left of the step after it moves the voltage. True where a neuron fires.
+  // The refractory time runs down; what is left of the step after it moves the voltage. True where a neuron fires;
+  // there s[1] keeps the voltage for `settle`.
   template <class V>
   NDL_HD auto step(V J, V& out, V* s) const {
     const V refractory = s[1] - dt, voltage = moved(s[0], J, moving(refractory));
     const auto fired = voltage > T(1);
     out = select(fired, height, T(0));
-    s[0] = at_least(voltage, min_voltage);
-    s[1] = refractory;
+    s[0] = select(fired, T(0), at_least(voltage, min_voltage));
+    s[1] = select(fired, voltage, refractory);
     return fired;
   }
 
-  // After a spike that came when the voltage passed 1 on its way to s[0]: the refractory time, and a voltage of 0.
+  // The refractory time after a spike that came when the voltage passed 1 on its way to s[1].
   template <class V>
   NDL_HD void settle(V J, V* s) const {
-    const V time = dt + tau_rc * log1p(-(s[0] - T(1)) / (J - T(1)));
-    s[0] = V{};
+    const V time = dt + tau_rc * log1p(-(s[1] - T(1)) / (J - T(1)));
     s[1] = tau_ref + time;
   }
 

@@ -6,8 +6,8 @@
 //   step(V J, V& out, V* s) const  one step for one lane or a vector of them (V is T or VectorOf<T>); s as states[]
 // or, if the exact time of a spike needs costly functions in the few neurons that fire (see lif.h),
 //   step(V J, V& out, V* s) const   the step without them; returns the lanes that fire
-//   settle(V J, V* s) const         for those lanes: from what step left in s to the states after the step
-//   settles                         true
+//   settle(V J, V* s) const         for those lanes: the states after the step, from what step left there
+//   settled                         which states that reads and writes: state_bit(i)
 // or, if it draws:
 //   step(T J, Random& random) const   returns the output of one neuron; random.sample(): uniform on [0, 1),
 //                                     random.poisson(mean): a whole number, or NaN for a mean that NumPy refuses
@@ -66,8 +66,8 @@ constexpr unsigned slope_reads() {
 
 // Does N settle?
 template <class N>
-NDL_HD constexpr auto settles(int) -> decltype(N::settles) {
-  return N::settles;
+NDL_HD constexpr auto settles(int) -> decltype(N::settled, true) {
+  return true;
 }
 template <class N>
 NDL_HD constexpr bool settles(long) {
