@@ -2,6 +2,7 @@
 // when first asked for and kept, since most runs repeat the sizes of one before.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <string>
@@ -21,12 +22,18 @@ struct TapeRecipe {
   Layout replay;  // of a window whose values were not kept
 };
 
+// Seconds per step that runs took lately; 0: there was none.
+struct Paces {
+  std::atomic<double> alone{0}, divided{0};
+};
+
 // A run of a group by several workers.
 template <class T>
 struct DividedRecipe {
   std::shared_ptr<const Division<T>> division;
   Layout layout;
-  bool pays;
+  bool pays;  // to be expected, if all workers have a processor of their own
+  std::shared_ptr<Paces> paces = std::make_shared<Paces>();
 };
 
 template <class T>

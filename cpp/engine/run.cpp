@@ -46,15 +46,16 @@ class Slabs {
   Clock::time_point start_ = Clock::now(), slab_start_;
 };
 
-// Runs slab by slab; slab(result, steps) runs so many steps of all groups and returns how many of them are complete.
-template <class T, class Slab>
-RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Slab slab) {
+// Runs slab by slab; way(result, first, steps) runs so many steps of all groups, from step `first` of the run on, and
+// returns how many of them are complete.
+template <class T, class Way>
+RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Way&& way) {
   RunResult result;
   Slabs slabs(args.time_limit, args.cancel, args.n_steps, unit);
   while (result.steps < args.n_steps && !result.error && !slabs.late(result.steps)) {
     if ((result.cancelled = slabs.cancelled())) break;
     const int64_t steps = slabs.next(args.n_steps - result.steps);
-    const int64_t complete = slab(&result, steps);
+    const int64_t complete = way(&result, result.steps, steps);
     space.wait();
     slabs.finished(steps);
     result.steps += complete;
@@ -64,36 +65,104 @@ RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Slab sla
 
 // Threads take one group after the other.
 template <class T>
-RunResult run_groups(const Runnable<T>& r, const RunArgs<T>& args, const Layout& layout, int threads,
-                     const Recording* recording) {
-  const int64_t groups = layout.groups(args.batch);
-  threads = static_cast<int>(std::min<int64_t>(threads, groups));
-  std::vector<std::unique_ptr<Worker<T>>> workers;
-  for (int i = 0; i < threads; ++i) workers.push_back(std::make_unique<Worker<T>>(r.schedule, args, layout, recording));
-  return run_slabs(r.schedule.space(), args, recording ? layout.window : 1, [&](RunResult* result, int64_t steps) {
+class Grouped {
+ public:
+  Grouped(const Runnable<T>& r, const RunArgs<T>& args, const Layout& layout, int threads, const Recording* recording)
+      : groups_(layout.groups(args.batch)) {
+    threads = static_cast<int>(std::min<int64_t>(threads, groups_));
+    for (int i = 0; i < threads; ++i)
+      workers_.push_back(std::make_unique<Worker<T>>(r.schedule, args, layout, recording));
+  }
+
+  int64_t operator()(RunResult* result, int64_t first, int64_t steps) const {
     std::atomic<int64_t> next_group{0};
     int64_t complete = 0;
-    run_together(threads, [&](int number, Team&) {
-      for (int64_t g; (g = next_group.fetch_add(1)) < groups;) {
-        const int64_t done = workers[number]->run(g, result->steps, steps, &result->error);
+    run_together(static_cast<int>(workers_.size()), [&](int number, Team&) {
+      for (int64_t g; (g = next_group.fetch_add(1)) < groups_;) {
+        const int64_t done = workers_[number]->run(g, first, steps, &result->error);
         if (g == 0) complete = done;  // they differ only with callbacks, and then there is one group
       }
     });
     return complete;
-  });
-}
+  }
+
+ private:
+  int64_t groups_;
+  std::vector<std::unique_ptr<Worker<T>>> workers_;
+};
 
 // Threads share out the ops of one group after the other.
 template <class T>
-RunResult run_divided(const Runnable<T>& r, const RunArgs<T>& args, const DividedRecipe<T>& recipe, int threads) {
-  Worker<T> worker(r.schedule, args, recipe.layout);
-  return run_slabs(r.schedule.space(), args, 1, [&](RunResult* result, int64_t steps) {
-    run_together(threads, [&](int number, Team& team) {
-      for (int64_t g = 0; g < recipe.layout.groups(args.batch); ++g)
-        worker.run_divided(*recipe.division, number, team, g, result->steps, steps);
+class Divided {
+ public:
+  Divided(const Runnable<T>& r, const RunArgs<T>& args, const DividedRecipe<T>& recipe, int threads)
+      : division_(*recipe.division),
+        groups_(recipe.layout.groups(args.batch)),
+        threads_(threads),
+        worker_(std::make_unique<Worker<T>>(r.schedule, args, recipe.layout)) {}
+
+  int64_t operator()(RunResult*, int64_t first, int64_t steps) {
+    run_together(threads_, [&](int number, Team& team) {
+      for (int64_t g = 0; g < groups_; ++g) worker_->run_divided(division_, number, team, g, first, steps);
     });
     return steps;
-  });
+  }
+
+ private:
+  const Division<T>& division_;
+  int64_t groups_;
+  int threads_;
+  std::unique_ptr<Worker<T>> worker_;
+};
+
+// Whether threads that share out ops are faster than those that take groups is seen when they do: it depends on what
+// else the processors do, since each waits for the others several times per window. Both ways give the same bits. They
+// take turns: the one that was faster lately has most of them.
+template <class T>
+class Raced {
+ public:
+  Raced(Grouped<T> alone, Divided<T> divided, Paces& paces, int64_t turn)
+      : alone_(std::move(alone)), divided_(std::move(divided)), paces_(paces), turn_(turn) {}
+
+  int64_t operator()(RunResult* result, int64_t first, int64_t steps) {
+    for (int64_t done = 0; done < steps;) {
+      const int64_t some = std::min(turn_, steps - done);
+      const bool together = next();
+      const Clock::time_point start = Clock::now();
+      together ? divided_(result, first + done, some) : alone_(result, first + done, some);
+      const double pace = seconds_since(start) / static_cast<double>(some);
+      std::atomic<double>& lately = together ? paces_.divided : paces_.alone;
+      lately = lately > 0 ? (lately + pace) / 2 : pace;
+      done += some;
+    }
+    return steps;
+  }
+
+ private:
+  bool next() {
+    constexpr int kLead = 16;  // turns of the faster one until the other is tried again
+    if (paces_.divided == 0 || paces_.alone == 0) return paces_.divided == 0;
+    const bool faster = paces_.divided < paces_.alone;
+    return ++turns_ % kLead ? faster : !faster;
+  }
+
+  Grouped<T> alone_;
+  Divided<T> divided_;
+  Paces& paces_;
+  int64_t turn_;  // steps
+  int turns_ = 0;
+};
+
+// One that can be divided: `work` elements in all.
+template <class T>
+RunResult run_raced(const Runnable<T>& r, const RunArgs<T>& args, const DividedRecipe<T>& recipe, int threads,
+                    double work) {
+  constexpr double kTurn = 1e7;  // elements, some milliseconds: long against the waking up of threads and filling of caches
+  const auto windows = static_cast<int64_t>(static_cast<double>(args.n_steps) * kTurn / work) / recipe.layout.window;
+  const std::shared_ptr<Paces> paces = recipe.paces;
+  Raced<T> way(Grouped<T>(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr),
+               Divided<T>(r, args, recipe, threads), *paces, (windows + 1) * recipe.layout.window);
+  return run_slabs(r.schedule.space(), args, 1, way);
 }
 
 }  // namespace
@@ -159,9 +228,10 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
     if (threads > args.batch && r.schedule.tiling().looks_for_division(work, r.facts.parts))
       divided = r.recipes.divided(args.batch, args.n_steps, threads);
     if (divided && divided->pays)
-      result = run_divided(r, args, *divided, threads);
+      result = run_raced(r, args, *divided, threads, work);
     else
-      result = run_groups(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr);
+      result = run_slabs(r.schedule.space(), args, 1,
+                         Grouped<T>(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr));
   }
   resident.bring_back(result.steps);
   return result;
@@ -175,7 +245,8 @@ RunResult record_run(const Runnable<T>& r, const RunArgs<T>& args, const TapeRec
   if (args.n_steps > 0) {
     const Recording recording{recipe.tape, static_cast<char*>(args.tape->memory), write_outputs};
     const int threads = thread_count(args, r.facts.work, r.facts.calls_python);
-    result = run_groups(r, args, recipe.run, threads, &recording);
+    result =
+        run_slabs(r.schedule.space(), args, recipe.run.window, Grouped<T>(r, args, recipe.run, threads, &recording));
   }
   header.steps = result.steps;
   return result;

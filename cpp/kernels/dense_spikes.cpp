@@ -28,7 +28,8 @@ int64_t count(const T* x, int64_t n) {
   return sum;
 }
 
-// Measured: tiles of several rows read a column once for all of them. A sample is looked at: both ways have the same bits.
+// Measured: tiles of several rows read a column once for all of them. A sample is looked at: both ways have the same
+// bits.
 template <class T>
 bool few(const DenseArgs<T>& d) {
   constexpr int64_t kLook = 4096;  // inputs
@@ -96,7 +97,8 @@ void add_listed(const DenseArgs<T>& d, int64_t k, const T* x, const Number<T>* a
   }
 }
 
-// The same of few outputs, which stay in MV vectors of L. The last one ends with them and may overlap the one before it.
+// The same of few outputs, which stay in MV vectors of L. The last one ends with them and may overlap the one before
+// it.
 template <class T, int L, int MV>
 NDL_HD void add_to_few(const DenseArgs<T>& d, const T* a, const T* x, const Number<T>* at, int64_t found, T* y) {
   using V = Vec<T, L>;

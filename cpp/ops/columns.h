@@ -10,14 +10,15 @@
 namespace nengo_dl {
 
 // The entries of a matrix in compressed rows (of numbers, or of blocks), column by column. The sum of a row is made of
-// `chains` chains, of which entry k of the row belongs to number k % chains; each takes its entries in the order in which
-// the row has them, so that what this adds up has the bits of a walk along the rows: terms that are left out are 0, and
-// chains begin with +0, to which they make no difference. (An infinite weight would: see all_finite.)
+// `chains` chains, of which entry k of the row belongs to number k % chains, what is left behind the last of such
+// rounds to number 0; each takes its entries in the order in which the row has them. So what this adds up has the bits
+// of a walk along the rows: terms that are left out are 0, and chains begin with +0, to which they make no difference.
+// (An infinite weight would: see all_finite.)
 class Columns {
  public:
   // What of `columns` inputs may be left out. Rows whose columns don't ascend can't be had in their order.
   Columns(const std::vector<int64_t>& indptr, const std::vector<int64_t>& indices, int64_t columns, int chains)
-      : rows_(static_cast<int64_t>(indptr.size()) - 1), chains_(chains), start_(columns + 1) {
+      : rows_(static_cast<int64_t>(indptr.size()) - 1), start_(columns + 1) {
     if (std::max<int64_t>(rows_ * chains, static_cast<int64_t>(indices.size())) > INT32_MAX) return;
     for (int64_t i = 0; i < rows_; ++i)
       if (!std::is_sorted(indices.begin() + indptr[i], indices.begin() + indptr[i + 1])) return;
@@ -25,14 +26,17 @@ class Columns {
     for (int64_t j = 0; j < columns; ++j) start_[j + 1] += start_[j];
     std::vector<int64_t> next(start_.begin(), start_.end() - 1);
     entries_.resize(indices.size());
-    for (int64_t i = 0; i < rows_; ++i)
-      for (int64_t k = indptr[i]; k < indptr[i + 1]; ++k)
-        entries_[next[indices[k]]++] = {static_cast<int32_t>((k - indptr[i]) % chains * rows_ + i),
-                                        static_cast<int32_t>(k)};
+    for (int64_t i = 0; i < rows_; ++i) {
+      const int64_t rounds = (indptr[i + 1] - indptr[i]) / chains * chains;
+      for (int64_t k = indptr[i]; k < indptr[i + 1]; ++k) {
+        const int64_t at = k - indptr[i], chain = at < rounds ? at % chains : 0;
+        entries_[next[indices[k]]++] = {static_cast<int32_t>(chain * rows_ + i), static_cast<int32_t>(k)};
+      }
+    }
   }
 
-  // Inputs of a step, in element offsets `stride` * `width` from column to column: whether visiting those that are not 0
-  // is faster. Measured: an entry that is visited takes as long as six of a walk along the rows.
+  // Inputs of a step, in element offsets `stride` * `width` from column to column: whether visiting those that are not
+  // 0 is faster. Measured: an entry that is visited takes as long as six of a walk along the rows.
   template <class T>
   bool few(const T* x, int64_t stride, int64_t width) const {
     const int64_t enough = static_cast<int64_t>(entries_.size()) / 6 - rows_ / 2;
@@ -43,8 +47,8 @@ class Columns {
     return visited < enough;
   }
 
-  // visit(chain, entry, column) for the entries of columns that are not 0 in x; `chain` is the number of the chain, those
-  // of all rows one behind the other.
+  // visit(chain, entry, column) for the entries of columns that are not 0 in x; `chain` is the number of the chain,
+  // those of all rows one behind the other.
   template <class T, class Visit>
   void each(const T* x, int64_t stride, int64_t width, Visit&& visit) const {
     const int64_t columns = static_cast<int64_t>(start_.size()) - 1;
@@ -64,7 +68,7 @@ class Columns {
     return false;
   }
 
-  int64_t rows_, chains_;
+  int64_t rows_;
   std::vector<int64_t> start_;  // per column, and the end
   std::vector<Entry> entries_;  // empty if nothing may be left out
 };

@@ -21,7 +21,8 @@ class DenseKernel : public Kernel<T> {
         has_bias_(op.find_arg("bias") != nullptr),
         d_(dense_args<T>(op)) {
     kernel_ = dense_function(d_, has_bias_);
-    // measured: in less, looking for spikes costs more than it saves. A row by itself is bound by its chain of additions.
+    // measured: in less, looking for spikes costs more than it saves. A row by itself is bound by its chain of
+    // additions.
     constexpr int64_t kWorth = 32768, kOutputs = 64, kInputsOfRow = 64;
     const Buffer& weights = p.buffers[a_.buffer];
     a_size_ = weights.size;
@@ -72,7 +73,8 @@ class DenseKernel : public Kernel<T> {
     d.a = a_.at(f, t, b), d.x = x_.at(f, t, b), d.y = y_.at(f, t, b);
     d.bias = has_bias_ ? bias_.at(f, t, b) : nullptr;
     d.rows = count, d.x_row = stride(x_), d.y_row = stride(y_), d.bias_row = stride(bias_);
-    if ((count == 1 ? skips_in_row_ : skips_in_rows_) && few_(d) && all_finite(f, a_.buffer, a_size_, count)) return spikes_(d);
+    if ((count == 1 ? skips_in_row_ : skips_in_rows_) && few_(d) && all_finite(f, a_.buffer, a_size_, count))
+      return spikes_(d);
     kernel_(d);
   }
 

@@ -159,3 +159,16 @@ def test_many_ensembles_keep_their_fused_kernels():
         assert loop[3] == "islands" and loop[4] < 1.1 / threads
         for got, due in zip(ensembles.run(divided, 30, 1, threads=threads), expected, strict=True):
             np.testing.assert_array_equal(got, due)
+
+
+def test_ways_take_turns():
+    """A long run tries one thread and several, in one state: no step is lost, no bit changes."""
+    ensembles = Ensembles(1, 64, 64, loop=True).make()
+    program = to_bytes(ensembles.maker.program())
+    n_steps = 3000  # several turns
+    expected = ensembles.run(_engine.Compiled(program, "cpu"), n_steps, 1, threads=1)
+    divided = _engine.Compiled(program, "divided")
+    for _ in range(3):  # the first doesn't know yet which is faster
+        results = ensembles.run(divided, n_steps, 1, threads=2)
+        for got, due in zip(results, expected, strict=True):
+            np.testing.assert_array_equal(got, due)

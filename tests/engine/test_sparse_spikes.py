@@ -1,0 +1,85 @@
+"""Sparse products of inputs that are mostly 0: the entries of the others alone, with the bits of all."""
+
+import numpy as np
+import pytest
+from handmade_programs import Maker, _engine, op, to_bytes, view
+from scipy import sparse
+from test_dense import refuse_to_skip, spikes
+
+M, N = 48, 60
+
+
+def matrix_of(kind, rng, ordered):
+    """A matrix in compressed rows, and how its entries are shaped."""
+    matrix = sparse.random(M, N, 0.2, random_state=rng, data_rvs=rng.randn)
+    if kind == "bsr":
+        return matrix.tobsr((4, 3))
+    matrix = matrix.tocsr()
+    if not ordered:  # entries of a row in any order
+        for i in range(M):
+            part = slice(matrix.indptr[i], matrix.indptr[i + 1])
+            order = rng.permutation(part.stop - part.start)
+            matrix.indices[part] = matrix.indices[part][order]
+            matrix.data[part] = matrix.data[part][order]
+    return matrix
+
+
+def product(kind, matrix, dtype, region):
+    maker = Maker(dtype)
+    x, y = maker.buffer("window", N, "X"), maker.buffer("window", M, "Y")
+    a = maker.buffer("param", matrix.data.size, "A", matrix.data.ravel())
+    steps = np.cumprod((1, *matrix.data.shape[:0:-1]))[::-1]
+    args = {
+        "A": view(a, matrix.data.shape, tuple(int(s) for s in steps)),
+        "X": view(x, (N,)),
+        "Y": view(y, (M,)),
+    }
+    attrs = {key: tuple(int(v) for v in getattr(matrix, key)) for key in ("indices", "indptr")}
+    maker.region("sequence", maker.input(x, N))
+    maker.region(region, op(kind, args, set=1, **attrs))
+    maker.region("sequence", maker.output(view(y, (M,))))
+    return maker
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("region", ["sequence", "loop"])
+@pytest.mark.parametrize("kind, ordered", [("sparse", True), ("sparse", False), ("bsr", True)])
+@pytest.mark.parametrize("share", [0, 0.03, 0.1, 0.6])
+def test_entries_of_silent_inputs_may_be_left_out(kind, ordered, share, region, dtype):
+    rng = np.random.RandomState(3)
+    matrix = matrix_of(kind, rng, ordered)
+    maker = product(kind, matrix, dtype, region)
+    x = spikes(rng, (5, 8, N), share, dtype)
+    (together,) = maker.run(8, 5, [x])[0]
+    due = x.astype("float64") @ matrix.toarray().T
+    np.testing.assert_allclose(together, due, rtol=0, atol=1e-5 if dtype == "float32" else 1e-13)
+    (alone,) = maker.run(8, 1, [x[4:5]])[0]
+    refuse_to_skip(maker)
+    (every,) = maker.run(8, 5, [x])[0]
+    np.testing.assert_array_equal(together, every)
+    np.testing.assert_array_equal(alone[0], every[4])
+
+
+@pytest.mark.parametrize("kind", ["sparse", "bsr"])
+def test_weights_that_are_not_finite_are_seen(kind):
+    """0 times infinity is NaN, as along the rows."""
+    rng = np.random.RandomState(5)
+    matrix = matrix_of(kind, rng, True)
+    matrix.data[...] = abs(matrix.data)
+    matrix.data[tuple(0 for _ in matrix.data.shape)] = np.inf
+    maker = product(kind, matrix, "float64", "loop")
+    (y,) = maker.run(6, 2, [np.zeros((2, 6, N))])[0]
+    assert np.isnan(y[..., 0]).all() and not np.isnan(y[..., 4:]).any()
+
+
+def test_what_is_left_out_is_not_read():
+    """Seen by the sign of a 0: a column alone begins with +0, and so do all."""
+    rng = np.random.RandomState(6)
+    matrix = matrix_of("sparse", rng, True)
+    maker = product("sparse", matrix, "float64", "sequence")
+    compiled = _engine.Compiled(to_bytes(maker.program()))
+    x = np.zeros((1, 9, N))
+    x[0, :, 7] = np.arange(9)
+    (y,) = maker.run(9, 1, [x], compiled=compiled)[0]
+    np.testing.assert_array_equal(y[0], np.outer(np.arange(9), matrix.toarray()[:, 7]))
+    assert not np.signbit(y[0, 0]).any()
