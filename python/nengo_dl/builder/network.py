@@ -8,6 +8,7 @@ from typing import Any
 
 import nengo.builder
 from nengo.builder import Operator
+from nengo.rc import rc
 
 
 class NengoBuilder(nengo.builder.Builder):
@@ -28,6 +29,10 @@ class NengoBuilder(nengo.builder.Builder):
             for base in type(obj).__mro__:
                 if base in cls.builders:
                     return cls.builders[base](model, obj, *args, **kwargs)
+            for base in type(obj).__mro__ if model.swift else ():
+                build = nengo.builder.Builder.builders.get(base)
+                if build is not None:
+                    return model.swift.get(build, build)(model, obj, *args, **kwargs)
         return nengo.builder.Builder.build(model, obj, *args, **kwargs)
 
     @classmethod
@@ -69,11 +74,18 @@ class NengoModel(nengo.builder.Model):
     fail_fast : bool
         Whether operators are tried in Python when they are added, as Nengo does if it is so
         configured; False for operators that have TensorFlow code alone.
+
+    Attributes
+    ----------
+    swift : dict
+        Build function of Nengo -> what is called instead of it, see `.swift.swift_builders`.
     """
 
     def __init__(self, *args: Any, fail_fast: bool = True, **kwargs: Any) -> None:
         kwargs.setdefault("builder", NengoBuilder())
-        self.fail_fast = fail_fast
+        # asked for once: it takes longer than adding an operator
+        self.fail_fast = fail_fast and rc["nengo.Simulator"].getboolean("fail_fast")
+        self.swift: dict[Callable, Callable] = {}
         super().__init__(*args, **kwargs)
 
     def add_op(self, op: Operator) -> None:

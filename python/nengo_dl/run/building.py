@@ -9,6 +9,7 @@ from nengo.exceptions import BuildError, NengoWarning
 from nengo.rc import rc
 
 from ..builder.network import NengoModel
+from ..builder.swift import swift_builders
 
 _precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
 
@@ -23,6 +24,19 @@ def nengo_precision(dtype):
             yield
         finally:
             rc.set("precision", "bits", before)
+
+
+@contextlib.contextmanager
+def _swiftly(model):
+    """Let Nengo's build functions take shorter ways; models of users' own are built as they are."""
+    if not isinstance(model, NengoModel):
+        yield
+        return
+    model.swift = swift_builders()
+    try:
+        yield
+    finally:
+        model.swift = {}
 
 
 def build(network, dt, model, dtype, display):
@@ -60,7 +74,7 @@ def build(network, dt, model, dtype, display):
             stacklevel=3,
         )
     if network is not None:
-        with nengo_precision(dtype):
+        with nengo_precision(dtype), _swiftly(model):
             model.build(network, progress=display.stage("Building network", "Build"))
     return model
 

@@ -1,0 +1,165 @@
+"""What is built in shorter ways is, to the last bit, what Nengo's builder makes."""
+
+import nengo
+import numpy as np
+import pytest
+from nengo.builder import Builder
+from nengo.builder import connection as nengo_connection
+
+import nengo_dl
+from nengo_dl.builder import swift
+from nengo_dl.run.building import nengo_precision
+
+
+class Slow(nengo.LIF):
+    """A type of a user's own, whose rates are not Nengo's."""
+
+    def rates(self, x, gain, bias):
+        return 2 * super().rates(x, gain, bias)
+
+
+class Middle(nengo.dists.Distribution):
+    """A distribution of a user's own, which shuffles."""
+
+    def sample(self, n, d=None, rng=np.random):
+        values = np.linspace(-1, 1, n * (d or 1)).reshape(n, -1)
+        assert isinstance(rng, np.random.RandomState)
+        rng.shuffle(values)
+        return values
+
+
+def twice(x):
+    return [2 * v for v in x]
+
+
+def many_forms():
+    """All that shorter ways distinguish, and what they leave alone."""
+    with nengo.Network(seed=5) as net:
+        line = nengo.Ensemble(40, 1)
+        plane = nengo.Ensemble(50, 2, neuron_type=nengo.LIFRate(amplitude=0.5), radius=2)
+        nengo.Ensemble(20, 3, neuron_type=nengo.Sigmoid())
+        slow = nengo.Ensemble(30, 1, neuron_type=Slow(tau_rc=0.05))
+        own = nengo.Ensemble(30, 1, eval_points=Middle(), encoders=nengo.dists.Choice([[1], [-1]]))
+        given = nengo.Ensemble(30, 2, eval_points=np.linspace(-1, 1, 60).reshape(30, 2))
+        array = nengo.networks.EnsembleArray(20, 3)
+        array.add_output("square", np.square)
+        nengo.networks.CircularConvolution(20, 4)
+        for pre in (line, slow, own):
+            nengo.Connection(pre, pre, function=np.square, synapse=0.1)
+            nengo.Connection(pre, plane[1], function=np.sin)
+        nengo.Connection(plane, given, function=twice)
+        nengo.Connection(plane[[1, 0]], given, function=np.negative)
+        nengo.Connection(plane[::-1], array.input[:2], transform=[[0.3, 1], [2, 0.1]])
+        nengo.Connection(given, plane, solver=nengo.solvers.LstsqL2(weights=True))
+        nengo.Connection(given[0], line, solver=nengo.solvers.LstsqL2nz(reg=0.05))
+        nengo.Connection(given[0], line, solver=nengo.solvers.LstsqNoise(), function=lambda x: 1)
+        nengo.Connection(line, plane[0], solver=nengo.solvers.NoSolver(np.ones((40, 1))))
+        nengo.Connection(line, plane[0], function=np.ones((9, 1)), eval_points=np.ones((9, 1)))
+        nengo.Probe(plane)
+    return net
+
+
+def built_numbers(model, net):
+    """All numbers that the builder made for objects of a network."""
+    for obj in net.all_objects:
+        built = model.params.get(obj)
+        for name in getattr(built, "_fields", ()):
+            value = getattr(built, name)
+            if isinstance(value, np.ndarray):
+                yield f"{obj} {name}", value
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bits_are_those_of_nengo(dtype):
+    net = many_forms()
+    with nengo_precision(dtype):
+        plain = nengo.builder.Model(dt=0.001)
+        plain.build(net)
+    with net:
+        nengo_dl.configure_settings(dtype=dtype)
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        expected, found = dict(built_numbers(plain, net)), dict(built_numbers(sim.model, net))
+        assert len(expected) > 100 and expected.keys() == found.keys()
+        for name, value in expected.items():
+            assert found[name].dtype == value.dtype and np.array_equal(found[name], value), name
+        for ours, theirs in zip(sim.model.operators, plain.operators, strict=True):
+            assert type(ours) is type(theirs) and str(ours) == str(theirs)
+
+
+def test_a_column_is_shuffled_like_a_line():
+    expected, found = np.random.RandomState(3), swift._Shuffler(np.random.RandomState(3))
+    for shape in ((101, 1), (1, 1), (40, 2), (17,)):
+        first = np.arange(float(np.prod(shape))).reshape(shape)
+        second = first.copy()
+        expected.shuffle(first)
+        found.shuffle(second)
+        assert np.array_equal(first, second), shape
+    assert expected.randint(1 << 30) == found.randint(1 << 30)
+
+
+def test_rates_are_computed_for_what_fires():
+    rng = np.random.RandomState(0)
+    x, gain, bias = rng.randn(60, 9), rng.uniform(0.5, 3, 9), rng.randn(9)
+    for neuron_type in (nengo.LIF(tau_rc=0.03, amplitude=0.3), nengo.LIFRate(tau_ref=0.004)):
+        expected = neuron_type.rates(x, gain, bias)
+        assert np.array_equal(swift.lif_rates(neuron_type, x, gain, bias), expected)
+        assert (expected == 0).any() and expected.any()
+
+
+def test_build_functions_of_users_are_called(monkeypatch):
+    seen = []
+
+    def build_ensemble(model, ens):
+        seen.append(ens)
+        return nengo.builder.ensemble.build_ensemble(model, ens)
+
+    monkeypatch.setitem(Builder.builders, nengo.Ensemble, build_ensemble)
+    with nengo.Network() as net:
+        ens = nengo.Ensemble(10, 1)
+    with nengo_dl.Simulator(net, progress_bar=False):
+        assert seen == [ens]
+
+
+def test_silent_neurons_are_refused_as_by_nengo():
+    with nengo.Network() as net:
+        ens = nengo.Ensemble(5, 1, gain=np.ones(5), bias=np.full(5, -9.0))
+        nengo.Connection(ens, ens)
+    with pytest.raises(nengo.exceptions.BuildError, match="activities"):
+        nengo_dl.Simulator(net, progress_bar=False)
+
+
+def solves(monkeypatch, simulator, net):
+    """How many decoders a simulator solves for."""
+    count, solver = [], nengo.solvers.LstsqL2
+    original = solver.__call__
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            solver, "__call__", lambda *args, **kw: count.append(1) or original(*args, **kw)
+        )
+        simulator(net, progress_bar=False).close()
+    return len(count)
+
+
+@pytest.mark.parametrize("first", ["nengo", "nengo_dl"])
+def test_each_reads_the_decoder_cache_of_the_other(first, monkeypatch, tmp_path):
+    for key, value in {"enabled": "True", "path": str(tmp_path)}.items():
+        monkeypatch.setitem(nengo.rc["decoder_cache"], key, value)
+    with nengo.Network(seed=1) as net:
+        nengo_dl.configure_settings(dtype="float64")
+        array = nengo.networks.EnsembleArray(20, 5)
+        array.add_output("square", np.square)
+        nengo.Connection(array.output, array.input)
+    order = [nengo.Simulator, nengo_dl.Simulator]
+    if first == "nengo_dl":
+        order.reverse()
+    assert solves(monkeypatch, order[0], net) == 10
+    assert solves(monkeypatch, order[1], net) == 0
+    assert solves(monkeypatch, order[0], net) == 0
+
+
+def test_nengo_is_as_it_was():
+    names = dict(nengo_connection.__dict__)
+    builders = dict(Builder.builders)
+    with nengo_dl.Simulator(many_forms(), progress_bar=False) as sim:
+        assert sim.model.swift == {}
+    assert nengo_connection.__dict__ == names and Builder.builders == builders
