@@ -74,8 +74,8 @@ def serve_plans():
     channel = Channel()
     import nengo
 
-    from nengo_dl.plan import make_plan
     from nengo_dl.ir.program import to_bytes
+    from nengo_dl.plan import make_plan
 
     nengo.rc["decoder_cache"]["enabled"] = "False"
     built = {}

@@ -60,17 +60,17 @@ MODELS = {
 }
 
 
-def _cheap():
-    """Settings under which Nengo builds an ensemble in no time: 4 neurons and no decoders."""
+def _cheap(decoders):
+    """Settings under which Nengo builds an ensemble in no time: no decoders are solved for."""
     config = nengo.Config(nengo.Ensemble, nengo.Connection)
     config[nengo.Ensemble].eval_points = np.zeros((1, 1))
-    config[nengo.Connection].solver = nengo.solvers.NoSolver()
+    config[nengo.Connection].solver = nengo.solvers.NoSolver(decoders)
     return config
 
 
 def alike(count, seed=0):
     """Integrators in one array, all of the same form."""
-    with nengo.Network(seed=seed) as net, _cheap():
+    with nengo.Network(seed=seed) as net, _cheap(np.full((4, 1), 0.1)):
         array = nengo.networks.EnsembleArray(4, count)
         nengo.Connection(array.output, array.input, synapse=0.1)
         probe = nengo.Probe(array.output)
@@ -80,17 +80,19 @@ def alike(count, seed=0):
 def different(count, seed=0):
     """Ensembles of several sizes, each of which hears three random others by various filters."""
     rng = np.random.RandomState(seed)
-    with nengo.Network(seed=seed) as net, _cheap():
+    solvers = {n: nengo.solvers.NoSolver(np.full((n, 1), 0.1)) for n in range(3, 9)}
+    with nengo.Network(seed=seed) as net, _cheap(None):
         ensembles = [nengo.Ensemble(int(n), 1) for n in rng.randint(3, 9, size=count)]
         for target in ensembles:
             for pre in rng.randint(count, size=3):
                 nengo.Connection(
                     ensembles[pre],
                     target,
-                    transform=float(rng.uniform(-0.3, 0.3)),
+                    transform=float(rng.uniform(0.1, 0.3)),
                     synapse=float(rng.choice([0.005, 0.01, 0.1])),
+                    solver=solvers[ensembles[pre].n_neurons],
                 )
-        probe = nengo.Probe(ensembles[0])
+        probe = nengo.Probe(ensembles[0].neurons)
     return net, probe
 
 

@@ -4,13 +4,15 @@
 
 Each figure comes from a process of its own. ``simulators``: build, fit, close, beside the same for
 plain Keras models with as many parameters; the first third is not counted. ``predict``: calls of a
-simulator that is warm. ``matrix``: how many times a large weight matrix lies in memory.
+simulator that is warm. ``matrix``: how many times a large weight matrix lies in memory. ``hour``:
+how far memory rises within one run of an hour of simulated time, after its first minute.
 """
 
 import argparse
 import gc
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 N_NEURONS, STEPS, ITEMS = 50, 10, 4
@@ -135,8 +137,51 @@ def matrix(size):
     )
 
 
+def hour(minutes):
+    """Rise of resident memory within one call of `run`, after a minute of simulated time."""
+    import nengo
+    from nengo.utils.progress import ProgressBar
+
+    import nengo_dl
+
+    class Watch(ProgressBar):
+        """A progress bar that notes how much memory there is in use, instead of drawing."""
+
+        seen = []
+
+        def update(self, progress):
+            self.seen.append((progress.n_steps, resident()))
+
+        def close(self):
+            pass
+
+    with nengo.Network(seed=0) as net:
+        source = nengo.Node([0.5])
+        ens = nengo.Ensemble(N_NEURONS, 1, noise=nengo.processes.WhiteNoise())
+        nengo.Connection(source, ens, transform=0.1, synapse=0.1)
+        nengo.Connection(ens, ens, synapse=0.1)
+        probe = nengo.Probe(ens, synapse=0.01, sample_every=0.1)
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        began, bar = time.perf_counter(), Watch()
+        sim.run(60 * minutes, progress_bar=bar)
+        seconds = time.perf_counter() - began
+        samples = len(sim.data[probe])
+    late = [size for steps, size in bar.seen if steps >= 60_000]
+    if samples != 600 * minutes or len(late) < 10:
+        raise SystemExit(
+            f"expected {600 * minutes} samples and memory seen 10 times, got {samples}, {len(late)}"
+        )
+    rise = (max(late) - late[0]) / 1e6
+    if rise > 10:
+        raise SystemExit(f"expected memory to rise by at most 10 MB, got {rise:.1f} MB")
+    return (
+        f"{60_000 * minutes} steps in one run, {seconds:.0f} s: resident memory rises by {rise:.2f}"
+        f" MB after the first minute, seen {len(late)} times, at {max(late) / 1e6:.0f} MB"
+    )
+
+
 FIGURES = {"simulators": simulators, "keras_models": keras_models, "predict": predict,
-           "matrix": matrix}  # fmt: skip
+           "matrix": matrix, "hour": hour}  # fmt: skip
 
 
 def main():
@@ -144,15 +189,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulators", type=int, default=300)
     parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--minutes", type=int, default=60, help="of the hour (%(default)s)")
     parser.add_argument("--only", choices=FIGURES, help="one figure, in this process")
     args = parser.parse_args()
-    sizes = {"predict": args.calls, "matrix": MATRIX}
+    sizes = {"predict": args.calls, "matrix": MATRIX, "hour": args.minutes}
     for name in [args.only] if args.only else FIGURES:
         if args.only:
             print(FIGURES[name](sizes.get(name, args.simulators)), flush=True)
             continue
         command = [sys.executable, __file__, "--only", name, "--calls", str(args.calls)]
-        subprocess.run([*command, "--simulators", str(args.simulators)], check=True)
+        command += ["--simulators", str(args.simulators), "--minutes", str(args.minutes)]
+        subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError, replace
 import nengo
 import networks
 import networks_dynamics  # noqa: F401 (registers its networks)
+import numpy as np
 import pytest
 from nengo.exceptions import BuildError
 from planned import build, plan
@@ -12,7 +13,7 @@ from planned import build, plan
 from nengo_dl.ir.program import ProgramError, to_bytes
 from nengo_dl.plan import planner
 from nengo_dl.plan.draft import Draft
-from nengo_dl.plan.graph import depths
+from nengo_dl.plan.graph import depths, meeting
 
 
 def watched(monkeypatch, name):
@@ -125,3 +126,29 @@ def test_verifying_changes_nothing():
     model = build(net)
     one, other = (to_bytes(plan(model, verify=verify).only_program()) for verify in (True, False))
     assert (one == other) is True
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_spans_that_meet_are_all_that_do(seed):
+    rng = np.random.RandomState(seed)
+
+    def spans(count):
+        starts = rng.randint(0, 60, size=count)
+        lengths = rng.choice([0, 1, 2, 3, 8, 50], size=count)
+        return [(int(a), int(a + n)) for a, n in zip(starts, lengths, strict=True)]
+
+    first, second = spans(rng.randint(1, 30)), spans(rng.randint(0, 30))
+    expected = [
+        (i, j)
+        for i, (a, b) in enumerate(first)
+        for j, (c, d) in enumerate(second)
+        if a < d and c < b
+    ]
+    assert list(meeting(first, second)) == expected
+
+
+def test_as_many_spans_as_ensembles_are_compared_in_little_memory():
+    count = 200_000  # all pairs would be 40 billion
+    spans = [(i, i + 1) for i in range(count)]
+    pairs = list(meeting(spans, [*spans, (0, count)]))
+    assert len(pairs) == 2 * count and pairs[:4] == [(0, 0), (0, count), (1, 1), (1, count)]

@@ -7,7 +7,7 @@ from nengo.builder import Builder
 from nengo.builder import connection as nengo_connection
 
 import nengo_dl
-from nengo_dl.builder import swift
+from nengo_dl.run import swift
 from nengo_dl.run.building import nengo_precision
 
 

@@ -78,7 +78,7 @@ class NengoModel(nengo.builder.Model):
     Attributes
     ----------
     swift : dict
-        Build function of Nengo -> what is called instead of it, see `.swift.swift_builders`.
+        Build function of Nengo -> what is called instead of it, see `nengo_dl.run.swift`.
     """
 
     def __init__(self, *args: Any, fail_fast: bool = True, **kwargs: Any) -> None:

@@ -6,6 +6,7 @@ They are found by exact type. Whatever has none runs as a Python callback.
 from dataclasses import replace
 
 import numpy as np
+from nengo import synapses
 
 from .given import Given
 from .refs import IrOp, Ref, Var, whole
@@ -53,6 +54,7 @@ class Context:
         self.op = None  # the operator that is being lowered
         self._given = given
         self._vars = {}
+        self._found = {}
         self._writers = {}
         self._weights = {  # base signal -> number of its weight, name
             signal: (number, name)
@@ -107,6 +109,16 @@ class Context:
         """A new variable that is never written."""
         value = np.asarray(value, dtype=np.float64).ravel()
         return Var(name, value.size, value, per_item=per_item)
+
+    def once(self, function, obj):
+        """``function(obj, dt)``, the same for equal objects of Nengo: each connection has its own.
+
+        What a user's class says of equality is not relied on.
+        """
+        key = (function, obj if type(obj).__module__ == synapses.__name__ else id(obj))
+        if key not in self._found:
+            self._found[key] = function(obj, self.dt)
+        return self._found[key]
 
     def surrogate(self, op):
         """The surrogate (`nengo_dl.surrogates`) of a neuron operator, or None."""

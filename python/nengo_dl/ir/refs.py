@@ -4,12 +4,12 @@ Everything here is frozen: a pass takes a list of `IrOp` and returns a new list.
 """
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from math import prod
 
 import numpy as np
 
 from .program import grid
+from .table import remembered
 
 # What an argument does, in the order in which it happens within a step.
 #   write    every element is overwritten; readers of the same step see the new value
@@ -59,12 +59,12 @@ class Ref:
     access: str = "read"
     index: tuple = None
 
-    @cached_property
+    @remembered
     def size(self):
         """Number of elements of the view."""
         return prod(self.shape)
 
-    @cached_property
+    @remembered
     def span(self):
         """First and last+1 element touched."""
         if self.index is not None:
@@ -76,13 +76,13 @@ class Ref:
             lo, hi = lo + min(0, (n - 1) * s), hi + max(0, (n - 1) * s)
         return lo, hi + 1
 
-    @cached_property
+    @remembered
     def elements(self):
         """All elements of the variable that the view names, in C order."""
         total = grid(self.shape, self.strides) + self.offset
         return total if self.index is None else total[np.asarray(self.index, dtype=np.int64)]
 
-    @cached_property
+    @remembered
     def solid(self):
         """Whether the view covers its span without gaps."""
         if self.index is not None:
@@ -96,12 +96,12 @@ class Ref:
             expected *= n
         return True
 
-    @cached_property
+    @remembered
     def full(self):
         """Whether every element of the variable is named."""
         return self.span == (0, self.var.size) and self.solid
 
-    @cached_property
+    @remembered
     def flat(self):
         """The same elements as ``(offset, n, stride)``, or None if that is impossible."""
         if self.index is not None:
@@ -147,9 +147,9 @@ class IrOp:
 
     def refs(self, *accesses):
         """Iterate over ``(argument name, Ref)``, of the given accesses if any."""
-        for arg, ref in self.args.items():
-            if not accesses or ref.access in accesses:
-                yield arg, ref
+        if not accesses:
+            return iter(self.args.items())
+        return iter([pair for pair in self.args.items() if pair[1].access in accesses])
 
     def with_args(self, **args):
         """A copy with some arguments replaced; None removes one."""
@@ -189,7 +189,7 @@ def is_const(var, ops_writing):
 
 def written_vars(ops):
     """Variables that some op changes."""
-    return {r.var for op in ops for _, r in op.refs(*WRITES)}
+    return {r.var for op in ops for r in op.args.values() if r.access in WRITES}
 
 
 def values(ref):

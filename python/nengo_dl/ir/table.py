@@ -1,6 +1,23 @@
-"""A table of facts by name."""
+"""A table of facts by name, and facts that are found once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+
+class remembered:  # noqa: N801  a decorator
+    """An attribute that is computed when it is first asked for.
+
+    As `functools.cached_property`, which takes a lock each time until Python 3.12: there are
+    hundreds of thousands in a large model.
+    """
+
+    def __init__(self, function: Callable):
+        self.function, self.name, self.__doc__ = function, function.__name__, function.__doc__
+
+    def __get__(self, obj: object, owner: type | None = None):
+        if obj is None:
+            return self
+        value = obj.__dict__[self.name] = self.function(obj)
+        return value
 
 
 class Table(Mapping):

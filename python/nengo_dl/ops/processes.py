@@ -45,9 +45,14 @@ def _into(op, ctx, build):
     return [*build(whole(value, access="write")), add]
 
 
+def _matrices(synapse, dt):
+    """Matrices of a filter in steps of ``dt``."""
+    return tuple(np.asarray(m, dtype=np.float64) for m in synapse._get_ss(dt))
+
+
 def linear_filter(op, ctx, synapse, x, y):
     """Ops for a LinearFilter from ``x`` to ``y``; its state is the operator's signal X."""
-    A, B, C, D = (np.asarray(m, dtype=np.float64) for m in synapse._get_ss(ctx.dt))
+    A, B, C, D = ctx.once(_matrices, synapse)
     state = op.state["X"]
     matrices = (A, B, C, D, state.initial_value)
     kind = synapses.LinearFilter

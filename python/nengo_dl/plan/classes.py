@@ -49,12 +49,12 @@ def classify(ops, uses, limit=CARRIED_LIMIT):
 
 
 def _classify(var, uses, ops, limit):
-    if all(ref.access in READS for _, _, ref in uses):  # most variables
-        return "learned" if var.per_item else "param"
     by = defaultdict(list)
-    for i, arg, ref in uses:
-        by[ref.access].append((i, arg, ref))
-    written = {a for a in ("write", "advance", "inc", "update") if by[a]}
+    for use in uses:
+        by[use[2].access].append(use)
+    written = by.keys() - READS
+    if not written:  # most variables
+        return "learned" if var.per_item else "param"
     in_place = "tied" if len({i for i, _, _ in uses}) > 1 else "state"
     # what an op changes by itself (Python does) lies still, though to the model it is an increment
     if any(KINDS[ops[i].kind].arg(arg).access == "update" for i, arg, _ in by["inc"]):

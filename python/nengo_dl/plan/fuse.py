@@ -1,6 +1,7 @@
 """Fusions: passes that leave fewer ops to do the same work, or the same ops with less of it."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -37,6 +38,11 @@ def _join_tiles(ops):
         table = accesses(ops)
         classes = classify(ops, table)
         moved, dropped, targets = {}, set(), set()
+
+        @cache
+        def added(var, table=table):
+            return [r for _, _, r in table[var] if r.access == "inc"]
+
         for i, op in enumerate(ops):
             if op.kind != "copy" or op.args["dst"].access != "write":
                 continue
@@ -45,8 +51,7 @@ def _join_tiles(ops):
                 continue
             # what is added to either must be seen by the readers of both, or there is none
             shared = sum(r.access in ("read", "final") for _, _, r in table[src.var]) > 1
-            added = any(r.access == "inc" and r.overlaps(dst) for _, _, r in table[dst.var])
-            if dst.var in moved or (shared and added):
+            if dst.var in moved or (shared and any(r.overlaps(dst) for r in added(dst.var))):
                 continue
             moved[src.var] = dst
             dropped.add(i)

@@ -12,7 +12,7 @@ import numpy as np
 from nengo.exceptions import BuildError
 
 from ..ir.kinds import KINDS
-from ..ir.refs import PHASE
+from ..ir.refs import PHASE, READS
 from .classes import is_tied
 
 
@@ -24,12 +24,37 @@ def overlapping(first, second):
                 if a.overlaps(b):
                     yield i, j
         return
-    a = np.array([r.span for r in first])
-    b = np.array([r.span for r in second])
-    meet = (a[:, None, 0] < b[None, :, 1]) & (b[None, :, 0] < a[:, None, 1])
-    for i, j in zip(*np.nonzero(meet), strict=True):
+    for i, j in meeting([r.span for r in first], [r.span for r in second]):
         if first[i].overlaps(second[j]):
             yield i, j
+
+
+def meeting(first, second):
+    """Pairs ``(i, j)`` of spans of two lists that meet, in order.
+
+    Those of the second list are looked up by where they begin. A span may begin before the one it
+    meets by as much as its length, so that those of about the same length are looked up together.
+    """
+    a, b = np.array(first).reshape(-1, 2), np.array(second).reshape(-1, 2)
+    lengths = b[:, 1] - b[:, 0]
+    found = []
+    for size in np.unique(np.frexp(lengths)[1]):
+        (group,) = np.nonzero(np.frexp(lengths)[1] == size)
+        group = group[np.argsort(b[group, 0], kind="stable")]
+        begins = b[group, 0]
+        start = np.searchsorted(begins, a[:, 0] - (1 << int(size)), side="right")
+        counts = np.maximum(np.searchsorted(begins, a[:, 1], side="left") - start, 0)
+        i = np.repeat(np.arange(len(a)), counts)
+        within = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts)
+        j = group[np.repeat(start, counts) + within]
+        meets = (a[i, 0] < b[j, 1]) & (b[j, 0] < a[i, 1])
+        found.append(np.stack([i[meets], j[meets]]))
+    i, j = np.concatenate(found, axis=1) if found else np.zeros((2, 0), dtype=np.int64)
+    order = np.lexsort((j, i))
+    return zip(i[order].tolist(), j[order].tolist(), strict=True)
+
+
+_ONLY_READ = {PHASE[access] for access in READS}
 
 
 class Graph:
@@ -58,17 +83,17 @@ class Graph:
     def _connect(self, kind, uses):
         if kind == "param" or len(uses) == 1:
             return
-        groups = [[], [], [], [], []]
+        groups = {}
         for i, _, ref in uses:
-            groups[PHASE[ref.access]].append((i, ref))
-        if not (groups[0] or groups[1] or groups[3]):
-            return  # only read: tables that the simulator fills per item
-        for p, q in combinations([p for p in range(5) if groups[p]], 2):
+            groups.setdefault(PHASE[ref.access], []).append((i, ref))
+        if groups.keys() <= _ONLY_READ:
+            return  # tables that the simulator fills per item
+        for p, q in combinations(sorted(groups), 2):
             # a carried variable has one row for the old value and one for the new
             if (p, q) == (2, 4) or (kind == "carried" and (p, q) == (2, 3)):
                 continue
             self._link(self.same, groups[p], groups[q])
-        if groups[3] and groups[2]:
+        if 3 in groups and 2 in groups:
             self._link(self.delayed, groups[3], groups[2], loops=True)
         if is_tied(kind):
             members = sorted({i for i, _, _ in uses})

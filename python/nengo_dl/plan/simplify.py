@@ -153,14 +153,15 @@ def remove_dead_code(ops):
     writers = defaultdict(list)
     written = defaultdict(set)
     for i, op in enumerate(ops):
-        for _, ref in op.refs(*WRITES):
-            writers[ref.var].append(i)
-            written[ref.var].add(ref.access)
+        for ref in op.args.values():
+            if ref.access in WRITES:
+                writers[ref.var].append(i)
+                written[ref.var].add(ref.access)
     live = {i for i, op in enumerate(ops) if KINDS[op.kind].visible}
     live |= {i for var, how in written.items() if how == {"inc"} for i in writers[var]}
     work, seen = list(live), set()
     while work:
-        for _, ref in ops[work.pop()].refs():
+        for ref in ops[work.pop()].args.values():
             if ref.var in seen:
                 continue
             seen.add(ref.var)

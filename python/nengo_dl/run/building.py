@@ -9,7 +9,7 @@ from nengo.exceptions import BuildError, NengoWarning
 from nengo.rc import rc
 
 from ..builder.network import NengoModel
-from ..builder.swift import swift_builders
+from .swift import swift_builders
 
 _precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
 
