@@ -12,12 +12,11 @@ import gc
 import math
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 from build_networks import MODELS, PLANNED
-from protocol import Channel, Worker
+from protocol import Channel, Worker, timed
 from results import machine, summarise, write
 
 COUNTS = (1, 10, 100, 1000, 5000, 20_000)  # ensembles
@@ -45,11 +44,9 @@ def serve_builds(simulator, float_bits):
         if model not in networks:
             networks[model] = MODELS[model]()
         gc.collect()
-        began, cpu = time.perf_counter(), time.process_time()
-        sim = Simulator(networks[model], progress_bar=False)
+        seconds, sim = timed(lambda: Simulator(networks[model], progress_bar=False))
         answer = {
-            "seconds": time.perf_counter() - began,
-            "cpu_seconds": time.process_time() - cpu,
+            **seconds,
             "ensembles": len(networks[model].all_ensembles),
             "connections": len(networks[model].all_connections),
         }
@@ -88,21 +85,17 @@ def serve_plans():
         return {"operators": len(model.operators)}
 
     def plan():
-        model, seconds = built["model"], []
+        model = built["model"]
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = resident("VmRSS")
-        began = time.perf_counter()
-        made = make_plan(
-            model.operators, dt=0.001, time=model.time, step=model.step, outputs=built["outputs"]
-        )
-        seconds.append(time.perf_counter() - began)
+        signals = {"time": model.time, "step": model.step, "outputs": built["outputs"]}
+        planning, made = timed(lambda: make_plan(model.operators, dt=0.001, **signals))
         peak = resident("VmHWM") - before
-        data = to_bytes(made.only_program())
-        seconds.append(time.perf_counter() - began)
+        writing, data = timed(lambda: to_bytes(made.only_program()))
         return {
-            "seconds": seconds[0],
-            "serialise_seconds": seconds[1] - seconds[0],
+            **planning,
+            "serialise_seconds": writing["seconds"],
             "bytes": len(data),
             "peak": peak,
             "ops": sum(1 for _ in made.only_program().ops()),
@@ -154,7 +147,7 @@ def measure_planner(args):
     for network in PLANNED:
         print(
             f"\nplanner, {network}\n{'ensembles':>10}{'operators':>11}{'ops':>7}{'seconds':>10}"
-            f"{'us each':>9}{'memory':>10}{'program':>11}"
+            f"{'CPU':>9}{'us each':>9}{'memory':>10}{'program':>11}"
         )
         rows = []
         for count in args.counts:
@@ -163,20 +156,22 @@ def measure_planner(args):
             found = [worker.ask("plan") for _ in range(args.plans)]
             worker.close()
             row.update(found[0])  # the first one's memory: later ones reuse what it freed
-            row["seconds"] = statistics.median(f["seconds"] for f in found[1:] or found)
+            for clock in ("seconds", "cpu_seconds"):
+                row[clock] = statistics.median(f[clock] for f in found[1:] or found)
             row["all"] = found
             rows.append(row)
             print(
                 f"{count:>10}{row['operators']:>11}{row['ops']:>7}{row['seconds']:>10.3f}"
-                f"{row['seconds'] / row['operators'] * 1e6:>9.1f}{row['peak'] / 1e6:>7.1f} MB"
+                f"{row['cpu_seconds']:>9.3f}{row['cpu_seconds'] / row['operators'] * 1e6:>9.1f}"
+                f"{row['peak'] / 1e6:>7.1f} MB"
                 f"{row['bytes'] / 1e3:>8.1f} kB",
                 flush=True,
             )
         large = [row for row in rows if row["ensembles"] >= FIT_FROM]
         slope = math.nan
         if len(large) > 1:
-            slope = exponent([r["operators"] for r in large], [r["seconds"] for r in large])
-        print(f"exponent of seconds in operators, from {FIT_FROM} ensembles on: {slope:.3f}")
+            slope = exponent([r["operators"] for r in large], [r["cpu_seconds"] for r in large])
+        print(f"exponent of CPU time in operators, from {FIT_FROM} ensembles on: {slope:.3f}")
         result[network] = {"rows": rows, "exponent": slope}
     return result
 

@@ -1,5 +1,8 @@
 """What is built in shorter ways is, to the last bit, what Nengo's builder makes."""
 
+import os
+import threading
+
 import nengo
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from nengo.builder import Builder
 from nengo.builder import connection as nengo_connection
 
 import nengo_dl
-from nengo_dl.run import swift
+from nengo_dl.run import decoders, swift
 from nengo_dl.run.building import nengo_precision
 
 
@@ -70,7 +73,9 @@ def built_numbers(model, net):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_bits_are_those_of_nengo(dtype):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_bits_are_those_of_nengo(dtype, threads, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(threads))
     net = many_forms()
     with nengo_precision(dtype):
         plain = nengo.builder.Model(dt=0.001)
@@ -128,6 +133,56 @@ def test_silent_neurons_are_refused_as_by_nengo():
         nengo_dl.Simulator(net, progress_bar=False)
 
 
+def test_solves_run_on_threads_and_functions_of_users_do_not(monkeypatch):
+    where = {"solver": set(), "function": set(), "own solver": set()}
+    original = nengo.solvers.LstsqL2.__call__
+
+    def solve(self, *args, **kwargs):
+        where["solver"].add(threading.current_thread().name)
+        return original(self, *args, **kwargs)
+
+    class Own(nengo.solvers.LstsqL2):
+        def __call__(self, *args, **kwargs):
+            where["own solver"].add(threading.current_thread().name)
+            return original(self, *args, **kwargs)
+
+    def function(x):
+        where["function"].add(threading.current_thread().name)
+        return x
+
+    monkeypatch.setattr(nengo.solvers.LstsqL2, "__call__", solve)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(2))
+    monkeypatch.setitem(nengo.rc["decoder_cache"], "enabled", "False")
+    with nengo.Network(seed=1) as net:
+        for _ in range(10):
+            ens = nengo.Ensemble(20, 1)
+            nengo.Connection(ens, ens, function=function)
+            nengo.Connection(ens, ens, solver=Own())
+    nengo_dl.Simulator(net, progress_bar=False).close()
+    main = {threading.current_thread().name}
+    assert where["function"] == where["own solver"] == main
+    assert where["solver"] and not where["solver"] & main
+    assert not [t for t in threading.enumerate() if t.name.startswith("nengo_dl decoders")]
+
+
+def test_connections_that_need_much_memory_are_not_asked_for_early(monkeypatch):
+    most = []
+    original = decoders.Decoders._ask
+
+    def ask(self, model, conn):
+        original(self, model, conn)
+        most.append(len(self.early))
+
+    monkeypatch.setattr(decoders.Decoders, "_ask", ask)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(2))
+    monkeypatch.setattr(decoders, "_AT_ONCE", 4 * 750 * 20)
+    net = nengo.Network(seed=1)
+    with net:
+        nengo.networks.EnsembleArray(20, 10)
+    nengo_dl.Simulator(net, progress_bar=False).close()
+    assert most == [4, 4, 2]
+
+
 def solves(monkeypatch, simulator, net):
     """How many decoders a simulator solves for."""
     count, solver = [], nengo.solvers.LstsqL2
@@ -142,6 +197,7 @@ def solves(monkeypatch, simulator, net):
 
 @pytest.mark.parametrize("first", ["nengo", "nengo_dl"])
 def test_each_reads_the_decoder_cache_of_the_other(first, monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(2))
     for key, value in {"enabled": "True", "path": str(tmp_path)}.items():
         monkeypatch.setitem(nengo.rc["decoder_cache"], key, value)
     with nengo.Network(seed=1) as net:

@@ -9,6 +9,7 @@ from nengo.exceptions import BuildError, NengoWarning
 from nengo.rc import rc
 
 from ..builder.network import NengoModel
+from .decoders import Decoders
 from .swift import swift_builders
 
 _precision_lock = threading.RLock()  # Nengo's precision is one for the whole process
@@ -27,16 +28,17 @@ def nengo_precision(dtype):
 
 
 @contextlib.contextmanager
-def _swiftly(model):
+def _swiftly(model, network):
     """Let Nengo's build functions take shorter ways; models of users' own are built as they are."""
     if not isinstance(model, NengoModel):
         yield
         return
-    model.swift = swift_builders()
-    try:
-        yield
-    finally:
-        model.swift = {}
+    with Decoders(network) as decoders:
+        model.swift = swift_builders(decoders)
+        try:
+            yield
+        finally:
+            model.swift = {}
 
 
 def build(network, dt, model, dtype, display):
@@ -74,7 +76,7 @@ def build(network, dt, model, dtype, display):
             stacklevel=3,
         )
     if network is not None:
-        with nengo_precision(dtype), _swiftly(model):
+        with nengo_precision(dtype), _swiftly(model, network):
             model.build(network, progress=display.stage("Building network", "Build"))
     return model
 

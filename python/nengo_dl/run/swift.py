@@ -17,27 +17,32 @@ from nengo.rc import rc
 _EXACT = (np.square, np.sqrt, np.absolute, np.negative, np.positive, np.reciprocal, np.sign)
 
 
-def swift_builders(solve=None):
+def swift_builders(decoders):
     """Build functions to use instead of Nengo's own, by those.
 
     They hold for Nengo's present precision.
 
     Parameters
     ----------
-    solve : callable, optional
-        In the place of `nengo.builder.connection.solve_for_decoders`, by default `solve_decoders`.
+    decoders : nengo_dl.run.decoders.Decoders
+        Solves for them.
     """
     setting = _Settings(rc.float_dtype, rc.int_dtype)
     common = {"rc": setting, "Signal": functools.partial(_signal, setting.float_dtype)}
     points = functools.partial(_gen_eval_points, _rebound(ensemble.gen_eval_points, **common))
     build_dense = _rebound(transforms.build_dense, **common)
-    build_decoders = _rebound(
-        connection.build_decoders,
-        **common,
-        get_eval_points=_rebound(connection.get_eval_points, **common, gen_eval_points=points),
-        get_targets=get_targets,
-        solve_for_decoders=solve_decoders if solve is None else solve,
-    )
+    get_eval_points = _rebound(connection.get_eval_points, **common, gen_eval_points=points)
+
+    def build_decoders(solve):
+        return _rebound(
+            connection.build_decoders,
+            **common,
+            get_eval_points=get_eval_points,
+            get_targets=get_targets,
+            solve_for_decoders=solve,
+        )
+
+    decoders.use(build_decoders, solve_decoders)
     return {
         ensemble.build_ensemble: _rebound(
             ensemble.build_ensemble,
@@ -47,7 +52,7 @@ def swift_builders(solve=None):
             get_gain_bias=_rebound(ensemble.get_gain_bias, **common),
         ),
         connection.build_connection: _rebound(connection.build_connection, **common),
-        connection.build_solver: _rebound(connection.build_solver, build_decoders=build_decoders),
+        connection.build_solver: decoders.build_solver,
         transforms.build_dense: build_dense,
         transforms.build_no_transform: _rebound(
             transforms.build_no_transform,

@@ -1,0 +1,163 @@
+"""Decoders of many connections at a time: they are solved for on several threads.
+
+What Nengo's builder wants to know of a connection is asked for all those after it, too, that are of
+the same network; it finds their decoders solved when it comes to them. Functions of users, and
+Nengo's decoder cache, are only ever used by one thread at a time; solvers and neuron types of users
+are left to Nengo.
+"""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from nengo import Ensemble, neurons, solvers
+from nengo.builder import Builder, connection
+from nengo.utils import least_squares_solvers as subsolvers
+
+# what is computed from its arguments alone, without a random number
+_SOLVERS = (solvers.LstsqL2, solvers.LstsqL2nz)
+_SUBSOLVERS = (subsolvers.Cholesky,)
+_NEURONS = (
+    neurons.LIF,
+    neurons.LIFRate,
+    neurons.RectifiedLinear,
+    neurons.SpikingRectifiedLinear,
+    neurons.Sigmoid,
+    neurons.Tanh,
+)
+_AT_ONCE = 1 << 22  # evaluation points times neurons of all connections that are asked for at once
+
+
+class Decoders:
+    """Solves for decoders, as a context in which a network is built.
+
+    Parameters
+    ----------
+    network : nengo.Network
+        What is built.
+    threads : int, optional
+        Number of threads; by default that of the processors that there are for this process.
+    """
+
+    def __init__(self, network, threads=None):
+        self.threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        self.places = {
+            conn: (net.connections, number)
+            for net in (network, *network.all_networks)
+            for number, conn in enumerate(net.connections)
+        }
+        self.early = {}  # connection -> what was asked for before its turn
+        self._cache = threading.Lock()
+        self._pool = None
+
+    def __enter__(self):
+        if self.threads > 1:
+            self._pool = ThreadPoolExecutor(self.threads, "nengo_dl decoders")
+        return self
+
+    def __exit__(self, *exc_info):
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def use(self, build_decoders, solve):
+        """Take what asks for decoders and what solves for them.
+
+        Parameters
+        ----------
+        build_decoders : callable
+            ``build_decoders(solve)`` is `nengo.builder.connection.build_decoders`, but for the
+            function that solves.
+        solve : callable
+            As `nengo.builder.connection.solve_for_decoders`.
+        """
+        self.solve = solve
+        self._build_now, self._build_early = build_decoders(solve), build_decoders(self._submit)
+
+    def build_solver(self, model, solver, conn, rng):
+        """Evaluation points, decoders and what the solver says, as of Nengo's build function."""
+        if self._pool is not None and conn not in self.early:
+            self._ask(model, conn)
+        if conn not in self.early:
+            return self._build_now(model, conn, rng)
+        points, solved, drawn = self.early.pop(conn)
+        decoders, info = solved.result()
+        if conn.eval_points is not None:  # they may have been drawn
+            rng.set_state(drawn.get_state())
+        return points, decoders.T, info
+
+    def _ask(self, model, conn):
+        """Ask for a connection and those after it."""
+        found, number = self.places.get(conn, ((conn,), 0))
+        size = 0
+        for later in found[number:]:
+            if not _is_known(later) or later in model.params:
+                continue
+            if later.pre_obj not in model.params:
+                break
+            size += len(model.params[later.pre_obj].eval_points) * later.pre_obj.n_neurons
+            if size > _AT_ONCE:
+                break
+            rng = np.random.RandomState(model.seeds[later])
+            points, solved, _ = self._build_early(_Model(model, self), later, rng)
+            self.early[later] = points, solved.future, rng
+
+    def _submit(self, *args, **kwargs):
+        return _Solved(self._pool.submit(self.solve, *args, **kwargs)), None
+
+    def wrap_solver(self, cache, solve):
+        """``solve`` behind Nengo's cache, which is for one thread at a time."""
+
+        def meanwhile(*args, **kwargs):
+            self._cache.release()
+            try:
+                return self.solve(*args, **kwargs)
+            finally:
+                self._cache.acquire()
+
+        cached = cache.wrap_solver(meanwhile)
+
+        def alone(*args, **kwargs):
+            with self._cache:
+                return cached(*args, **kwargs)
+
+        return lambda *args, **kwargs: (_Solved(self._pool.submit(alone, *args, **kwargs)), None)
+
+
+class _Model:
+    """What of a model is asked for decoders; its cache is that of many threads."""
+
+    def __init__(self, model, decoders):
+        self.params, self.seeded = model.params, model.seeded
+        self._cache, self._decoders = model.decoder_cache, decoders
+        self.decoder_cache = self
+
+    def wrap_solver(self, solve):
+        """As of the cache."""
+        return self._decoders.wrap_solver(self._cache, solve)
+
+
+class _Solved:
+    """Decoders that are being solved for, before and after they are transposed."""
+
+    def __init__(self, future):
+        self.future = future
+
+    @property
+    def T(self):  # noqa: N802  as of arrays
+        """The same: who waits for them transposes them."""
+        return self
+
+
+def _is_known(conn):
+    """Whether nothing but Nengo's own code takes part in solving."""
+    solver, pre = conn.solver, conn.pre_obj
+    builders = (Builder.builders[base] for base in type(solver).__mro__ if base in Builder.builders)
+    return (
+        isinstance(pre, Ensemble)
+        and type(pre.neuron_type) in _NEURONS
+        and type(solver) in _SOLVERS
+        and type(solver.solver) in _SUBSOLVERS
+        and (solver.compositional or not solver.weights)
+        and next(builders, None) is connection.build_solver
+    )
