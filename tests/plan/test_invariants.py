@@ -12,9 +12,9 @@ from nengo.builder import Operator, Signal
 from nengo.exceptions import BuildError
 from planned import assert_same, build, plan, run_twin
 
-from nengo_dl.ir.program import ProgramError, from_bytes, to_bytes
+from nengo_dl.ir.program import Op, Operand, ProgramError, elements, from_bytes, to_bytes
 from nengo_dl.plan import make_plan
-from nengo_dl.plan.verify import verify_program
+from nengo_dl.plan.verify import _apart, verify_program
 
 
 def kinds(made):
@@ -318,3 +318,21 @@ def test_plan_is_printed():
     assert "Region 0" in text and "reset" in text and "Bytes: parameters" in text
     assert all(spec.name in text for spec in made.callbacks)
     assert "reverse" in text and "Python function" in text
+
+
+def test_what_strides_tell_apart_is_different():
+    """The short way of the verifier, which is taken where it is plain."""
+    rng, told = np.random.RandomState(0), 0
+    for _ in range(2000):
+        rank = rng.randint(0, 4)
+        shape = tuple(int(n) for n in rng.randint(0, 4, size=rank))
+        strides = tuple(int(s) for s in rng.randint(-7, 8, size=rank))
+        offsets = tuple(int(o) for o in rng.randint(50, 150, size=rng.randint(1, 4)))
+        op = Op("copy", "op", len(offsets), {"dst": Operand(0, 0, shape, strides, offsets)})
+        if _apart(op, "dst"):
+            named = elements(op, "dst").ravel()
+            assert len(set(named.tolist())) == len(named), op
+            told += len(named) > 1
+    assert told > 100
+    rows = Operand(0, 0, (4, 5), (5, 1), (0, 20, 40))
+    assert _apart(Op("copy", "rows", 3, {"dst": rows}), "dst")
