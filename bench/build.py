@@ -144,7 +144,7 @@ def exponent(sizes, seconds):
 def measure_planner(args):
     """Time and memory of the planner by the number of ensembles; prints a table."""
     result = {}
-    for network in PLANNED:
+    for network in args.networks:
         print(
             f"\nplanner, {network}\n{'ensembles':>10}{'operators':>11}{'ops':>7}{'seconds':>10}"
             f"{'CPU':>9}{'us each':>9}{'memory':>10}{'program':>11}"
@@ -183,6 +183,9 @@ def parse_arguments():
     parser.add_argument("--pairs", type=int, default=5, help="builds of each (%(default)s)")
     parser.add_argument(
         "--bits", type=int, default=0, help="precision of Nengo's builder; Nengo's default"
+    )
+    parser.add_argument(
+        "--networks", nargs="+", choices=PLANNED, default=list(PLANNED), help="that are planned"
     )
     parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS))
     parser.add_argument("--plans", type=int, default=4, help="the first one apart (%(default)s)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
@@ -11,7 +12,6 @@ from typing import Any
 
 import nengo
 
-from ..version import version
 from .charts import check_matplotlib, draw
 from .scaling import AXES, rows
 
@@ -41,10 +41,18 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def _installed(package: str) -> str | None:
+    """Version of an installed package; None where it is run from its sources."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def machine() -> dict[str, Any]:
     """What the figures hold for."""
     return {
-        "nengo_dl": version,
+        "nengo_dl": _installed("nengo-dl"),
         "nengo": nengo.__version__,
         "system": platform.platform(),
         "processors": os.cpu_count(),

@@ -78,6 +78,7 @@ def make_plan(
     fuse=True,
     verify=False,
     trace=None,
+    progress=None,
 ):
     """Plan a model.
 
@@ -110,6 +111,8 @@ def make_plan(
         finished program.
     trace : callable
         Called with a text after every pass, for example `print`: what the draft is like then.
+    progress : callable
+        Called without arguments after every pass.
 
     Returns
     -------
@@ -130,6 +133,8 @@ def make_plan(
                 verify_draft(draft)
             if trace is not None:
                 trace(f"{single.__name__}: {'nothing to do' if draft is before else draft}")
+            if progress is not None:
+                progress()
         return draft
 
     draft = run(Draft(given), PASSES[:UNCUT])

@@ -46,9 +46,9 @@ class Display:
         self.total = Stage(self, during, after, max_steps)
         self.last = time.time()
 
-    def stage(self, during, after):
-        """Begin a stage; it is shown when it steps."""
-        return Stage(self, during, after)
+    def stage(self, during, after, max_steps=None):
+        """Begin a stage of so many steps, if that is known; it is shown when it steps."""
+        return Stage(self, during, after, max_steps)
 
     def step(self, n=1):
         """Advance the whole by ``n`` steps."""

@@ -12,6 +12,7 @@ from ..arguments.names import Names, weight_names
 from ..ir.program import to_bytes
 from ..plan import make_plan
 from ..plan.pieces import state_keys
+from ..plan.planner import PASSES
 from ..plan.training import with_training
 from ..tensor_graph import TensorGraph
 from .feed import Feed
@@ -23,6 +24,7 @@ from .plan_state import PlanState, place_view, reseed
 from .turns import Turns
 from .weights import weights_of
 
+PLANNING_STEPS = len(PASSES)  # calls of `progress` while a model is planned that is not cut
 TIME_LIMIT = 0.25  # seconds of a piece of a run
 PIECE_BYTES = 1 << 25  # inputs and outputs of a piece
 PIECE_STEPS = 100_000
@@ -119,6 +121,8 @@ class Runtime:
         Those of its top-level network.
     minibatch_size : int
         Items per minibatch.
+    progress : callable, optional
+        Called without arguments after every pass of the planner.
 
     Attributes
     ----------
@@ -130,7 +134,7 @@ class Runtime:
         Lets calls of several threads run one after the other.
     """
 
-    def __init__(self, model, settings, minibatch_size):
+    def __init__(self, model, settings, minibatch_size, progress=None):
         self.model, self.minibatch_size = model, minibatch_size
         self.dtype = dtype = settings.dtype
         self.turns = Turns()
@@ -145,7 +149,7 @@ class Runtime:
         }
         plans = {node: rows.plan for node, rows in self.processes.items()}
         signals = [model.sig[probe]["in"] for probe in model.probes]
-        self.plan = self._make_plan(settings, plans, signals)
+        self.plan = self._make_plan(settings, plans, signals, progress)
         self.plan_state = PlanState(self.plan, minibatch_size, model, user_code)
         self.nodes.settle(self.plan)
         for node in self.processes.keys() & self.nodes.sources:
@@ -174,7 +178,7 @@ class Runtime:
         row = self.plan.values_per_step * minibatch_size * np.dtype(dtype).itemsize
         self.piece_steps = max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
 
-    def _make_plan(self, settings, plans, signals):
+    def _make_plan(self, settings, plans, signals, progress):
         """The plan of the model; ``plans`` are those of input nodes, by node."""
         model = self.model
         plan = make_plan(
@@ -192,6 +196,7 @@ class Runtime:
             surrogate=surrogates(model),
             names=weight_names(model),
             simplifications=settings.simplifications,
+            progress=progress,
         )
         if settings.inference_only:
             return replace(plan, inference_only=True)

@@ -25,7 +25,7 @@ from ..run.building import build, refuse_learning_phase
 from ..run.interrupt import in_one_piece
 from ..run.progress import Display
 from ..run.randomness import step_order
-from ..run.runtime import Runtime
+from ..run.runtime import PLANNING_STEPS, Runtime
 from ..training.keras_side import KerasSide
 from ..training.precision import python_float_type, scope
 from .data import Recorder, SimulationData
@@ -143,8 +143,8 @@ class Simulator(KerasMethods, ParameterMethods):
         with Display(self.progress_bar, "Building", "Build") as display:
             self.model = build(network, dt, model, settings.dtype, display)
             refuse_learning_phase(settings)
-            with display.stage("Planning", "Plan"), self._scope():
-                self._runtime = Runtime(self.model, settings, minibatch_size)
+            with display.stage("Planning", "Plan", PLANNING_STEPS) as stage, self._scope():
+                self._runtime = Runtime(self.model, settings, minibatch_size, stage.step)
         if seed is None:  # drawn after the build, as Nengo does
             own = None if network is None else network.seed
             seed = np.random.randint(maxint) if own is None else own + 1
