@@ -10,7 +10,7 @@ from nengo.builder import Builder
 from nengo.builder import connection as nengo_connection
 
 import nengo_dl
-from nengo_dl.run import decoders, swift
+from nengo_dl.run import blas, decoders, swift
 from nengo_dl.run.building import nengo_precision
 
 
@@ -181,6 +181,39 @@ def test_connections_that_need_much_memory_are_not_asked_for_early(monkeypatch):
         nengo.networks.EnsembleArray(20, 10)
     nengo_dl.Simulator(net, progress_bar=False).close()
     assert most == [4, 4, 2]
+    with net:
+        for ens in net.all_ensembles:  # by solvers that are left alone
+            nengo.Connection(ens, ens, solver=nengo.solvers.LstsqNoise())
+    nengo_dl.Simulator(net, progress_bar=False).close()
+    assert most == [4, 4, 2] * 2
+
+
+def test_products_of_small_ensembles_are_one_threads(monkeypatch):
+    before, seen = blas.thread_counts(), {}
+    original = nengo.solvers.LstsqL2.__call__
+
+    def solve(self, A, *args, **kwargs):
+        seen.setdefault(A.shape[1], []).append(blas.thread_counts())
+        return original(self, A, *args, **kwargs)
+
+    monkeypatch.setattr(nengo.solvers.LstsqL2, "__call__", solve)
+    monkeypatch.setattr(decoders, "_AT_ONCE", 750 * 30)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(2))
+    monkeypatch.setitem(nengo.rc["decoder_cache"], "enabled", "False")
+    with nengo.Network(seed=1) as net:
+        for n_neurons in (20, 40):
+            ens = nengo.Ensemble(n_neurons, 1)
+            nengo.Connection(ens, ens)
+    nengo_dl.Simulator(net, progress_bar=False).close()
+    if "openblas" in np.show_config("dicts")["Build Dependencies"]["blas"]["name"]:
+        assert before
+    assert seen == {20: [dict.fromkeys(before, 1)], 40: [before]}
+    assert blas.thread_counts() == before
+
+
+def test_other_libraries_are_no_openblas():
+    with pytest.raises(OSError):
+        blas.OpenBLAS("libm.so.6")
 
 
 def solves(monkeypatch, simulator, net):

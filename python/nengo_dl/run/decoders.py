@@ -3,9 +3,11 @@
 What Nengo's builder wants to know of a connection is asked for all those after it, too, that are of
 the same network; it finds their decoders solved when it comes to them. Functions of users, and
 Nengo's decoder cache, are only ever used by one thread at a time; solvers and neuron types of users
-are left to Nengo.
+are left to Nengo. A product of matrices is one thread's meanwhile; those of large ensembles, which
+are solved for one by one, are all threads'.
 """
 
+import contextlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,8 @@ import numpy as np
 from nengo import Ensemble, neurons, solvers
 from nengo.builder import Builder, connection
 from nengo.utils import least_squares_solvers as subsolvers
+
+from .blas import blas_threads, thread_counts
 
 # what is computed from its arguments alone, without a random number
 _SOLVERS = (solvers.LstsqL2, solvers.LstsqL2nz)
@@ -50,15 +54,19 @@ class Decoders:
         self.early = {}  # connection -> what was asked for before its turn
         self._cache = threading.Lock()
         self._pool = None
+        self._counts = {}
+        self._open = contextlib.ExitStack()
 
     def __enter__(self):
         if self.threads > 1:
+            self._counts = thread_counts()
+            self._open.enter_context(blas_threads(dict.fromkeys(self._counts, 1)))
             self._pool = ThreadPoolExecutor(self.threads, "nengo_dl decoders")
+            self._open.callback(self._pool.shutdown, cancel_futures=True)
         return self
 
     def __exit__(self, *exc_info):
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        self._open.close()
 
     def use(self, build_decoders, solve):
         """Take what asks for decoders and what solves for them.
@@ -76,10 +84,12 @@ class Decoders:
 
     def build_solver(self, model, solver, conn, rng):
         """Evaluation points, decoders and what the solver says, as of Nengo's build function."""
-        if self._pool is not None and conn not in self.early:
+        if self._pool is not None and conn not in self.early and _is_known(conn):
             self._ask(model, conn)
         if conn not in self.early:
-            return self._build_now(model, conn, rng)
+            is_large = _size(model, conn) > _AT_ONCE
+            with blas_threads(self._counts if is_large else {}):
+                return self._build_now(model, conn, rng)
         points, solved, drawn = self.early.pop(conn)
         decoders, info = solved.result()
         if conn.eval_points is not None:  # they may have been drawn
@@ -95,7 +105,7 @@ class Decoders:
                 continue
             if later.pre_obj not in model.params:
                 break
-            size += len(model.params[later.pre_obj].eval_points) * later.pre_obj.n_neurons
+            size += _size(model, later)
             if size > _AT_ONCE:
                 break
             rng = np.random.RandomState(model.seeds[later])
@@ -147,6 +157,11 @@ class _Solved:
     def T(self):  # noqa: N802  as of arrays
         """The same: who waits for them transposes them."""
         return self
+
+
+def _size(model, conn):
+    """Numbers in the matrix of activities of a connection whose evaluation points are drawn."""
+    return len(model.params[conn.pre_obj].eval_points) * conn.pre_obj.n_neurons
 
 
 def _is_known(conn):
