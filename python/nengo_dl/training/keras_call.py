@@ -75,6 +75,8 @@ class KerasCall:
                 yield {"call": call}
             finally:
                 feed.given = given
+                for data in filter(None, call.data.values()):
+                    data.close()
                 self._give_back()
 
     def _steps_per_call(self, kind):

@@ -1,5 +1,7 @@
 """Data of a `fit` or `evaluate` that lies in memory, handed out as stacks of minibatches."""
 
+import dataclasses
+import itertools
 import math
 import time
 from dataclasses import dataclass
@@ -7,9 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from .stacks import Stacks
+
 CHUNK_SECONDS = 0.1  # one call of a compiled loop, after which Ctrl-C and progress bars have a turn
 CHUNK_STEPS = 4096
-CHUNK_BYTES = 1 << 26  # rows that nodes make for one call
+CHUNK_BYTES = (
+    1 << 24
+)  # of a stack: enough for a call to take no time, and the next is gathered soon
 
 
 @dataclass(frozen=True)
@@ -22,29 +28,27 @@ class Layout:
         For each input node, whether its rows are given by item.
     moving : tuple of bool
         For each input node, whether the rows that it makes differ from minibatch to minibatch.
-    n_steps : int
-        Steps of a minibatch.
+    n_steps, items : int
+        Steps and items of a minibatch.
     """
 
     given: tuple
     moving: tuple
     n_steps: int
+    items: int
 
-    def batch(self, index, order, x, y, weights, made):
+    def batch(self, index, x, y, weights, made):
         """Return minibatch ``index`` of a stack as Keras takes it: inputs, targets, weights."""
-        rows, items = order[index], order.shape[1]
         x, made = iter(x), iter(made)
         inputs = []
         for given, moving in zip(self.given, self.moving, strict=True):
             values = next(x if given else made)
-            if given:
-                values = tf.gather(values, rows)
-            else:
-                values = (values[index] if moving else values)[:items]
-            inputs.append(values)
-        y = {name: tf.gather(value, rows) for name, value in y.items()}
-        weights = {name: tf.gather(value, rows) for name, value in weights.items()}
-        steps = tf.fill((items, 1), tf.constant(self.n_steps, tf.int32))
+            if given or moving:
+                values = values[index]
+            inputs.append(values if given else values[: self.items])
+        y = {name: value[index] for name, value in y.items()}
+        weights = {name: value[index] for name, value in weights.items()}
+        steps = tf.fill((self.items, 1), tf.constant(self.n_steps, tf.int32))
         return [*inputs, steps], y, weights or None
 
 
@@ -73,18 +77,23 @@ class Minibatches:
         self.n_steps = arrays.n_steps
         self.items, self.whole = arrays.items, arrays.items // size
         self.length = math.ceil(arrays.items / size)
-        dtype = runtime.dtype
         self.nodes = runtime.nodes.nodes
         self.sample = {node: value[:size] for node, value in arrays.x.items()}
-        self.x = [tf.constant(arrays.x[n], dtype) for n in self.nodes if n in arrays.x]
-        self.y = {name: _tensor(value, dtype) for name, value in arrays.y.items()}
-        self.weights = {name: tf.constant(w, dtype) for name, w in arrays.weights.items()}
+        x = [arrays.x[node] for node in self.nodes if node in arrays.x]
+        self.y, self.weights = tuple(arrays.y), tuple(arrays.weights)
+        dtype, y = np.dtype(runtime.dtype), list(arrays.y.values())
+        types = [value.dtype if value.dtype.kind in "iu" else dtype for value in y]
+        self.given = Stacks(
+            [*x, *y, *arrays.weights.values()],
+            [*[dtype] * len(x), *types, *[dtype] * len(self.weights)],
+        )
         moving = {*runtime.nodes.processes, *(runtime.nodes.functions if stateful else ())}
         self.moving = moving.difference(arrays.x)
         self.layout = Layout(
             tuple(node in arrays.x for node in self.nodes),
             tuple(node in self.moving for node in self.nodes),
             self.n_steps,
+            size,
         )
         # two numbers that follow the seed given to keras.utils.set_random_seed
         self.seed = tf.random.uniform((2,), maxval=2**31 - 1, dtype=tf.int32).numpy().tolist()
@@ -115,9 +124,15 @@ class Minibatches:
             return rng.permuted(items, axis=1)
         return rng.permutation(items.reshape(-1)).reshape(items.shape)
 
+    def _rows(self, position, count):
+        """Numbers of the items of some minibatches of equal size, or of what is left of them."""
+        if position < self.whole:
+            return self.order[position : position + count]
+        return np.arange(self.whole * self.size, self.items, dtype=np.int32)[None]
+
     # ------------------------------------------------------------ rows of a stack of minibatches
 
-    def stacks(self, count):
+    def parts(self, count):
         """Split the next minibatches into stacks of equal ones: the last one may have less items.
 
         Returns
@@ -126,24 +141,29 @@ class Minibatches:
             Minibatches in each stack.
         """
         whole = min(count, self.whole - self.position)
-        return [part for part in (whole, count - whole) if part]
+        most = self._most()
+        parts = [min(most, whole - start) for start in range(0, whole, most)]
+        return [*parts, count - whole] if count > whole else parts
 
     def take(self, count):
-        """Return what `batch` needs for the next stack of ``count`` minibatches."""
-        if self.position < self.whole:
-            order = self.order[self.position : self.position + count]
-        else:
-            order = np.arange(self.whole * self.size, self.items, dtype=np.int32)[None]
-        made = self._generate(len(order))
-        self.position += len(order)
-        return tf.constant(order), self.x, self.y, self.weights, made
+        """Return the next stack of ``count`` minibatches: a `Layout`, and what `batch` needs."""
+        rows = self._rows(self.position, count)
+        made = self._generate(len(rows))
+        self.position += len(rows)
+        following = self._rows(self.position, self._most(self.chunk))
+        layout = dataclasses.replace(self.layout, items=rows.shape[1])
+        return layout, self._sorted(self.given.take(rows, following), made)
+
+    def _sorted(self, given, made):
+        """Stacks of all arrays as inputs, targets by name, weights by name, and what is made."""
+        given = iter(given)
+        x = list(itertools.islice(given, len(self.sample)))
+        y = dict(zip(self.y, given, strict=False))
+        return x, y, dict(zip(self.weights, given, strict=True)), made
 
     def specs(self, items):
         """Shapes and types of what `take` returns, for any number of minibatches of some items."""
-
-        def spec(tensor):
-            return tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype)
-
+        given = [tf.TensorSpec((None, items, *shape), dtype) for shape, dtype in self.given.shapes]
         made = [
             tf.TensorSpec(
                 (*((None,) if node in self.moving else ()), self.size, self.n_steps, node.size_out),
@@ -152,13 +172,11 @@ class Minibatches:
             for node in self.nodes
             if node not in self.sample
         ]
-        return (
-            tf.TensorSpec((None, items), tf.int32),
-            [spec(x) for x in self.x],
-            {name: spec(y) for name, y in self.y.items()},
-            {name: spec(w) for name, w in self.weights.items()},
-            made,
-        )
+        return self._sorted(given, made)
+
+    def close(self):
+        """End what gathers minibatches; what was gathered too early is dropped."""
+        self.given.close()
 
     def _generate(self, count):
         """Rows of nodes without data: for each minibatch, or once where all have the same."""
@@ -185,9 +203,13 @@ class Minibatches:
 
     def next_chunk(self):
         """Minibatches of the next call, so that it takes about `CHUNK_SECONDS`."""
-        made = sum(node.size_out for node in self.moving)
-        row = max(1, made * self.size * self.n_steps * np.dtype(self.runtime.dtype).itemsize)
-        return max(1, min(self.chunk, CHUNK_STEPS, CHUNK_BYTES // row))
+        return self.given.ahead or self._most(self.chunk)
+
+    def _most(self, wanted=CHUNK_STEPS):
+        """Minibatches of a stack: as many as wanted, within what is good for its size."""
+        made = sum(node.size_out for node in self.moving) * self.n_steps
+        item = made * np.dtype(self.runtime.dtype).itemsize + self.given.item_bytes
+        return max(1, min(wanted, CHUNK_STEPS, CHUNK_BYTES // max(1, item * self.size)))
 
     def timed(self, count, seconds):
         """Say how long a call took."""
@@ -242,8 +264,3 @@ def run_chunks(data, total, run, stopped=None, progress=None):
         if done >= total or stopped():
             return logs
         progress(done, logs)
-
-
-def _tensor(value, dtype):
-    """Targets as a tensor; integers stay what they are, all else gets the model's type."""
-    return tf.constant(value) if value.dtype.kind in "iu" else tf.constant(value, dtype)

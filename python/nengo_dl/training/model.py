@@ -318,7 +318,7 @@ class SimulatorModel(keras.Model):
         def run(count):
             interrupt.check()
             with python_float_type(data.runtime, data.sample):
-                for part in data.stacks(count):
+                for part in data.parts(count):
                     logs = self._run_stack(kind, data, part)
             return logs
 
@@ -341,37 +341,38 @@ class SimulatorModel(keras.Model):
 
     def _run_stack(self, kind, data, count):
         step = self.train_step if kind == "train" else self.test_step
-        stack = data.take(count)
+        layout, stack = data.take(count)
         if self.run_eagerly:
             with float_type(self.compute_dtype):
-                for index in range(len(stack[0])):
-                    logs = step(data.layout.batch(index, *stack))
+                for index in range(count):
+                    logs = step(layout.batch(index, *stack))
             return logs
-        specs = data.specs(stack[0].shape[1])
-        key = (kind, data.layout, repr(specs), self.untracked.layer.told, self.untracked.call.rates)
+        specs = data.specs(layout.items)
+        key = (kind, layout, repr(specs), self.untracked.layer.told, self.untracked.call.rates)
         if key not in self.untracked.functions:
             with float_type(self.compute_dtype):
-                self._make_metrics(specs[2])
-                self.untracked.functions[key] = self._trace(step, data.layout, specs)
-        return self.untracked.functions[key](*stack)
+                self._make_metrics(specs[1])
+                self.untracked.functions[key] = self._trace(step, layout, specs)
+        return self.untracked.functions[key](tf.constant(count), *stack)
 
     def _make_metrics(self, y):
         outputs = dict(zip(self.output_names, self.outputs, strict=True))
         self.untracked.targets.make_metrics(y, outputs)
 
     def _trace(self, step, layout, specs):
-        def loop(*stack):
+        def loop(count, *stack):
             self.untracked.traces += 1
 
             def body(index):
                 step(layout.batch(index, *stack))
                 return (index + 1,)
 
-            count = tf.shape(stack[0])[0]
             tf.while_loop(lambda index: index < count, body, (0,), parallel_iterations=1)
             return self.get_metrics_result()
 
-        return tf.function(loop, autograph=False).get_concrete_function(*specs)
+        return tf.function(loop, autograph=False).get_concrete_function(
+            tf.TensorSpec((), tf.int32), *specs
+        )
 
 
 def _check(condition, message):
