@@ -1,6 +1,21 @@
 #include "engine/backward.h"
 
 namespace nengo_dl {
+namespace {
+
+// Whether the elements of an operand are those of its buffer, each once.
+bool is_whole(const Operand& o, int64_t size) {
+  if (static_cast<int64_t>(o.offsets.size()) * o.count() != size) return false;
+  int64_t next = 1;  // the distance that elements of this dimension have if all lie side by side
+  for (size_t i = o.shape.size(); i-- > 0; next *= o.shape[i])
+    if (o.shape[i] != 1 && o.strides[i] != next) return false;
+  for (size_t k = 0; k < o.offsets.size(); ++k)
+    if (o.offsets[k] != static_cast<int64_t>(k) * next) return false;
+  return true;
+}
+
+}  // namespace
+
 template <class T>
 BackPlan<T>::BackPlan(const Schedule<T>& schedule, const Activity& activity, const TapeLayout& tape,
                       const Wishes& wishes, const std::vector<char>& keep_last)
@@ -22,13 +37,14 @@ BackPlan<T>::BackPlan(const Schedule<T>& schedule, const Activity& activity, con
     }
     add_whole(schedule, r, &parts.back());
   }
+  find_single_readers(schedule);
   const int64_t line = kTapeAlign / static_cast<int64_t>(sizeof(T));
   for (size_t i = 0; i < program.buffers.size(); ++i) {
     const Buffer& b = program.buffers[i];
     const bool elsewhere = b.kind == BufferKind::param || (b.kind == BufferKind::learned && wishes.params[b.param]);
     place.push_back(active[i] && !elsewhere ? size : -1);
     if (place.back() < 0) continue;
-    const int64_t rows = in_place(b.kind) ? 1 : tape.geometry.window + (b.kind == BufferKind::carried);
+    const int64_t rows = in_place(b.kind) || held[i] ? 1 : tape.geometry.window + (b.kind == BufferKind::carried);
     int64_t elements;
     if (__builtin_mul_overflow(rows, tape.geometry.group, &elements) ||
         __builtin_mul_overflow(elements, b.size, &elements) || __builtin_add_overflow(size, elements, &size) ||
@@ -47,6 +63,29 @@ void BackPlan<T>::add_whole(const Schedule<T>& schedule, size_t region, Part* pa
     for (const Clearing& c : op.clearings) ops.back().cleared.emplace_back(c.operand, &c.elements);
   }
   if (part->loop && schedule.fuse && !ops.empty()) part->whole = schedule.make_loop_back(ops);
+}
+
+// Finds adjoints that one op alone adds to: those from step to step need no rows, others need not be cleared.
+template <class T>
+void BackPlan<T>::find_single_readers(const Schedule<T>& schedule) {
+  const Program& program = schedule.facts.program;
+  const Flow& flow = schedule.facts.flow;
+  held.assign(active.size(), 0), unset.assign(active.size(), 0);
+  std::vector<int64_t> readers(active.size(), 0);
+  for (const auto& stage : flow.stages)
+    for (const FlowOp& op : stage)
+      for (const FlowOperand& o : op.operands) readers[o.operand->buffer] += o.read();
+  for (size_t r = 0; r < parts.size(); ++r)
+    for (const BackOp<T>& op : parts[r].ops)
+      for (const FlowOperand& o : flow.stages[r][op.number].operands) {
+        const int64_t b = o.operand->buffer;
+        const BufferKind kind = program.buffers[b].kind;
+        const bool alone = active[b] && op.passes && readers[b] == 1;
+        if (alone && kind == BufferKind::carried && o.access == Access::update && flow.uses[b] == 1)
+          held[b] = !op.params;
+        if (alone && (kind == BufferKind::window || kind == BufferKind::local) && o.access == Access::read)
+          unset[b] = !parts[r].whole && op.op->sets() && is_whole(*o.operand, program.buffers[b].size);
+      }
 }
 
 // Per buffer: whether the way back through a step changes its adjoint in place other than by adding what its readers

@@ -34,6 +34,7 @@ Backward<T>::Backward(const Schedule<T>& schedule, const BackPlan<T>& back, cons
   frame_.adjoint.base = adjoint_.data(), frame_.adjoint.row = row_.data(), frame_.adjoint.item = item_.data();
   frame_.n_steps = args.run.n_steps;
   frame_.input_grads = input_grads_.data(), frame_.output_grads = output_grads_.data();
+  frame_.unset = back.unset.data();
 }
 
 template <class T>
@@ -55,7 +56,7 @@ void Backward<T>::place_group(int64_t group, const std::vector<T*>& params) {
     adjoint_[i] = back_.place[i] < 0 ? nullptr : arena_.get() + back_.place[i];
     if (back_.active[i] && param) adjoint_[i] = params[b.param];
     if (back_.active[i] && learned && !adjoint_[i]) adjoint_[i] = args_.param_grads[b.param] + first * b.size;
-    if (!param && !learned && !state) row_[i] = batch * b.size;
+    if (!param && !learned && !state && !back_.held[i]) row_[i] = batch * b.size;
   }
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const int64_t size = steps * program_.inputs[i].size;
@@ -136,7 +137,7 @@ void Backward<T>::start() {
 template <class T>
 void Backward<T>::zero_rows(int64_t steps) {
   for (size_t i = 0; i < program_.buffers.size(); ++i)
-    if (back_.active[i] && row_[i]) space_.clear(adjoint_[i], steps * row_[i]);
+    if (back_.active[i] && row_[i] && !back_.unset[i]) space_.clear(adjoint_[i], steps * row_[i]);
 }
 
 // What is left at the first step is the gradient by the state.

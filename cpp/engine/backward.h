@@ -41,11 +41,15 @@ struct BackPlan {
   };
   std::vector<Part> parts;
   std::vector<char> active;
+  std::vector<char> held;      // per buffer: carried, but nobody else names it than the op that updates it, which holds
+                               // its adjoint from step to step: it lies in place
+  std::vector<char> unset;     // per buffer: GradFrame::unset
   std::vector<int64_t> place;  // per buffer: where its adjoint begins in a thread's memory, -1 if it is not there
   int64_t size = 0;            // elements of that memory
 
  private:
   void add_whole(const Schedule<T>& schedule, size_t region, Part* part) const;
+  void find_single_readers(const Schedule<T>& schedule);
   static std::vector<char> changing_adjoints(const Flow& flow, const Activity& activity);
   BackOp<T> make_op(const Program& program, const std::vector<char>& changing, const Activity& activity,
                     const FlowOp& op, bool loop);

@@ -9,6 +9,7 @@ namespace {
 constexpr int64_t kItems = 16, kSteps = 256, kMaxSteps = 4096;
 constexpr int64_t kCache = 512 * 1024;  // bytes
 constexpr int64_t kRows = 256;          // of a product that pay
+constexpr int64_t kSumRows = 48;        // of a product for which clearing and adding up another sum pays
 constexpr int64_t kLarge = 64 << 20;    // bytes that one thread may take for a window with so many rows
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -38,7 +39,8 @@ class CpuTiling final : public Tiling {
   // only run; it is shorter where its values would not fit into the memory that one thread may reasonably take.
   Geometry of_recorded_run(const RunSizes& s) const override {
     Geometry g;
-    g.accumulators = s.whole ? 1 : std::clamp<int64_t>(s.batch / 8, 1, 8);
+    const int64_t sums = s.batch * std::min(s.n_steps, kSumRows) / kSumRows;
+    g.accumulators = s.whole ? 1 : std::clamp<int64_t>(std::min(s.batch / 8, sums), 1, 8);
     g.group = s.whole ? s.batch : std::min(kItems, ceil_div(s.batch, g.accumulators));
     g.accumulators = std::min(g.accumulators, ceil_div(s.batch, g.group));
     int64_t row_bytes;

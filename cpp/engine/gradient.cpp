@@ -72,34 +72,53 @@ template <class T>
 class Accumulators {
  public:
   Accumulators(Space& space, const Program& p, const Activity& activity, const GradArgs<T>& a, int64_t count)
-      : space_(space) {
+      : space_(space), program_(p) {
     std::vector<char> used(p.params.size(), 0);
     for (size_t i = 0; i < p.buffers.size(); ++i)
       if (p.buffers[i].kind == BufferKind::param && activity.active[i]) used[p.buffers[i].param] = 1;
     places_.assign(count, std::vector<T*>(p.params.size(), nullptr));
     for (size_t i = 0; i < p.params.size(); ++i) {
       if (!a.param_grads[i] || p.params[i].learned) continue;
-      space.clear(a.param_grads[i], p.params[i].size);
-      if (!used[i]) continue;
+      if (!used[i]) {
+        space.clear(a.param_grads[i], p.params[i].size);
+        continue;
+      }
       places_[0][i] = a.param_grads[i];
-      sizes_.emplace_back(i, p.params[i].size);
+      summed_.push_back(i);
       for (int64_t k = 1; k < count; ++k) {
         memory_.push_back(allocate<T>(space, p.params[i].size));
         places_[k][i] = memory_.back().get();
-        space.clear(places_[k][i], p.params[i].size);
       }
     }
   }
-  const std::vector<T*>& at(int64_t k) const { return places_[k]; }
-  void sum() {
-    for (size_t k = 1; k < places_.size(); ++k)
-      for (const auto& [i, size] : sizes_) space_.add(places_[k][i], places_[0][i], size);
+  // A place, empty: of the thread that fills it, in whose cache it lies then.
+  const std::vector<T*>& start(int64_t k) const {
+    for (size_t i : summed_) space_.clear(places_[k][i], program_.params[i].size);
+    return places_[k];
+  }
+  // Adds all places up, element by element in their order: on threads that take one piece after the other.
+  void sum(int threads) const {
+    constexpr int64_t kPiece = 4096;  // elements: what is added to stays in the nearest cache
+    if (places_.size() < 2) return;
+    std::vector<std::pair<size_t, int64_t>> pieces;  // parameter, first element
+    for (size_t i : summed_)
+      for (int64_t first = 0; first < program_.params[i].size; first += kPiece) pieces.emplace_back(i, first);
+    std::atomic<size_t> next{0};
+    const auto work = [&](int, Team&) {
+      for (size_t n; (n = next.fetch_add(1)) < pieces.size();) {
+        const auto [i, first] = pieces[n];
+        const int64_t count = std::min(kPiece, program_.params[i].size - first);
+        for (size_t k = 1; k < places_.size(); ++k) space_.add(places_[k][i] + first, places_[0][i] + first, count);
+      }
+    };
+    run_together(static_cast<int>(std::min<size_t>(threads, 1 + pieces.size() / 16)), work);
   }
 
  private:
   Space& space_;
+  const Program& program_;
   std::vector<std::vector<T*>> places_;
-  std::vector<std::pair<size_t, int64_t>> sizes_;
+  std::vector<size_t> summed_;  // parameters
   std::vector<Memory<T>> memory_;
 };
 
@@ -131,12 +150,14 @@ void go_back(const Runnable<T>& r, const GradArgs<T>& args, const GradRecipe<T>&
   std::atomic<int64_t> next{0};
   std::atomic<bool> cancelled{false};
   run_together(threads, [&](int number, Team&) {
-    for (int64_t k; (k = next.fetch_add(1)) < chunks;)
+    for (int64_t k; (k = next.fetch_add(1)) < chunks;) {
+      const std::vector<T*>& params = sums.start(k);
       for (int64_t g = k * groups / chunks; g < (k + 1) * groups / chunks; ++g)
-        if (cancelled || !workers[number]->run(g, sums.at(k))) cancelled = true;
+        if (cancelled || !workers[number]->run(g, params)) cancelled = true;
+    }
   });
   if (cancelled) throw Cancelled();
-  sums.sum();
+  sums.sum(threads);
 }
 
 }  // namespace

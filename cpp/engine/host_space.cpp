@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/fork_lock.h"
+#include "kernels/dense_kernels.h"
 
 namespace nengo_dl {
 namespace {
@@ -97,18 +98,17 @@ class HostSpace final : public Space {
     else
       zero_all(static_cast<double*>(first), elements);
   }
-  void add(const float* from, float* to, int64_t count) override { add_all(from, to, count); }
-  void add(const double* from, double* to, int64_t count) override { add_all(from, to, count); }
+  void add(const float* from, float* to, int64_t count) override { add32_(from, 1, to, 1, count, false); }
+  void add(const double* from, double* to, int64_t count) override { add64_(from, 1, to, 1, count, false); }
 
  private:
   template <class T>
   static void zero_all(T* first, const std::vector<int64_t>& elements) {
     for (int64_t e : elements) first[e] = 0;
   }
-  template <class T>
-  static void add_all(const T* from, T* to, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) to[i] += from[i];
-  }
+
+  void (*add32_)(const float*, int64_t, float*, int64_t, int64_t, bool) = NDL_PICK(vec_copy32);
+  void (*add64_)(const double*, int64_t, double*, int64_t, int64_t, bool) = NDL_PICK(vec_copy64);
 };
 
 }  // namespace

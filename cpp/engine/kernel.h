@@ -109,7 +109,8 @@ struct GradFrame {
                      // the place to add to. state and learned buffers lie in place (row 0)
   T* const* input_grads;         // per model input: (batch, n_steps, size) of the group's first item; null: not wanted
   const T* const* output_grads;  // per model output: likewise (or only the last step's row); null: zero
-  int64_t n_steps;               // of the run. An `output` that keeps only the last step is called only for that step
+  const char* unset;  // per buffer: nothing is in its adjoint's rows before the one op that reads it sets them
+  int64_t n_steps;    // of the run. An `output` that keeps only the last step is called only for that step
 };
 
 // Runs one op, or a chain of ops as one. Immutable, shared by threads and simulators.
@@ -127,6 +128,9 @@ class Kernel {
   // Adds to the adjoints of its operands in param (and learned) buffers for steps t0 .. t1-1. Called after grad() for a
   // whole window at once, or before grad() step by step if the adjoint of what it writes lies in place.
   virtual void grad_params(const GradFrame<T>&, int64_t, int64_t) const {}
+  // Whether grad() sets adjoints with rows, where GradFrame::unset says so, instead of adding to them: those of
+  // operands that it only reads. Then the engine need not clear what this op alone reads, all of it.
+  virtual bool sets() const { return false; }
 };
 
 }  // namespace nengo_dl

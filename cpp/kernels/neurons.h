@@ -35,12 +35,13 @@ struct NeuronGradCall {
   const T* J;
   const T* old[kMaxNeuronStates];   // the states before the step
   const T* out;                     // adjoint of what the step made
-  T* dJ;                            // added to
+  T* dJ;                            // added to, or set
   const T* next[kMaxNeuronStates];  // adjoints of the states after the step
   T* last[kMaxNeuronStates];        // of those before it: added to, or replaced where it is the same as `next`
   int64_t J_stride, out_stride, state_stride[kMaxNeuronStates];
   int64_t J_row, out_row, dJ_row, old_row[kMaxNeuronStates], state_row[kMaxNeuronStates];  // state_row: next and last
-  int surrogate;                                                                           // number in surrogate_names
+  bool set_dJ;
+  int surrogate;  // number in surrogate_names
   double width;
 };
 

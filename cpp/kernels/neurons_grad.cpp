@@ -69,7 +69,13 @@ NDL_HD void lanes_back(const N& model, const Surrogate<T>& h, const NeuronGradCa
     if (c.next[k]) a[k] = lanes.template get<V>(c.next[k] + t * c.state_row[k] + i * stride, stride);
   }
   const V by_J = step_back<Straight>(model, h, J, s, g, a);
-  if (c.dJ) lanes.add(c.dJ + t * c.dJ_row + i * c.J_stride, c.J_stride, by_J);
+  if (c.dJ) {
+    T* dJ = c.dJ + t * c.dJ_row + i * c.J_stride;
+    if (c.set_dJ)
+      lanes.put(dJ, c.J_stride, by_J);
+    else
+      lanes.add(dJ, c.J_stride, by_J);
+  }
   for (int k = 0; k < S; k++) {
     if (!c.last[k]) continue;
     T* last = c.last[k] + t * c.state_row[k] + i * c.state_stride[k];

@@ -94,22 +94,23 @@ class CopyKernel : public Kernel<T> {
   }
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
-    if (!shared_) back(f.adjoint, t0, t1);
+    if (!shared_) back(f.adjoint, t0, t1, f.unset[src_.buffer]);
   }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     if (shared_) back(f.adjoint, t0, t1);
   }
+  bool sets() const override { return !lists_; }
 
  private:
-  void back(const Frame<T>& f, int64_t t0, int64_t t1) const {
+  void back(const Frame<T>& f, int64_t t0, int64_t t1, bool set = false) const {
     if (!f.base[src_.buffer] || !f.base[dst_.buffer]) return;
     if (!lists_) {
       const Rows<T> rows[2] = {{f, src_, t0}, {f, dst_, t0}};
-      const auto add = [this](T* const* p, const int64_t* s, int64_t n) {
+      const auto add = [this, set](T* const* p, const int64_t* s, int64_t n) {
         if (s[0] == 0)
           *p[0] += dot_(&kOne, 0, p[1], s[1], n);
         else
-          kernel_(p[1], s[1], p[0], s[0], n, false);
+          kernel_(p[1], s[1], p[0], s[0], n, set);
       };
       return each_run(rows, t1 - t0, f.batch, nest_, add, kEnough);
     }

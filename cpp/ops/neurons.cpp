@@ -122,11 +122,12 @@ class NeuronsKernel : public Kernel<T> {
     call.J_row = f.row[views_[0].buffer];
     call.out_row = f.row[views_[1].buffer];
     for (int64_t s = 0; s < states_; s++) call.state_row[s] = call.old_row[s] = old_row(f, views_[s + 2]);
-    for (int64_t b = 0; b < f.batch; b++) {
+    const bool joined = rng_ < 0 && side_by_side({&f});
+    for (int64_t b = 0; b < (joined ? 1 : f.batch); b++) {
       if (rng_ >= 0) call.generator = f.istate + b * f.istate_item + rng_;
       for (size_t r = 0; r < runs_.size(); r++) {
         const Run& run = runs_[r];
-        call.n = run.n;
+        call.n = joined ? run.n * f.batch : run.n;
         call.J = views_[0].at(f, t0, b) + run.offset[0];
         call.J_stride = run.stride[0];
         call.out = views_[1].at(f, t0, b) + run.offset[1];
@@ -141,6 +142,8 @@ class NeuronsKernel : public Kernel<T> {
   }
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
+
+  bool sets() const override { return true; }
 
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     if (constant_ && f.adjoint.base[views_[0].buffer]) back(f, t0, t1, Pass::params);
@@ -158,12 +161,25 @@ class NeuronsKernel : public Kernel<T> {
     grad_ = straight ? kernel.of<T>().grad_straight : kernel.of<T>().grad;
   }
 
+  // Whether the neurons of one item begin where those of the item before end, so that all are one row: memory is read
+  // and written along it.
+  bool side_by_side(std::initializer_list<const Frame<T>*> frames) const {
+    if (runs_.size() != 1) return false;
+    for (const Frame<T>* f : frames)
+      for (size_t i = 0; i < views_.size(); i++)
+        if (f->base[views_[i].buffer] &&
+            (runs_[0].stride[i] < 1 || f->item[views_[i].buffer] != runs_[0].n * runs_[0].stride[i]))
+          return false;
+    return true;
+  }
+
   // Steps t1-1 .. t0 in reverse. Pass::params leaves the adjoints of the states as they are.
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
     const View &J = views_[0], &out = views_[1];
     NeuronGradCall<T> call{};
     call.steps = t1 - t0;
     call.surrogate = surrogate_;
+    call.set_dJ = f.unset[J.buffer];
     call.J_row = f.value.row[J.buffer];
     call.dJ_row = f.adjoint.row[J.buffer];
     call.out_row = f.adjoint.row[out.buffer];
@@ -171,10 +187,11 @@ class NeuronsKernel : public Kernel<T> {
       call.old_row[s] = f.value.row[views_[s + 2].buffer];
       call.state_row[s] = f.adjoint.row[views_[s + 2].buffer];
     }
-    for (int64_t b = 0; b < f.adjoint.batch; b++)
+    const bool joined = pass == Pass::values && side_by_side({&f.value, &f.adjoint});
+    for (int64_t b = 0; b < (joined ? 1 : f.adjoint.batch); b++)
       for (size_t r = 0; r < runs_.size(); r++) {
         const Run& run = runs_[r];
-        call.n = run.n;
+        call.n = joined ? run.n * f.adjoint.batch : run.n;
         call.width = width_[run.block];
         call.J_stride = run.stride[0];
         call.out_stride = run.stride[1];

@@ -1,4 +1,6 @@
 // What connects a program with the outside: time, model inputs, model outputs.
+#include <cstring>
+
 #include "engine/backend.h"
 #include "engine/kind.h"
 #include "engine/op_util.h"
@@ -66,7 +68,10 @@ class InputKernel : public Kernel<T> {
       const T* src = f.inputs[index_] + (b * f.input_steps[index_] + f.offset + t0) * n;
       for (int64_t t = t0; t < t1; ++t, src += n) {
         T* dst = dst_.at(f, t, b) + dst_.offsets[0];
-        for (int64_t i = 0; i < n; ++i) dst[i * stride] = src[i];
+        if (stride == 1)
+          std::memcpy(dst, src, n * sizeof(T));
+        else
+          for (int64_t i = 0; i < n; ++i) dst[i * stride] = src[i];
       }
     }
   }
