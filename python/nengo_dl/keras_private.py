@@ -7,7 +7,8 @@ tests/sim/test_keras_private.py looks for each of them in the Keras that is inst
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 USED = (
     ("Variable", "_value"),
     ("optimizers.Optimizer", "_check_variables_are_known"),
+    ("optimizers.Optimizer", "_backend_update_step"),
+    ("optimizers.Optimizer", "_get_variable_index"),
+    ("optimizers.Adam", "_momentums"),
+    ("optimizers.Adam", "_velocities"),
     ("callbacks.TensorBoard", "_should_write_train_graph"),
     ("layers.Layer", "_call_has_training_arg"),
     ("layers.Layer", "_clear_losses"),
@@ -68,6 +73,31 @@ def fits(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variable]) -
     except ValueError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def own_update(
+    optimizer: keras.optimizers.Optimizer, update: Callable[..., None]
+) -> Iterator[None]:
+    """Let a function do for a while what an optimizer does with gradients at the end.
+
+    It is called with the optimizer's own function for that, gradients, weights and learning rate.
+    """
+    name = "_backend_update_step"
+    vars(optimizer)[name] = functools.partial(update, getattr(optimizer, name))
+    try:
+        yield
+    finally:
+        del vars(optimizer)[name]
+
+
+def moments_of(
+    adam: keras.optimizers.Adam, weights: list[tf.Variable]
+) -> tuple[list[tf.Variable], list[tf.Variable]]:
+    """The variables in which Adam keeps first and second moments of gradients, for some weights."""
+    places = [adam._get_variable_index(weight) for weight in weights]
+    first, second = adam._momentums, adam._velocities
+    return [plain_variable(first[i]) for i in places], [plain_variable(second[i]) for i in places]
 
 
 class NoTrainingGraph:

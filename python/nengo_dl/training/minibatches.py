@@ -100,6 +100,9 @@ class Minibatches:
         self.epoch = 0
         self.position, self.order, self.token = 0, None, None
         self.made, self.made_at = {}, None
+        self._specs = {}
+        made = sum(node.size_out for node in self.moving) * self.n_steps * dtype.itemsize
+        self._bytes = max(1, (made + self.given.item_bytes) * size)  # of a minibatch
         self.chunk = 1
 
     # ------------------------------------------------------------ order
@@ -162,7 +165,21 @@ class Minibatches:
         return x, y, dict(zip(self.weights, given, strict=True)), made
 
     def specs(self, items):
-        """Shapes and types of what `take` returns, for any number of minibatches of some items."""
+        """Shapes and types of what `take` returns, for any number of minibatches of some items.
+
+        Returns
+        -------
+        specs : tuple
+            In the form of what `take` returns.
+        text : str
+            The same, written down.
+        """
+        if items not in self._specs:
+            specs = self._make_specs(items)
+            self._specs[items] = specs, repr(specs)
+        return self._specs[items]
+
+    def _make_specs(self, items):
         given = [tf.TensorSpec((None, items, *shape), dtype) for shape, dtype in self.given.shapes]
         made = [
             tf.TensorSpec(
@@ -207,9 +224,7 @@ class Minibatches:
 
     def _most(self, wanted=CHUNK_STEPS):
         """Minibatches of a stack: as many as wanted, within what is good for its size."""
-        made = sum(node.size_out for node in self.moving) * self.n_steps
-        item = made * np.dtype(self.runtime.dtype).itemsize + self.given.item_bytes
-        return max(1, min(wanted, CHUNK_STEPS, CHUNK_BYTES // max(1, item * self.size)))
+        return max(1, min(wanted, CHUNK_STEPS, CHUNK_BYTES // self._bytes))
 
     def timed(self, count, seconds):
         """Say how long a call took."""

@@ -18,6 +18,7 @@ from .calls import Untracked, one_call
 from .minibatches import run_chunks
 from .precision import float_type, python_float_type
 from .targets import Targets, by_probe
+from .updates import merged_updates
 
 NO_MINIBATCH = "expected minibatches of at most minibatch_size"
 
@@ -138,7 +139,7 @@ class SimulatorModel(keras.Model):
     def train_step(self, data):
         """Train on a minibatch."""
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
-        with self._checked(data):
+        with self._checked(data), merged_updates(self.optimizer):
             if scaled or tf.executing_eagerly() or tf.distribute.has_strategy():
                 return super().train_step(data)
             # outside of replicas: within, Keras sums the gradients over all of them, by a function
@@ -347,19 +348,20 @@ class SimulatorModel(keras.Model):
                 for index in range(count):
                     logs = step(layout.batch(index, *stack))
             return logs
-        specs = data.specs(layout.items)
-        key = (kind, layout, repr(specs), self.untracked.layer.told, self.untracked.call.rates)
+        specs, written = data.specs(layout.items)
+        single = count == 1 and not self.untracked.call.in_chunks
+        key = (kind, layout, single, written, self.untracked.layer.told, self.untracked.call.rates)
         if key not in self.untracked.functions:
             with float_type(self.compute_dtype):
                 self._make_metrics(specs[1])
-                self.untracked.functions[key] = self._trace(step, layout, specs)
+                self.untracked.functions[key] = self._trace(step, layout, specs, single)
         return self.untracked.functions[key](tf.constant(count), *stack)
 
     def _make_metrics(self, y):
         outputs = dict(zip(self.output_names, self.outputs, strict=True))
         self.untracked.targets.make_metrics(y, outputs)
 
-    def _trace(self, step, layout, specs):
+    def _trace(self, step, layout, specs, single):
         def loop(count, *stack):
             self.untracked.traces += 1
 
@@ -367,7 +369,10 @@ class SimulatorModel(keras.Model):
                 step(layout.batch(index, *stack))
                 return (index + 1,)
 
-            tf.while_loop(lambda index: index < count, body, (0,), parallel_iterations=1)
+            if single:  # a loop takes longer to start than a small step
+                body(0)
+            else:
+                tf.while_loop(lambda index: index < count, body, (0,), parallel_iterations=1)
             return self.get_metrics_result()
 
         return tf.function(loop, autograph=False).get_concrete_function(

@@ -1,5 +1,6 @@
 """Items of arrays as stacks of minibatches, the next one gathered while one is used."""
 
+import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,24 +23,24 @@ class Stacks:
         Where the items are.
     dtypes : list of dtype
         Type of the stack of each array.
+
+    Attributes
+    ----------
+    shapes : list
+        Shape of an item and type, for each array.
+    item_bytes : int
+        Size of an item in all stacks together.
     """
 
     def __init__(self, arrays, dtypes):
         self._arrays = arrays
         self._dtypes = [np.dtype(dtype).newbyteorder("=") for dtype in dtypes]
         self._blocks = [[] for _ in arrays]
+        self.shapes = [
+            (array.shape[1:], dtype) for array, dtype in zip(arrays, self._dtypes, strict=True)
+        ]
+        self.item_bytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.shapes)
         self._thread = self._ahead = None  # the latter: rows, and the future of their stacks
-
-    @property
-    def shapes(self):
-        """list : Shape of an item and type, for each array."""
-        pairs = zip(self._arrays, self._dtypes, strict=True)
-        return [(array.shape[1:], dtype) for array, dtype in pairs]
-
-    @property
-    def item_bytes(self):
-        """int : Size of an item in all stacks together."""
-        return sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self.shapes)
 
     @property
     def ahead(self):
@@ -101,7 +102,7 @@ class Stacks:
 
 def _free(blocks, shape, dtype):
     """An array in one of some blocks of memory that nothing else lies in, or in a new one."""
-    size = int(np.prod(shape)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     unused = [i for i in range(len(blocks)) if sys.getrefcount(blocks[i]) == 2]
     fitting = [i for i in unused if blocks[i].nbytes >= size + ALIGNED]
     if fitting:
