@@ -2,8 +2,8 @@
 
 ``train.py`` and ``compare.py`` start it under the Python that has the simulator (for the original:
 another venv). What it says at first are versions. It is asked to ``load`` a network, and answers
-with the time of the first ``fit`` and its loss; then for ``fit`` or ``step``, seconds per training
-step. See protocol.py.
+with the time of the first ``fit`` and its loss; then for ``fit``, ``fit_callback`` (a callback of
+Python for each minibatch) or ``step``, seconds per training step. See protocol.py.
 
 Only what NengoDL 3.6 on Keras 2 and this package on Keras 3 share is used here.
 """
@@ -80,14 +80,18 @@ class Loaded:
         # so slow that the network stays the same, which matters to nobody's time
         optimizer = getattr(tf.keras.optimizers, self.args.optimizer)(1e-9)
         sim.compile(optimizer, loss={net.p: "mse"})
-        self.fit = lambda: sim.fit({net.inp: x}, {net.p: y}, verbose=0).history["loss"][0]
+        each = tf.keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+        self.fit = lambda *callbacks: sim.fit(
+            {net.inp: x}, {net.p: y}, verbose=0, callbacks=list(callbacks)
+        ).history["loss"][0]
+        self.fit_callback = lambda: self.fit(each)
         first, loss = timed(self.fit)
         self.step = train_step(sim, net, x, y)
         return {"first_fit_seconds": first["seconds"], "loss": float(loss)}
 
     def call(self, name, repeat=1, warm_up=0):
         """Time a call, per minibatch."""
-        minibatches = self.args.minibatches if name == "fit" else 1
+        minibatches = 1 if name == "step" else self.args.minibatches
         values, _ = timed(getattr(self, name), repeat, warm_up)
         return {name: value / minibatches for name, value in values.items()}
 
@@ -117,7 +121,8 @@ def main():
         },
     )
     loaded = Loaded(args)
-    calls = {name: functools.partial(loaded.call, name) for name in ("fit", "step")}
+    names = ("fit", "fit_callback", "step")
+    calls = {name: functools.partial(loaded.call, name) for name in names}
     channel.serve({"load": loaded.load, "digest": loaded.digest, **calls})
 
 

@@ -243,11 +243,13 @@ NETWORKS = {
     "soft-lif": soft_lif,
     "recurrent-50": lambda: recurrent(50, 60, 8),
     "mlp-784-256-10": mlp,
+    "mlp-recurrent-256": lambda: mlp(n_steps=25, loop=True),
     "recurrent-200": recurrent,
     "lmu": lmu,
     "rate-mlp": lambda: mlp(n_steps=1, neuron_type=nengo.RectifiedLinear(), synapse=None),
     "surrogate-784-256-10": lambda: with_surrogate(mlp(n_steps=25)),
     "surrogate-recurrent": lambda: with_surrogate(mlp(n_steps=25, loop=True)),
     "convolutional": convolutional,
+    "convolutional-1": lambda: convolutional(n_steps=1),
     "adaptive": adaptive,
 }
