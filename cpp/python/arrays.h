@@ -34,20 +34,26 @@ template <class T>
                         (aligned ? "" : ", not aligned") + (write && !a.writeable() ? ", not writable" : ""));
 }
 
-// The data of an array that is exactly what was expected, or ValueError.
+// Whether an object is an array of exactly this dtype and shape that the engine can read, or write.
 template <class T>
-T* data_of(const pybind11::handle& object, const std::vector<pybind11::ssize_t>& shape, bool write,
-           const std::string& what) {
+bool fits(const pybind11::handle& object, const std::vector<pybind11::ssize_t>& shape, bool write) {
   namespace py = pybind11;
-  if (!py::isinstance<py::array>(object)) refuse<T>(object, shape, write, what);
+  if (!py::isinstance<py::array>(object)) return false;
   const py::array a = py::reinterpret_borrow<py::array>(object);
   const bool dtype = a.dtype().is(py::dtype::of<T>()) || a.dtype().equal(py::dtype::of<T>());
   const bool same_shape =
       static_cast<size_t>(a.ndim()) == shape.size() && std::equal(shape.begin(), shape.end(), a.shape());
   const bool aligned = reinterpret_cast<uintptr_t>(a.data()) % alignof(T) == 0;
-  if (!dtype || !same_shape || !aligned || !(a.flags() & py::array::c_style) || (write && !a.writeable()))
-    refuse<T>(object, shape, write, what);
-  return static_cast<T*>(const_cast<void*>(a.data()));
+  return dtype && same_shape && aligned && (a.flags() & py::array::c_style) && (!write || a.writeable());
+}
+
+// The data of such an array, or ValueError.
+template <class T>
+T* data_of(const pybind11::handle& object, const std::vector<pybind11::ssize_t>& shape, bool write,
+           const std::string& what) {
+  namespace py = pybind11;
+  if (!fits<T>(object, shape, write)) refuse<T>(object, shape, write, what);
+  return static_cast<T*>(const_cast<void*>(py::reinterpret_borrow<py::array>(object).data()));
 }
 
 // Zeros from the system cost nothing until they are written.

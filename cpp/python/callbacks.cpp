@@ -2,7 +2,10 @@
 
 #include <cstring>
 
+#include "python/node_function.h"
+
 namespace py = pybind11;
+using namespace pybind11::literals;
 
 namespace nengo_dl {
 namespace {
@@ -80,25 +83,39 @@ PythonCallbacks::Spare* PythonCallbacks::spare_of(const CallbackSite& site) {
 }
 
 // Has arrays of its own while it lives: a function may run another simulation with the same table, or another thread
-// may.
+// may. All calls come from one thread, whose Python state is kept from call to call: so is what NumPy does about
+// invalid values, which belongs to it.
 class PythonCallbacks::Run : public CallbackRun {
  public:
   Run(PythonCallbacks* table, int64_t sites) : table_(table), slots_(sites) {}
 
   ~Run() override {
-    py::gil_scoped_acquire gil;
+    if (state_)
+      PyEval_RestoreThread(state_);
+    else
+      before_ = PyGILState_Ensure();
+    if (floats_) leave_floats();
     for (Slot& slot : slots_)
       if (slot.arrays && !slot.arrays->shared()) slot.spare->push_back(std::move(slot.arrays));
     slots_.clear();
+    PyGILState_Release(before_);
   }
 
   void call(const CallbackSite& site, int64_t item, double time, const void* const* in, void* const* out) override {
-    py::gil_scoped_acquire gil;
+    const Gil gil(this);
     try {
-      const Arrays& a = arrays_of(site);
+      if (!floats_) enter_floats();
+      Slot& slot = slots_[site.number];
+      const Arrays& a = arrays_of(site, &slot);
       for (size_t i = 0; i < a.in.size(); ++i) std::memcpy(a.in_data[i], in[i], a.in_bytes[i]);
-      for (size_t i = site.first_state; i < a.out.size(); ++i) std::memcpy(a.out_data[i], out[i], a.out_bytes[i]);
-      table_->functions_.at(site.index)(item, time, a.in_tuple, a.out_tuple);
+      if (slot.node) {
+        const py::object value = slot.node->call(site, time, a.in[0], a.out.empty() ? nullptr : out[0]);
+        if (!value) return;
+        slot.node->store()(item, time, a.in_tuple, a.out_tuple, value);
+      } else {
+        for (size_t i = site.first_state; i < a.out.size(); ++i) std::memcpy(a.out_data[i], out[i], a.out_bytes[i]);
+        table_->functions_[site.index](item, time, a.in_tuple, a.out_tuple);
+      }
       for (size_t i = 0; i < a.out.size(); ++i) std::memcpy(out[i], a.out_data[i], a.out_bytes[i]);
     } catch (py::error_already_set& e) {
       py::object error = e.value();
@@ -112,25 +129,63 @@ class PythonCallbacks::Run : public CallbackRun {
   struct Slot {
     Spare* spare = nullptr;
     std::unique_ptr<Arrays> arrays;
+    const NodeFunction* node = nullptr;
   };
 
-  const Arrays& arrays_of(const CallbackSite& site) {
-    Slot& slot = slots_[site.number];
-    if (slot.arrays && !slot.arrays->shared()) return *slot.arrays;
-    if (!slot.spare) slot.spare = table_->spare_of(site);
-    if (slot.spare->empty()) {
-      slot.arrays = make_arrays(site);
-      return *slot.arrays;
+  // Holds the GIL.
+  class Gil {
+   public:
+    explicit Gil(Run* run) : run_(run) {
+      if (run->state_)
+        PyEval_RestoreThread(run->state_);
+      else
+        run->before_ = PyGILState_Ensure();
     }
-    slot.arrays = std::move(slot.spare->back());
-    slot.spare->pop_back();
-    for (size_t i = 0; i < slot.arrays->out.size(); ++i)  // may hold what another site's function wrote
-      std::memset(slot.arrays->out_data[i], 0, slot.arrays->out_bytes[i]);
-    return *slot.arrays;
+    ~Gil() { run_->state_ = PyEval_SaveThread(); }
+
+   private:
+    Run* run_;
+  };
+
+  // As Nengo does around its steps.
+  void enter_floats() {
+    floats_ = py::module_::import("numpy").attr("errstate")("invalid"_a = "raise", "divide"_a = "ignore");
+    floats_.attr("__enter__")();
+  }
+  void leave_floats() {
+    try {
+      floats_.attr("__exit__")(py::none(), py::none(), py::none());
+    } catch (py::error_already_set& e) {
+      e.discard_as_unraisable("numpy.errstate");
+    }
+    floats_ = py::object();
+  }
+
+  const Arrays& arrays_of(const CallbackSite& site, Slot* slot) {
+    if (slot->arrays && !slot->arrays->shared()) return *slot->arrays;
+    if (!slot->spare) {
+      slot->spare = table_->spare_of(site);
+      const py::object& function = table_->functions_.at(site.index);
+      const bool fits =
+          site.in_shapes.size() == 1 && site.out_shapes.size() <= 1 && site.first_state == site.out_shapes.size();
+      if (fits && py::isinstance<NodeFunction>(function)) slot->node = &function.cast<const NodeFunction&>();
+    }
+    if (slot->spare->empty()) {
+      slot->arrays = make_arrays(site);
+      return *slot->arrays;
+    }
+    slot->arrays = std::move(slot->spare->back());
+    slot->spare->pop_back();
+    for (size_t i = 0; i < slot->arrays->out.size(); ++i)  // may hold what another site's function wrote
+      std::memset(slot->arrays->out_data[i], 0, slot->arrays->out_bytes[i]);
+    return *slot->arrays;
   }
 
   PythonCallbacks* table_;
-  std::vector<Slot> slots_;  // per site, filled at its first call
+  std::vector<Slot> slots_;         // per site, filled at its first call
+  PyThreadState* state_ = nullptr;  // of the thread that calls, between its calls
+  PyGILState_STATE before_{};
+  py::object floats_;
 };
 
 std::unique_ptr<CallbackRun> PythonCallbacks::start(int64_t sites) { return std::make_unique<Run>(this, sites); }

@@ -9,6 +9,7 @@
 #include "engine/kind.h"
 #include "neurons/registry.h"
 #include "python/callbacks.h"
+#include "python/node_function.h"
 #include "python/runs.h"
 
 namespace py = pybind11;
@@ -83,7 +84,7 @@ py::list divided(const Compiled& compiled, int threads) {
 
 int64_t add_python_callbacks(std::vector<py::object> functions) {
   for (const py::object& f : functions)
-    if (!PyCallable_Check(f.ptr()))
+    if (!PyCallable_Check(f.ptr()) && !py::isinstance<NodeFunction>(f))
       throw py::type_error("add_callbacks: " + std::string(py::repr(f)) + " is not callable");
   return add_callbacks(std::make_shared<PythonCallbacks>(std::move(functions)));
 }
@@ -124,6 +125,8 @@ PYBIND11_MODULE(_engine, m) {
            "threads share out when there are fewer items than threads.")
       .def_property_readonly("backend", &Compiled::backend, "The name of its backend.");
   define_runs(m, compiled);
+  define_bound(m);
+  define_node_functions(m);
 
   m.def("add_callbacks", &add_python_callbacks, py::arg("functions"),
         "Register functions f(item, time, inputs, outputs); returns the number of the table.");

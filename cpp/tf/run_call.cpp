@@ -34,6 +34,13 @@ CancelFlag::~CancelFlag() {
   if (manager_ != nullptr) manager_->DeregisterCallback(token_);
 }
 
+int thread_bound(const tensorflow::OpKernelContext& ctx, int64_t asked) {
+  if (asked > 0) return static_cast<int>(std::min<int64_t>(asked, std::numeric_limits<int>::max()));
+  const auto* workers = ctx.device()->tensorflow_cpu_worker_threads();
+  if (workers == nullptr) return 0;
+  return workers->num_threads < static_cast<int>(std::thread::hardware_concurrency()) ? workers->num_threads : 0;
+}
+
 template <class T>
 Status RunCall<T>::expect_shape(const std::string& name, const Tensor& tensor, const TensorShape& expected,
                                 const char* meaning) const {
@@ -137,18 +144,6 @@ Status RunCall<T>::find_table(std::shared_ptr<Callbacks>* table) const {
   return absl::OkStatus();
 }
 
-// Where TensorFlow may use every processor, the engine decides by the amount of work (0); where it may not
-// (intra_op_parallelism_threads), its bound is kept.
-template <class T>
-int RunCall<T>::thread_bound() const {
-  if (options_.threads > 0) {
-    return static_cast<int>(std::min<int64_t>(options_.threads, std::numeric_limits<int>::max()));
-  }
-  const auto* workers = ctx_->device()->tensorflow_cpu_worker_threads();
-  if (workers == nullptr) return 0;
-  return workers->num_threads < static_cast<int>(std::thread::hardware_concurrency()) ? workers->num_threads : 0;
-}
-
 template <class T>
 Status RunCall<T>::tape_bytes(const TapeOptions& record, int64_t* bytes) const {
   try {
@@ -168,7 +163,7 @@ Status RunCall<T>::guarded(const std::function<void()>& work) {
   TF_RETURN_IF_ERROR(find_table(&table));
   args.callbacks = table.get();
   args.keep_last.assign(options_.keep_last.begin(), options_.keep_last.end());
-  args.threads = thread_bound();
+  args.threads = thread_bound(*ctx_, options_.threads);
   CancelFlag cancel(ctx_->cancellation_manager());
   args.cancel = cancel.flag();
   try {
@@ -204,13 +199,11 @@ Status RunCall<T>::grad(GradArgs<T>* grad) {
 }
 
 template <class T>
-Status RunCall<T>::finish(int steps_at, bool with_first, const std::string& error) {
+Status RunCall<T>::finish(int steps_at, const std::string& error) {
   for (size_t i = 0; i < program_.outputs.size(); ++i) clear_rows_after(i, program_.outputs[i].size);
   Tensor* tensor = nullptr;
-  TF_RETURN_IF_ERROR(ctx_->allocate_output(steps_at, with_first ? TensorShape({2}) : TensorShape({}), &tensor));
-  int64_t* steps = tensor->flat<int64_t>().data();
-  if (with_first) *steps++ = args.first_step;
-  *steps = result.steps;
+  TF_RETURN_IF_ERROR(ctx_->allocate_output(steps_at, TensorShape({}), &tensor));
+  tensor->scalar<int64_t>()() = result.steps;
   TF_RETURN_IF_ERROR(ctx_->allocate_output(steps_at + 1, TensorShape({}), &tensor));
   tensor->scalar<tensorflow::tstring>()() = error;
   return absl::OkStatus();

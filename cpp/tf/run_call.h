@@ -1,4 +1,4 @@
-// One call of an op that runs a program: what NengoDL>Run, NengoDL>RunGrad and NengoDL>RunInPlace have in common.
+// One call of an op that runs a program: what NengoDL>Run and NengoDL>RunGrad have in common.
 #pragma once
 
 #include <algorithm>
@@ -21,6 +21,9 @@ namespace nengo_dl {
 
 std::string numbered(const char* list, int i, const std::string& name);
 std::string message_of(const std::exception_ptr& error);
+// Most threads of a run for which so many were asked. Where TensorFlow may use every processor, the engine decides by
+// the amount of work (0); where it may not (intra_op_parallelism_threads), its bound is kept.
+int thread_bound(const tensorflow::OpKernelContext& ctx, int64_t asked);
 
 // Sets a flag when TensorFlow cancels the run; stops listening when it goes out of scope.
 class CancelFlag {
@@ -74,8 +77,8 @@ class RunCall {
   Status tape_bytes(const TapeOptions& record, int64_t* bytes) const;
   Status run();
   Status grad(GradArgs<T>* grad);  // sets its `run`
-  // Rows that nothing wrote; output `steps`, with the steps done before the run if asked for; output `error`.
-  Status finish(int steps_at, bool with_first, const std::string& error);
+  // Rows that nothing wrote; output `steps`; output `error`.
+  Status finish(int steps_at, const std::string& error);
 
   std::string message(const std::string& text) const {
     return absl::StrCat(ctx_->op_kernel().type_string(), ": ", text);
@@ -95,7 +98,6 @@ class RunCall {
  private:
   Status guarded(const std::function<void()>& work);
   Status find_table(std::shared_ptr<Callbacks>* table) const;
-  int thread_bound() const;
   void clear_rows_after(size_t output, int64_t size) const;
 
   tensorflow::OpKernelContext* ctx_;

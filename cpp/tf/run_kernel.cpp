@@ -36,7 +36,7 @@ class RunKernel : public OpKernel {
       std::memcpy(static_cast<char*>(call.tape.memory) - kTapeHeaderBytes, &call.tape.header, sizeof(TapeHeader));
     const std::string error = call.result.error ? message_of(call.result.error) : "";
     OP_REQUIRES(ctx, partial_ || !call.result.error, absl::UnknownError(error));
-    OP_REQUIRES_OK(ctx, call.finish(steps_at, false, error));
+    OP_REQUIRES_OK(ctx, call.finish(steps_at, error));
   }
 
  private:

@@ -91,3 +91,30 @@ def isas() -> list[str]: ...
 def op_specs() -> dict[str, dict[str, Any]]: ...
 def neuron_types() -> dict[str, dict[str, Any]]: ...
 def surrogates() -> dict[str, dict[str, Any]]: ...
+
+class Bound:
+    def __init__(self, number: int) -> None: ...
+    def run(
+        self, inputs: Sequence[np.ndarray], n_steps: int, time_limit: float
+    ) -> tuple[tuple[np.ndarray, ...], int, int, str]: ...
+    @property
+    def steps_done(self) -> int: ...
+
+class UserCode:
+    def __init__(
+        self,
+        flags: bytearray,
+        within: list[int],
+        deliver: Callable[[], Any],
+        main_thread: int,
+    ) -> None: ...
+
+class NodeFunction:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        with_time: bool,
+        user_code: UserCode,
+        store: Callable[..., None],
+        failed: Callable[[BaseException], BaseException],
+    ) -> None: ...

@@ -26,20 +26,17 @@ from nengo_dl.layer.layer_state import (  # noqa: E402
     shapes_of,
     unique_names,
 )
-from nengo_dl.layer.pieces import PieceRun, single_run  # noqa: E402
+from nengo_dl.layer.pieces import PieceRun, ops_of, single_run  # noqa: E402
 from nengo_dl.layer.tensor_layers import TensorLayers  # noqa: E402
-from nengo_dl.layer.tf_ops import GraphResult, RunOp  # noqa: E402
+from nengo_dl.layer.tf_ops import GraphResult  # noqa: E402
 from nengo_dl.layer.traced_run import TracedRun  # noqa: E402
-from nengo_dl.plan.pieces import Loop, runs_of  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from nengo_dl.ir.program import Program
     from nengo_dl.plan.pieces import Plan
 
 TAPE_MEMORY = 1 << 30  # bytes
-LOOPED = 1000  # a step on a cycle through TensorFlow records at most this part of them
 
 
 @keras.saving.register_keras_serializable("nengo_dl")
@@ -142,32 +139,24 @@ class TensorGraph(LayerState):
 
         self.threads = threads
         self.tape_memory = TAPE_MEMORY if tape_memory is None else tape_memory
-        self.run_ops = self._ops([run.program for run in plan.runs], callbacks)
+        settings = (self.keep_history, callbacks, threads, self.tape_memory)
+        self.run_ops = ops_of(plan, [run.program for run in plan.runs], *settings)
         self.training_ops = None
         if plan.trains:
             forms = [run.training_form() for run in plan.runs]
-            self.training_ops = self._ops(forms, callbacks)
+            self.training_ops = ops_of(plan, forms, *settings)
         if learning_phase and self.training_ops is None:
             raise ValueError(
                 "learning_phase=True: this model is for inference only, it has no training mode"
             )
         self.learning_phase = self._pinned_phase = learning_phase
-        # the op works in the memory of variables, which must be where it runs
+        # the engine works in the memory of variables, which must be where it runs
         self._direct = DirectRun(self) if single_run(plan) and self._on_cpu() else None
         self._traced = TracedRun(self)
         self.called = TensorLayers(plan, minibatch_size, call_names)
         self.called_layers = self.called.layers  # where Keras looks for their weights
         self._track(self.called.weights)
         self.built = True
-
-    def _ops(self, programs: list[Program], callbacks: int) -> tuple[RunOp, ...]:
-        plan, last_only = self.plan, self.plan.last_only(self.keep_history)
-        looped = set(runs_of([piece for piece in plan.pieces if isinstance(piece, Loop)]))
-        parts = [LOOPED if run in looped else 1 for run in plan.runs]
-        return tuple(
-            RunOp(program, last, callbacks, self.threads, self.tape_memory // part)
-            for program, last, part in zip(programs, last_only, parts, strict=True)
-        )
 
     # ------------------------------------------------------------ running
 
@@ -285,29 +274,38 @@ class TensorGraph(LayerState):
             ``last_run.error`` holds what it said.
         """
         if stateful and self._direct is not None:
-            values, counts, error = self._direct(inputs, n_steps, time_limit)
-            first_step, steps = memoryview(counts).tolist()
-            message = "" if steps == n_steps else error.numpy().decode()
+            values, first_step, steps, message = self._direct(inputs, n_steps, time_limit)
         else:
             first_step = self.n_steps
-            tensors = [tf.constant(rows, self.plan.dtype) for rows in inputs]
-            if self.plan.calls:
-                values, steps, message = self._traced(tensors, n_steps, stateful)
-            else:
-                result = self.run_graph(tensors, n_steps, stateful, time_limit, partial=True)
-                values, steps = result.outputs, int(result.steps)
-                message = "" if steps == n_steps else result.error.numpy().decode()
+            values, steps, message = self._run_tensors(inputs, n_steps, stateful, time_limit)
         self.last_run.first_step = first_step
         self.last_run.error = message
         outputs = []
-        for value, shape, keep in zip(values, self.output_shapes, self.keep_history, strict=False):
-            array = np.asarray(memoryview(value))  # shares the tensor's memory
+        for array, shape, keep in zip(values, self.output_shapes, self.keep_history, strict=False):
             if keep and steps < n_steps:
                 array = array[:, :steps]
             if len(shape) != 1:
                 array = array.reshape((*array.shape[:2], *shape))
             outputs.append(array)
         return outputs, steps
+
+    def _run_tensors(
+        self, inputs: Sequence[Any], n_steps: int, stateful: bool, time_limit: float
+    ) -> tuple[Sequence[np.ndarray], int, str]:
+        tensors = [tf.constant(rows, self.plan.dtype) for rows in inputs]
+        if self.plan.calls:
+            values, steps, message = self._traced(tensors, n_steps, stateful)
+        else:
+            result = self.run_graph(tensors, n_steps, stateful, time_limit, partial=True)
+            values, steps = result.outputs, int(result.steps)
+            message = "" if steps == n_steps else result.error.numpy().decode()
+        # they share the tensors' memory
+        return [np.asarray(memoryview(value)) for value in values], steps, message
+
+    @property
+    def n_steps(self) -> int:
+        """int : Steps done, as saved."""
+        return super().n_steps if self._direct is None else self._direct.steps_done
 
     def reset(self, state: bool = True, params: bool = False) -> None:
         """Go back to the initial state, and, if asked for, to the initial parameters."""

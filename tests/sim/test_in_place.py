@@ -1,18 +1,33 @@
-"""Runs on variables: the ops NengoDL>Bind and NengoDL>RunInPlace, alone and in the layer."""
+"""Runs on variables: what the op NengoDL>Bind binds, alone and in the layer."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from handmade import filter_plan, filter_reference
 
+from nengo_dl import _engine
 from nengo_dl.ir.program import to_bytes
 from nengo_dl.layer import tf_ops
 from nengo_dl.tensor_graph import TensorGraph
 
 
+def bind(dtype, variables, **changes):
+    """Bind the program of `filter_plan` to variables."""
+    gain, total = variables["gain"], variables["total"]
+    arguments = {
+        "program": to_bytes(filter_plan(dtype).only_program()),
+        "keep_last": [0, 0],
+        "callbacks": -1,
+        "threads": 0,
+        "params": [gain.handle, total.handle],
+        **{key: variables[key].handle for key in ("state", "istate", "steps_done")},
+        **changes,
+    }
+    return _engine.Bound(int(tf_ops.load().nengo_dl_bind(**arguments)))
+
+
 def bound(dtype="float64", batch=2, **changes):
-    """Variables of `filter_plan`, and the handle of the program that is bound to them."""
-    plan = filter_plan(dtype)
+    """Variables of `filter_plan`, and the program that is bound to them."""
     variables = {
         "state": tf.Variable(np.zeros((batch, 2), dtype)),
         "istate": tf.Variable(np.zeros((batch, 0), np.int32)),
@@ -21,80 +36,65 @@ def bound(dtype="float64", batch=2, **changes):
         "total": tf.Variable(np.zeros((batch, 2), dtype)),
         **changes,
     }
-    gain, total = variables["gain"], variables["total"]
-    handle = tf_ops.load().nengo_dl_bind(
-        program=to_bytes(plan.only_program()),
-        keep_last=[0, 0],
-        callbacks=-1,
-        threads=0,
-        params=[gain.handle, total.handle],
-        **{key: variables[key].handle for key in ("state", "istate", "steps_done")},
-    )
-    return variables, handle
-
-
-def run_bound(handle, inputs, n_steps, dtype="float64", n_outputs=2, time_limit=0.0):
-    op = tf_ops.load().nengo_dl_run_in_place
-    return op(handle, n_steps, time_limit, inputs, n_outputs=n_outputs, dtype=dtype)
+    return variables, bind(dtype, variables)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_run_in_place(dtype):
-    variables, handle = bound(dtype)
+    variables, program = bound(dtype)
     u = np.random.RandomState(0).randn(2, 5, 2).astype(dtype)
-    outputs, steps, error = run_bound(handle, [u], 5, dtype)
+    outputs, first_step, steps, error = program.run([u], 5, 0.0)
     due = filter_reference(u, np.zeros((2, 2)), np.zeros((2, 2)), np.array([1, 2]))
     for came, expected in zip(outputs, due, strict=True):
         np.testing.assert_allclose(came, expected, rtol=1e-5, atol=1e-5)
+        assert not came.flags.writeable
     np.testing.assert_allclose(variables["state"], due[0][:, -1], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(variables["total"], due[1][:, -1], rtol=1e-5, atol=1e-5)
-    assert steps.numpy().tolist() == [3, 5] and error.numpy() == b""
-    assert variables["steps_done"].numpy() == 8
-
-
-BATCHES = np.zeros((3, 2))
+    assert (first_step, steps, error) == (3, 5, "")
+    assert variables["steps_done"].numpy() == program.steps_done == 8
 
 
 @pytest.mark.parametrize(
     "changes, run, message",
     [
-        ({}, {"dtype": "float32"}, "'dtype': expected float64, as the program has, got float32"),
-        ({}, {"inputs": [np.zeros((2, 4, 2))]}, r"'inputs\[0\] \(u\)'.*got \[2,4,2\]"),
-        (
-            {},
-            {"inputs": [np.zeros((2, 5, 2), np.float32)]},
-            r"'inputs\[0\]': expected float64.*",
-        ),
-        ({}, {"inputs": []}, "expected 1 inputs, .*got 0"),
-        ({}, {"n_outputs": 1}, "expected 2 outputs, .*got 1"),
-        ({}, {"n_steps": -1}, "'n_steps': expected 0 or more"),
-        ({}, {"time_limit": np.nan}, "'time_limit'"),
-        ({"state": tf.Variable(BATCHES)}, {}, "input 'istate': expected shape"),
-        ({"total": tf.Variable(BATCHES)}, {}, r"'params\[1\] \(net/total\)'"),
-        ({"state": tf.Variable(np.zeros((2, 2), "f"))}, {}, "'state': expected to hold double"),
-        ({"gain": tf.Variable(np.zeros(2, "f"))}, {}, "'gain': expected to hold double"),
+        ({}, {"inputs": [np.zeros((2, 4, 2))]}, r"inputs\[0\] \('u'\).*\(2, 5, 2\).*\(2, 4, 2\)"),
+        ({}, {"inputs": [np.zeros((2, 5, 2), np.float32)]}, r"expected .* float64.* float32"),
+        ({}, {"inputs": [np.zeros((2, 2, 5)).swapaxes(1, 2)]}, "not C-contiguous"),
+        ({}, {"inputs": []}, "inputs: expected 1, as the program has, got 0"),
+        ({}, {"n_steps": -1}, "n_steps .*expected 0 or more, got -1"),
+        ({}, {"time_limit": np.nan}, "time_limit: expected 0 or more"),
+        ({"istate": np.zeros((3, 0), np.int32)}, {}, "'istate': .* got shape \\[3,0\\]"),
+        ({"total": np.zeros((3, 2))}, {}, "'net/total': .*2 times 2 elements .*got shape"),
+        ({"gain": np.zeros(3)}, {}, "'gain': .*2 elements, got shape"),
+        ({"state": np.zeros((2, 2), "f")}, {}, "'state': expected to hold double, got float"),
+        ({"gain": np.zeros(2, "f")}, {}, "'gain': expected to hold double, got float"),
     ],
 )
 def test_wrong_use_of_a_bound_program(changes, run, message):
-    variables, handle = bound(**changes)
-    arguments = {"inputs": [np.zeros((2, 5, 2))], "n_steps": 5, **run}
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        run_bound(handle, **arguments)
+    variables, program = bound(**{name: tf.Variable(value) for name, value in changes.items()})
+    arguments = {"inputs": [np.zeros((2, 5, 2))], "n_steps": 5, "time_limit": 0.0, **run}
+    with pytest.raises(ValueError, match=message):
+        program.run(**arguments)
     assert variables["steps_done"].numpy() == 3  # and not locked any more
 
 
 def test_one_variable_for_two():
     shared = tf.Variable(np.zeros((2, 2)))
-    _, handle = bound(state=shared, total=shared)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="got two that are the same"):
-        run_bound(handle, [np.zeros((2, 5, 2))], 5)
+    _, program = bound(state=shared, total=shared)
+    with pytest.raises(ValueError, match="got two that are the same"):
+        program.run([np.zeros((2, 5, 2))], 5, 0.0)
     assert not shared.numpy().any()
 
 
 def test_a_bound_program_outlives_its_variables_names():
-    _, handle = bound()  # the variables are gone, what they held is not
-    outputs, _, _ = run_bound(handle, [np.ones((2, 1, 2))], 1)
+    _, program = bound()  # the variables are gone, what they held is not
+    outputs, *_ = program.run([np.ones((2, 1, 2))], 1, 0.0)
     np.testing.assert_array_equal(outputs[1], np.ones((2, 1, 2)))
+
+
+def test_a_bound_program_is_taken_over_once():
+    with pytest.raises(IndexError, match="no bound program has the number 123456"):
+        _engine.Bound(123456)
 
 
 @pytest.mark.parametrize(
@@ -109,17 +109,13 @@ def test_a_bound_program_outlives_its_variables_names():
 )
 def test_malformed_binding(change, message):
     variables, _ = bound()
-    arguments = {
-        "program": to_bytes(filter_plan("float64").only_program()),
-        "keep_last": [0, 0],
-        "callbacks": -1,
-        "threads": 0,
-        "params": [variables["gain"].handle, variables["total"].handle],
-        **{key: variables[key].handle for key in ("state", "istate", "steps_done")},
-        **change,
-    }
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        tf_ops.load().nengo_dl_bind(**arguments)
+        bind("float64", variables, **change)
+
+
+def test_binding_to_a_state_without_items():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="'state': expected shape"):
+        bound(state=tf.Variable(np.zeros(4)))
 
 
 # ---------------------------------------------------------------- layer
@@ -134,7 +130,7 @@ def close(came, due):
 
 
 def test_what_was_read_stays():
-    """The op works in the variables' memory, but not while somebody looks at it."""
+    """A run works in the variables' memory, but not while somebody looks at it."""
     layer = TensorGraph(filter_plan(), minibatch_size=2)
     state, learned = layer.saved_state["state"], layer.base_params[1]._value
     before = state.value(), learned.value(), layer.saved_state["n_steps"].value()
@@ -164,7 +160,7 @@ def test_runs_after_assignments():
 
 
 def test_elsewhere_than_on_the_cpu(monkeypatch):
-    """Where variables are on another device, the op works on what is read from them."""
+    """Where variables are on another device, runs work on what is read from them."""
     monkeypatch.setattr(TensorGraph, "_on_cpu", lambda self: False)
     layer = TensorGraph(filter_plan(), minibatch_size=3)
     assert layer._direct is None

@@ -1,16 +1,20 @@
-"""Runs of a layer without Keras and without a graph, for `.TensorGraph.run_eager`."""
+"""Runs of a layer without Keras and without TensorFlow, for `.TensorGraph.run_eager`."""
 
+import numpy as np
 import tensorflow as tf
 
+from nengo_dl import _engine
 from nengo_dl.keras_private import plain_variable
 from nengo_dl.layer.tf_ops import load
 
 
 class DirectRun:
-    """What `.TensorGraph.run_graph` does for a plan of one program, as one op on its variables.
+    """What `.TensorGraph.run_graph` does for a plan of one program, by the engine itself.
 
-    Every other call of TensorFlow takes 5 to 50 us, of which a run of a thousand steps should not
-    see many. A plain object, so that Keras does not track what it holds.
+    It works on the layer's variables, in their memory where nobody else looks at it, and locks
+    them as TensorFlow's own ops do: whatever assigns or reads them sees no difference. A call of
+    TensorFlow takes 5 to 50 us, of which a run of a single step should see none. A plain object,
+    so that Keras does not track what it holds.
 
     Parameters
     ----------
@@ -21,11 +25,10 @@ class DirectRun:
     def __init__(self, layer):
         (op,) = layer.training_ops if layer.in_training() else layer.run_ops
         saved = layer.saved_state
-        self._dtype = tf.as_dtype(layer.plan.dtype)
-        self._n_outputs = len(op.keep_last)
-        self._bound = load().nengo_dl_bind(
+        self._dtype = np.dtype(layer.plan.dtype)
+        number = load().nengo_dl_bind(
             program=op.program,
-            keep_last=tf.constant(op.keep_last, tf.int64, (self._n_outputs,)),
+            keep_last=tf.constant(op.keep_last, tf.int64, (len(op.keep_last),)),
             callbacks=op.callbacks,
             threads=op.threads,
             state=saved["state"].handle,
@@ -33,39 +36,27 @@ class DirectRun:
             steps_done=saved["n_steps"].handle,
             params=[plain_variable(weight).handle for weight in layer.base_params],
         )
-        self._run = load().nengo_dl_run_in_place
-        self._numbers = {}
+        self._bound = _engine.Bound(int(number))
 
     def __call__(self, inputs, n_steps, time_limit):
         """Run steps.
 
         Returns
         -------
-        outputs : list of tensors
-            As in `nengo_dl.layer.tf_ops.RunResult`.
-        steps : (2,) int64 tensor
-            Steps that were done before, and now.
-        error : () string tensor
+        outputs : tuple of arrays
+            As in `nengo_dl.layer.tf_ops.RunResult`; read-only.
+        first_step : int
+            Steps that were done before.
+        steps : int
+            Steps that were done now.
+        error : str
             What a callback that failed said, or empty.
         """
-        return self._run(
-            self._bound,
-            self._number(n_steps, tf.int64),
-            self._number(time_limit, tf.float64),
-            [self._rows(rows) for rows in inputs],
-            n_outputs=self._n_outputs,
-            dtype=self._dtype,
-        )
+        dtype = self._dtype
+        rows = [np.ascontiguousarray(rows, dtype) for rows in inputs]
+        return self._bound.run(rows, n_steps, time_limit)
 
-    def _rows(self, rows):
-        if isinstance(rows, tf.Tensor) and rows.dtype == self._dtype:
-            return rows
-        return tf.constant(rows, self._dtype)
-
-    def _number(self, value, dtype):
-        """A scalar tensor; the last one is kept, since most runs have the steps of the last."""
-        key, tensor = self._numbers.get(dtype, (None, None))
-        if tensor is None or key != value:
-            tensor = tf.constant(value, dtype)
-            self._numbers[dtype] = value, tensor
-        return tensor
+    @property
+    def steps_done(self):
+        """int : Steps done, as saved in the layer."""
+        return self._bound.steps_done

@@ -14,6 +14,29 @@ from nengo_dl.layer.over_steps import over_steps
 from nengo_dl.layer.tf_ops import RunOp
 from nengo_dl.plan.pieces import Call, Loop, Plan, Run, calls_of, fold, runs_of, state_keys
 
+LOOPED = 1000  # a step on a cycle through TensorFlow records at most this part of the tape's memory
+
+
+def ops_of(
+    plan: Plan,
+    programs: Sequence[Any],
+    keep_history: Sequence[bool],
+    callbacks: int,
+    threads: int,
+    tape_memory: int,
+) -> tuple[RunOp, ...]:
+    """What runs each program of a plan; ``programs`` are those, or their training forms.
+
+    The other arguments are those of `nengo_dl.tensor_graph.TensorGraph`.
+    """
+    last_only = plan.last_only(keep_history)
+    looped = set(runs_of([piece for piece in plan.pieces if isinstance(piece, Loop)]))
+    parts = [LOOPED if run in looped else 1 for run in plan.runs]
+    return tuple(
+        RunOp(program, last, callbacks, threads, tape_memory // part)
+        for program, last, part in zip(programs, last_only, parts, strict=True)
+    )
+
 
 @dataclass
 class Live:

@@ -6,7 +6,9 @@ import numpy as np
 from nengo.builder.operator import SimPyFunc
 from nengo.builder.signal import SignalDict
 from nengo.exceptions import SimulationError
+from nengo.utils.functions import function_name
 
+from .. import _engine
 from ..plan.lower import callback_name
 from .randomness import item_generator
 
@@ -88,6 +90,24 @@ class Callback:
             target[...] = array
 
 
+class Returned:
+    """Stands in a step of Nengo's for a function that was called before, and returns what it did.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    """
+
+    def __init__(self, function):
+        self.__name__ = function_name(function)
+        self.value = None
+
+    def __call__(self, *args):
+        value, self.value = self.value, None
+        return value
+
+
 class CallbackHost:
     """All callbacks of a program, for all items of the minibatch.
 
@@ -101,8 +121,8 @@ class CallbackHost:
         Length of a step.
     time : nengo.builder.Signal
         The model's time signal.
-    guard : contextmanager
-        Entered around every call of Python code, see `nengo_dl.run.interrupt.Interrupt`.
+    guard : nengo_dl.run.turns.UserCode
+        Entered around every call of Python code.
     """
 
     def __init__(self, specs, minibatch_size, dt, time, guard):
@@ -111,21 +131,53 @@ class CallbackHost:
         self.items = [
             [Callback(spec, dt, time) for spec in self.specs] for _ in range(minibatch_size)
         ]
+        self.returned = [
+            Returned(spec.op.fn) if is_node_function(spec.op) else None for spec in self.specs
+        ]
 
     def rng_users(self, item):
         """Return ``{operator of the model: f(op, rng)}`` that make the steps of one item."""
 
-        def user(spec, callback):
-            return lambda _, rng: callback.build(_for_item(spec.op, item), rng)
+        def user(spec, callback, returned):
+            op = spec.op if returned is None else _with_function(spec.op, returned)
+            return lambda _, rng: callback.build(_for_item(op, item), rng)
 
         return {
-            getattr(spec.op, "stands_for", spec.op): user(spec, callback)
-            for spec, callback in zip(self.specs, self.items[item], strict=True)
+            getattr(spec.op, "stands_for", spec.op): user(spec, callback, returned)
+            for spec, callback, returned in zip(
+                self.specs, self.items[item], self.returned, strict=True
+            )
         }
 
     def functions(self):
-        """Return one function ``f(item, time, ins, outs)`` per callback of the program."""
-        return [self._function(index) for index in range(len(self.specs))]
+        """Return what the engine calls for each callback of the program, see `add_callbacks`.
+
+        That is a function ``f(item, time, ins, outs)``, or what stands for the function of a Node.
+        """
+        return [
+            self._function(index) if returned is None else self._node_function(index, returned)
+            for index, returned in enumerate(self.returned)
+        ]
+
+    def _node_function(self, index, returned):
+        """The function of a Node with input: the engine does what Nengo's step does.
+
+        Nengo's own step sorts out values of unusual types, and says what is wrong with them.
+        """
+        op, nengo_step = self.specs[index].op, self._function(index)
+
+        def store(item, time, ins, outs, value):
+            returned.value = value
+            nengo_step(item, time, ins, outs)
+
+        def failed(error):
+            if isinstance(error, SimulationError) or not isinstance(error, Exception):
+                return error
+            raised = SimulationError(_raised(error, op))
+            raised.__cause__ = error
+            return raised
+
+        return _engine.NodeFunction(op.fn, op.t is not None, self.guard.native, store, failed)
 
     def _function(self, index):
         op = self.specs[index].op
@@ -146,9 +198,21 @@ class CallbackHost:
                     raise SimulationError(_misfit(e, op)) from e
                 raise
             except Exception as e:
-                raise SimulationError(f"{describe(op)} raised {type(e).__name__}: {e}") from e
+                raise SimulationError(_raised(e, op)) from e
 
         return call
+
+
+def is_node_function(op):
+    """Whether an operator does no more than to call a function with its input."""
+    return type(op) is SimPyFunc and op.x is not None
+
+
+def _with_function(op, function):
+    """A copy of an operator, with another function."""
+    op = copy.copy(op)
+    op.fn = function
+    return op
 
 
 def _for_item(op, item):
@@ -159,6 +223,11 @@ def _for_item(op, item):
     op = copy.copy(op)
     op.state_extra = {name: item_generator(rng, item) for name, rng in extra.items()}
     return op
+
+
+def _raised(error, op):
+    """Say what an operator called that raised an error."""
+    return f"{describe(op)} raised {type(error).__name__}: {error}"
 
 
 def _is_of_the_step(error, op):

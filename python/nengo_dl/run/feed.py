@@ -3,7 +3,6 @@
 import contextlib
 
 import numpy as np
-import tensorflow as tf
 
 from .inputs import PythonRows
 
@@ -29,8 +28,11 @@ class Feed:
         self.nodes = nodes
         self.processes = processes
         self.minibatch_size = minibatch_size
-        self.python = PythonRows(nodes, processes, guard)
+        self.python = PythonRows(nodes, processes, minibatch_size, guard)
         self.cached = {}  # node -> rows that are the same in every step
+        self.ahead = (*nodes.functions, *processes)  # nodes whose rows are made ahead
+        self.forget()
+        self.at, self.given_for = None, None
         self.start({}, None)
         self.given = [True for _ in self.given]  # outside of runs, for the Keras model by itself
 
@@ -46,32 +48,40 @@ class Feed:
 
     def timed(self, data):
         """Whether `start` has to know the first step: there are rows to be made."""
-        return any(node not in data for node in (*self.nodes.functions, *self.processes))
+        return any(node not in data for node in self.ahead) if data else bool(self.ahead)
 
     def start(self, data, first_step):
         """Begin a run with given data, ``{node: (minibatch, n_steps, size)}``."""
         self.data = data
+        if self.given_for != data.keys():
+            self._sort_out(data)
+        for node, source in self.nodes.sources.items():
+            source.given = node in data
+        if first_step is None or first_step != self.at:
+            self.forget()
+        self.at = first_step
+
+    def _sort_out(self, data):
+        """Find out which nodes give rows of their own if others have data."""
+        self.given_for = set(data)
         self.wanted = [node for node in self.nodes.functions if node not in data]
         self.running = [node for node in self.processes if node not in data]
+        self.making = bool(self.wanted or self.running)
         python = [node for node in self.running if self.processes[node].plan.callbacks]
         # what is written in Python may share something: then all of it is called step by step
         together = {*self.wanted, *(python if self.wanted or len(python) > 1 else ())}
         self.together = [node for node in self.nodes.called if node in together]
-        for node, source in self.nodes.sources.items():
-            source.given = node in data
-        reusable = first_step is not None and first_step == getattr(self, "at", None)
-        if not reusable or set(self.rows) != {*self.wanted, *self.running}:
-            self.forget()
-        self.at = first_step
+        self.forget()
 
     @contextlib.contextmanager
     def put_back_on_errors(self):
         """If what is within is left by an exception, go back to where native processes were."""
-        rows = self.rows, self.left, self.at, self.error
+        given, rows = self.given_for, (self.rows, self.left, self.at, self.error)
         states = [(p, p.state.copy(), p.istate.copy()) for p in self.processes.values()]
         try:
             yield
         except BaseException:
+            self._sort_out(given)
             self.rows, self.left, self.at, self.error = rows
             for process, state, istate in states:
                 process.state, process.istate = state, istate
@@ -79,9 +89,9 @@ class Feed:
 
     def forget(self):
         """Drop rows that were made but not used."""
-        self.rows = {}
-        self.left = 0
-        self.error = None
+        self.rows = {}  # of steps to come
+        self.left = 0  # how many
+        self.error = None  # what was raised after them
 
     def next(self, done, limit):
         """Return rows for at most ``limit`` steps.
@@ -100,16 +110,20 @@ class Feed:
         steps : int
             Number of rows.
         """
-        if self.left == 0 and (self.wanted or self.running):
+        if not self.making:
+            return [self._rows(node, done, limit) for node in self.nodes.nodes], limit
+        if self.left == 0:
             self._generate(limit)
-        steps = min(limit, self.left) if self.wanted or self.running else limit
+        steps = min(limit, self.left)
         return [self._rows(node, done, steps) for node in self.nodes.nodes], steps
 
     def used(self, steps):
         """Say how many of the rows were used."""
-        if self.wanted or self.running:
-            self.at += steps
-            self.left -= steps
+        if not self.making:
+            return
+        self.at += steps
+        self.left -= steps
+        if self.left:
             self.rows = {node: rows[:, steps:] for node, rows in self.rows.items()}
 
     def finish(self):
@@ -124,19 +138,18 @@ class Feed:
 
     def _generate(self, limit):
         self._raise()
-        rows, steps, self.error = self.python.generate(self.together, self.at, limit)
-        self.rows = {
-            node: np.broadcast_to(values, (self.minibatch_size, *values.shape[-2:]))
-            for node, values in rows.items()
-        }
+        rows, steps, error = {}, limit, None
+        if self.together:
+            rows, steps, error = self.python.generate(self.together, self.at, limit)
         for node in self.running:
             if node in rows:
                 continue
-            self.rows[node], made, error = self.processes[node].generate(self.at, steps)
-            if error is not None:
-                steps, self.error = made, error
-        self.left = steps
-        self.rows = {node: values[:, :steps] for node, values in self.rows.items()}
+            rows[node], made, failed = self.processes[node].generate(self.at, steps)
+            if failed is not None:
+                steps, error = made, failed
+        if steps < limit:
+            rows = {node: values[:, :steps] for node, values in rows.items()}
+        self.rows, self.left, self.error = rows, steps, error
         if not steps and self.error is not None:
             self._generate(limit)  # nothing to simulate before the error
 
@@ -144,13 +157,15 @@ class Feed:
         if node in self.data:
             return self.data[node][:, done : done + steps]
         if node in self.rows:
-            return self.rows[node][:, :steps]
+            rows = self.rows[node]
+            return rows if rows.shape[1] == steps else rows[:, :steps]
         rows = self.cached.get(node)
         if rows is None or rows.shape[1] != steps:
             value = self.nodes.constants.get(node)
             if value is None:  # a function that stays in the program
                 value = np.zeros(node.size_out, self.nodes.dtype)
             shape = (self.minibatch_size, steps, node.size_out)
-            # as a tensor, which need not be converted again for every run
-            rows = self.cached[node] = tf.constant(np.broadcast_to(value, shape))
+            rows = np.ascontiguousarray(np.broadcast_to(value, shape), self.nodes.dtype)
+            rows.flags.writeable = False
+            self.cached[node] = rows
         return rows

@@ -234,6 +234,8 @@ class InputNodes:
 
     def times(self, first_step, n_steps):
         """Times of steps as Python floats, exact also in single precision."""
+        if n_steps == 1:
+            return [(first_step + 1) * self.dt]
         return (np.arange(first_step + 1, first_step + n_steps + 1) * self.dt).tolist()
 
 
@@ -251,13 +253,16 @@ class PythonRows:
         The input nodes.
     processes : dict
         Node -> `nengo_dl.run.runtime.ProcessRows`.
+    minibatch_size : int
+        Items per minibatch.
     guard : context manager
         Entered around user code.
     """
 
-    def __init__(self, nodes, processes, guard):
+    def __init__(self, nodes, processes, minibatch_size, guard):
         self.nodes = nodes
         self.processes = processes
+        self.minibatch_size = minibatch_size
         self.guard = guard
 
     def generate(self, wanted, first_step, n_steps):
@@ -273,23 +278,22 @@ class PythonRows:
         Returns
         -------
         rows : dict
-            Node -> ``(steps, size)``, for processes ``(minibatch, steps, size)``.
+            Node -> ``(minibatch, steps, size)``.
         steps : int
             Steps for which all gave a value: fewer than ``n_steps`` if they took long.
         error : BaseException or None
             What went wrong in the step after.
         """
-        functions = self.nodes.functions
+        functions, dtype = self.nodes.functions, self.nodes.dtype
         calls, rows = [], {}
         for node in wanted:
-            shape, dtype = (n_steps, node.size_out), self.nodes.dtype
-            if node in functions:
-                rows[node] = np.empty(shape, dtype)
-                calls.append((partial(_call, node, functions[node]), rows[node]))
+            process = self.processes.get(node)
+            items = 1 if process is None else process.minibatch_size
+            rows[node] = values = np.empty((items, n_steps, node.size_out), dtype)
+            if process is None:
+                calls.append((partial(_call, node, functions[node]), values[0]))
             else:
-                process = self.processes[node]
-                rows[node] = np.empty((process.minibatch_size, *shape), dtype)
-                calls.append((partial(_advance, process, first_step), rows[node]))
+                calls.append((partial(_advance, process, first_step), values))
         done, error = 0, None
         stop = time.perf_counter() + GENERATION_LIMIT
         try:
@@ -302,7 +306,13 @@ class PythonRows:
                         break
         except BaseException as e:  # handed on after the steps before it are simulated
             error = e
-        return {node: values[..., :done, :] for node, values in rows.items()}, done, error
+        return {node: self._of_all(values[:, :done]) for node, values in rows.items()}, done, error
+
+    def _of_all(self, values):
+        """Values of all items, where one function gives them to all."""
+        if len(values) == self.minibatch_size:
+            return values
+        return np.broadcast_to(values, (self.minibatch_size, *values.shape[1:]))
 
 
 def _advance(process, first_step, t, rows, step):

@@ -10,7 +10,8 @@ from typing import ParamSpec, TypeVar
 
 P, R = ParamSpec("P"), TypeVar("R")
 
-_MAIN_THREAD = threading.main_thread().ident  # the only one that Python tells of signals
+MAIN_THREAD = threading.main_thread().ident  # the only one that Python tells of signals
+HELD, PENDING = 0, 1  # places in `Interrupt.flags`
 
 
 class Interrupt:
@@ -26,9 +27,10 @@ class Interrupt:
     """
 
     def __init__(self):
-        self._held = False  # whether Ctrl-C is only noted just now
+        # whether Ctrl-C is only noted just now, and whether it was pressed meanwhile: bytes, since
+        # the engine sets them around every call of a Node's function
+        self.flags = bytearray(2)
         self._depth = 0  # how many `hold` are open; between two of them there may be user code
-        self._pending = False
         self._previous = None  # the handler before the outermost `hold`, None if it stays
         self._handler = self._handle  # one object, to be known again
 
@@ -38,32 +40,33 @@ class Interrupt:
 
     def check(self):
         """Deliver Ctrl-C if it was pressed: here the books are in order."""
-        if self._pending and get_ident() == _MAIN_THREAD:
+        if self.flags[PENDING] and get_ident() == MAIN_THREAD:
             self._deliver()
 
     def _handle(self, signum, frame):
-        if self._held:
-            self._pending = True
+        if self.flags[HELD]:
+            self.flags[PENDING] = True
         elif self._previous is not None:
-            self._held = self._depth > 0  # what is raised leaves user code, or never enters it
+            # what is raised leaves user code, or never enters it
+            self.flags[HELD] = self._depth > 0
             self._previous(signum, frame)
-            self._held = False
+            self.flags[HELD] = False
 
     def _deliver(self):
-        self._pending = False
+        self.flags[PENDING] = False
         if self._previous is not None:
             self._previous(_signal.SIGINT, sys._getframe(1))
 
     def __enter__(self):
-        if get_ident() == _MAIN_THREAD:
-            self._held = False
-            if self._pending:  # pressed before
-                self._held = self._depth > 0
+        if get_ident() == MAIN_THREAD:
+            self.flags[HELD] = False
+            if self.flags[PENDING]:  # pressed before
+                self.flags[HELD] = self._depth > 0
                 self._deliver()
-                self._held = False
+                self.flags[HELD] = False
 
     def __exit__(self, *exc_info):
-        self._held = self._depth > 0  # in another thread, too: Ctrl-C is late at worst
+        self.flags[HELD] = self._depth > 0  # in another thread, too: Ctrl-C is late at worst
 
 
 class _Hold:
@@ -76,13 +79,13 @@ class _Hold:
         self.active = False
 
     def __enter__(self):
-        if get_ident() != _MAIN_THREAD:
+        if get_ident() != MAIN_THREAD:
             return
         interrupt = self.interrupt
-        before, interrupt._held = interrupt._held, True
+        before, interrupt.flags[HELD] = interrupt.flags[HELD], True
         self.before = before and interrupt._depth > 0
         if interrupt._depth == 0:
-            interrupt._pending = False
+            interrupt.flags[PENDING] = False
             previous = _signal.getsignal(_signal.SIGINT)
             if previous is not interrupt._handler:  # user code may have put that back too late
                 interrupt._previous = previous if callable(previous) else None
@@ -103,7 +106,7 @@ class _Hold:
             and _signal.getsignal(_signal.SIGINT) is interrupt._handler
         ):
             _signal.signal(_signal.SIGINT, previous)
-        interrupt._held = self.before
+        interrupt.flags[HELD] = self.before
         if not self.before:
             interrupt.check()
 

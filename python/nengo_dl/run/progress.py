@@ -41,6 +41,9 @@ class Display:
     """
 
     def __init__(self, progress_bar, during, after, max_steps=None):
+        self.hidden = progress_bar is None or progress_bar is False
+        if self.hidden:  # a run of one step notices what is done here
+            return
         self.bar = to_progressbar(progress_bar)
         self.hidden = isinstance(self.bar, NoProgressBar)
         self.total = Stage(self, during, after, max_steps)
@@ -52,21 +55,26 @@ class Display:
 
     def step(self, n=1):
         """Advance the whole by ``n`` steps."""
-        self.total.step(n)
+        if not self.hidden:
+            self.total.step(n)
 
     def update(self, progress):
         """Redraw the bar, unless that was done a moment ago."""
+        if self.hidden:
+            return
         now = time.time()
-        if not self.hidden and now - self.last >= INTERVAL:
+        if now - self.last >= INTERVAL:
             self.last = now
             self.bar.update(progress)
 
     def __enter__(self):
-        self.total.__enter__()
+        if not self.hidden:
+            self.total.__enter__()
         return self
 
     def __exit__(self, *exc_info):
+        if self.hidden:
+            return
         self.total.__exit__(*exc_info)
-        if not self.hidden:
-            self.bar.update(self.total)
-            self.bar.close()
+        self.bar.update(self.total)
+        self.bar.close()

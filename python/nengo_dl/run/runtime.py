@@ -173,6 +173,7 @@ class Runtime:
             stateful=False,
             tape_memory=settings.tape_memory,
         )
+        self.calls_tensorflow = bool(self.plan.calls)
         modes = tuple(call.modes() for call in self.layer.called.calls)
         self.plan = replace(self.plan, call_modes=modes)
         row = self.plan.values_per_step * minibatch_size * np.dtype(dtype).itemsize
@@ -299,36 +300,43 @@ class Runtime:
         try:
             self._pieces(n_steps, data, first_step, record, progress)
         finally:
-            self.feed.given = given
+            if given:
+                self.feed.given = given
             if before is not None:
                 self.layer.set_state(**before)
 
     def _pieces(self, n_steps, data, first_step, record, progress):
-        feed, done = self.feed, 0
+        feed, layer, done = self.feed, self.layer, 0
         feed.start(data, first_step)
         longest = size = self.piece_steps
-        if self.plan.calls:
+        if self.calls_tensorflow:
             size = min(size, CALL_STEPS)
         while done < n_steps:
             began = time.perf_counter()
             inputs, steps = feed.next(done, min(size, n_steps - done))
-            outputs, ran = self.layer.run_eager(inputs, steps, True, TIME_LIMIT)
+            outputs, ran = layer.run_eager(inputs, steps, True, TIME_LIMIT)
             feed.used(ran)
             if ran:
-                record(outputs, self.layer.last_run.first_step, ran)
+                record(outputs, layer.last_run.first_step, ran)
             done += ran
-            error = self.take_error()
-            if error is not None:
-                raise error
-            if self.layer.last_run.error:
-                raise RuntimeError(self.layer.last_run.error)
+            if ran < steps:
+                self._raise_error()
             interrupt.check()
             progress(ran)
-            if self.plan.calls:  # TensorFlow does not look at the time
+            if self.calls_tensorflow:  # TensorFlow does not look at the time
                 size = _next_size(size, longest, time.perf_counter() - began)
             else:  # a piece that ran out of time was too long
                 size = longest if ran == steps else min(longest, max(1, ran))
         feed.finish()
+
+    def _raise_error(self):
+        """Raise what stopped the last piece of a run, if it was not the time."""
+        message = self.layer.last_run.error
+        error = self.take_error()
+        if error is not None:
+            raise error
+        if message:
+            raise RuntimeError(message)
 
 
 def _next_size(size, longest, seconds):

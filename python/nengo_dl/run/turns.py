@@ -6,8 +6,9 @@ from _thread import get_ident
 
 from nengo.exceptions import SimulationError
 
+from .. import _engine
 from ..arguments.checks import warn_user
-from .interrupt import interrupt
+from .interrupt import MAIN_THREAD, interrupt
 
 LONG = 30.0  # seconds of waiting after which it is said for what
 
@@ -18,6 +19,10 @@ class UserCode:
     def __init__(self):
         # threads, once for each level: user code may run a program that calls user code
         self._within = []
+        # the same for the engine, which calls functions of Nodes without a line of Python
+        self.native = _engine.UserCode(
+            interrupt.flags, self._within, interrupt.__enter__, MAIN_THREAD
+        )
 
     def inside(self):
         """Whether this thread is within user code."""

@@ -44,7 +44,7 @@ class History:
         with self._lock:
             self._pieces.append(values)
             self._small = self._small + 1 if values.nbytes < SMALL else 0
-            if self._small >= MANY:  # a tensor takes 10 kB, however small it is
+            if self._small >= MANY:  # an array takes 100 bytes and more beside its values
                 self._pieces[-MANY:] = [np.concatenate(self._pieces[-MANY:], axis=1)]
                 self._small = 0
 
@@ -91,7 +91,7 @@ class History:
 
 
 class Recorder:
-    """Sorts the outputs of a run into histories.
+    """Sorts the outputs of runs into histories.
 
     Parameters
     ----------
@@ -108,33 +108,29 @@ class Recorder:
     ) -> None:
         self.histories = histories
         self.keep_history = keep_history
-        self.periods = [
-            None if probe.sample_every is None else probe.sample_every / dt for probe in histories
-        ]
+        self.dt = dt
         self.last: dict[int, tuple[History, np.ndarray]] = {}
 
     def record(self, outputs: Sequence[np.ndarray], first_step: int, steps: int) -> None:
         """Take the outputs of ``steps`` steps after ``first_step`` ones."""
-        for history, values, keep, period in zip(
-            self.histories.values(),
-            outputs,
-            self.keep_history,
-            self.periods,
-            strict=True,
+        for (probe, history), values, keep in zip(
+            self.histories.items(), outputs, self.keep_history, strict=True
         ):
             if not keep:
                 self.last[id(history)] = (history, values)
                 continue
-            if period is not None and period != 1:
+            every = probe.sample_every
+            if every is not None and every != self.dt:
                 numbers = np.arange(first_step + 1, first_step + steps + 1)
-                values = values[:, numbers % period < 1]
+                values = values[:, numbers % (every / self.dt) < 1]
             history.append(values)
 
     def finish(self) -> None:
         """Add what is known only when the run is over."""
-        for history, values in self.last.values():
-            history.append(values)
-        self.last = {}
+        if self.last:
+            for history, values in self.last.values():
+                history.append(values)
+            self.last = {}
 
 
 class SimulationData(Mapping):

@@ -153,6 +153,8 @@ class Simulator(KerasMethods, ParameterMethods):
         self._rules = DataRules(self._runtime.names, minibatch_size, unroll, settings.use_loop)
         self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
         self.data = SimulationData(self.model, self._live, self._drop_batch)
+        kept = self._runtime.layer.keep_history
+        self._recorder = Recorder(self.data.histories, kept, self.dt)
         self.closed = False
         self._runtime.reset(seed)
 
@@ -310,13 +312,12 @@ class Simulator(KerasMethods, ParameterMethods):
         if n_steps < 1:
             return
         bar = self.progress_bar if progress_bar is None else progress_bar
-        recorder = Recorder(self.data.histories, runtime.layer.keep_history, self.dt)
         float_type = python_float_type(runtime, values)
         with float_type, Display(bar, "Simulating", "Simulation", n_steps) as display:
             try:
-                runtime.run(n_steps, values, stateful, recorder.record, display.step)
+                runtime.run(n_steps, values, stateful, self._recorder.record, display.step)
             finally:
-                recorder.finish()
+                self._recorder.finish()
 
     def trange(self, sample_every: float | None = None, dt: float | None = None) -> np.ndarray:
         """Times of the steps done, those at which a Probe with ``sample_every`` has values.

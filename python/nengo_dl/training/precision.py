@@ -57,6 +57,7 @@ class _Float:
 
 
 float_type = _Float()
+_nothing = contextlib.nullcontext()
 
 
 def python_float_type(runtime, data):
@@ -73,12 +74,11 @@ def python_float_type(runtime, data):
     -------
     context manager
     """
+    if not runtime.plan.callbacks and not runtime.feed.timed(data):
+        return _nothing
     import keras
 
-    calls = runtime.plan.callbacks or runtime.feed.timed(data)
-    if calls and keras.config.floatx() != runtime.dtype:
-        return float_type(runtime.dtype)
-    return contextlib.nullcontext()
+    return _nothing if keras.config.floatx() == runtime.dtype else float_type(runtime.dtype)
 
 
 class _Policies(threading.local):

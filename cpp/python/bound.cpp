@@ -1,0 +1,115 @@
+// Runs of bound programs from Python, without a call of TensorFlow.
+#include "engine/bound.h"
+
+#include <algorithm>
+
+#include "python/arrays.h"
+#include "python/runs.h"
+
+namespace py = pybind11;
+
+namespace nengo_dl {
+namespace {
+
+std::string message_of(const std::exception_ptr& error) {
+  if (!error) return "";
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+class PyBound {
+ public:
+  explicit PyBound(int64_t number) : bound_(take_over(number)) {}
+
+  int64_t steps_done() const { return bound_->steps_done(); }
+
+  py::tuple run(const py::sequence& inputs, int64_t n_steps, double time_limit) const {
+    return bound_->program().float64 ? run_as<double>(inputs, n_steps, time_limit)
+                                     : run_as<float>(inputs, n_steps, time_limit);
+  }
+
+ private:
+  template <class T>
+  py::tuple run_as(const py::sequence& inputs, int64_t n_steps, double time_limit) const {
+    const Program& p = bound_->program();
+    if (n_steps < 0 || !(time_limit >= 0))
+      throw py::value_error("n_steps and time_limit: expected 0 or more, got " + std::to_string(n_steps) + " and " +
+                            std::to_string(time_limit));
+    need_count(inputs.size(), p.inputs.size(), "inputs");
+    BoundArgs args;
+    args.n_steps = n_steps, args.time_limit = time_limit;
+    for (size_t i = 0; i < p.inputs.size(); ++i) {
+      const py::object rows = inputs[i];
+      const std::vector<py::ssize_t> shape = {bound_->batch(), n_steps, p.inputs[i].size};
+      if (!fits<T>(rows, shape, false))
+        refuse<T>(rows, shape, false, "inputs[" + std::to_string(i) + "] ('" + p.inputs[i].name + "')");
+      args.inputs.push_back(py::reinterpret_borrow<py::array>(rows).data());
+    }
+    py::tuple outputs(p.outputs.size());
+    for (size_t i = 0; i < p.outputs.size(); ++i) {
+      py::array_t<T> a(
+          std::vector<py::ssize_t>{bound_->batch(), bound_->keep_last()[i] ? 1 : n_steps, p.outputs[i].size});
+      args.outputs.push_back(a.mutable_data());
+      py::detail::array_proxy(a.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+      outputs[i] = std::move(a);
+    }
+    BoundResult result;
+    {
+      py::gil_scoped_release release;
+      result = bound_->run(args);
+      for (size_t i = 0; i < args.outputs.size(); ++i) clear_after<T>(result.steps, i, args);
+    }
+    return py::make_tuple(outputs, result.first_step, result.steps, message_of(result.error));
+  }
+
+  // Rows that no step has written are zero, not what the memory held before.
+  template <class T>
+  void clear_after(int64_t steps, size_t output, const BoundArgs& args) const {
+    const bool last = bound_->keep_last()[output];
+    const int64_t rows = last ? 1 : args.n_steps, written = last ? std::min<int64_t>(steps, 1) : steps;
+    const int64_t size = bound_->program().outputs[output].size;
+    if (written == rows) return;
+    T* values = static_cast<T*>(args.outputs[output]);
+    for (int64_t b = 0; b < bound_->batch(); ++b)
+      std::fill(values + (b * rows + written) * size, values + (b + 1) * rows * size, T(0));
+  }
+
+  std::shared_ptr<const BoundProgram> bound_;
+};
+
+constexpr char kBoundDoc[] = R"(A program that the op NengoDL>Bind has bound to variables.
+
+Parameters
+----------
+number : int, what the op returned; it can be taken over once
+)";
+
+constexpr char kRunDoc[] = R"(Run on from the state that the variables hold, and leave the new one there.
+
+Parameters
+----------
+inputs : sequence of arrays (batch, n_steps, size)
+n_steps : int
+time_limit : float, stop between steps after so many seconds; 0 for none
+
+Returns
+-------
+outputs : tuple of arrays (batch, n_steps or 1, size), read-only; rows that no step has written are zero
+first_step : int, steps done before
+steps : int, steps done now
+error : str, what the callback that stopped the run said, or empty
+)";
+
+}  // namespace
+
+void define_bound(py::module_& m) {
+  py::class_<PyBound>(m, "Bound", kBoundDoc)
+      .def(py::init<int64_t>(), py::arg("number"))
+      .def("run", &PyBound::run, py::arg("inputs"), py::arg("n_steps"), py::arg("time_limit"), kRunDoc)
+      .def_property_readonly("steps_done", &PyBound::steps_done, "Steps done, as the variable has it.");
+}
+
+}  // namespace nengo_dl
