@@ -15,6 +15,9 @@ struct BoundArgs {
   double time_limit = 0;            // as in RunArgs
   std::vector<const void*> inputs;  // (batch, n_steps, size) each
   std::vector<void*> outputs;       // (batch, n_steps or 1, size) each
+  int64_t items = 0;                // so many of the first items leave state and learned parameters; 0: all
+  bool keep_state = true;           // otherwise the state stays that of before the run; learned parameters don't
+  bool whole = false;               // nothing stays of a run that did not do all of its steps
 };
 
 struct BoundResult : RunResult {

@@ -56,10 +56,19 @@ T* data_of(const pybind11::handle& object, const std::vector<pybind11::ssize_t>&
   return static_cast<T*>(const_cast<void*>(py::reinterpret_borrow<py::array>(object).data()));
 }
 
-// Zeros from the system cost nothing until they are written.
+// Many zeros from the system cost nothing until they are written; asking NumPy for a few takes longer than to write
+// them.
 template <class T>
 pybind11::array_t<T> zeros(const std::vector<pybind11::ssize_t>& shape) {
   namespace py = pybind11;
+  constexpr double kFew = 4096;
+  double count = 1;
+  for (py::ssize_t n : shape) count *= static_cast<double>(n);
+  if (count <= kFew) {
+    py::array_t<T> few(shape);
+    std::fill_n(few.mutable_data(), few.size(), T(0));
+    return few;
+  }
   return py::array_t<T>(py::module_::import("numpy").attr("zeros")(py::tuple(py::cast(shape)), py::dtype::of<T>()));
 }
 

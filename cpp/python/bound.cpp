@@ -27,20 +27,34 @@ class PyBound {
   int64_t steps_done() const { return bound_->steps_done(); }
 
   py::tuple run(const py::sequence& inputs, int64_t n_steps, double time_limit) const {
-    return bound_->program().float64 ? run_as<double>(inputs, n_steps, time_limit)
-                                     : run_as<float>(inputs, n_steps, time_limit);
+    BoundArgs args;
+    args.n_steps = n_steps, args.time_limit = time_limit;
+    return run_any(inputs, &args);
+  }
+
+  py::tuple run_items(const py::sequence& inputs, int64_t n_steps, int64_t items, bool keep_state) const {
+    if (items < 1 || items > bound_->batch())
+      throw py::value_error("items: expected 1 to " + std::to_string(bound_->batch()) + ", got " +
+                            std::to_string(items));
+    BoundArgs args;
+    args.n_steps = n_steps, args.keep_state = keep_state, args.whole = true;
+    args.items = items == bound_->batch() ? 0 : items;
+    return run_any(inputs, &args);
   }
 
  private:
+  py::tuple run_any(const py::sequence& inputs, BoundArgs* args) const {
+    return bound_->program().float64 ? run_as<double>(inputs, *args) : run_as<float>(inputs, *args);
+  }
+
   template <class T>
-  py::tuple run_as(const py::sequence& inputs, int64_t n_steps, double time_limit) const {
+  py::tuple run_as(const py::sequence& inputs, BoundArgs& args) const {
     const Program& p = bound_->program();
-    if (n_steps < 0 || !(time_limit >= 0))
+    const int64_t n_steps = args.n_steps;
+    if (n_steps < 0 || !(args.time_limit >= 0))
       throw py::value_error("n_steps and time_limit: expected 0 or more, got " + std::to_string(n_steps) + " and " +
-                            std::to_string(time_limit));
+                            std::to_string(args.time_limit));
     need_count(inputs.size(), p.inputs.size(), "inputs");
-    BoundArgs args;
-    args.n_steps = n_steps, args.time_limit = time_limit;
     for (size_t i = 0; i < p.inputs.size(); ++i) {
       const py::object rows = inputs[i];
       const std::vector<py::ssize_t> shape = {bound_->batch(), n_steps, p.inputs[i].size};
@@ -53,7 +67,6 @@ class PyBound {
       py::array_t<T> a(
           std::vector<py::ssize_t>{bound_->batch(), bound_->keep_last()[i] ? 1 : n_steps, p.outputs[i].size});
       args.outputs.push_back(a.mutable_data());
-      py::detail::array_proxy(a.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
       outputs[i] = std::move(a);
     }
     BoundResult result;
@@ -97,10 +110,25 @@ time_limit : float, stop between steps after so many seconds; 0 for none
 
 Returns
 -------
-outputs : tuple of arrays (batch, n_steps or 1, size), read-only; rows that no step has written are zero
+outputs : tuple of arrays (batch, n_steps or 1, size); rows that no step has written are zero
 first_step : int, steps done before
 steps : int, steps done now
 error : str, what the callback that stopped the run said, or empty
+)";
+
+constexpr char kItemsDoc[] = R"(Run a minibatch as Keras does: all steps, or nothing stays.
+
+Parameters
+----------
+inputs : sequence of arrays (batch, n_steps, size)
+n_steps : int
+items : int, of how many of the first items state and learned parameters stay
+keep_state : bool, whether the state stays at all
+
+Returns
+-------
+outputs, first_step, steps, error
+    As of `run`.
 )";
 
 }  // namespace
@@ -109,6 +137,8 @@ void define_bound(py::module_& m) {
   py::class_<PyBound>(m, "Bound", kBoundDoc)
       .def(py::init<int64_t>(), py::arg("number"))
       .def("run", &PyBound::run, py::arg("inputs"), py::arg("n_steps"), py::arg("time_limit"), kRunDoc)
+      .def("run_items", &PyBound::run_items, py::arg("inputs"), py::arg("n_steps"), py::arg("items"),
+           py::arg("keep_state"), kItemsDoc)
       .def_property_readonly("steps_done", &PyBound::steps_done, "Steps done, as the variable has it.");
 }
 

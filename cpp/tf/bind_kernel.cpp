@@ -56,13 +56,13 @@ class VariableProgram : public BoundProgram {
   template <class T>
   BoundResult run_as(const BoundArgs& bound) const {
     const Program& p = program();
-    WrittenVars written(callbacks_ >= 0);
+    WrittenVars written(callbacks_ >= 0, bound.items);
     std::vector<Tensor> constants;
-    for (int i = 0; i < kVariables; ++i) written.add(vars_[i]);
+    for (int i = 0; i < kVariables; ++i) written.add(vars_[i], bound.keep_state);
     for (size_t i = 0; i < p.params.size(); ++i) {
       const BoundVar& var = vars_[kVariables + i];
       if (p.params[i].learned) {
-        written.add(var);
+        written.add(var, true);
         continue;
       }
       constants.emplace_back();
@@ -85,7 +85,7 @@ class VariableProgram : public BoundProgram {
     args.callbacks = table.get();
     static_cast<RunResult&>(result) = compiled_->run(args);
     *steps += result.steps;
-    written.commit();
+    if (!bound.whole || result.steps == args.n_steps) written.commit();
     return result;
   }
 

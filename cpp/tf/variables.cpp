@@ -67,7 +67,8 @@ Status WrittenVars::lock() {
 void WrittenVars::own() {
   for (Written& w : vars_) {
     const Tensor& present = *w.var->var->tensor();
-    const bool as_it_is = !on_copies_ && (present.RefCountIsOne() || present.NumElements() == 0);
+    const bool in_place = !on_copies_ && w.stays && (items_ == 0 || w.var->items == 0);
+    const bool as_it_is = present.NumElements() == 0 || (in_place && present.RefCountIsOne());
     w.tensor = as_it_is ? present : copy_of(present);
   }
   if (on_copies_) unlock();
@@ -75,10 +76,20 @@ void WrittenVars::own() {
 
 void WrittenVars::commit() {
   for (Written& w : vars_) {
+    if (!w.stays) continue;
     if (on_copies_) w.var->var->mu()->lock();
+    if (items_ > 0) put_back_others(&w);
     *w.var->var->tensor() = w.tensor;
     if (on_copies_) w.var->var->mu()->unlock();
   }
+}
+
+// Rows of items of which nothing stays.
+void WrittenVars::put_back_others(Written* w) const {
+  if (w->var->items <= items_ || w->tensor.NumElements() == 0) return;
+  const int64_t row = w->tensor.TotalBytes() / w->var->items;
+  std::memcpy(static_cast<char*>(w->tensor.data()) + items_ * row,
+              static_cast<const char*>(w->var->var->tensor()->data()) + items_ * row, (w->var->items - items_) * row);
 }
 
 void WrittenVars::unlock() {

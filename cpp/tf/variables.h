@@ -25,15 +25,16 @@ absl::Status read(const BoundVar& var, tensorflow::Tensor* value);
 
 // The variables that a run changes. A program without callbacks works in their memory and locks them meanwhile. Python
 // functions may read the variables themselves, so with callbacks it works on copies, which become the values at the
-// end.
+// end. What does not stay is a copy in any case.
 class WrittenVars {
  public:
-  explicit WrittenVars(bool on_copies) : on_copies_(on_copies) {}
+  // `items`: of how many items the values stay; 0: of all.
+  WrittenVars(bool on_copies, int64_t items) : on_copies_(on_copies), items_(items) {}
   ~WrittenVars() { unlock(); }
   WrittenVars(const WrittenVars&) = delete;
   WrittenVars& operator=(const WrittenVars&) = delete;
 
-  void add(const BoundVar& var) { vars_.push_back({&var, {}}); }
+  void add(const BoundVar& var, bool stays) { vars_.push_back({&var, stays, {}}); }
   absl::Status lock();  // and check
   void own();           // memory that nobody else looks at, with the values of the variables
   tensorflow::Tensor& owned(size_t i) { return vars_[i].tensor; }
@@ -42,14 +43,17 @@ class WrittenVars {
  private:
   struct Written {
     const BoundVar* var;
+    bool stays;
     tensorflow::Tensor tensor;
   };
 
   void unlock();
+  void put_back_others(Written* written) const;
 
   std::vector<Written> vars_;
   std::vector<tensorflow::Var*> locked_;
   bool on_copies_;
+  int64_t items_;
 };
 
 }  // namespace nengo_dl

@@ -97,6 +97,9 @@ class Bound:
     def run(
         self, inputs: Sequence[np.ndarray], n_steps: int, time_limit: float
     ) -> tuple[tuple[np.ndarray, ...], int, int, str]: ...
+    def run_items(
+        self, inputs: Sequence[np.ndarray], n_steps: int, items: int, keep_state: bool
+    ) -> tuple[tuple[np.ndarray, ...], int, int, str]: ...
     @property
     def steps_done(self) -> int: ...
 

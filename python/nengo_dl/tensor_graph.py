@@ -95,6 +95,8 @@ class TensorGraph(LayerState):
         pieces are called ``state_1``, ``istate_1`` and so on.
     initial_values : dict of arrays
         What `.reset` goes back to.
+    direct : `.layer.direct_run.DirectRun` or None
+        Runs the model without TensorFlow, if it calls none and is on the CPU.
     last_run : object
         Of the last `.run_eager`: ``first_step``, the steps done before it, and ``error``, what the
         callback that stopped it said; empty if none did.
@@ -151,7 +153,7 @@ class TensorGraph(LayerState):
             )
         self.learning_phase = self._pinned_phase = learning_phase
         # the engine works in the memory of variables, which must be where it runs
-        self._direct = DirectRun(self) if single_run(plan) and self._on_cpu() else None
+        self.direct = DirectRun(self) if single_run(plan) and self._on_cpu() else None
         self._traced = TracedRun(self)
         self.called = TensorLayers(plan, minibatch_size, call_names)
         self.called_layers = self.called.layers  # where Keras looks for their weights
@@ -273,8 +275,8 @@ class TensorGraph(LayerState):
             Steps that were done: fewer than ``n_steps`` if time was up or a callback failed; then
             ``last_run.error`` holds what it said.
         """
-        if stateful and self._direct is not None:
-            values, first_step, steps, message = self._direct(inputs, n_steps, time_limit)
+        if stateful and self.direct is not None:
+            values, first_step, steps, message = self.direct(inputs, n_steps, time_limit)
         else:
             first_step = self.n_steps
             values, steps, message = self._run_tensors(inputs, n_steps, stateful, time_limit)
@@ -286,6 +288,7 @@ class TensorGraph(LayerState):
                 array = array[:, :steps]
             if len(shape) != 1:
                 array = array.reshape((*array.shape[:2], *shape))
+            array.setflags(write=False)
             outputs.append(array)
         return outputs, steps
 
@@ -305,7 +308,7 @@ class TensorGraph(LayerState):
     @property
     def n_steps(self) -> int:
         """int : Steps done, as saved."""
-        return super().n_steps if self._direct is None else self._direct.steps_done
+        return super().n_steps if self.direct is None else self.direct.steps_done
 
     def reset(self, state: bool = True, params: bool = False) -> None:
         """Go back to the initial state, and, if asked for, to the initial parameters."""

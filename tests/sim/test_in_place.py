@@ -47,7 +47,6 @@ def test_run_in_place(dtype):
     due = filter_reference(u, np.zeros((2, 2)), np.zeros((2, 2)), np.array([1, 2]))
     for came, expected in zip(outputs, due, strict=True):
         np.testing.assert_allclose(came, expected, rtol=1e-5, atol=1e-5)
-        assert not came.flags.writeable
     np.testing.assert_allclose(variables["state"], due[0][:, -1], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(variables["total"], due[1][:, -1], rtol=1e-5, atol=1e-5)
     assert (first_step, steps, error) == (3, 5, "")
@@ -76,6 +75,32 @@ def test_wrong_use_of_a_bound_program(changes, run, message):
     with pytest.raises(ValueError, match=message):
         program.run(**arguments)
     assert variables["steps_done"].numpy() == 3  # and not locked any more
+
+
+@pytest.mark.parametrize("items", [0, 3])
+def test_items_of_a_minibatch(items):
+    _, program = bound()
+    with pytest.raises(ValueError, match=f"items: expected 1 to 2, got {items}"):
+        program.run_items([np.zeros((2, 5, 2))], 5, items, True)
+
+
+@pytest.mark.parametrize("keep_state", [True, False])
+@pytest.mark.parametrize("items", [1, 2])
+def test_what_stays_of_a_minibatch(items, keep_state):
+    """The state of the first items if it is to stay; what is learned in any case."""
+    variables, program = bound()
+    names = ("state", "total", "steps_done")
+    before = [variables[name].numpy() for name in names]
+    u = np.random.RandomState(0).randn(2, 5, 2)
+    outputs, first_step, steps, error = program.run_items([u], 5, items, keep_state)
+    assert (first_step, steps, error) == (3, 5, "")
+    state, total, done = (variables[name].numpy() for name in names)
+    kept = items if keep_state else 0
+    np.testing.assert_array_equal(state[:kept], outputs[0][:kept, -1])
+    np.testing.assert_array_equal(state[kept:], before[0][kept:])
+    np.testing.assert_array_equal(total[:items], outputs[1][:items, -1])
+    np.testing.assert_array_equal(total[items:], before[1][items:])
+    assert done == (8 if keep_state else 3)
 
 
 def test_one_variable_for_two():
@@ -163,7 +188,7 @@ def test_elsewhere_than_on_the_cpu(monkeypatch):
     """Where variables are on another device, runs work on what is read from them."""
     monkeypatch.setattr(TensorGraph, "_on_cpu", lambda self: False)
     layer = TensorGraph(filter_plan(), minibatch_size=3)
-    assert layer._direct is None
+    assert layer.direct is None
     u = rows(3, 5)
     outputs, steps = layer.run_eager([u], 5)
     due = filter_reference(u, np.full((3, 2), 0.5), np.zeros((3, 2)), np.array([1, 2]))

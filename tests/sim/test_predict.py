@@ -109,9 +109,15 @@ def test_results_are_writable_and_own_their_memory(Sim):
         found[:] = 0
 
 
-def test_nothing_is_traced_anew(Sim, monkeypatch):
+@pytest.mark.parametrize("calls_tensorflow, traces", [(False, 0), (True, 1)])
+def test_nothing_is_traced_anew(Sim, monkeypatch, calls_tensorflow, traces):
     """For other numbers of steps, items, or calls of other kinds."""
-    sim, calls = Sim(leaky(), minibatch_size=2), []
+    net = leaky()
+    if calls_tensorflow:
+        with net:
+            node = nengo_dl.TensorNode(lambda x: 2 * x, shape_in=(1,), pass_time=False)
+            nengo.Connection(net.nodes[0], node)
+    sim, calls = Sim(net, minibatch_size=2), []
     run_graph = sim.tensor_graph.run_graph
 
     def counted(*args, **kwargs):
@@ -123,7 +129,69 @@ def test_nothing_is_traced_anew(Sim, monkeypatch):
         for items in (2, 6):
             sim.predict(rows(items, steps, 1), stateful=True)
             sim.predict_on_batch(rows(2, steps, 1), stateful=True)
-    assert len(calls) == 1
+    assert len(calls) == traces
+
+
+def learning_net(function=None, dtype="float64"):
+    """A net that learns, perhaps with a Python function in it; its first Node takes data."""
+    with nengo.Network(seed=0) as net:
+        nengo_dl.configure_settings(dtype=dtype)
+        node = nengo.Node([0.5])
+        a, b = nengo.Ensemble(20, 1), nengo.Ensemble(20, 1)
+        nengo.Connection(node, a)
+        conn = nengo.Connection(a, b, learning_rule_type=nengo.PES(1e-2))
+        nengo.Connection(b, conn.learning_rule)
+        if function is not None:
+            inner = nengo.Node(function, size_in=1)
+            nengo.Connection(b, inner)
+            nengo.Connection(inner, a)
+        nengo.Probe(b, synapse=0.01)
+        nengo.Probe(conn, "weights")
+    return net
+
+
+def left(sim):
+    """All that a call may change."""
+    layer = sim.tensor_graph
+    return [*layer.get_state().values(), *(layer.get_param(i) for i in layer.learned)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("function", [None, lambda t, x: x * np.sin(9 * t)])
+def test_the_engine_alone_does_what_the_graph_does(Sim, function, dtype):
+    """Whole minibatches and the start of one, with state and without: outputs and what is left."""
+    net = learning_net(function, dtype)
+    ways = Sim(net, minibatch_size=3), Sim(net, minibatch_size=3)
+    ways[1].tensor_graph.direct = None
+    before = left(ways[0])
+    for items, stateful in ((3, False), (2, True), (7, True), (1, False), (3, True)):
+        found = [sim.predict(rows(items, 5, 1), stateful=stateful) for sim in ways]
+        for came, due in zip(found[0].values(), found[1].values(), strict=True):
+            assert came.dtype == due.dtype and came.flags.writeable and due.flags.writeable
+            np.testing.assert_array_equal(came, due)
+        for came, due in zip(left(ways[0]), left(ways[1]), strict=True):
+            np.testing.assert_array_equal(came, due)
+    changed = [np.any(one != other) for one, other in zip(left(ways[0]), before, strict=True)]
+    assert sum(changed) >= 3  # state, number of steps, what is learned
+
+
+@pytest.mark.parametrize("stateful", [True, False])
+def test_nothing_stays_of_a_minibatch_that_fails(Sim, stateful):
+    def function(t, x):
+        if t > 0.0045:
+            raise ValueError("the fifth step")
+        return x
+
+    sim = Sim(learning_net(function), minibatch_size=2)
+    sim.run_steps(1)
+    before = left(sim)
+    for items in (2, 1):
+        with pytest.raises(nengo.exceptions.SimulationError, match="the fifth step"):
+            sim.predict(rows(items, 6, 1), stateful=stateful)
+        for came, due in zip(left(sim), before, strict=True):
+            np.testing.assert_array_equal(came, due)
+    sim.predict(rows(2, 3, 1), stateful=True)
+    assert sim.n_steps == 4
 
 
 def test_a_warm_call_takes_a_thousand_calls_of_python(Sim):

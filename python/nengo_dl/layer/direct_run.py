@@ -25,7 +25,7 @@ class DirectRun:
     def __init__(self, layer):
         (op,) = layer.training_ops if layer.in_training() else layer.run_ops
         saved = layer.saved_state
-        self._dtype = np.dtype(layer.plan.dtype)
+        self._dtype, self._size = np.dtype(layer.plan.dtype), layer.minibatch_size
         number = load().nengo_dl_bind(
             program=op.program,
             keep_last=tf.constant(op.keep_last, tf.int64, (len(op.keep_last),)),
@@ -44,7 +44,7 @@ class DirectRun:
         Returns
         -------
         outputs : tuple of arrays
-            As in `nengo_dl.layer.tf_ops.RunResult`; read-only.
+            As in `nengo_dl.layer.tf_ops.RunResult`.
         first_step : int
             Steps that were done before.
         steps : int
@@ -55,6 +55,34 @@ class DirectRun:
         dtype = self._dtype
         rows = [np.ascontiguousarray(rows, dtype) for rows in inputs]
         return self._bound.run(rows, n_steps, time_limit)
+
+    def minibatch(self, inputs, n_steps, stateful):
+        """Run a minibatch as `.TensorGraph.call` does, all of its steps or none.
+
+        Parameters
+        ----------
+        inputs : list of arrays, shape (items, n_steps, size)
+            Rows of each model input, of as many items as a minibatch has, or fewer.
+        n_steps : int
+            Steps to do.
+        stateful : bool
+            Whether the state stays.
+
+        Returns
+        -------
+        list of arrays, shape (items, n_steps or 1, size)
+        """
+        items = len(inputs[0]) if inputs else self._size
+        if not 0 < items <= self._size:
+            raise ValueError(f"expected 1 to minibatch_size={self._size} items, got {items}")
+        rows = [np.ascontiguousarray(rows, self._dtype) for rows in inputs]
+        if items < self._size:  # filled up with copies of the last one, of which nothing stays
+            there = np.minimum(np.arange(self._size), items - 1)
+            rows = [values[there] for values in rows]
+        outputs, _, _, error = self._bound.run_items(rows, n_steps, items, stateful)
+        if error:
+            raise RuntimeError(error)
+        return [values[:items] for values in outputs]
 
     @property
     def steps_done(self):

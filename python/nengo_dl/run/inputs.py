@@ -338,7 +338,7 @@ def _call(node, function, t, rows, step):
             f"{_label(node, function)} returned None at t={t:g}, expected {rows.shape[1]} numbers"
         )
     try:
-        finite = math.isfinite(value) if type(value) is float else np.isfinite(value).all()
+        finite = math.isfinite(value) if isinstance(value, float) else np.isfinite(value).all()
         rows[step] = value
     except (TypeError, ValueError) as e:
         raise SimulationError(

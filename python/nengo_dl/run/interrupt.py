@@ -107,7 +107,7 @@ class _Hold:
         ):
             _signal.signal(_signal.SIGINT, previous)
         interrupt.flags[HELD] = self.before
-        if not self.before:
+        if interrupt.flags[PENDING] and not self.before:
             interrupt.check()
 
 

@@ -67,15 +67,19 @@ class Turns:
         call : str
             Name of what is called.
         """
-        if self._calls and self.user_code.inside():
-            raise SimulationError(
-                f"{call} of a simulator was called by Python code of its own model or data, while"
-                f" {' in '.join(reversed(self._calls))} runs that code; make another"
-                " simulator for it, or call this one before or afterwards"
-            )
-        if self._calls and self._thread != get_ident():
-            self._wait(call)
+        self._get_ready(call)
         return self._turn(call)
+
+    def run(self, call, function, *args, **kwargs):
+        """Call a function in such a context, in half the time."""
+        self._get_ready(call)
+        with self._lock:
+            before = self._calls
+            try:
+                self._begin(call)
+                return function(*args, **kwargs)
+            finally:
+                self._calls = before
 
     @contextlib.contextmanager
     def _turn(self, call):
@@ -83,12 +87,27 @@ class Turns:
         with self._lock:
             before = self._calls
             try:
-                if not before:
-                    self.user_code.forget()
-                self._thread, self._calls = get_ident(), (*before, call)
+                self._begin(call)
                 yield
             finally:
                 self._calls = before
+
+    def _get_ready(self, call):
+        if not self._calls:
+            return
+        if self.user_code.inside():
+            raise SimulationError(
+                f"{call} of a simulator was called by Python code of its own model or data, while"
+                f" {' in '.join(reversed(self._calls))} runs that code; make another"
+                " simulator for it, or call this one before or afterwards"
+            )
+        if self._thread != get_ident():
+            self._wait(call)
+
+    def _begin(self, call):
+        if not self._calls:
+            self.user_code.forget()
+        self._thread, self._calls = get_ident(), (*self._calls, call)
 
     def _wait(self, call):
         if self._lock.acquire(timeout=LONG):

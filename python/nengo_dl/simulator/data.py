@@ -108,21 +108,23 @@ class Recorder:
     ) -> None:
         self.histories = histories
         self.keep_history = keep_history
-        self.dt = dt
+        # read once: an attribute of a Nengo object takes a microsecond
+        self.periods = [
+            None if probe.sample_every is None else probe.sample_every / dt for probe in histories
+        ]
         self.last: dict[int, tuple[History, np.ndarray]] = {}
 
     def record(self, outputs: Sequence[np.ndarray], first_step: int, steps: int) -> None:
         """Take the outputs of ``steps`` steps after ``first_step`` ones."""
-        for (probe, history), values, keep in zip(
-            self.histories.items(), outputs, self.keep_history, strict=True
+        for history, values, keep, period in zip(
+            self.histories.values(), outputs, self.keep_history, self.periods, strict=True
         ):
             if not keep:
                 self.last[id(history)] = (history, values)
                 continue
-            every = probe.sample_every
-            if every is not None and every != self.dt:
+            if period is not None and period != 1:
                 numbers = np.arange(first_step + 1, first_step + steps + 1)
-                values = values[:, numbers % (every / self.dt) < 1]
+                values = values[:, numbers % period < 1]
             history.append(values)
 
     def finish(self) -> None:

@@ -159,6 +159,7 @@ class ArrayRuns:
     """Minibatches that lie in memory, run without Keras' iterators.
 
     Making one takes Keras tens of milliseconds in every call, which is many times what a run takes.
+    A model that calls no TensorFlow is run by the engine alone, so that nothing has to be traced.
 
     Parameters
     ----------
@@ -173,29 +174,36 @@ class ArrayRuns:
     """
 
     def __init__(self, side, batches, n_steps, stateful):
-        self.batches, self.dtype = batches, side.runtime.dtype
+        self.batches, self.n_steps = batches, n_steps
         self.side, self.stateful = side, stateful
-        layer = side.runtime.layer
-        self.names = [*layer.output_names, "steps_run"]
-        self.steps = np.full((layer.minibatch_size, 1), n_steps, np.int32)
-        self.rows, self.tensors = None, None  # of the last minibatch: the next may have the same
+        self.layer = side.runtime.layer
+        self.names = [*self.layer.output_names, "steps_run"]
 
     def __call__(self, number):
-        """Run a minibatch: name of an output -> tensor."""
+        """Run a minibatch: name of an output -> array."""
         interrupt.check()
         rows = self.batches[number]
-        if rows is not self.rows:
-            steps = self.steps[: len(rows[0])] if rows else self.steps
-            tensors = [tf.convert_to_tensor(values, self.dtype) for values in rows]
-            self.rows, self.tensors = rows, [*tensors, tf.constant(steps)]
-        whole = self.tensors[-1].shape[0] == len(self.steps)  # the last minibatch may be smaller
+        items = len(rows[0]) if rows else self.layer.minibatch_size
+        direct = self.layer.direct
+        if direct is None:
+            outputs = self._traced(rows, items)
+        else:
+            outputs = direct.minibatch(rows, self.n_steps, self.stateful)
+            outputs.append(np.full(items, self.n_steps, np.int32))
+        return dict(zip(self.names, outputs, strict=True))
+
+    def _traced(self, rows, items):
+        """The same by a function of TensorFlow."""
+        tensors = [tf.convert_to_tensor(values, self.side.runtime.dtype) for values in rows]
+        steps = tf.fill((items, 1), np.int32(self.n_steps))
+        whole = items == self.layer.minibatch_size  # the last minibatch may be smaller
         function = self.side.predict_function(self.stateful, whole)
-        return dict(zip(self.names, function(*self.tensors), strict=True))
+        return [value.numpy() for value in function(*tensors, steps)]
 
 
 def _on_batch(side, runs):
     """Run a single minibatch."""
-    return {name: value.numpy() for name, value in runs(0).items()}
+    return runs(0)
 
 
 def _in_turn(side, runs, verbose=0, steps=None, callbacks=None):
@@ -210,12 +218,14 @@ def _in_turn(side, runs, verbose=0, steps=None, callbacks=None):
         found = [runs(number) for numbers in calls for number in numbers]
     else:
         found = _with_callbacks(side.model, runs, calls, steps, verbose, callbacks)
+    return _joined(found, runs.names)
+
+
+def _joined(found, names):
+    """Outputs of several minibatches as those of one."""
     if len(found) == 1:
-        return {name: value.numpy() for name, value in found[0].items()}
-    return {
-        name: np.concatenate([np.asarray(memoryview(outputs[name])) for outputs in found])
-        for name in runs.names
-    }
+        return found[0]
+    return {name: np.concatenate([outputs[name] for outputs in found]) for name in names}
 
 
 def _with_callbacks(model, runs, calls, steps, verbose, callbacks):
@@ -238,9 +248,10 @@ def _with_callbacks(model, runs, calls, steps, verbose, callbacks):
             callbacks.on_predict_batch_begin(numbers.start)
             group = [runs(number) for number in numbers]
             found.extend(group)
-            outputs = group[0]
-            if len(group) > 1:
-                outputs = {n: tf.concat([one[n] for one in group], axis=0) for n in runs.names}
+            outputs = {
+                name: tf.convert_to_tensor(value)
+                for name, value in _joined(group, runs.names).items()
+            }
             callbacks.on_predict_batch_end(numbers.start + each - 1, {"outputs": outputs})
             if model.stop_predicting:
                 break
