@@ -1,3 +1,4 @@
+// Convolutions forward, and back to their inputs: several positions at once share the weights that are loaded for one.
 #include "kernels/conv.h"
 
 #include "kernels/lines.h"
@@ -6,176 +7,142 @@ namespace nengo_dl {
 namespace NDL_ISA {
 namespace {
 
-// Calls f(weight offset, input offset) for every tap but those of the last dimension, which it leaves to f.
-template <class T, class F>
-NDL_HD void each_tap_line(const ConvPoint<T>& c, F f) {
-  for (int d = 0; d < c.rank; d++)
-    if (c.taps[d] == 0) return;
-  each_line(c.rank, c.taps, c.weight_step, c.input_step, f);
-}
+// Vectors of output channels at once, and positions for so many: registers hold positions * vectors sums.
+#if defined(__AVX512F__)
+constexpr int kVectors = 4, kPositions[] = {8, 8, 8, 6};
+#else
+constexpr int kVectors = 2, kPositions[] = {8, 6};
+#endif
 
-// N vectors of output channels from `first` on; the last of them has `rest` lanes (the width, if it is whole).
-template <int N, class T>
-void channels(const ConvPoint<T>& c, int64_t first, int64_t rest) {
-  using V = typename VectorOf<T>::type;
-  constexpr int64_t W = Lane<V>::width;
+template <class T>
+struct Strip {  // some output channels, and input channels from c0 on
+  const T *weight, *input;
+  T* out;
+  int64_t last;  // where the last vector of channels begins; it may overlap the one before it
+  int64_t in_channels;
+  bool begin;  // with 0
+};
+
+// kEach: every output channel has an input channel of its own.
+template <class T, int L, int P, int MV, bool kEach>
+__attribute__((noinline)) void tile(const ConvPoints<T>& c, const Strip<T>& s, const T* const* input_at,
+                                    T* const* out) {
+  using V = Vec<T, L>;
   const int last = c.rank - 1;
-  V sum[N] = {};
-  each_tap_line(c, [&](int64_t weight_at, int64_t input_at) {
+  const int64_t weight_channel = c.weight_channel, input_channel = c.input_channel, in_channels = s.in_channels;
+  const int64_t last_vector = s.last, out_step = c.out_step;
+  const auto vector = [&](int v) { return v == MV - 1 ? last_vector : v * L; };
+  const T* input[P];
+  for (int p = 0; p < P; p++) input[p] = input_at[p];
+  V sum[P][MV] = {};
+  if (!s.begin)
+    for (int p = 0; p < P; p++)
+      for (int v = 0; v < MV; v++)
+        sum[p][v] = out_step == 1 ? load<V>(out[p] + vector(v)) : gather<V>(out[p] + vector(v) * out_step, out_step, L);
+  each_tap_line(c, [&](int64_t weight_at, int64_t at_line) {
     for (int64_t k = 0; k < c.taps[last]; k++) {
-      const T* weight = c.weight + weight_at + k * c.weight_step[last] + first;
-      const T* input = c.input + input_at + k * c.input_step[last];
-      for (int64_t i = 0; i < c.in_channels; i++, weight += c.weight_channel, input += c.input_channel) {
-        for (int v = 0; v + 1 < N; v++) sum[v] = fma(*input, load<V>(weight + v * W), sum[v]);
-        const T* tail = weight + (N - 1) * W;
-        sum[N - 1] = fma(*input, rest == W ? load<V>(tail) : load_part(tail, rest), sum[N - 1]);
+      const T* weight = s.weight + weight_at + k * c.weight_step[last];
+      int64_t at = at_line + k * c.input_step[last];
+      for (int64_t i = 0; i < in_channels; i++, weight += weight_channel, at += input_channel) {
+        V w[MV];
+        for (int v = 0; v < MV; v++) w[v] = load<V>(weight + vector(v));
+        for (int p = 0; p < P; p++) {
+          if constexpr (kEach) {
+            for (int v = 0; v < MV; v++) sum[p][v] = fma(w[v], load<V>(input[p] + at + vector(v)), sum[p][v]);
+          } else {
+            const V x = splat<V>(input[p][at]);
+            for (int v = 0; v < MV; v++) sum[p][v] = fma(w[v], x, sum[p][v]);
+          }
+        }
       }
     }
   });
-  for (int v = 0; v < N; v++) {
-    T* out = c.out + (first + v * W) * c.out_step;
-    const int64_t count = v + 1 < N ? W : rest;
-    if (!c.set) sum[v] = gather<V>(out, c.out_step, count) + sum[v];
-    if (c.out_step != 1)
-      scatter(out, c.out_step, sum[v], count);
-    else if (count == W)
-      store(out, sum[v]);
+  for (int p = 0; p < P; p++)
+    for (int v = 0; v < MV; v++) {
+      if (out_step == 1)
+        store<V>(out[p] + vector(v), sum[p][v]);
+      else
+        scatter(out[p] + vector(v) * out_step, out_step, sum[p][v], L);
+    }
+}
+
+// All positions, P at a time. Of a last tile that lacks some, the last position is computed several times: what is
+// added to has been read before any of it is written.
+template <class T, int L, int MV, bool kEach>
+void positions(const ConvPoints<T>& c, const Strip<T>& s) {
+  constexpr int P = kPositions[MV - 1];
+  GridWalk walk(c.grid);
+  const T* input[P];
+  T* out[P];
+  for (int64_t left = walk.positions(); left > 0; left -= P) {
+    for (int p = 0; p < P; p++) {
+      if (p > 0 && p < left) walk.next();
+      input[p] = s.input + walk.input, out[p] = s.out + walk.out;
+    }
+    walk.next();
+    if (left == 1)
+      tile<T, L, 1, MV, kEach>(c, s, input, out);
+    else if (left <= P / 2)
+      tile<T, L, P / 2, MV, kEach>(c, s, input, out);
     else
-      store_part(out, sum[v], count);
+      tile<T, L, P, MV, kEach>(c, s, input, out);
   }
 }
 
+template <class T, int L, bool kEach, int MV = kVectors>
+NDL_HD void dispatch(const ConvPoints<T>& c, const Strip<T>& s, int64_t vectors) {
+  if (vectors == MV) return positions<T, L, MV, kEach>(c, s);
+  if constexpr (MV > 1) dispatch<T, L, kEach, MV - 1>(c, s, vectors);
+}
+
+// The taps of the last dimension are as many more channels where those of all taps lie one behind the other.
 template <class T>
-void conv_point(const ConvPoint<T>& c) {
-  constexpr int64_t W = Lane<typename VectorOf<T>::type>::width;
-  for (int64_t first = 0; first < c.out_channels; first += 4 * W) {
-    const int64_t left = c.out_channels - first;
-    const int64_t rest = left >= 4 * W ? W : (left - 1) % W + 1;
-    const int64_t vectors = left >= 4 * W ? 4 : (left + W - 1) / W;
-    if (vectors == 4)
-      channels<4>(c, first, rest);
-    else if (vectors == 3)
-      channels<3>(c, first, rest);
-    else if (vectors == 2)
-      channels<2>(c, first, rest);
-    else
-      channels<1>(c, first, rest);
-  }
-}
-
-// ---- few output channels
-
-template <int N, class T>
-void dots(const ConvPoint<T>& c, int64_t first) {
-  using V = typename VectorOf<T>::type;
-  constexpr int64_t W = Lane<V>::width;
+ConvPoints<T> joined(ConvPoints<T> c) {
   const int last = c.rank - 1;
-  V sum[N] = {};
-  each_tap_line(c, [&](int64_t weight_at, int64_t input_at) {
-    for (int64_t k = 0; k < c.taps[last]; k++) {
-      const T* weight = c.weight + weight_at + k * c.weight_step[last] + first * c.weight_channel;
-      const T* input = c.input + input_at + k * c.input_step[last];
-      int64_t i = 0;
-      for (; i + W <= c.in_channels; i += W) {
-        const V in = load<V>(input + i);
-        for (int v = 0; v < N; v++) sum[v] = fma(in, load<V>(weight + v * c.weight_channel + i), sum[v]);
-      }
-      const int64_t rest = c.in_channels - i;
-      if (rest == 0) continue;
-      const V in = load_part(input + i, rest);
-      for (int v = 0; v < N; v++) sum[v] = fma(in, load_part(weight + v * c.weight_channel + i, rest), sum[v]);
-    }
-  });
-  for (int v = 0; v < N; v++) {
-    T* out = c.out + (first + v) * c.out_step;
-    T total = c.set ? T(0) : *out;
-    for (int64_t i = 0; i < W; i++) total += sum[v][i];
-    *out = total;
-  }
+  if (c.weight_step[last] == c.in_channels * c.weight_channel && c.input_step[last] == c.in_channels * c.input_channel)
+    c.in_channels *= c.taps[last], c.taps[last] = c.taps[last] != 0;
+  return c;
 }
 
+// Input channels whose weights, of a strip and all taps, stay in the second-level cache.
 template <class T>
-void conv_dots(const ConvPoint<T>& c) {
-  int64_t first = 0;
-  for (; first + 4 <= c.out_channels; first += 4) dots<4>(c, first);
-  const int64_t left = c.out_channels - first;
-  if (left == 3)
-    dots<3>(c, first);
-  else if (left == 2)
-    dots<2>(c, first);
-  else if (left == 1)
-    dots<1>(c, first);
+int64_t channels_at_once(const ConvPoints<T>& c, int64_t width) {
+  constexpr int64_t kBytes = 393216;
+  int64_t lines = 1;
+  for (int d = 0; d < c.rank; d++) lines *= c.taps[d] > 0 ? c.taps[d] : 1;
+  const int64_t fit = kBytes / static_cast<int64_t>(sizeof(T)) / (lines * width);
+  return fit < 16 ? 16 : fit;
 }
 
-// ---- gradient of the weights
-
-// I input channels from `first_in` on by N vectors of output channels from `first` on, `rest` lanes in the last.
-template <int I, int N, class T>
-void sums_tile(const ConvSums<T>& c, int64_t first_in, int64_t first, int64_t rest) {
-  using V = typename VectorOf<T>::type;
-  constexpr int64_t W = Lane<V>::width;
-  const int last = c.rank - 1;
-  const int64_t count = c.count[last], input_step = c.input_step[last], output_step = c.output_step[last];
-  V sum[I][N] = {};
-  each_line(c.rank, c.count, c.input_step, c.output_step, [&](int64_t input_at, int64_t output_at) {
-    const T* input = c.input + input_at + first_in * c.input_channel;
-    const T* output = c.output + output_at + first;
-    for (int64_t k = 0; k < count; k++, input += input_step, output += output_step) {
-      V out[N];
-      for (int v = 0; v + 1 < N; v++) out[v] = load<V>(output + v * W);
-      const T* tail = output + (N - 1) * W;
-      out[N - 1] = rest == W ? load<V>(tail) : load_part(tail, rest);
-      for (int i = 0; i < I; i++) {
-        const V in = splat<V>(input[i * c.input_channel]);
-        for (int v = 0; v < N; v++) sum[i][v] = fma(in, out[v], sum[i][v]);
-      }
+template <class T, int L, bool kEach>
+void strips(const ConvPoints<T>& all) {
+  if constexpr (L > 1)
+    if (all.out_channels < L) return strips<T, L / 2, kEach>(all);
+  const ConvPoints<T> c = kEach ? all : joined(all);
+  const int64_t vectors = (c.out_channels + L - 1) / L, count = (vectors + kVectors - 1) / kVectors;
+  const int64_t step = channels_at_once(c, kVectors * L);
+  for (int64_t n = 0; n < count; n++) {
+    const int64_t v0 = n * vectors / count, v1 = (n + 1) * vectors / count, first = v0 * L;
+    const int64_t end = n + 1 == count ? c.out_channels : v1 * L;
+    for (int64_t i = 0; i == 0 || i < c.in_channels; i += step) {
+      const int64_t left = c.in_channels - i;
+      const Strip<T> s = {c.weight + first + i * c.weight_channel,
+                          c.input + (kEach ? first : i * c.input_channel),
+                          c.out + first * c.out_step,
+                          end - first - L,
+                          left < step ? left : step,
+                          c.set && i == 0};
+      dispatch<T, L, kEach>(c, s, v1 - v0);
     }
-  });
-  for (int i = 0; i < I; i++) {
-    T* weight = c.weight + (first_in + i) * c.weight_channel + first;
-    for (int v = 0; v + 1 < N; v++) store<V>(weight + v * W, load<V>(weight + v * W) + sum[i][v]);
-    T* tail = weight + (N - 1) * W;
-    if (rest == W)
-      store<V>(tail, load<V>(tail) + sum[i][N - 1]);
-    else
-      store_part(tail, load_part(tail, rest) + sum[i][N - 1], rest);
-  }
-}
-
-template <int N, class T>
-void sums_columns(const ConvSums<T>& c, int64_t first, int64_t rest) {
-  int64_t i = 0;
-  for (; i + 4 <= c.in_channels; i += 4) sums_tile<4, N>(c, i, first, rest);
-  const int64_t left = c.in_channels - i;
-  if (left == 3)
-    sums_tile<3, N>(c, i, first, rest);
-  else if (left == 2)
-    sums_tile<2, N>(c, i, first, rest);
-  else if (left == 1)
-    sums_tile<1, N>(c, i, first, rest);
-}
-
-template <class T>
-void conv_sums(const ConvSums<T>& c) {
-  constexpr int64_t W = Lane<typename VectorOf<T>::type>::width;
-  for (int64_t first = 0; first < c.out_channels; first += 2 * W) {
-    const int64_t left = c.out_channels - first;
-    const int64_t rest = left >= 2 * W ? W : (left - 1) % W + 1;
-    if (left > W)
-      sums_columns<2>(c, first, rest);
-    else
-      sums_columns<1>(c, first, rest);
   }
 }
 
 }  // namespace
 
-void conv_point32(const ConvPoint<float>& point) { conv_point(point); }
-void conv_point64(const ConvPoint<double>& point) { conv_point(point); }
-void conv_dots32(const ConvPoint<float>& point) { conv_dots(point); }
-void conv_dots64(const ConvPoint<double>& point) { conv_dots(point); }
-void conv_sums32(const ConvSums<float>& sums) { conv_sums(sums); }
-void conv_sums64(const ConvSums<double>& sums) { conv_sums(sums); }
+void conv_points32(const ConvPoints<float>& p) { strips<float, kLanes<float>, false>(p); }
+void conv_points64(const ConvPoints<double>& p) { strips<double, kLanes<double>, false>(p); }
+void conv_each32(const ConvPoints<float>& p) { strips<float, kLanes<float>, true>(p); }
+void conv_each64(const ConvPoints<double>& p) { strips<double, kLanes<double>, true>(p); }
 
 }  // namespace NDL_ISA
 }  // namespace nengo_dl

@@ -3,6 +3,7 @@
 #include "engine/kind.h"
 #include "ops/adjoint.h"
 #include "ops/convolution.h"
+#include "ops/lines.h"
 #include "ops/spatial.h"
 #include "ops/util.h"
 
@@ -39,11 +40,13 @@ class ConvolutionKernel : public Kernel<T> {
         products_(shape_) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
-    for (int64_t t = t0; t < t1; t++)
-      for (int64_t b = 0; b < f.batch; b++)
-        for (int64_t k = 0; k < Y_.blocks; k++)
-          forward_.run(W_.at(f, t, b) + W_.offsets[k], X_.at(f, t, b) + X_.offsets[k], Y_.at(f, t, b) + Y_.offsets[k],
-                       set_);
+    const bool shared_W = !f.row[W_.buffer] && !f.item[W_.buffer];
+    each_lines(f, Y_, f, X_, t0, t1, shared_W, [&](int64_t t, int64_t b, int64_t count, bool along_steps) {
+      const int64_t X_item = distance(f, X_, along_steps), Y_item = distance(f, Y_, along_steps);
+      for (int64_t k = 0; k < Y_.blocks; k++)
+        forward_.run(W_.at(f, t, b) + W_.offsets[k], X_.at(f, t, b) + X_.offsets[k], X_item,
+                     Y_.at(f, t, b) + Y_.offsets[k], Y_item, count, set_);
+    });
   }
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
@@ -57,17 +60,35 @@ class ConvolutionKernel : public Kernel<T> {
   }
 
  private:
+  static int64_t distance(const Frame<T>& f, const View& o, bool along_steps) {
+    return along_steps ? f.row[o.buffer] : f.item[o.buffer];
+  }
+
+  // Lines of rows whose results, in frame `to`, lie in different places; one row at a time if they don't.
+  template <class F>
+  static void each_lines(const Frame<T>& to, const View& result, const Frame<T>& from, const View& read, int64_t t0,
+                         int64_t t1, bool together, F&& f) {
+    const int64_t steps = t1 - t0, items = to.batch;
+    const bool apart = (to.item[result.buffer] || items == 1) && (to.row[result.buffer] || steps == 1);
+    if (together && apart)
+      return each_row_line(t0, t1, items, one_stride(to, result) && one_stride(from, read), steps > items, f);
+    for (int64_t t = t0; t < t1; t++)
+      for (int64_t b = 0; b < items; b++) f(t, b, int64_t{1}, false);
+  }
+
   void grad_X(const GradFrame<T>& f, int64_t t0, int64_t t1) const {
     if (!f.adjoint.base[X_.buffer] || !f.adjoint.base[Y_.buffer]) return;
-    const T *held = nullptr, *prepared = nullptr;
-    for (int64_t k = 0; k < Y_.blocks; k++)
-      for (int64_t t = t1; t-- > t0;)
-        for (int64_t b = 0; b < f.adjoint.batch; b++) {
-          const T* W = W_.at(f.value, t, b) + W_.offsets[k];
-          if (W != held) prepared = backward_.prepared(W);
-          held = W;
-          backward_.add(prepared, Y_.at(f.adjoint, t, b) + Y_.offsets[k], X_.at(f.adjoint, t, b) + X_.offsets[k]);
-        }
+    const bool together = !f.value.row[W_.buffer] && !f.value.item[W_.buffer] && backward_.together();
+    for (int64_t k = 0; k < Y_.blocks; k++) {
+      const T *held = nullptr, *prepared = nullptr;
+      each_lines(f.adjoint, X_, f.adjoint, Y_, t0, t1, together, [&](int64_t t, int64_t b, int64_t count, bool along) {
+        const T* W = W_.at(f.value, t, b) + W_.offsets[k];
+        if (W != held) prepared = backward_.prepared(W);
+        held = W;
+        backward_.add(prepared, Y_.at(f.adjoint, t, b) + Y_.offsets[k], distance(f.adjoint, Y_, along),
+                      X_.at(f.adjoint, t, b) + X_.offsets[k], distance(f.adjoint, X_, along), count);
+      });
+    }
   }
 
   void grad_W(const GradFrame<T>& f, int64_t t0, int64_t t1) const {

@@ -18,6 +18,27 @@ struct Taps {
 // `small`, joined to `large`; the next one is 1 further here and `stride` further there.
 struct Joined {
   int64_t count, small, large;
+
+  // Only those from position `begin` of the smaller image on, and before `end`.
+  void keep(int64_t begin, int64_t end, int64_t stride) {
+    const int64_t last = small + count < end ? small + count : end, skipped = small < begin ? begin - small : 0;
+    small += skipped, large += skipped * stride;
+    count = last > small ? last - small : 0;
+  }
+};
+
+// Positions of one dimension that equal taps meet: `count` of them, `step` apart; from each to the next one the input
+// of the first tap moves by `move`.
+struct Series {
+  int64_t position, step, count;
+  Taps taps;
+  int64_t move;
+
+  bool goes_on(const Taps& next) const {
+    const bool nothing = taps.count == 0;  // first and start name nothing then
+    return next.count == taps.count &&
+           (nothing || (next.first == taps.first && next.start == taps.start + count * move));
+  }
 };
 
 struct ConvDimension {
@@ -38,6 +59,20 @@ struct ConvDimension {
     }
     const int64_t taps = first < kernel ? (kernel - 1 - first) / stride + 1 : 0;
     return {smaller(taps, start + 1), first, start};
+  }
+  // All positions.
+  std::vector<Series> series(bool is_transposed) const {
+    const int64_t step = is_transposed ? stride : 1, move = is_transposed ? 1 : stride;
+    std::vector<Series> found;
+    for (int64_t phase = 0; phase < smaller(step, out); phase++)
+      for (int64_t p = phase; p < out; p += step) {
+        const Taps taps = is_transposed ? transposed(p) : direct(p);
+        if (p != phase && found.back().goes_on(taps))
+          found.back().count++;
+        else
+          found.push_back({p, step, 1, taps, move});
+      }
+    return found;
   }
   NDL_BOTH Joined joined(int64_t tap, bool transposed) const {
     const int64_t small = transposed ? in : out, large = transposed ? out : in, shift = tap - pad;
@@ -77,6 +112,9 @@ struct ConvShape {
     for (int d = 0; d < rank; d++) std::swap(s.dims[d].in, s.dims[d].out);
     return s;
   }
+
+  // Every output channel has an input channel of its own, and all of them lie side by side.
+  bool each_its_own() const { return channels_last && groups > 1 && groups == in_channels && groups == out_channels; }
 
   int64_t taps() const { return product(&ConvDimension::kernel); }
   int64_t inputs() const { return product(&ConvDimension::in); }  // positions

@@ -8,7 +8,8 @@
 
 namespace nengo_dl {
 
-// y (+)= W * x, output by output: along each dimension the taps that meet the input are an arithmetic series.
+// y (+)= W * x: along each dimension the taps that meet the input are an arithmetic series, and so are the positions
+// that the same taps meet. All of those, of all items, are one call of a kernel.
 // `Weights::swapped`: W lies as that of the swapped shape (tap, out / groups, in), and the channels of x are innermost.
 template <class T>
 class Convolution {
@@ -16,57 +17,70 @@ class Convolution {
   enum class Weights { plain, swapped };
 
   explicit Convolution(const ConvShape& shape, Weights weights = Weights::plain)
-      : shape_(shape),
-        positions_(shape.outputs()),
-        position_step_(shape.channels_last ? shape.out_channels : 1),
+      : groups_(shape.groups),
+        output_step_(shape.steps(&ConvDimension::out, shape.channels_last ? shape.out_channels : 1)),
         weight_step_(shape.steps(&ConvDimension::kernel, shape.in_channels / shape.groups * shape.out_channels)) {
     const bool swapped = weights == Weights::swapped, innermost = swapped || shape.channels_last;
-    run_ = swapped ? NDL_PICK_TYPED(T, conv_dots) : NDL_PICK_TYPED(T, conv_point);
+    const bool each = shape.each_its_own();
+    run_ = swapped ? NDL_PICK_TYPED(T, conv_dots)
+           : each  ? NDL_PICK_TYPED(T, conv_each)
+                   : NDL_PICK_TYPED(T, conv_points);
     input_step_ = shape.steps(&ConvDimension::in, innermost ? shape.in_channels : 1);
-    ConvPoint<T>& p = point_;
-    p.rank = shape.rank;
+    if (each && !swapped) groups_ = 1;
+    ConvPoints<T>& p = points_;
+    p.rank = shape.rank, p.grid.rank = shape.rank + 1;
     p.in_channels = shape.in_channels / shape.groups;
-    p.out_channels = shape.out_channels / shape.groups;
+    p.out_channels = shape.out_channels / groups_;
     p.weight_channel = swapped ? shape.in_channels : shape.out_channels;
     p.input_channel = innermost ? 1 : shape.inputs();
-    p.out_step = shape.channels_last ? 1 : positions_;
+    p.out_step = shape.channels_last ? 1 : shape.outputs();
     weight_group_ = swapped ? p.in_channels : p.out_channels;
     for (int d = 0; d < p.rank; d++) {
-      p.weight_step[d] = weight_step_[d] * (shape.transposed ? shape.dims[d].stride : 1);
-      p.input_step[d] = shape.transposed ? -input_step_[d] : input_step_[d];
+      const bool transposed = shape.transposed;
+      p.weight_step[d] = weight_step_[d] * (transposed ? shape.dims[d].stride : 1);
+      p.input_step[d] = transposed ? -input_step_[d] : input_step_[d];
+      series_.push_back(shape.dims[d].series(transposed));
     }
   }
 
-  void run(const T* W, const T* X, T* Y, bool set) const {
-    ConvPoint<T> p = point_;
+  // Of items that lie X_item and Y_item apart; what several of them write lies in several places.
+  void run(const T* W, const T* X, int64_t X_item, T* Y, int64_t Y_item, int64_t items, bool set) const {
+    ConvPoints<T> p = points_;
     p.set = set;
-    int64_t at[kMaxSpatial] = {};
-    for (int64_t position = 0; position < positions_; position++, Y += position_step_) {
-      int64_t weight = 0, input = 0;
+    p.grid.count[0] = items, p.grid.input_step[0] = X_item, p.grid.out_step[0] = Y_item;
+    size_t at[kMaxSpatial] = {};
+    for (bool more = true; more;) {
+      int64_t weight = 0, input = 0, output = 0;
       for (int d = 0; d < p.rank; d++) {
-        const ConvDimension& dim = shape_.dims[d];
-        const Taps taps = shape_.transposed ? dim.transposed(at[d]) : dim.direct(at[d]);
-        p.taps[d] = taps.count;
-        if (taps.count == 0) continue;  // first and start name nothing then
-        weight += taps.first * weight_step_[d];
-        input += taps.start * input_step_[d];
+        const Series& s = series_[d][at[d]];
+        p.taps[d] = s.taps.count;
+        p.grid.count[d + 1] = s.count;
+        p.grid.input_step[d + 1] = s.move * input_step_[d], p.grid.out_step[d + 1] = s.step * output_step_[d];
+        output += s.position * output_step_[d];
+        if (s.taps.count == 0) continue;  // first and start name nothing then
+        weight += s.taps.first * weight_step_[d];
+        input += s.taps.start * input_step_[d];
       }
-      for (int64_t g = 0; g < shape_.groups; g++) {
+      for (int64_t g = 0; g < groups_; g++) {
         p.weight = W + weight + g * weight_group_;
         p.input = X + input + g * p.in_channels * p.input_channel;
-        p.out = Y + g * p.out_channels * p.out_step;
+        p.out = Y + output + g * p.out_channels * p.out_step;
         run_(p);
       }
-      for (int d = p.rank - 1; d >= 0 && ++at[d] == shape_.dims[d].out; d--) at[d] = 0;
+      more = false;
+      for (int d = p.rank - 1; d >= 0 && !more; d--) {
+        more = ++at[d] < series_[d].size();
+        if (!more) at[d] = 0;
+      }
     }
   }
 
  private:
-  ConvShape shape_;
-  int64_t positions_, position_step_, weight_group_;
-  std::vector<int64_t> weight_step_, input_step_;  // elements from tap to tap and from input position to position
-  ConvPoint<T> point_{};
-  void (*run_)(const ConvPoint<T>&);
+  int64_t groups_, weight_group_;            // calls for each grid, and how far apart their weights are
+  std::vector<std::vector<Series>> series_;  // by dimension
+  std::vector<int64_t> output_step_, weight_step_, input_step_;  // elements from tap to tap and position to position
+  ConvPoints<T> points_{};
+  void (*run_)(const ConvPoints<T>&);
 };
 
 // dx += the adjoint of the convolution of dy: the transposed one, or the other way round. Few input channels would
@@ -87,8 +101,10 @@ class ConvAdjoint {
     shape_.swap_channels(W, to);
     return to;
   }
-  void add(const T* W, const T* dY, T* dX) const {
-    adjoint_.run(W, few_ ? shape_.outputs_channels_last(dY) : dY, dX, false);
+  // Whether add() takes several items.
+  bool together() const { return !few_ || shape_.channels_last; }
+  void add(const T* W, const T* dY, int64_t dY_item, T* dX, int64_t dX_item, int64_t items) const {
+    adjoint_.run(W, few_ ? shape_.outputs_channels_last(dY) : dY, dY_item, dX, dX_item, items, false);
   }
 
  private:
@@ -110,11 +126,13 @@ class ConvProducts {
       : shape_(shape),
         input_step_(shape.steps(&ConvDimension::in, shape.channels_last ? shape.in_channels : 1)),
         output_step_(shape.steps(&ConvDimension::out, shape.out_channels)),
-        run_(NDL_PICK_TYPED(T, conv_sums)) {
+        groups_(shape.each_its_own() ? 1 : shape.groups),
+        lines_(lines_at_once()),
+        run_(shape.each_its_own() ? NDL_PICK_TYPED(T, conv_sums_each) : NDL_PICK_TYPED(T, conv_sums)) {
     ConvSums<T>& s = sums_;
     s.rank = shape.rank + 1;
     s.in_channels = shape.in_channels / shape.groups;
-    s.out_channels = shape.out_channels / shape.groups;
+    s.out_channels = shape.out_channels / groups_;
     s.weight_channel = shape.out_channels;
     s.input_channel = shape.channels_last ? 1 : shape.inputs();
     for (int d = 1; d < s.rank; d++) {
@@ -135,19 +153,40 @@ class ConvProducts {
     ConvSums<T> s = sums_;
     s.count[0] = items, s.input_step[0] = X_item, s.output_step[0] = dY_item;
     dY = shape_.outputs_channels_last(dY);
+    for (int64_t line = 0; line < small_lines(); line += lines_) add_lines(&s, line, X, dY, dW);
+  }
+
+ private:
+  // Positions along the first dimension of the smaller image.
+  int64_t small_lines() const { return shape_.transposed ? shape_.dims[0].in : shape_.dims[0].out; }
+
+  // So many of them that what all taps read of them stays in the first-level cache, where every number is read for each
+  // tap anew; elsewhere it is used for several channels.
+  int64_t lines_at_once() const {
+    constexpr int64_t kBytes = 16384;
+    const int64_t lines = std::max<int64_t>(1, small_lines());
+    if (!shape_.each_its_own()) return lines;
+    const int64_t elements = (shape_.inputs() + shape_.outputs()) / lines * shape_.out_channels;
+    return std::clamp<int64_t>(kBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, elements), 1, lines);
+  }
+
+  // From `line` on, as many as are taken at once.
+  void add_lines(ConvSums<T>* sums, int64_t line, const T* X, const T* dY, T* dW) const {
+    ConvSums<T>& s = *sums;
     int64_t at[kMaxSpatial] = {};
     const int64_t tap_size = s.in_channels * shape_.out_channels;
     for (int64_t tap = shape_.taps(); tap-- > 0; dW += tap_size) {
       int64_t input = 0, output = 0;
       bool empty = false;
       for (int d = 1; d < s.rank; d++) {
-        const Joined j = shape_.dims[d - 1].joined(at[d - 1], shape_.transposed);
+        Joined j = shape_.dims[d - 1].joined(at[d - 1], shape_.transposed);
+        if (d == 1) j.keep(line, line + lines_, shape_.dims[0].stride);
         s.count[d] = j.count;
         empty = empty || j.count == 0;
         input += (shape_.transposed ? j.small : j.large) * input_step_[d - 1];
         output += (shape_.transposed ? j.large : j.small) * output_step_[d - 1];
       }
-      for (int64_t g = 0; g < shape_.groups && !empty; g++) {
+      for (int64_t g = 0; g < groups_ && !empty; g++) {
         s.input = X + input + g * s.in_channels * s.input_channel;
         s.output = dY + output + g * s.out_channels;
         s.weight = dW + g * s.out_channels;
@@ -157,9 +196,9 @@ class ConvProducts {
     }
   }
 
- private:
   ConvShape shape_;
   std::vector<int64_t> input_step_, output_step_;  // elements from position to position
+  int64_t groups_, lines_;                         // calls for each tap; lines of positions at once
   ConvSums<T> sums_{};
   void (*run_)(const ConvSums<T>&);
 };

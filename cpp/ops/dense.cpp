@@ -60,9 +60,6 @@ class DenseKernel : public Kernel<T> {
     grad_->add(f, t0, t1, pass, a_, x_, y_, has_bias_ ? &bias_ : nullptr);
   }
 
-  // Rows of all steps and items at one distance.
-  static bool one_stride(const Frame<T>& f, const View& o) { return f.row[o.buffer] == f.batch * f.item[o.buffer]; }
-
   void rows(const Frame<T>& f, int64_t t, int64_t b, int64_t count, bool along_steps) const {
     auto stride = [&](const View& o) { return along_steps ? f.row[o.buffer] : f.item[o.buffer]; };
     if (!d_.set && count > 1 && stride(y_) == 0) {  // rows that are added up in one place, one after the other

@@ -7,22 +7,9 @@
 
 #include "ops/adjoint.h"
 #include "ops/dense_args.h"
+#include "ops/lines.h"
 
 namespace nengo_dl {
-
-// Rows that lie at one distance from each other: `count` of them from step t and item b on, along steps or items or
-// both. f(t, b, count, along_steps) for all of them; `together`: the rows of all operands go on at one distance from
-// the items of a step to those of the next.
-template <class F>
-void each_line(int64_t t0, int64_t t1, int64_t items, bool together, bool along_steps, F&& f) {
-  const int64_t steps = t1 - t0;
-  if (together || steps == 1)
-    f(t0, int64_t{0}, steps * items, false);
-  else if (items == 1 || along_steps)
-    for (int64_t b = 0; b < items; ++b) f(t0, b, steps, true);
-  else
-    for (int64_t t = t0; t < t1; ++t) f(t, int64_t{0}, items, false);
-}
 
 template <class T>
 class DenseGrad {
@@ -54,10 +41,8 @@ class DenseGrad {
 
  private:
   static DenseFunction<T> kernel_of(const DenseArgs<T>& d) { return dense_function(d, false); }
-  // Rows of all steps and items at one distance; the same row for all is none.
-  static bool one_stride(const Frame<T>& f, const View& o) {
-    return f.row[o.buffer] != 0 && f.row[o.buffer] == f.batch * f.item[o.buffer];
-  }
+  // The same row for all is no distance.
+  static bool apart(const Frame<T>& f, const View& o) { return f.row[o.buffer] != 0 && one_stride(f, o); }
 
   DenseArgs<T> transposed() const {
     DenseArgs<T> d = d_;
@@ -91,7 +76,7 @@ class DenseGrad {
   void add_x(const GradFrame<T>& f, int64_t t0, int64_t t1, const View& a, const View& x, const View& y) const {
     const int64_t items = f.adjoint.batch;
     const bool own_a = f.value.row[a.buffer] || f.value.item[a.buffer];
-    const bool apart = distinct_x_ && f.adjoint.item[x.buffer] && (f.adjoint.row[x.buffer] || t1 - t0 == 1);
+    const bool distinct = distinct_x_ && f.adjoint.item[x.buffer] && (f.adjoint.row[x.buffer] || t1 - t0 == 1);
     const auto rows = [&](int64_t t, int64_t b, int64_t count, bool along_steps) {
       DenseArgs<T> d = transposed();
       d.a = a.at(f.value, t, b), d.x = y.at(f.adjoint, t, b), d.y = x.at(f.adjoint, t, b), d.rows = count;
@@ -102,12 +87,12 @@ class DenseGrad {
       else
         overlapping(d);
     };
-    if (own_a || !apart) {
+    if (own_a || !distinct) {
       for (int64_t t = t1; t-- > t0;)
         for (int64_t b = 0; b < items; ++b) rows(t, b, 1, false);
       return;
     }
-    each_line(t0, t1, items, one_stride(f.adjoint, x) && one_stride(f.adjoint, y), t1 - t0 > items, rows);
+    each_row_line(t0, t1, items, apart(f.adjoint, x) && apart(f.adjoint, y), t1 - t0 > items, rows);
   }
 
   // Elements of X that are one and the same (stride 0): what they get is added up.
@@ -141,7 +126,7 @@ class DenseGrad {
         }
       return;
     }
-    each_line(t0, t1, items, one_stride(f.value, x) && one_stride(f.adjoint, y), t1 - t0 > items, rows);
+    each_row_line(t0, t1, items, apart(f.value, x) && apart(f.adjoint, y), t1 - t0 > items, rows);
   }
 
   // Elements of A that are one and the same.
