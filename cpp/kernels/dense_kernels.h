@@ -18,6 +18,7 @@ struct DenseArgs {
   int64_t a_i, a_j, x_j, y_i, b_i;
   int64_t x_row, y_row, bias_row;
   bool set;
+  T* room;  // for copies, of kernels that make some
 };
 template <class T>
 using DenseFunction = void (*)(const DenseArgs<T>&);
@@ -37,6 +38,12 @@ NDL_DECLARE_KERNEL(void, dense_any64, (const DenseArgs<double>& args))
 constexpr int64_t kTurnedBytes = 32768;
 NDL_DECLARE_KERNEL(void, dense_turned32, (const DenseArgs<float>& args))
 NDL_DECLARE_KERNEL(void, dense_turned64, (const DenseArgs<double>& args))
+
+// As dense_cols, with room for kPackedBytes and m at least a vector: for large matrices and many rows.
+constexpr int64_t kPackedBytes = 400000;
+constexpr int64_t kPackedSize = 768, kPackedRows = 192;  // measured: what is large, and how many are many
+NDL_DECLARE_KERNEL(void, dense_packed32, (const DenseArgs<float>& args))
+NDL_DECLARE_KERNEL(void, dense_packed64, (const DenseArgs<double>& args))
 
 // As dense_cols, of finite A and x_j == 1: columns of inputs that are not 0. Pays if those are few.
 NDL_DECLARE_KERNEL(bool, dense_few32, (const DenseArgs<float>& args))

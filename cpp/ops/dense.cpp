@@ -1,4 +1,5 @@
 // Sums of products: encoders, decoders, weights.
+#include <algorithm>
 #include <optional>
 
 #include "engine/backend.h"
@@ -26,6 +27,7 @@ class DenseKernel : public Kernel<T> {
     constexpr int64_t kWorth = 32768, kOutputs = 64, kInputsOfRow = 64;
     const Buffer& weights = p.buffers[a_.buffer];
     a_size_ = weights.size;
+    packed_ = kernel_ == NDL_PICK_TYPED(T, dense_cols) && std::min(d_.m, d_.n) >= kPackedSize;
     const bool may_skip = kernel_ == NDL_PICK_TYPED(T, dense_cols) && d_.x_j == 1 && weights.kind == BufferKind::param;
     skips_in_rows_ = may_skip && d_.m >= kOutputs && d_.m * d_.n >= kWorth;
     skips_in_row_ = skips_in_rows_ || (may_skip && d_.n >= kInputsOfRow);
@@ -72,6 +74,7 @@ class DenseKernel : public Kernel<T> {
     d.rows = count, d.x_row = stride(x_), d.y_row = stride(y_), d.bias_row = stride(bias_);
     if ((count == 1 ? skips_in_row_ : skips_in_rows_) && few_(d) && all_finite(f, a_.buffer, a_size_, count))
       return spikes_(d);
+    if (packed_ && count >= kPackedRows) return run_packed(d);
     kernel_(d);
   }
 
@@ -79,6 +82,7 @@ class DenseKernel : public Kernel<T> {
   bool has_bias_;
   DenseArgs<T> d_;
   DenseFunction<T> kernel_ = nullptr;
+  bool packed_;                        // where there are many rows
   bool skips_in_row_, skips_in_rows_;  // inputs that are 0, if there are many: of one row, or several
   int64_t a_size_;
   bool (*few_)(const DenseArgs<T>&) = NDL_PICK_TYPED(T, dense_few);

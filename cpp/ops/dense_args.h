@@ -3,6 +3,7 @@
 
 #include "engine/op_util.h"
 #include "kernels/dense_kernels.h"
+#include "ops/util.h"
 
 namespace nengo_dl {
 
@@ -14,6 +15,13 @@ DenseFunction<T> dense_function(const DenseArgs<T>& d, bool has_bias) {
          : d.a_j == 1 && d.x_j == 1 ? NDL_PICK_TYPED(T, dense_rows)
          : lanes_along_m            ? NDL_PICK_TYPED(T, dense_cols)
                                     : NDL_PICK_TYPED(T, dense_any);
+}
+
+// dense_packed with the room that it needs.
+template <class T>
+void run_packed(DenseArgs<T> d) {
+  d.room = scratch<T>(kPackedBytes / sizeof(T));
+  NDL_PICK_TYPED(T, dense_packed)(d);
 }
 
 // Sizes, strides and offsets: all but pointers and rows. The record outlives them.

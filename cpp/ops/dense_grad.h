@@ -24,7 +24,8 @@ class DenseGrad {
         distinct_a_(elements_differ(dims_of(op.arg("A")))),
         row_major_(d_.n > 1 && d_.a_j == 1),
         x_kernel_(kernel_of(transposed())),
-        a_kernel_(kernel_of(outer(row_major_, 2))) {
+        a_kernel_(kernel_of(outer(row_major_, 2))),
+        a_packed_(a_kernel_ == NDL_PICK_TYPED(T, dense_cols) && std::min(d_.m, d_.n) >= kPackedSize) {
     const bool rows = d_.m > 1 && d_.n >= 8 && d_.a_i == 1 && d_.y_i == 1 && d_.x_j == 1;
     few_y_ = rows && d_.m <= 24, some_y_ = rows && d_.m <= 64;
   }
@@ -114,7 +115,10 @@ class DenseGrad {
       DenseArgs<T> d = outer(row_major_, count);
       d.a = row_major_ ? xs : dy, d.x = row_major_ ? dy : xs, d.y = da;
       d.a_j = row_major_ ? x_row : y_row, d.x_j = row_major_ ? y_row : x_row;
-      (count == 1 ? outer_ : a_kernel_)(d);
+      if (a_packed_ && count > 1)
+        run_packed(d);
+      else
+        (count == 1 ? outer_ : a_kernel_)(d);
     };
     const int64_t items = f.adjoint.batch;
     if (!shared_a_) {  // weights of each item, or even step
@@ -156,6 +160,7 @@ class DenseGrad {
   bool shared_a_, shared_x_, shared_bias_, distinct_x_, distinct_a_, row_major_;
   bool few_y_, some_y_;  // sums of dX are short
   DenseFunction<T> x_kernel_, a_kernel_;
+  bool a_packed_;
   DenseFunction<T> turned_ = NDL_PICK_TYPED(T, dense_turned), outer_ = NDL_PICK_TYPED(T, dense_outer);
   void (*sum_rows_)(const T*, int64_t, T*, int64_t, int64_t, bool) = NDL_PICK_TYPED(T, vec_copy);
 };

@@ -121,6 +121,23 @@ def test_any_number_of_rows(isa, dtype, order, m, n):
         before = y
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("m, n, set_", [(801, 775, 1), (768, 1300, 0)])
+def test_many_rows_of_a_large_product(isa, dtype, m, n, set_):
+    """What is copied first, to lie side by side, has the bits of what is read in place."""
+    maker, due = dense_model(dtype, 2, m, n, "F", set_, bias=bool(set_))
+    maker.window = 17  # times 16 items
+    x = np.random.RandomState(6).randn(16, 17, 2 * n).astype(dtype)
+    together = maker.run(17, 16, [x])[0]
+    atol = (4e-5 if dtype == "float32" else 4e-13) * np.sqrt(n)
+    for got, expected in zip(together, due(x[15:]), strict=True):
+        np.testing.assert_allclose(got[15:], expected, rtol=0, atol=atol)
+    for item, step in [(0, 0), (7, 16), (15, 16)]:
+        one = np.ascontiguousarray(x[item : item + 1, step : step + 1])
+        for a, b in zip(maker.run(1, 1, [one])[0], together, strict=True):
+            np.testing.assert_array_equal(a[0, 0], b[item, step])
+
+
 def spikes(rng, shape, share, dtype):
     """Inputs of which so many are not 0; some rows are silent."""
     x = rng.randn(*shape) * (rng.rand(*shape) < share)

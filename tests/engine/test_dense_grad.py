@@ -151,6 +151,13 @@ def test_gradient_of_many_rows(isa, dtype, order, m, n):
         product.check(steps, batch)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_gradient_of_a_large_product(isa, dtype, order):
+    """Its operands are copied first, to lie side by side."""
+    Product(dtype, 801, 775, order).check(5, 3)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", ["param", "learned", "state", "window", "carried"])
 @pytest.mark.parametrize("x_kind", ["param", "state", "window"])
