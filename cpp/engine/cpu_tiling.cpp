@@ -19,10 +19,16 @@ class CpuTiling final : public Tiling {
   Geometry of_run(const RunSizes& s, int threads) const override {
     Geometry g;
     g.group = s.whole ? s.batch : std::min(kItems, ceil_div(s.batch, threads));
-    const int64_t fit = s.item_bytes ? kCache / s.item_bytes / g.group : kSteps;
+    const int64_t fit = s.item_bytes ? std::max(kCache / s.item_bytes / g.group, for_products(s, g.group)) : kSteps;
     g.window = s.window ? std::min(s.window, kMaxSteps) : std::clamp<int64_t>(fit, 1, kSteps);
     g.window = std::max<int64_t>(1, std::min(g.window, s.n_steps));
     return g;
+  }
+
+  // Weights that the cache does not hold are read anew in every window: its values may then take as much.
+  static int64_t for_products(const RunSizes& s, int64_t group) {
+    if (s.matrix_bytes <= kCache) return 0;
+    return std::min(ceil_div(kRows, group), std::min(s.matrix_bytes, kLarge) / s.item_bytes / group);
   }
 
   bool looks_for_division(double work, double parts) const override {

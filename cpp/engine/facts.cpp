@@ -6,9 +6,28 @@
 #include "engine/unwritten.h"
 
 namespace nengo_dl {
+namespace {
+
+// Of weights that ops outside of loops multiply with.
+int64_t largest_matrix(const Program& program) {
+  int64_t largest = 0;
+  for (const Region& region : program.regions)
+    for (const OpRecord& op : region.ops)
+      for (const auto& [name, operand] : op.args)
+        if (const Buffer& buffer = program.buffers[operand.buffer];
+            region.kind == RegionKind::sequence && operand.shape.size() == 2 && buffer.kind == BufferKind::param)
+          largest = std::max(largest, buffer.size);
+  return largest;
+}
+
+}  // namespace
 
 Facts::Facts(const Program& program, uint64_t fingerprint)
-    : program(program), fingerprint(fingerprint), flow(program), unwritten(may_read_unwritten(program, flow)) {
+    : program(program),
+      fingerprint(fingerprint),
+      flow(program),
+      unwritten(may_read_unwritten(program, flow)),
+      matrix(largest_matrix(program)) {
   std::vector<int64_t> changed;  // in running order
   for (const auto& stage : flow.stages)
     for (const FlowOp& op : stage) {

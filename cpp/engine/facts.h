@@ -18,6 +18,8 @@ struct Facts {
   double work = 0;            // elements touched per step and item: what threads are worth
   double parts = 0;           // of all ops (engine/slice.h): what it costs to share them out
 
+  const int64_t matrix;  // elements of the largest weights that ops outside of loops multiply many rows with
+
   Facts(const Program& program, uint64_t fingerprint);
   Facts(const Facts&) = delete;
 };

@@ -10,9 +10,10 @@ namespace nengo_dl {
 // What the decision may depend on.
 struct RunSizes {
   int64_t batch, n_steps;
-  int64_t window;      // steps that the program asks for; 0: leaves it to the backend
-  int64_t item_bytes;  // that one step of one item takes within a window
-  bool whole;          // all items in one group: Python functions are called for all of them in a step
+  int64_t window;            // steps that the program asks for; 0: leaves it to the backend
+  int64_t item_bytes;        // that one step of one item takes within a window
+  bool whole;                // all items in one group: Python functions are called for all of them in a step
+  int64_t matrix_bytes = 0;  // of the largest weights that all rows of a window are multiplied with
 };
 
 struct Geometry {

@@ -54,7 +54,8 @@ std::shared_ptr<const Layout> Recipes<T>::run(int64_t batch, int64_t n_steps, in
   const RecipeKey key = RecipeKey().add(batch).add(n_steps).add(threads);
   return runs_.get(key, [&] {
     const int64_t item_bytes = sharing_.row_size(program_, schedule_.inner) * static_cast<int64_t>(sizeof(T));
-    const RunSizes sizes{batch, n_steps, program_.window, item_bytes, facts_.calls_python};
+    const int64_t matrix_bytes = facts_.matrix * static_cast<int64_t>(sizeof(T));
+    const RunSizes sizes{batch, n_steps, program_.window, item_bytes, facts_.calls_python, matrix_bytes};
     return std::make_shared<Layout>(program_, sharing_, facts_.unwritten, schedule_.inner,
                                     schedule_.tiling().of_run(sizes, threads));
   });

@@ -28,7 +28,7 @@ int64_t aligned(int64_t bytes) { return (bytes + kTapeAlign - 1) / kTapeAlign * 
 TapeLayout::TapeLayout(const Program& program, const Flow& flow, const Activity& activity, int64_t batch,
                        int64_t n_steps, int64_t memory, bool has_callbacks, const Tiling& tiling, uint64_t fingerprint)
     : needs(program, flow, activity), element_(program.float64 ? 8 : 4) {
-  geometry = tiling.of_recorded_run({batch, n_steps, program.window, item_bytes(program, activity), has_callbacks});
+  geometry = tiling.of_recorded_run({batch, n_steps, program.window, item_bytes(program, activity), has_callbacks, 0});
   groups = (batch + geometry.group - 1) / geometry.group;
   windows = n_steps / geometry.window + (n_steps % geometry.window != 0);
   last_steps_ = n_steps - (windows - 1) * geometry.window;
