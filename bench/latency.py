@@ -3,8 +3,9 @@
     python bench/latency.py
 
 Each simulator takes its turn with `nengo.Simulator` in one process, round by round; figures are
-medians of the rounds, "times faster" is the median of the rounds' ratios, spread as in `run.py`.
-float32, one item; the figures are of calls that follow many others.
+medians of the rounds, by the clock. "times faster" is the median of the rounds' ratios, in
+processor time, which does not count what other programs take; so are the figures of functions.
+Spread as in `run.py`. float32, one item, calls that follow many others.
 """
 
 import argparse
@@ -83,11 +84,11 @@ def pairs(ours, theirs, times, rounds, unit=US):
     """Time two calls in turn: ours, theirs, how many times faster."""
     for call in (ours, theirs):
         seconds(call, times)
-    found = [(seconds(ours, times)[0], seconds(theirs, times)[0]) for _ in range(rounds)]
+    found = [(seconds(ours, times), seconds(theirs, times)) for _ in range(rounds)]
     return {
-        "ours": results.summarise([unit * a for a, _ in found]),
-        "nengo": results.summarise([unit * b for _, b in found]),
-        "times faster": results.summarise([b / a for a, b in found]),
+        "ours": results.summarise([unit * wall for (wall, _), _ in found]),
+        "nengo": results.summarise([unit * wall for _, (wall, _) in found]),
+        "times faster": results.summarise([theirs / ours for (_, ours), (_, theirs) in found]),
     }
 
 
@@ -129,7 +130,7 @@ def functions(rounds, many=1000):
         )
         for call in calls:
             call()
-        found = [[US / many * seconds(call, 1)[0] for call in calls] for _ in range(rounds)]
+        found = [[US / many * seconds(call, 5)[1] for call in calls] for _ in range(rounds)]
     summed = {
         "the function by itself": [f for f, *_ in found],
         "a step with it": [a for _, a, *_ in found],
@@ -228,7 +229,7 @@ def main():
     found = {"machine": results.machine()}
     parts = {
         "microseconds (spread)": lambda: steps(args.rounds),
-        "microseconds per step, 1000 steps in a run": lambda: functions(args.rounds),
+        "microseconds per step of 1000, processor time": lambda: functions(args.rounds),
         "milliseconds": lambda: predicts(args.rounds),
     }
     if args.weights:

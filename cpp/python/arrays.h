@@ -47,12 +47,25 @@ bool fits(const pybind11::handle& object, const std::vector<pybind11::ssize_t>& 
   return dtype && same_shape && aligned && (a.flags() & py::array::c_style) && (!write || a.writeable());
 }
 
+// What an array is, for a message: "inputs[0] ('u')"; put together only if there has to be one.
+struct Which {
+  const char* list;
+  size_t index = 0;
+  const std::string* name = nullptr;
+
+  Which(const char* one) : list(one) {}
+  Which(const char* of, size_t i, const std::string& called) : list(of), index(i), name(&called) {}
+  std::string text() const {
+    return name ? std::string(list) + "[" + std::to_string(index) + "] ('" + *name + "')" : list;
+  }
+};
+
 // The data of such an array, or ValueError.
 template <class T>
 T* data_of(const pybind11::handle& object, const std::vector<pybind11::ssize_t>& shape, bool write,
-           const std::string& what) {
+           const Which& which) {
   namespace py = pybind11;
-  if (!fits<T>(object, shape, write)) refuse<T>(object, shape, write, what);
+  if (!fits<T>(object, shape, write)) refuse<T>(object, shape, write, which.text());
   return static_cast<T*>(const_cast<void*>(py::reinterpret_borrow<py::array>(object).data()));
 }
 

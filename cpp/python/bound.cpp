@@ -57,10 +57,8 @@ class PyBound {
     need_count(inputs.size(), p.inputs.size(), "inputs");
     for (size_t i = 0; i < p.inputs.size(); ++i) {
       const py::object rows = inputs[i];
-      const std::vector<py::ssize_t> shape = {bound_->batch(), n_steps, p.inputs[i].size};
-      if (!fits<T>(rows, shape, false))
-        refuse<T>(rows, shape, false, "inputs[" + std::to_string(i) + "] ('" + p.inputs[i].name + "')");
-      args.inputs.push_back(py::reinterpret_borrow<py::array>(rows).data());
+      args.inputs.push_back(
+          data_of<T>(rows, {bound_->batch(), n_steps, p.inputs[i].size}, false, {"inputs", i, p.inputs[i].name}));
     }
     py::tuple outputs(p.outputs.size());
     for (size_t i = 0; i < p.outputs.size(); ++i) {

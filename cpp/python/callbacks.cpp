@@ -108,15 +108,16 @@ class PythonCallbacks::Run : public CallbackRun {
       Slot& slot = slots_[site.number];
       const Arrays& a = arrays_of(site, &slot);
       for (size_t i = 0; i < a.in.size(); ++i) std::memcpy(a.in_data[i], in[i], a.in_bytes[i]);
-      if (slot.node) {
-        const py::object value = slot.node->call(site, time, a.in[0], a.out.empty() ? nullptr : out[0]);
-        if (!value) return;
-        slot.node->store()(item, time, a.in_tuple, a.out_tuple, value);
-      } else {
-        for (size_t i = site.first_state; i < a.out.size(); ++i) std::memcpy(a.out_data[i], out[i], a.out_bytes[i]);
-        table_->functions_[site.index](item, time, a.in_tuple, a.out_tuple);
+      if (slot.node && !slot.node->given()) {
+        if (item > 0 && !slot.node->with_input()) return repeat(slot, out);
+        if (slot.node->call(site, time, a.in.empty() ? nullptr : &a.in[0], a.out.empty() ? nullptr : out[0]))
+          return remember(a, &slot, out);
       }
+      for (size_t i = site.first_state; i < a.out.size(); ++i) std::memcpy(a.out_data[i], out[i], a.out_bytes[i]);
+      const py::object& step = slot.node ? slot.node->step() : table_->functions_[site.index];
+      step(item, time, a.in_tuple, a.out_tuple);
       for (size_t i = 0; i < a.out.size(); ++i) std::memcpy(out[i], a.out_data[i], a.out_bytes[i]);
+      remember(a, &slot, out);
     } catch (py::error_already_set& e) {
       py::object error = e.value();
       if (e.trace()) PyException_SetTraceback(error.ptr(), e.trace().ptr());
@@ -130,6 +131,7 @@ class PythonCallbacks::Run : public CallbackRun {
     Spare* spare = nullptr;
     std::unique_ptr<Arrays> arrays;
     const NodeFunction* node = nullptr;
+    std::vector<char> of_first;  // what the first item got from a function that is called once for all
   };
 
   // Holds the GIL.
@@ -147,9 +149,19 @@ class PythonCallbacks::Run : public CallbackRun {
     Run* run_;
   };
 
+  static void remember(const Arrays& a, Slot* slot, void* const* out) {
+    if (!slot->node || slot->node->with_input() || a.out.empty()) return;
+    const char* values = static_cast<const char*>(out[0]);
+    slot->of_first.assign(values, values + a.out_bytes[0]);
+  }
+  static void repeat(const Slot& slot, void* const* out) {
+    if (!slot.of_first.empty()) std::memcpy(out[0], slot.of_first.data(), slot.of_first.size());
+  }
+
   // As Nengo does around its steps.
   void enter_floats() {
-    floats_ = py::module_::import("numpy").attr("errstate")("invalid"_a = "raise", "divide"_a = "ignore");
+    static PyObject* const errstate = py::object(py::module_::import("numpy").attr("errstate")).release().ptr();
+    floats_ = py::handle(errstate)("invalid"_a = "raise", "divide"_a = "ignore");
     floats_.attr("__enter__")();
   }
   void leave_floats() {
@@ -161,14 +173,23 @@ class PythonCallbacks::Run : public CallbackRun {
     floats_ = py::object();
   }
 
+  static const NodeFunction* node_of(const CallbackSite& site, const py::object& function) {
+    const NodeFunction* node = &function.cast<const NodeFunction&>();
+    const size_t ins = site.in_shapes.size(), outs = site.out_shapes.size();
+    if (ins > 1 || outs > 1 || site.first_state != outs || (node->with_input() && ins != 1))
+      throw py::value_error("callback '" + site.name +
+                            "': expected at most one input, one output and no state for the" +
+                            " function of a Node, got " + std::to_string(ins) + " inputs, " + std::to_string(outs) +
+                            " outputs and states");
+    return node;
+  }
+
   const Arrays& arrays_of(const CallbackSite& site, Slot* slot) {
     if (slot->arrays && !slot->arrays->shared()) return *slot->arrays;
     if (!slot->spare) {
       slot->spare = table_->spare_of(site);
       const py::object& function = table_->functions_.at(site.index);
-      const bool fits =
-          site.in_shapes.size() == 1 && site.out_shapes.size() <= 1 && site.first_state == site.out_shapes.size();
-      if (fits && py::isinstance<NodeFunction>(function)) slot->node = &function.cast<const NodeFunction&>();
+      if (py::isinstance<NodeFunction>(function)) slot->node = node_of(site, function);
     }
     if (slot->spare->empty()) {
       slot->arrays = make_arrays(site);

@@ -105,20 +105,40 @@ UserCode::Scope::~Scope() {
   if (held_) *held_ = before_;
 }
 
-py::object NodeFunction::value_of(double time, const py::array& input) const {
-  const py::object t = py::reinterpret_steal<py::object>(PyFloat_FromDouble(time));
-  const py::object x = py::reinterpret_steal<py::object>(py::detail::npy_api::get().PyArray_NewCopy_(input.ptr(), 0));
-  if (!t || !x) throw py::error_already_set();
-  PyObject* args[3] = {nullptr, t.ptr(), x.ptr()};
+NodeFunction::NodeFunction(py::object function, bool with_time, bool with_input, py::object user_code,
+                           py::bytearray given, py::object step, py::object returned, py::object failed)
+    : function_(std::move(function)),
+      step_(std::move(step)),
+      returned_(std::move(returned)),
+      failed_(std::move(failed)),
+      code_object_(std::move(user_code)),
+      given_(std::move(given)),
+      code_(&code_object_.cast<const UserCode&>()),
+      with_time_(with_time),
+      with_input_(with_input) {
+  if (py::len(given_) != 1) throw py::value_error("given: expected 1 byte, got " + std::to_string(py::len(given_)));
+}
+
+py::object NodeFunction::value_of(double time, const py::array* input) const {
+  PyObject* args[3] = {nullptr, nullptr, nullptr};
+  size_t count = 0;
+  py::object t, x;
+  if (with_time_) {
+    t = py::reinterpret_steal<py::object>(PyFloat_FromDouble(time));
+    args[++count] = t.ptr();
+  }
+  if (with_input_) {
+    x = py::reinterpret_steal<py::object>(py::detail::npy_api::get().PyArray_NewCopy_(input->ptr(), 0));
+    args[++count] = x.ptr();
+  }
+  if ((with_time_ && !t) || (with_input_ && !x)) throw py::error_already_set();
   const UserCode::Scope scope(*code_);
-  PyObject* const* first = args + (with_time_ ? 1 : 2);
-  const size_t count = with_time_ ? 2 : 1;
-  PyObject* value = PyObject_Vectorcall(function_.ptr(), first, count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+  PyObject* value = PyObject_Vectorcall(function_.ptr(), args + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
   if (!value) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(value);
 }
 
-py::object NodeFunction::call(const CallbackSite& site, double time, const py::array& input, void* out) const {
+bool NodeFunction::call(const CallbackSite& site, double time, const py::array* input, void* out) const {
   py::object value;
   try {
     value = value_of(time, input);
@@ -129,20 +149,22 @@ py::object NodeFunction::call(const CallbackSite& site, double time, const py::a
     PyErr_SetObject(py::type::of(raised).ptr(), raised.ptr());
     throw py::error_already_set();
   }
-  if (!out) return py::object();
+  if (!out) return true;
   const std::vector<int64_t>& shape = site.out_shapes[0];
   const bool taken = site.float64 ? take_value(value.ptr(), shape, static_cast<double*>(out))
                                   : take_value(value.ptr(), shape, static_cast<float*>(out));
-  return taken ? py::object() : value;
+  if (!taken) returned_(value);
+  return taken;
 }
 
 void define_node_functions(py::module_& m) {
   py::class_<UserCode>(m, "UserCode", "Python code that the user wrote: what is done before and after it.")
       .def(py::init<py::bytearray, py::list, py::object, unsigned long>(), py::arg("flags"), py::arg("within"),
            py::arg("deliver"), py::arg("main_thread"));
-  py::class_<NodeFunction>(m, "NodeFunction", "The function of a Node with input, for `add_callbacks`.")
-      .def(py::init<py::object, bool, py::object, py::object, py::object>(), py::arg("function"), py::arg("with_time"),
-           py::arg("user_code"), py::arg("store"), py::arg("failed"));
+  py::class_<NodeFunction>(m, "NodeFunction", "The function of a Node, for `add_callbacks`.")
+      .def(py::init<py::object, bool, bool, py::object, py::bytearray, py::object, py::object, py::object>(),
+           py::arg("function"), py::arg("with_time"), py::arg("with_input"), py::arg("user_code"), py::arg("given"),
+           py::arg("step"), py::arg("returned"), py::arg("failed"));
 }
 
 }  // namespace nengo_dl

@@ -39,31 +39,29 @@ class __attribute__((visibility("hidden"))) UserCode {
 };
 
 // The function of a Node, as `nengo.builder.operator.SimPyFunc` calls it: with the time, if it wants that, and with a
-// fresh copy of the input, which it may keep.
+// fresh copy of the input, if it has one, which it may keep. Without an input it is called once for all items.
 class __attribute__((visibility("hidden"))) NodeFunction {
  public:
-  // `store(item, time, ins, outs, value)` does what Nengo does with a value that is no plain number or array of
-  // numbers, or not finite; `failed(error)` makes of what the function raised what the run raises.
-  NodeFunction(pybind11::object function, bool with_time, pybind11::object user_code, pybind11::object store,
-               pybind11::object failed)
-      : function_(std::move(function)),
-        store_(std::move(store)),
-        failed_(std::move(failed)),
-        code_object_(std::move(user_code)),
-        code_(&code_object_.cast<const UserCode&>()),
-        with_time_(with_time) {}
+  // `given`: whether there is data instead of what the function returns; `step(item, time, ins, outs)`: Nengo's step,
+  // which takes the data, or a value that was handed to `returned` before; `failed(error)` makes of what the function
+  // raised what the run raises.
+  NodeFunction(pybind11::object function, bool with_time, bool with_input, pybind11::object user_code,
+               pybind11::bytearray given, pybind11::object step, pybind11::object returned, pybind11::object failed);
 
-  // Calls the function for one item, with what `input` holds, and writes what it returns to `out` if it is plain;
-  // otherwise returns it, for `store`. Null: it was written.
-  pybind11::object call(const CallbackSite& site, double time, const pybind11::array& input, void* out) const;
-  const pybind11::object& store() const { return store_; }
+  bool given() const { return PyByteArray_AS_STRING(given_.ptr())[0]; }
+  bool with_input() const { return with_input_; }
+  // Calls the function for one item, with what `input` holds, and writes what it returns to `out` if that is plain.
+  // Otherwise it was handed to `returned`, for `step`: false.
+  bool call(const CallbackSite& site, double time, const pybind11::array* input, void* out) const;
+  const pybind11::object& step() const { return step_; }
 
  private:
-  pybind11::object value_of(double time, const pybind11::array& input) const;
+  pybind11::object value_of(double time, const pybind11::array* input) const;
 
-  pybind11::object function_, store_, failed_, code_object_;
+  pybind11::object function_, step_, returned_, failed_, code_object_;
+  pybind11::bytearray given_;
   const UserCode* code_;
-  bool with_time_;
+  bool with_time_, with_input_;
 };
 
 void define_node_functions(pybind11::module_& module);

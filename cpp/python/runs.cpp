@@ -70,14 +70,13 @@ RunArgs<T> run_args(const Compiled& compiled, const RunRequest& q, bool write) {
   RunArgs<T> args;
   args.batch = q.batch, args.n_steps = q.n_steps, args.first_step = q.first_step, args.threads = q.threads;
   for (size_t i = 0; i < p.inputs.size(); ++i)
-    args.inputs.push_back(data_of<T>(q.inputs[i], {q.batch, q.n_steps, p.inputs[i].size}, false,
-                                     "inputs[" + std::to_string(i) + "] ('" + p.inputs[i].name + "')"));
+    args.inputs.push_back(
+        data_of<T>(q.inputs[i], {q.batch, q.n_steps, p.inputs[i].size}, false, {"inputs", i, p.inputs[i].name}));
   for (size_t i = 0; i < p.params.size(); ++i) {
     const Param& param = p.params[i];
     std::vector<py::ssize_t> shape = {param.size};
     if (param.learned) shape.insert(shape.begin(), q.batch);
-    args.params.push_back(data_of<T>(q.params[i], shape, write && param.learned,
-                                     "params[" + std::to_string(i) + "] ('" + param.name + "')"));
+    args.params.push_back(data_of<T>(q.params[i], shape, write && param.learned, {"params", i, param.name}));
   }
   args.state = data_of<T>(q.state, {q.batch, p.state_size}, write, "state");
   args.istate = data_of<int32_t>(q.istate, {q.batch, p.istate_size}, write, "istate");
@@ -173,7 +172,7 @@ void set_given(const Program& p, const GradRequest& q, GradArgs<T>* args) {
     args->output_grads.push_back(
         given.is_none() ? nullptr
                         : data_of<T>(given, {batch, q.run.keep_last[i] ? 1 : q.run.n_steps, p.outputs[i].size}, false,
-                                     "output_grads[" + std::to_string(i) + "] ('" + p.outputs[i].name + "')"));
+                                     {"output_grads", i, p.outputs[i].name}));
   }
   args->learned_grads.assign(p.params.size(), nullptr);
   if (!q.learned_grads.is_none()) {
@@ -181,10 +180,10 @@ void set_given(const Program& p, const GradRequest& q, GradArgs<T>* args) {
     need_count(given.size(), p.params.size(), "learned_grads");
     for (size_t i = 0; i < p.params.size(); ++i) {
       const py::object g = given[i];
-      const std::string what = "learned_grads[" + std::to_string(i) + "] ('" + p.params[i].name + "')";
+      const Which what("learned_grads", i, p.params[i].name);
       if (g.is_none()) continue;
       if (!p.params[i].learned)
-        throw py::value_error(what + ": expected None, as no run changes this parameter, got a derivative");
+        throw py::value_error(what.text() + ": expected None, as no run changes this parameter, got a derivative");
       args->learned_grads[i] = data_of<T>(g, {batch, p.params[i].size}, false, what);
     }
   }

@@ -117,7 +117,10 @@ class NodeFunction:
         self,
         function: Callable[..., Any],
         with_time: bool,
+        with_input: bool,
         user_code: UserCode,
-        store: Callable[..., None],
+        given: bytearray,
+        step: Callable[..., None],
+        returned: Callable[[Any], None],
         failed: Callable[[BaseException], BaseException],
     ) -> None: ...

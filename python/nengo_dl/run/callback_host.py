@@ -10,6 +10,7 @@ from nengo.utils.functions import function_name
 
 from .. import _engine
 from ..plan.lower import callback_name
+from .inputs import Source
 from .randomness import item_generator
 
 
@@ -103,6 +104,10 @@ class Returned:
         self.__name__ = function_name(function)
         self.value = None
 
+    def take(self, value):
+        """Say what the function has returned."""
+        self.value = value
+
     def __call__(self, *args):
         value, self.value = self.value, None
         return value
@@ -131,9 +136,8 @@ class CallbackHost:
         self.items = [
             [Callback(spec, dt, time) for spec in self.specs] for _ in range(minibatch_size)
         ]
-        self.returned = [
-            Returned(spec.op.fn) if is_node_function(spec.op) else None for spec in self.specs
-        ]
+        functions = [node_function(spec.op) for spec in self.specs]
+        self.returned = [None if op is None else Returned(op.fn) for op in functions]
 
     def rng_users(self, item):
         """Return ``{operator of the model: f(op, rng)}`` that make the steps of one item."""
@@ -160,15 +164,11 @@ class CallbackHost:
         ]
 
     def _node_function(self, index, returned):
-        """The function of a Node with input: the engine does what Nengo's step does.
+        """The function of a Node: the engine does what Nengo's step does.
 
         Nengo's own step sorts out values of unusual types, and says what is wrong with them.
         """
-        op, nengo_step = self.specs[index].op, self._function(index)
-
-        def store(item, time, ins, outs, value):
-            returned.value = value
-            nengo_step(item, time, ins, outs)
+        op, function = self.specs[index].op, node_function(self.specs[index].op)
 
         def failed(error):
             if isinstance(error, SimulationError) or not isinstance(error, Exception):
@@ -177,7 +177,16 @@ class CallbackHost:
             raised.__cause__ = error
             return raised
 
-        return _engine.NodeFunction(op.fn, op.t is not None, self.guard.native, store, failed)
+        return _engine.NodeFunction(
+            function.fn,
+            with_time=function.t is not None,
+            with_input=function.x is not None,
+            user_code=self.guard.native,
+            given=op.flag if isinstance(op, Source) else bytearray(1),
+            step=self._function(index),
+            returned=returned.take,
+            failed=failed,
+        )
 
     def _function(self, index):
         op = self.specs[index].op
@@ -203,15 +212,19 @@ class CallbackHost:
         return call
 
 
-def is_node_function(op):
-    """Whether an operator does no more than to call a function with its input."""
-    return type(op) is SimPyFunc and op.x is not None
+def node_function(op):
+    """The operator of Nengo's that does no more than to call a function; None if it is another."""
+    op = op.stands_for if isinstance(op, Source) else op
+    return op if type(op) is SimPyFunc else None
 
 
 def _with_function(op, function):
     """A copy of an operator, with another function."""
     op = copy.copy(op)
-    op.fn = function
+    if isinstance(op, Source):
+        op.stands_for = _with_function(op.stands_for, function)
+    else:
+        op.fn = function
     return op
 
 

@@ -128,7 +128,7 @@ class Feed:
 
     def finish(self):
         """Raise what was raised after the last row was made and used: Ctrl-C on the way out."""
-        if self.left == 0:
+        if self.error is not None and self.left == 0:
             self._raise()
 
     def _raise(self):

@@ -45,6 +45,8 @@ class Source(Operator):
         That of ``op``.
     given : bool
         Whether the present run has data for the node; then Python is not called.
+    flag : bytearray
+        The same as a byte.
     """
 
     # what the planner asks an operator that it does not know, with `not_native`
@@ -54,11 +56,20 @@ class Source(Operator):
         super().__init__(tag=op.tag)
         self.not_native = f"{reason}; in turn with other functions"
         self.stands_for, self.data, self.output = op, data, op.output
-        self.given = True  # as in a bare Keras model
+        self.flag = bytearray([True])  # `given`, for the engine; as in a bare Keras model
         self.sets = op.sets
         self.incs = []
         self.reads = op.reads if data is None else [*op.reads, data]
         self.updates = []
+
+    @property
+    def given(self):
+        """bool : Whether there is data."""
+        return bool(self.flag[0])
+
+    @given.setter
+    def given(self, value):
+        self.flag[0] = bool(value)
 
     @property
     def once_per_step(self):

@@ -294,7 +294,7 @@ class Runtime:
             ``progress(steps)`` likewise.
         """
         before = None if stateful else self.layer.get_state()
-        given = self.feed.given
+        given = self.feed.given if self.nodes.sources else ()
         # input nodes that are constant need no time, and reading it takes a while
         first_step = self.layer.n_steps if self.feed.timed(data) else None
         try:
