@@ -275,7 +275,7 @@ def usable(case, engine, name, libraries):
     if not found:
         raise SystemExit(f"{case.name} {name}: expected a library that has it, got {missing}")
     once = {library: seconds(function) for library, function in found.items()}
-    return {who: found[who] for who, taken in once.items() if taken < 3 * min(once.values())}
+    return {who: found[who] for who, taken in once.items() if taken < 10 * min(once.values())}
 
 
 def measure(case, dtype, threads, turns, passes):
