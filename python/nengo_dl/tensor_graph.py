@@ -30,6 +30,7 @@ from nengo_dl.layer.pieces import PieceRun, ops_of, single_run  # noqa: E402
 from nengo_dl.layer.tensor_layers import TensorLayers  # noqa: E402
 from nengo_dl.layer.tf_ops import GraphResult  # noqa: E402
 from nengo_dl.layer.traced_run import TracedRun  # noqa: E402
+from nengo_dl.layer.updates import merged_updates as merged_updates  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

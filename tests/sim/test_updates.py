@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from training_nets import linear, rows
 
-from nengo_dl.training import updates
-from nengo_dl.training.updates import merged_updates
+from nengo_dl.layer import updates
+from nengo_dl.layer.updates import merged_updates
 
 SHAPES = (3, 40), (7,), (1, 1), (0,), (33, 5)
 

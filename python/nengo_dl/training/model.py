@@ -13,12 +13,11 @@ from ..arguments.names import OnlyNames
 from ..keras_private import fits
 from ..run.interrupt import interrupt
 from ..run.turns import Turns
-from ..tensor_graph import TensorGraph, build_keras_model
+from ..tensor_graph import TensorGraph, build_keras_model, merged_updates
 from .calls import Untracked, one_call
 from .minibatches import run_chunks
 from .precision import float_type, python_float_type
 from .targets import Targets, by_probe
-from .updates import merged_updates
 
 NO_MINIBATCH = "expected minibatches of at most minibatch_size"
 
@@ -349,7 +348,7 @@ class SimulatorModel(keras.Model):
                     logs = step(layout.batch(index, *stack))
             return logs
         specs, written = data.specs(layout.items)
-        single = count == 1 and not self.untracked.call.in_chunks
+        single = self.steps_per_execution == 1 < data.length  # not of a call with a single one
         key = (kind, layout, single, written, self.untracked.layer.told, self.untracked.call.rates)
         if key not in self.untracked.functions:
             with float_type(self.compute_dtype):

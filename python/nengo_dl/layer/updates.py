@@ -6,8 +6,8 @@ import functools
 import keras
 import tensorflow as tf
 
-from ..keras_private import moments_of, own_update, plain_variable
-from ..layer.tf_ops import load
+from nengo_dl.keras_private import moments_of, own_update, plain_variable
+from nengo_dl.layer.tf_ops import load
 
 _ADAM = (
     keras.optimizers.Adam,
