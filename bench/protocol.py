@@ -37,6 +37,8 @@ class Worker:
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
         if package is not None:
             environment["PYTHONPATH"] = str(package)
+        elif python != sys.executable:  # another venv has packages of its own
+            environment.pop("PYTHONPATH", None)
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             command,
