@@ -159,7 +159,7 @@ def refuse_to_skip(maker):
 @pytest.mark.parametrize("share", [0, 0.03, 0.25])
 @pytest.mark.parametrize(
     "m, n",
-    [(64, 512), (65, 1030), (2100, 70), (79, 2049), (2, 64), (8, 400), (9, 1100), (33, 90), (63, 65)],
+    [(64, 512), (65, 1030), (2100, 70), (79, 2049), (2, 64), (8, 400), (9, 1100), (63, 65)],
 )
 def test_inputs_that_are_0_may_be_left_out(isa, dtype, share, m, n):
     """Columns of spikes alone have the bits of all columns, in a batch or alone."""

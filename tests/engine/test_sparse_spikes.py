@@ -1,4 +1,4 @@
-"""Sparse products of inputs that are mostly 0: the entries of the others alone, with the bits of all."""
+"""Sparse products of inputs that are mostly 0: entries of the others alone, the bits of all."""
 
 import numpy as np
 import pytest
