@@ -157,7 +157,7 @@ class Raced {
 template <class T>
 RunResult run_raced(const Runnable<T>& r, const RunArgs<T>& args, const DividedRecipe<T>& recipe, int threads,
                     double work) {
-  constexpr double kTurn = 1e7;  // elements, some milliseconds: long against the waking up of threads and filling of caches
+  constexpr double kTurn = 1e7;  // elements, some milliseconds: long against the waking up of threads
   const auto windows = static_cast<int64_t>(static_cast<double>(args.n_steps) * kTurn / work) / recipe.layout.window;
   const std::shared_ptr<Paces> paces = recipe.paces;
   Raced<T> way(Grouped<T>(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr),

@@ -99,7 +99,7 @@ class TensorGraph(LayerState):
     direct : `.layer.direct_run.DirectRun` or None
         Runs the model without TensorFlow, if it calls none and is on the CPU.
     last_run : object
-        Of the last `.run_eager`: ``first_step``, and ``error``, what stopped it; empty if nothing did.
+        Of the last `.run_eager`: ``first_step``, and ``error``, what stopped it or empty.
     """
 
     def __init__(
