@@ -132,7 +132,7 @@ class Raced {
       together ? divided_(result, first + done, some) : alone_(result, first + done, some);
       const double pace = seconds_since(start) / static_cast<double>(some);
       std::atomic<double>& lately = together ? paces_.divided : paces_.alone;
-      lately = lately > 0 ? (lately + pace) / 2 : pace;
+      if (2 * some > turn_) lately = lately > 0 ? (lately + pace) / 2 : pace;  // less says little
       done += some;
     }
     return steps;
