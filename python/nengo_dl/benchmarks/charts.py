@@ -60,6 +60,7 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> list[Path]:
         for part in (times, memory):
             part.set_xlabel(LABELS[axis])
             part.grid(alpha=0.3)
+            part.minorticks_off()
         files.append(folder / f"scaling-{axis}.svg")
         figure.savefig(files[-1], metadata={"Date": None})
     return files

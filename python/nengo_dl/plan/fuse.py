@@ -82,7 +82,7 @@ def pull_decoders(draft: Draft) -> Draft:
 
     Then the spikes need not leave it, only the few decoded numbers.
     """
-    ops, graph, region_of = draft.ops, draft.graph, draft.region_of
+    ops, graph, region_of = draft.ops, draft.graph, list(draft.region_of)
     before = [set() for _ in ops]
     for i in range(len(ops)):
         for j in graph.successors(i):
@@ -94,7 +94,8 @@ def pull_decoders(draft: Draft) -> Draft:
         outside = {i for i, _, _ in uses if region_of[i] != number}
         if outside and all(decodes(ops[i], uses) for i in outside):
             if all(region_of[j] <= number for i in outside for j in before[i]):
-                region_of = [number if i in outside else old for i, old in enumerate(region_of)]
+                for i in outside:
+                    region_of[i] = number
     return draft.change(region_of=region_of)
 
 
