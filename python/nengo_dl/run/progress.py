@@ -4,6 +4,7 @@ Nengo redraws its bar from a thread that it joins after every run, which takes u
 thousand times as long as a short run takes here. The bar is redrawn between pieces of work instead.
 """
 
+import functools
 import time
 
 from nengo.utils.progress import NoProgressBar, Progress, to_progressbar
@@ -41,13 +42,18 @@ class Display:
     """
 
     def __init__(self, progress_bar, during, after, max_steps=None):
+        self.what = during, after, max_steps
         self.hidden = progress_bar is None or progress_bar is False
         if self.hidden:  # a run of one step notices what is done here
             return
         self.bar = to_progressbar(progress_bar)
         self.hidden = isinstance(self.bar, NoProgressBar)
-        self.total = Stage(self, during, after, max_steps)
         self.last = time.time()
+
+    @functools.cached_property
+    def total(self):
+        """Stage : The whole."""
+        return Stage(self, *self.what)
 
     def stage(self, during, after, max_steps=None):
         """Begin a stage of so many steps, if that is known; it is shown when it steps."""
