@@ -19,7 +19,7 @@ SOURCES = [
     CPP / "ops" / "ports.cpp",
 ]
 SOURCES += [CPP / "ops" / "util.cpp"]
-SOURCES += sorted((CPP / "kernels").glob("dense_*.cpp"))
+SOURCES += [*sorted((CPP / "kernels").glob("dense_*.cpp")), CPP / "kernels" / "updates.cpp"]
 HELPED = [HELPERS / "far_backend.cpp", HELPERS / "run_and_differentiate.cpp"]
 
 

@@ -129,12 +129,12 @@ def test_regularize_in_training(Sim):
     net = linear((4, 3))
     sim = Sim(net, minibatch_size=2)
     x = rows(8, size=4)
-    sim.compile(keras.optimizers.SGD(0.5), loss={net.py: "mse", net.pz: Regularize(order=1)})
+    sim.compile(keras.optimizers.SGD(0.1), loss={net.py: "mse", net.pz: Regularize(order=1)})
     y = {net.py: np.zeros((8, 3, 3)), net.pz: np.zeros((8, 3, 1))}
     expected = np.abs(x @ sim.data[net.v].weights.T).sum(axis=-1).mean()
     np.testing.assert_allclose(sim.evaluate(x, y, verbose=0)["pz_loss"], expected)
     sim.fit(x, y, epochs=5, verbose=0)
-    assert sim.evaluate(x, y, verbose=0)["pz_loss"] < 0.6 * expected
+    assert sim.evaluate(x, y, verbose=0)["pz_loss"] < 0.3 * expected
 
 
 def test_regularize_spikes_of_an_ensemble(Sim):
