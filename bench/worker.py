@@ -82,6 +82,7 @@ class Loaded:
         return {
             "first_run_seconds": first["seconds"],
             "output": float(np.sqrt(np.mean(np.square(output)))),
+            "mean": float(np.mean(output)),
             "digest": hashlib.sha256(np.ascontiguousarray(output).tobytes()).hexdigest(),
         }
 
