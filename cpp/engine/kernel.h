@@ -38,6 +38,14 @@ struct NDL_API Callbacks {  // a table of functions; several runs of several pro
 
 constexpr signed char kNobodyAsked = -2;  // Frame::finite
 
+// What a run keeps of a param, which no step changes: a copy in the order in which one op reads it.
+template <class T>
+struct Reordered {
+  std::atomic<const void*> owner{nullptr};  // the kernel whose order it is
+  int64_t asked = 0;                        // how often; by the owner, as all below
+  std::vector<T> values;
+};
+
 // Where one thread finds its data while it runs one window for one group of items.
 template <class T>
 struct Frame {
@@ -57,6 +65,7 @@ struct Frame {
   const int64_t* output_steps;       // rows per item of each output: n_steps, or 1 (only the last step is kept)
   CallbackRun* calls;                // null if the program has no callbacks
   std::atomic<signed char>* finite;  // per buffer, of params: see all_finite (ops/finite.h)
+  Reordered<T>* reordered;           // per buffer, of params
 };
 
 constexpr int kMaxRank = 4;

@@ -92,6 +92,8 @@ Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Lay
   finite_ = std::make_unique<std::atomic<signed char>[]>(buffers);
   for (size_t i = 0; i < buffers; ++i) finite_[i].store(kNobodyAsked, std::memory_order_relaxed);
   frame_.finite = finite_.get();
+  reordered_ = std::make_unique<Reordered<T>[]>(buffers);
+  frame_.reordered = reordered_.get();
 }
 
 template <class T>

@@ -95,6 +95,7 @@ class Worker {
   Memory<int32_t> undo_istate_;
   std::unique_ptr<CallbackRun> calls_;
   std::unique_ptr<std::atomic<signed char>[]> finite_;
+  std::unique_ptr<Reordered<T>[]> reordered_;
   Frame<T> frame_;
 };
 

@@ -19,48 +19,69 @@ class Columns {
   // What of `columns` inputs may be left out. Rows whose columns don't ascend can't be had in their order.
   Columns(const std::vector<int64_t>& indptr, const std::vector<int64_t>& indices, int64_t columns, int chains)
       : rows_(static_cast<int64_t>(indptr.size()) - 1), start_(columns + 1) {
-    if (std::max<int64_t>(rows_ * chains, static_cast<int64_t>(indices.size())) > INT32_MAX) return;
+    if (std::max({rows_ * chains, columns, static_cast<int64_t>(indices.size())}) > INT32_MAX) return;
     for (int64_t i = 0; i < rows_; ++i)
       if (!std::is_sorted(indices.begin() + indptr[i], indices.begin() + indptr[i + 1])) return;
     for (const int64_t column : indices) ++start_[column + 1];
     for (int64_t j = 0; j < columns; ++j) start_[j + 1] += start_[j];
     std::vector<int64_t> next(start_.begin(), start_.end() - 1);
-    entries_.resize(indices.size());
+    chain_.resize(indices.size()), entry_.resize(indices.size());
     for (int64_t i = 0; i < rows_; ++i) {
       const int64_t rounds = (indptr[i + 1] - indptr[i]) / chains * chains;
       for (int64_t k = indptr[i]; k < indptr[i + 1]; ++k) {
         const int64_t at = k - indptr[i], chain = at < rounds ? at % chains : 0;
-        entries_[next[indices[k]]++] = {static_cast<int32_t>(chain * rows_ + i), static_cast<int32_t>(k)};
+        const int64_t place = next[indices[k]]++;
+        chain_[place] = static_cast<int32_t>(chain * rows_ + i), entry_[place] = static_cast<int32_t>(k);
       }
     }
   }
 
-  // Inputs of a step, in element offsets `stride` * `width` from column to column: whether visiting those that are not
-  // 0 is faster. Measured: an entry that is visited takes as long as six of a walk along the rows.
+  // The columns that are not 0 in x, whose elements are `stride` apart, `width` of them to a column.
+  struct Fired {
+    const int32_t* at = nullptr;  // ascending; kept until this thread asks again
+    int64_t count = -1;           // -1: a walk along the rows is faster
+  };
+  // Measured: an entry that is visited takes as long as six of a walk along the rows.
   template <class T>
-  bool few(const T* x, int64_t stride, int64_t width) const {
-    const int64_t enough = static_cast<int64_t>(entries_.size()) / 6 - rows_ / 2;
-    int64_t visited = 0;
+  Fired few(const T* x, int64_t stride, int64_t width) const {
+    const int64_t enough = static_cast<int64_t>(entry_.size()) / 6 - rows_ / 2;
     const int64_t columns = static_cast<int64_t>(start_.size()) - 1;
-    for (int64_t j = 0; j < columns && visited < enough; ++j)
-      if (any(x + j * width * stride, stride, width)) visited += start_[j + 1] - start_[j];
-    return visited < enough;
+    int32_t* const at = scratch<int32_t>(columns);
+    int64_t visited = 0, count = 0;
+    for (int64_t j = 0; j < columns && visited < enough; ++j) {
+      if (!any(x + j * width * stride, stride, width)) continue;
+      visited += start_[j + 1] - start_[j];
+      at[count++] = static_cast<int32_t>(j);
+    }
+    return visited < enough ? Fired{at, count} : Fired{};
   }
 
-  // visit(chain, entry, column) for the entries of columns that are not 0 in x; `chain` is the number of the chain,
-  // those of all rows one behind the other.
-  template <class T, class Visit>
-  void each(const T* x, int64_t stride, int64_t width, Visit&& visit) const {
-    const int64_t columns = static_cast<int64_t>(start_.size()) - 1;
-    for (int64_t j = 0; j < columns; ++j)
-      if (any(x + j * width * stride, stride, width))
-        for (int64_t e = start_[j]; e < start_[j + 1]; ++e) visit(entries_[e].chain, entries_[e].entry, j);
+  // visit(chain, entry, column, place) for the entries of columns that fired; `chain` is the number of the chain, those
+  // of all rows one behind the other, `place` that of the entry among those of all columns.
+  template <class Visit>
+  void each(const Fired& fired, Visit&& visit) const {
+    for (int64_t f = 0; f < fired.count; ++f) {
+      const int64_t j = fired.at[f];
+      for (int64_t e = start_[j]; e < start_[j + 1]; ++e) visit(chain_[e], entry_[e], j, e);
+    }
+  }
+
+  // The entries of A, `step` elements apart, by their place: one behind the other, which matters where no near cache
+  // holds all of them. Null if this run has not asked often enough for a copy to pay, or keeps another op's.
+  template <class T>
+  const T* by_place(Reordered<T>& kept, const T* A, int64_t step) const {
+    constexpr int64_t kWorth = 16;
+    const void* owner = nullptr;
+    if (!kept.owner.compare_exchange_strong(owner, this) && owner != this) return nullptr;
+    if (++kept.asked < kWorth) return nullptr;
+    if (kept.values.empty()) {
+      kept.values.resize(entry_.size());
+      for (size_t e = 0; e < entry_.size(); ++e) kept.values[e] = A[entry_[e] * step];
+    }
+    return kept.values.data();
   }
 
  private:
-  struct Entry {
-    int32_t chain, entry;
-  };
   template <class T>
   static bool any(const T* x, int64_t stride, int64_t width) {
     for (int64_t i = 0; i < width; ++i)
@@ -69,8 +90,8 @@ class Columns {
   }
 
   int64_t rows_;
-  std::vector<int64_t> start_;  // per column, and the end
-  std::vector<Entry> entries_;  // empty if nothing may be left out
+  std::vector<int64_t> start_;          // per column, and the end
+  std::vector<int32_t> chain_, entry_;  // empty if nothing may be left out
 };
 
 }  // namespace nengo_dl

@@ -95,8 +95,9 @@ class SparseKernel : public Kernel<T> {
         const T* A = A_.at(f, t, b) + A_.offsets[0];
         const T* X = X_.at(f, t, b) + X_.offsets[0];
         T* Y = Y_.at(f, t, b) + Y_.offsets[0];
-        if (may_skip_ && columns_.few(X, in, 1) && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch))
-          by_columns(A, X, Y);
+        const Columns::Fired fired = may_skip_ ? columns_.few(X, in, 1) : Columns::Fired{};
+        if (fired.count >= 0 && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch))
+          by_columns(fired, A, columns_.by_place(f.reordered[A_.buffer], A, stride_of(A_, 0)), X, Y);
         else
           by_rows(A, X, Y);
       }
@@ -126,12 +127,15 @@ class SparseKernel : public Kernel<T> {
       Y[i * out] = set_ ? sum : Y[i * out] + sum;
     }
   }
-  void by_columns(const T* A, const T* X, T* Y) const {
+  void by_columns(const Columns::Fired& fired, const T* A, const T* by_place, const T* X, T* Y) const {
     const int64_t step = stride_of(A_, 0), in = stride_of(X_, 0), out = stride_of(Y_, 0);
     const int64_t rows = static_cast<int64_t>(start_.size()) - 1;
     T* const chain = scratch<T>(kChains * rows);
     std::fill(chain, chain + kChains * rows, T(0));
-    columns_.each(X, in, 1, [&](int64_t at, int64_t k, int64_t j) { chain[at] += A[k * step] * X[j * in]; });
+    if (by_place)
+      columns_.each(fired, [&](int64_t at, int64_t, int64_t j, int64_t e) { chain[at] += by_place[e] * X[j * in]; });
+    else
+      columns_.each(fired, [&](int64_t at, int64_t k, int64_t j, int64_t) { chain[at] += A[k * step] * X[j * in]; });
     for (int64_t i = 0; i < rows; i++) {
       const T sum = (chain[i] + chain[2 * rows + i]) + (chain[rows + i] + chain[3 * rows + i]);
       Y[i * out] = set_ ? sum : Y[i * out] + sum;
@@ -193,8 +197,9 @@ class BsrKernel : public Kernel<T> {
         const T* A = A_.at(f, t, b) + A_.offsets[0];
         const T* X = X_.at(f, t, b) + X_.offsets[0];
         T* Y = Y_.at(f, t, b) + Y_.offsets[0];
-        if (may_skip_ && columns_.few(X, in, A_.shape[2]) && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch))
-          by_columns(A, X, Y);
+        const Columns::Fired fired = may_skip_ ? columns_.few(X, in, A_.shape[2]) : Columns::Fired{};
+        if (fired.count >= 0 && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch))
+          by_columns(fired, A, X, Y);
         else
           by_rows(A, X, Y);
       }
@@ -219,12 +224,12 @@ class BsrKernel : public Kernel<T> {
 
  private:
   // Blocks of columns that hold a spike.
-  void by_columns(const T* A, const T* X, T* Y) const {
+  void by_columns(const Columns::Fired& fired, const T* A, const T* X, T* Y) const {
     const int64_t height = A_.shape[1], width = A_.shape[2], rows = static_cast<int64_t>(start_.size()) - 1;
     const int64_t in = stride_of(X_, 0), out = stride_of(Y_, 0);
     T* const sum = scratch<T>(rows * height);
     std::fill(sum, sum + rows * height, T(0));
-    columns_.each(X, in, width, [&](int64_t row, int64_t k, int64_t column) {
+    columns_.each(fired, [&](int64_t row, int64_t k, int64_t column, int64_t) {
       const T *block = A + k * A_.strides[0], *x = X + column * width * in;
       for (int64_t i = 0; i < height; i++)
         for (int64_t j = 0; j < width; j++)

@@ -49,15 +49,39 @@ def test_entries_of_silent_inputs_may_be_left_out(kind, ordered, share, region, 
     rng = np.random.RandomState(3)
     matrix = matrix_of(kind, rng, ordered)
     maker = product(kind, matrix, dtype, region)
-    x = spikes(rng, (5, 8, N), share, dtype)
-    (together,) = maker.run(8, 5, [x])[0]
+    x = spikes(rng, (5, 40, N), share, dtype)  # so often that the entries are copied by columns
+    (together,) = maker.run(40, 5, [x])[0]
     due = x.astype("float64") @ matrix.toarray().T
     np.testing.assert_allclose(together, due, rtol=0, atol=1e-5 if dtype == "float32" else 1e-13)
-    (alone,) = maker.run(8, 1, [x[4:5]])[0]
+    (alone,) = maker.run(40, 1, [x[4:5]])[0]
     refuse_to_skip(maker)
-    (every,) = maker.run(8, 5, [x])[0]
+    (every,) = maker.run(40, 5, [x])[0]
     np.testing.assert_array_equal(together, every)
     np.testing.assert_array_equal(alone[0], every[4])
+
+
+def test_two_products_of_the_same_weights():
+    """Each reads them in an order of its own, of which a run keeps one."""
+    rng = np.random.RandomState(2)
+    first = matrix_of("sparse", rng, True)
+    ends = np.cumsum(np.diff(first.indptr)[::-1])  # as many in the last row as there in the first
+    indices = first.indices.copy()
+    for start, end in zip((0, *ends[:-1]), ends, strict=True):
+        indices[start:end] = np.sort(rng.permutation(N)[: end - start])
+    second = sparse.csr_matrix((first.data, indices, np.array([0, *ends])), shape=(M, N))
+    maker = Maker("float64")
+    x = maker.buffer("window", N, "X")
+    targets = [maker.buffer("window", M, name) for name in "YZ"]
+    a = maker.buffer("param", first.nnz, "A", first.data)
+    maker.region("sequence", maker.input(x, N))
+    for target, matrix in zip(targets, (first, second), strict=True):
+        args = {"A": view(a, (first.nnz,)), "X": view(x, (N,)), "Y": view(target, (M,))}
+        attrs = {key: tuple(int(v) for v in getattr(matrix, key)) for key in ("indices", "indptr")}
+        maker.region("loop", op("sparse", args, set=1, **attrs))
+    maker.region("sequence", *(maker.output(view(t, (M,)), str(t)) for t in targets))
+    values = spikes(rng, (2, 50, N), 0.05, "float64")
+    for got, matrix in zip(maker.run(50, 2, [values])[0], (first, second), strict=True):
+        np.testing.assert_allclose(got, values @ matrix.toarray().T, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("kind", ["sparse", "bsr"])
