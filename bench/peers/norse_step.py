@@ -25,7 +25,7 @@ def build(recurrent, weights):
         layers = [hidden]
     else:
         layers = [linear(weights[0], 1.0), norse.LIF(p=NEURONS, dt=DT)]
-    readout = norse.LI(p=norse.LIParameters(tau_syn_inv=torch.tensor(1e9)), dt=DT)
+    readout = norse.LI(p=norse.LIParameters(tau_syn_inv=torch.tensor(1 / DT)), dt=DT)  # no filter
     net = norse.SequentialState(
         *layers, linear(weights[1], None), norse.LIF(p=NEURONS, dt=DT), readout
     )
