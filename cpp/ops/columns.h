@@ -16,6 +16,7 @@ namespace nengo_dl {
 // (An infinite weight would: see all_finite.)
 class Columns {
  public:
+  Columns() = default;  // of weights of which none may be left out
   // What of `columns` inputs may be left out. Rows whose columns don't ascend can't be had in their order.
   Columns(const std::vector<int64_t>& indptr, const std::vector<int64_t>& indices, int64_t columns, int chains)
       : rows_(static_cast<int64_t>(indptr.size()) - 1), start_(columns + 1) {
@@ -44,6 +45,7 @@ class Columns {
   // Measured: an entry that is visited takes as long as six of a walk along the rows.
   template <class T>
   Fired few(const T* x, int64_t stride, int64_t width) const {
+    if (entry_.empty()) return {};
     const int64_t enough = static_cast<int64_t>(entry_.size()) / 6 - rows_ / 2;
     const int64_t columns = static_cast<int64_t>(start_.size()) - 1;
     int32_t* const at = scratch<int32_t>(columns);
@@ -89,7 +91,7 @@ class Columns {
     return false;
   }
 
-  int64_t rows_;
+  int64_t rows_ = 0;
   std::vector<int64_t> start_;          // per column, and the end
   std::vector<int32_t> chain_, entry_;  // empty if nothing may be left out
 };

@@ -43,14 +43,10 @@ class DenseKernel : public Kernel<T> {
       } else {
         for (int64_t b = 0; b < items; ++b) rows(f, t0, b, steps, true);
       }
-    } else if (steps == 1 || items == 1) {
-      rows(f, t0, 0, steps * items, items == 1);
-    } else if (one_stride(f, x_) && one_stride(f, y_) && (!has_bias_ || one_stride(f, bias_))) {
-      rows(f, t0, 0, steps * items, false);
-    } else if (steps > items) {
-      for (int64_t b = 0; b < items; ++b) rows(f, t0, b, steps, true);
     } else {
-      for (int64_t t = t0; t < t1; ++t) rows(f, t, 0, items, false);
+      const bool together = one_stride(f, x_) && one_stride(f, y_) && (!has_bias_ || one_stride(f, bias_));
+      each_row_line(t0, t1, items, together, steps > items,
+                    [&](int64_t t, int64_t b, int64_t count, bool along_steps) { rows(f, t, b, count, along_steps); });
     }
   }
 

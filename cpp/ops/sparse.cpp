@@ -79,11 +79,10 @@ class SparseKernel : public Kernel<T> {
         X_(op.arg("X")),
         Y_(op.arg("Y")),
         set_(op.set()),
-        may_skip_(in_param(op.arg("A"), p)),
         a_size_(p.buffers[A_.buffer].size),
         column_(op.integers("indices")),
         start_(op.integers("indptr")),
-        columns_(start_, column_, X_.count(), kChains),
+        columns_(in_param(op.arg("A"), p) ? Columns(start_, column_, X_.count(), kChains) : Columns()),
         grad_(op, p) {
     for (int64_t& c : column_) c *= stride_of(X_, 0);
   }
@@ -95,7 +94,7 @@ class SparseKernel : public Kernel<T> {
         const T* A = A_.at(f, t, b) + A_.offsets[0];
         const T* X = X_.at(f, t, b) + X_.offsets[0];
         T* Y = Y_.at(f, t, b) + Y_.offsets[0];
-        const Columns::Fired fired = may_skip_ ? columns_.few(X, in, 1) : Columns::Fired{};
+        const Columns::Fired fired = columns_.few(X, in, 1);
         if (fired.count >= 0 && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch))
           by_columns(fired, A, columns_.by_place(f.reordered[A_.buffer], A, stride_of(A_, 0)), X, Y);
         else
@@ -155,10 +154,10 @@ class SparseKernel : public Kernel<T> {
   }
 
   View A_, X_, Y_;
-  bool set_, may_skip_;                  // inputs that are 0
+  bool set_;
   int64_t a_size_;                       // elements of the buffer
   std::vector<int64_t> column_, start_;  // column_: element offsets
-  Columns columns_;
+  Columns columns_;                      // of weights that no step changes
   SparseGrad<T, SparseKernel> grad_;
 };
 
@@ -183,11 +182,10 @@ class BsrKernel : public Kernel<T> {
         X_(op.arg("X")),
         Y_(op.arg("Y")),
         set_(op.set()),
-        may_skip_(in_param(op.arg("A"), p)),
         a_size_(p.buffers[A_.buffer].size),
         column_(op.integers("indices")),
         start_(op.integers("indptr")),
-        columns_(start_, column_, X_.count() / A_.shape[2], 1),
+        columns_(in_param(op.arg("A"), p) ? Columns(start_, column_, X_.count() / A_.shape[2], 1) : Columns()),
         grad_(op, p) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
@@ -197,7 +195,7 @@ class BsrKernel : public Kernel<T> {
         const T* A = A_.at(f, t, b) + A_.offsets[0];
         const T* X = X_.at(f, t, b) + X_.offsets[0];
         T* Y = Y_.at(f, t, b) + Y_.offsets[0];
-        const Columns::Fired fired = may_skip_ ? columns_.few(X, in, A_.shape[2]) : Columns::Fired{};
+        const Columns::Fired fired = columns_.few(X, in, A_.shape[2]);
         if (fired.count >= 0 && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch))
           by_columns(fired, A, X, Y);
         else
@@ -252,10 +250,10 @@ class BsrKernel : public Kernel<T> {
   }
 
   View A_, X_, Y_;
-  bool set_, may_skip_;  // blocks whose inputs are 0
-  int64_t a_size_;       // elements of the buffer
+  bool set_;
+  int64_t a_size_;  // elements of the buffer
   std::vector<int64_t> column_, start_;
-  Columns columns_;
+  Columns columns_;  // of weights that no step changes
   SparseGrad<T, BsrKernel> grad_;
 };
 

@@ -96,8 +96,8 @@ def test_weights_that_are_not_finite_are_seen(kind):
     assert np.isnan(y[..., 0]).all() and not np.isnan(y[..., 4:]).any()
 
 
-def test_what_is_left_out_is_not_read():
-    """Seen by the sign of a 0: a column alone begins with +0, and so do all."""
+def test_one_neuron_gives_its_column():
+    """Sums begin with +0, as along the rows."""
     rng = np.random.RandomState(6)
     matrix = matrix_of("sparse", rng, True)
     maker = product("sparse", matrix, "float64", "sequence")

@@ -9,10 +9,8 @@ import tensorflow as tf
 from nengo_dl.keras_private import moments_of, own_update, plain_variable
 from nengo_dl.layer.tf_ops import load
 
-_ADAM = (
-    keras.optimizers.Adam,
-    keras.optimizers.AdamW,
-)  # what is derived from them may do otherwise
+# what is derived from them may do otherwise
+_ADAM = (keras.optimizers.Adam, keras.optimizers.AdamW)
 
 
 @contextlib.contextmanager
@@ -33,15 +31,8 @@ def _adam(optimizer, of_keras, gradients, weights, learning_rate):
     groups, others = {}, []
     for gradient, weight in zip(gradients, weights, strict=True):
         variable = plain_variable(weight)
-        if (
-            tf.is_tensor(gradient)
-            and _on_cpu(variable)
-            and variable.dtype
-            in (
-                tf.float32,
-                tf.float64,
-            )
-        ):
+        known = variable.dtype in (tf.float32, tf.float64) and _on_cpu(variable)
+        if known and tf.is_tensor(gradient):
             groups.setdefault(variable.dtype, []).append((gradient, variable))
         else:
             others.append((gradient, weight))

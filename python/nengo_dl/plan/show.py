@@ -19,7 +19,8 @@ def text(plan):
         "Runs on the CPU, on one thread: its Python functions take turns"
         if plan.callbacks
         else "Runs on the CPU, the items of a minibatch on several threads; with fewer items than "
-        "threads, long runs that are not recorded for a gradient share out ops among them",
+        "threads, long runs that are not recorded for a gradient share out ops among them, or run "
+        "on one, whichever is measured to be faster while they run",
     ]
     lines += _Pieces(plan).text(plan.pieces)
     if plan.feeds:

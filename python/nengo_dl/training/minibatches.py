@@ -13,9 +13,7 @@ from .stacks import Stacks
 
 CHUNK_SECONDS = 0.1  # one call of a compiled loop, after which Ctrl-C and progress bars have a turn
 CHUNK_STEPS = 4096
-CHUNK_BYTES = (
-    1 << 24
-)  # of a stack: enough for a call to take no time, and the next is gathered soon
+CHUNK_BYTES = 1 << 24  # of a stack: enough for a call to take no time, and the next comes soon
 
 
 @dataclass(frozen=True)
