@@ -26,11 +26,17 @@ def surrogate(loop=False):
     return training_networks.with_surrogate(training_networks.mlp(n_steps=25, loop=loop))
 
 
+def layer():
+    """512 numbers, 512 spiking neurons, dense weights between them."""
+    return training_networks.with_surrogate(training_networks.mlp(sizes=(512, 512), synapse=None))
+
+
 # by name: what makes it, steps and batch of a training step
 TRAINED = {
     "train-784-256-10": (training_networks.mlp, 25, 100),
     "train-surrogate": (surrogate, 25, 100),
     "train-recurrent": (lambda: surrogate(loop=True), 25, 100),
+    "train-layer-512": (layer, 500, 16),
     "train-lmu": (training_networks.lmu, 784, 100),
 }
 

@@ -5,72 +5,13 @@
 #include <map>
 #include <stdexcept>
 
+#include "cuda/loop_order.h"
+#include "cuda/loop_ways.h"
 #include "engine/islands.h"
-#include "engine/kind.h"
 
 namespace nengo_dl {
 namespace cuda {
 namespace {
-
-// What of memory an op touches: elements of a buffer, both included, in an old or a new row.
-struct Touch {
-  int64_t buffer, shift, first, last;
-  bool writes;
-};
-
-bool collide(const Touch& a, const Touch& b) {
-  return (a.writes || b.writes) && a.buffer == b.buffer && a.shift == b.shift && a.first <= b.last && b.first <= a.last;
-}
-
-Touch touch(const Operand& o, int64_t shift, bool writes) {
-  int64_t lowest = 0, highest = 0;
-  for (size_t d = 0; d < o.shape.size(); ++d) {
-    const int64_t reach = (o.shape[d] - 1) * o.strides[d];
-    lowest += std::min<int64_t>(0, reach), highest += std::max<int64_t>(0, reach);
-  }
-  const auto [first, last] = std::minmax_element(o.offsets.begin(), o.offsets.end());
-  return {o.buffer, shift, *first + lowest, *last + highest, writes};
-}
-
-// Values on the way forward. An update of a carried buffer reads the old row and writes the new one.
-std::vector<Touch> touches(const OpRecord& op, const Program& program) {
-  std::vector<Touch> found;
-  const Kind& kind = find_kind(op.kind);
-  for (const auto& [name, o] : op.args) {
-    const Access access = kind.find_arg(name)->access;
-    const bool rows = program.buffers[o.buffer].kind == BufferKind::carried;
-    found.push_back(touch(o, rows ? o.shift : 0, access != Access::read));
-    if (access == Access::update && rows) found.push_back(touch(o, 0, false));
-  }
-  return found;
-}
-
-// Adjoints on the way back: what was read is added to.
-std::vector<Touch> touches_back(const OpRecord& op) {
-  std::vector<Touch> found;
-  const Kind& kind = find_kind(op.kind);
-  for (const auto& [name, o] : op.args) {
-    const Access access = kind.find_arg(name)->access;
-    found.push_back(touch(o, 0, access == Access::read || access == Access::update));
-  }
-  return found;
-}
-
-// Says of ops in their order whether one has to wait for those before it.
-class Order {
- public:
-  bool waits(const std::vector<Touch>& next) {
-    bool found = false;
-    for (const Touch& a : next)
-      for (const Touch& b : since_) found = found || collide(a, b);
-    if (found) since_.clear();
-    since_.insert(since_.end(), next.begin(), next.end());
-    return found;
-  }
-
- private:
-  std::vector<Touch> since_;  // the last barrier
-};
 
 template <class T>
 using Make = void (*)(const OpRecord&, const Program&, Tables&, AnyOp<T>*);
@@ -168,13 +109,16 @@ class LoopBase {
       const int64_t groups = (batch + items - 1) / items, resident = cores * (kMostThreads / threads);
       const auto waves = static_cast<double>((shape_.shares * groups + resident - 1) / resident);
       const double seconds = waves * (static_cast<double>(c.passes) * kRound + static_cast<double>(c.waits) * kBarrier);
-      if (items == fewest || seconds < least) least = seconds, best.threads = threads, call->items = items;
+      if (items == fewest || seconds < least)
+        least = best.seconds = seconds, best.threads = threads, call->items = items;
       if (items == batch) break;
     }
     if (shape_.shares > 1 || (sizeof(T) == 8 && call->back)) return best;
     const Cost c = cost(batch, kMostThreads * cores);
     const double seconds = static_cast<double>(c.passes) * kSharedRound + static_cast<double>(c.waits) * kSharedBarrier;
-    if (seconds < least) best.together = true, best.threads = kMostThreads, best.blocks = cores, call->items = batch;
+    if (seconds < least)
+      best.together = true, best.threads = kMostThreads, best.blocks = cores, best.seconds = seconds,
+      call->items = batch;
     return best;
   }
 
@@ -203,7 +147,7 @@ class LoopBase {
 };
 
 template <class T>
-class LoopRunKernel final : public Kernel<T>, LoopBase<T> {
+class LoopRunKernel final : public LoopWay<T>, LoopBase<T> {
  public:
   LoopRunKernel(const std::vector<LoopOp>& ops, const Program& program) : LoopBase<T>(program, false) {
     constexpr int kMostShares = 132 * 8;
@@ -226,21 +170,28 @@ class LoopRunKernel final : public Kernel<T>, LoopBase<T> {
   }
 
   bool good() const { return this->fits(); }
+  double seconds(const Frame<T>& frame) const override {
+    LoopCall<T> call = this->call_;
+    return shape_of(frame, &call).seconds;
+  }
   void run(const Frame<T>& frame, int64_t t0, int64_t t1) const override {
     const std::lock_guard<std::recursive_mutex> hold(launching());
     RunLoop<T> loop{this->call_, on_device(frame, this->sizes_)};
     loop.call.t0 = t0, loop.call.t1 = t1;
-    const LoopShape shape = this->choose(frame.batch, &loop.call, [&](int64_t batch, int64_t threads) {
-      Frame<T> some = frame;
-      some.batch = batch;
-      return cost(some, threads);
-    });
+    const LoopShape shape = shape_of(frame, &loop.call);
     turn_weights(loop.frame);
     if (shape.together) return start_loop_together(loop, shape);
     start_loop(loop, shape, (frame.batch + loop.call.items - 1) / loop.call.items);
   }
 
  private:
+  LoopShape shape_of(const Frame<T>& frame, LoopCall<T>* call) const {
+    return this->choose(frame.batch, call, [&](int64_t batch, int64_t threads) {
+      Frame<T> some = frame;
+      some.batch = batch;
+      return cost(some, threads);
+    });
+  }
   void turn_weights(const Frame<T>& there) const {
     for (const AnyOp<T>& any : this->ops_) {
       if (any.number != number_of_flat_dense) continue;
@@ -269,7 +220,7 @@ class LoopRunKernel final : public Kernel<T>, LoopBase<T> {
 
 // All ops are one share: what several islands have only read forward they add to on the way back.
 template <class T>
-class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
+class LoopBackKernel final : public LoopWay<T>, LoopBase<T> {
  public:
   LoopBackKernel(const std::vector<LoopOp>& ops, const Program& program) : LoopBase<T>(program, true) {
     for (const LoopOp& op : ops) {
@@ -293,6 +244,10 @@ class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
     for (const AnyOp<T>& any : this->ops_) any.visit([&](const auto& op) { all = all && op.loops_back(); });
     return all;
   }
+  double seconds(const GradFrame<T>& frame) const override {
+    LoopCall<T> call = this->call_;
+    return shape_of(frame, &call).seconds;
+  }
   void run(const Frame<T>&, int64_t, int64_t) const override {
     throw std::logic_error("a kernel of the way back of a loop runs nothing forward");
   }
@@ -300,17 +255,19 @@ class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
     const std::lock_guard<std::recursive_mutex> hold(launching());
     BackLoop<T> loop{this->call_, on_device(frame, this->sizes_)};
     loop.call.t0 = t0, loop.call.t1 = t1;
-    const int64_t batch = frame.adjoint.batch;
-    const LoopShape shape = this->choose(batch, &loop.call, [&](int64_t items, int64_t threads) {
+    const LoopShape shape = shape_of(frame, &loop.call);
+    if (shape.together) return start_loop_together(loop, shape);
+    start_loop(loop, shape, (frame.adjoint.batch + loop.call.items - 1) / loop.call.items);
+  }
+
+ private:
+  LoopShape shape_of(const GradFrame<T>& frame, LoopCall<T>* call) const {
+    return this->choose(frame.adjoint.batch, call, [&](int64_t items, int64_t threads) {
       GradFrame<T> some = frame;
       some.value.batch = some.adjoint.batch = items;
       return cost(some, threads);
     });
-    if (shape.together) return start_loop_together(loop, shape);
-    start_loop(loop, shape, (batch + loop.call.items - 1) / loop.call.items);
   }
-
- private:
   void add_clearing(const View& view, const std::vector<int64_t>& elements) {
     ClearOp<T> clear{};
     clear.view = view, clear.view.offsets = nullptr;
@@ -346,20 +303,18 @@ class LoopBackKernel final : public Kernel<T>, LoopBase<T> {
 };
 
 template <class T, template <class> class K>
-MakeLoop<T> maker() {
-  return [](const std::vector<LoopOp>& ops, const Program& program) -> std::unique_ptr<Kernel<T>> {
-    if (ops.empty() || !has_all<T>(ops)) return nullptr;
-    auto kernel = std::make_unique<K<T>>(ops, program);
-    if (!kernel->good()) return nullptr;
-    return kernel;
+MakeWay<T> maker() {
+  return [](const std::vector<LoopOp>& ops, const Program& program) -> std::unique_ptr<LoopWay<T>> {
+    if (!has_all<T>(ops)) return nullptr;
+    auto way = std::make_unique<K<T>>(ops, program);
+    if (!way->good()) return nullptr;
+    return way;
   };
 }
 
 const bool added = [] {
-  LoopMaker loops;
-  loops.run32 = maker<float, LoopRunKernel>(), loops.run64 = maker<double, LoopRunKernel>();
-  loops.back32 = maker<float, LoopBackKernel>(), loops.back64 = maker<double, LoopBackKernel>();
-  device_backend().set_loops(std::move(loops));
+  add_loop_way({"op by op", maker<float, LoopRunKernel>(), maker<float, LoopBackKernel>(),
+                maker<double, LoopRunKernel>(), maker<double, LoopBackKernel>()});
   return true;
 }();
 

@@ -245,6 +245,7 @@ struct LoopShape {
   int64_t blocks = 0;      // if together
   bool stage_ops = false;  // the ops of a share are copied to where the block is, too
   int64_t most_ops = 0;    // of a share
+  double seconds = 0;      // of a step, roughly
 };
 
 // Starts the kernel (compiled as C++: runs it).

@@ -48,7 +48,8 @@ std::vector<FusedOps> fused_of(const Schedule<T>& schedule) {
   for (size_t r = 0; r < schedule.units.size(); ++r) {
     const auto region = static_cast<int64_t>(r);
     if (schedule.stages[r].whole)
-      result.push_back({region, 0, static_cast<int64_t>(schedule.stages[r].ops.size()), "the whole loop"});
+      result.push_back(
+          {region, 0, static_cast<int64_t>(schedule.stages[r].ops.size()), schedule.stages[r].whole->text()});
     for (const Unit& unit : schedule.units[r])
       if (unit.fusion)
         result.push_back({region, static_cast<int64_t>(unit.first), static_cast<int64_t>(unit.count), unit.match.text});

@@ -140,6 +140,8 @@ class Kernel {
   // Whether grad() sets adjoints with rows, where GradFrame::unset says so, instead of adding to them: those of
   // operands that it only reads. Then the engine need not clear what this op alone reads, all of it.
   virtual bool sets() const { return false; }
+  // What it runs, for people, where it is more than an op.
+  virtual std::string text() const { return {}; }
 };
 
 }  // namespace nengo_dl

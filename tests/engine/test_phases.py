@@ -46,8 +46,9 @@ def test_runs(name, dtype):
     model = whole_model(name, dtype)
     cpu, phases, plain = three(model)
     regions = enumerate(model.program.regions)
-    loops = [(i, 0, len(r.ops), "the whole loop") for i, r in regions if r.kind == "loop"]
-    assert phases.fused() == loops and plain.fused() == []
+    loops = [(i, 0, len(r.ops)) for i, r in regions if r.kind == "loop"]
+    assert [found[:3] for found in phases.fused()] == loops and plain.fused() == []
+    assert all(found[3].startswith("the whole loop: ") for found in phases.fused())
     for batch in (1, 3):
         expected = model.run(cpu, 80, batch)
         outputs = expected[: len(model.program.outputs)]

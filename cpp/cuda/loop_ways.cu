@@ -1,0 +1,95 @@
+#include "cuda/loop_ways.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "cuda/device.h"
+
+namespace nengo_dl {
+namespace cuda {
+namespace {
+
+std::vector<WayMaker>& makers() {
+  static auto* const all = new std::vector<WayMaker>;
+  return *all;
+}
+
+template <class T>
+const MakeWay<T>& make_of(const WayMaker& maker, bool back) {
+  if constexpr (sizeof(T) == 4)
+    return back ? maker.back32 : maker.run32;
+  else
+    return back ? maker.back64 : maker.run64;
+}
+
+// Several ways to run one loop.
+template <class T>
+class LoopKernel final : public Kernel<T> {
+ public:
+  explicit LoopKernel(std::vector<std::unique_ptr<LoopWay<T>>> ways, std::string names)
+      : ways_(std::move(ways)), names_(std::move(names)) {}
+
+  void run(const Frame<T>& frame, int64_t t0, int64_t t1) const override { fastest(frame).run(frame, t0, t1); }
+  void grad(const GradFrame<T>& frame, int64_t t0, int64_t t1) const override { fastest(frame).grad(frame, t0, t1); }
+  std::string text() const override { return "the whole loop: " + names_; }
+
+ private:
+  template <class AnyFrame>
+  const LoopWay<T>& fastest(const AnyFrame& frame) const {
+    const LoopWay<T>* best = nullptr;
+    double least = kNever;
+    for (const auto& way : ways_)
+      if (const double taken = way->seconds(frame); taken < least) best = way.get(), least = taken;
+    if (!best) throw std::logic_error("no way runs a loop of " + names_);
+    return *best;
+  }
+
+  const std::vector<std::unique_ptr<LoopWay<T>>> ways_;
+  const std::string names_;
+};
+
+template <class T>
+std::unique_ptr<Kernel<T>> make_loop(const std::vector<LoopOp>& ops, const Program& program, bool back) {
+  if (ops.empty()) return nullptr;
+  const char* const only = std::getenv("NENGO_DL_LOOP_WAY");
+  std::vector<std::unique_ptr<LoopWay<T>>> ways;
+  std::string names;
+  const auto add = [&](const WayMaker& maker) {
+    const MakeWay<T>& make = make_of<T>(maker, back);
+    auto way = make ? make(ops, program) : nullptr;
+    if (!way) return;
+    ways.push_back(std::move(way));
+    names += (names.empty() ? "" : " or ") + maker.name;
+  };
+  for (const WayMaker& maker : makers())
+    if (only && maker.name == only) add(maker);
+  if (ways.empty())
+    for (const WayMaker& maker : makers()) add(maker);
+  if (ways.empty()) return nullptr;
+  return std::make_unique<LoopKernel<T>>(std::move(ways), std::move(names));
+}
+
+template <class T, bool Back>
+MakeLoop<T> maker() {
+  return [](const std::vector<LoopOp>& ops, const Program& program) { return make_loop<T>(ops, program, Back); };
+}
+
+const bool added = [] {
+  LoopMaker loops;
+  loops.run32 = maker<float, false>(), loops.run64 = maker<double, false>();
+  loops.back32 = maker<float, true>(), loops.back64 = maker<double, true>();
+  device_backend().set_loops(std::move(loops));
+  return true;
+}();
+
+}  // namespace
+
+void add_loop_way(WayMaker maker) {
+  auto& all = makers();
+  const auto after = [](const WayMaker& a, const WayMaker& b) { return a.name < b.name; };
+  all.insert(std::upper_bound(all.begin(), all.end(), maker, after), std::move(maker));
+}
+
+}  // namespace cuda
+}  // namespace nengo_dl
