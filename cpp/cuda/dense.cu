@@ -76,7 +76,7 @@ class DenseKernel final : public DeviceKernel<T, DenseOp<T>> {
  private:
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
     const std::lock_guard<std::recursive_mutex> hold(launching());
-    back_phase<0>(f, t0, t1, pass, [&] { return is_one(f.value, a_) && product_x(f, t0, t1); });
+    back_phase<0>(f, t0, t1, pass, [&] { return !in_loop_ && is_one(f.value, a_) && product_x(f, t0, t1); });
     back_phase<1>(f, t0, t1, pass, [&] { return is_one(f.adjoint, a_) && product_a(f, t0, t1); });
     back_phase<2>(f, t0, t1, pass, [] { return false; });
   }
@@ -135,7 +135,9 @@ class DenseKernel final : public DeviceKernel<T, DenseOp<T>> {
     g.a_at = block_distance(a), g.b_at = block_distance(b), g.c_at = block_distance(c);
     if (apart && g.a_at >= 0 && g.b_at >= 0 && g.c_at >= 0) g.count = a.blocks;
     constexpr int64_t kRows = 16, kMatrix = 1024, kWork = 1 << 18;  // less is done by phases before cuBLAS has begun
-    const bool pays = rows >= kRows && m_ * n_ >= kMatrix && rows * m_ * n_ >= kWork / g.count;
+    // a short sum is a team's, a gradient of weights is one of many rows, even if it is a vector's
+    const bool large = m_ * n_ >= kMatrix || (g.a_turned && rows >= kMatrix);
+    const bool pays = rows >= kRows && large && rows * m_ * n_ >= kWork / g.count;
     return (pays || always_) && takes(g) && has_gemm();
   }
 

@@ -1,0 +1,9 @@
+#include "cuda/team_loop_kernels.h"
+
+namespace nengo_dl {
+namespace cuda {
+
+template void start_team(const TeamCall<float>&, const GradFrame<float>&, int64_t);
+
+}  // namespace cuda
+}  // namespace nengo_dl
