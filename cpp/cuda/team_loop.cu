@@ -47,7 +47,7 @@ class TeamLoop final : public LoopWay<T> {
     return std::any_of(plan_.steps.begin(), plan_.steps.end(), [](const TeamOp<T>& op) { return op.split; });
   }
   int64_t bytes(int64_t items) const {
-    return (call_.pinned + (call_.stride * items + 3) / 4 * 4) * int64_t{sizeof(T)} +
+    return (call_.pinned + call_.stride * items) * int64_t{sizeof(T)} +
            static_cast<int64_t>(ops_.size() * sizeof(TeamOp<T>));
   }
   // Elements of an op's weights of a block in a team of so many.

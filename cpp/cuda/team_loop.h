@@ -33,9 +33,11 @@ struct TeamOp {
   TeamWait wait = team_goes_on;
   int32_t rotate = 0;      // the first thread that takes part, so that ops that don't wait have threads of their own
   int32_t count = 0;       // elements of an item
+  uint32_t magic = 0;      // to divide by count: 2^32 / count, rounded up
   bool set = false;        // y is set, else added to
   bool split = false;      // the blocks of the team share it out
   bool skipped = false;    // nobody wants the adjoints
+  bool closed = false;     // only x's
   bool opens = false;      // the first load of a step
   bool adjoint = false;    // load, store: of adjoints
   bool straight = false;   // neurons: the surrogate is no bump
@@ -65,28 +67,36 @@ struct TeamCall {
   NDL_HD int32_t count() const { return before + steps + after; }
 };
 
-// A block of a team.
+// A block of a team. Small and passed by value, so that a GPU has it in registers and knows where its pointers lead.
 template <class T>
 struct TeamMember {
-  T* weights;
-  T* signals[kMostTeam];  // of all members; its own are signals[rank]
+  T *weights, *signals;
   int32_t rank, size, items, here;  // items: that there is room for; here: that there are
   int32_t stride;
   int64_t first;  // item
 
-  NDL_HD T* mine(int32_t item) const { return signals[rank] + item * stride; }
-  NDL_HD T* at(const Strip& s, int32_t item, int32_t e) const { return mine(item) + s.first + e * s.step; }
-  NDL_HD void tell(const Strip& s, int32_t item, int32_t e, T value) const {
-    const int32_t to = item * stride + s.first + e * s.step;
-    for (int32_t r = 0; r < size; ++r) signals[r][to] = value;
-  }
   // Its part of so many.
-  NDL_HD int32_t begin(const TeamOp<T>& op, int32_t all) const { return op.split ? part(all, rank) : 0; }
-  NDL_HD int32_t end(const TeamOp<T>& op, int32_t all) const { return op.split ? part(all, rank + 1) : all; }
+  NDL_HD int32_t begin(bool split, int32_t all) const { return split ? part(all, rank) : 0; }
+  NDL_HD int32_t end(bool split, int32_t all) const { return split ? part(all, rank + 1) : all; }
   NDL_HD int32_t part(int32_t all, int32_t r) const {
     const int32_t each = (all + size - 1) / size;
     return r * each < all ? r * each : all;
   }
+};
+
+// Elements of all items.
+template <class T>
+struct TeamView {
+  T* at;
+  int32_t stride, step;
+  NDL_HD TeamView(const TeamMember<T>& me, const Strip& s) : at(me.signals + s.first), stride(me.stride), step(s.step) {}
+  NDL_HD T& operator()(int32_t item, int32_t e) const { return at[item * stride + e * step]; }
+};
+
+// Read at once.
+template <class T>
+struct alignas(4 * sizeof(T)) TeamFour {
+  T of[4];
 };
 
 template <class T>
@@ -150,168 +160,211 @@ __device__ __forceinline__ void each_sum(const Warp& team, T (&values)[N], const
 }
 #endif
 
-// What the ops do. `Threads`: each(op, work, f(i)), each_team(op, work, f(i, team)).
+// What the ops do. `Threads`: each(rotate, work, f(i)), each_team(rotate, work, f(i, team)), peer(signals, rank).
 template <class T, class AnyFrame, class Threads>
 struct TeamStep {
-  const TeamMember<T>& me;
+  const TeamMember<T> me;
   const AnyFrame& frame;
-  const Threads& threads;
+  const Threads threads;
 
+  // f(item, e) for all elements; or of the items that are this block's to store.
   template <class F>
-  NDL_HD void elements(const TeamOp<T>& op, int32_t count, const F& f) const {
-    const uint32_t each = static_cast<uint32_t>(count);
-    threads.each(op, count * me.here, [&](int32_t i) {
-      const uint32_t item = static_cast<uint32_t>(i) / each;
-      f(static_cast<int32_t>(item), static_cast<int32_t>(i - item * each));
+  NDL_HD void elements(const TeamOp<T>& op, const F& f) const {
+    const uint32_t count = static_cast<uint32_t>(op.count), magic = op.magic;
+    threads.each(op.rotate, op.count * me.here, [=](int32_t i) {
+      const uint32_t item = magic == 0 ? i : static_cast<uint32_t>(uint64_t{static_cast<uint32_t>(i)} * magic >> 32);
+      f(static_cast<int32_t>(item), static_cast<int32_t>(i - item * count));
     });
   }
+  template <class F>
+  NDL_HD void own_elements(const TeamOp<T>& op, const F& f) const {
+    for (int32_t item = me.rank; item < me.here; item += me.size)
+      threads.each(op.rotate, op.count, [=](int32_t e) { f(item, e); });
+  }
 
-  // Where a row's element lies; null: nowhere.
-  NDL_HD T* outside(const TeamOp<T>& op, int64_t t, int32_t item, int32_t e) const {
+  // The items' elements in a row; base is null if it is nowhere.
+  struct Row {
+    T* base;
+    int64_t item;
+  };
+  NDL_HD Row outside(const TeamOp<T>& op, int64_t t) const {
     const Frame<T>& f = op.adjoint ? adjoints_of(frame) : values_of(frame);
     T* const base = f.base[op.x.buffer];
-    return base ? base + (t + op.shift) * f.row[op.x.buffer] + (me.first + item) * f.item[op.x.buffer] + e : nullptr;
+    const int64_t item = f.item[op.x.buffer];
+    return {base ? base + (t + op.shift) * f.row[op.x.buffer] + me.first * item : nullptr, item};
   }
   NDL_HD void start_load(const TeamOp<T>& op, int64_t t) const {
-    elements(op, op.count, [&](int32_t item, int32_t e) {
-      T* const to = me.mine(item) + op.stage + e;
-      if (const T* const from = outside(op, t, item, e))
-        fetch(to, from);
+    const Row row = outside(op, t);
+    T* const to = me.signals + op.stage;
+    const int32_t stride = me.stride;
+    elements(op, [=](int32_t item, int32_t e) {
+      if (row.base)
+        fetch(to + item * stride + e, row.base + item * row.item + e);
       else
-        *to = 0;
+        to[item * stride + e] = 0;
     });
   }
   // `next`: the step after this one; none: itself.
   NDL_HD void load(const TeamOp<T>& op, int64_t t, int64_t next) const {
     if (op.opens) fetched();
-    elements(op, op.count, [&](int32_t item, int32_t e) {
-      me.mine(item)[op.x.first + e] = me.mine(item)[op.stage + e];
-    });
+    const T* const from = me.signals + op.stage;
+    T* const to = me.signals + op.x.first;
+    const int32_t stride = me.stride;
+    elements(op, [=](int32_t item, int32_t e) { to[item * stride + e] = from[item * stride + e]; });
     if (next != t) start_load(op, next);
   }
   NDL_HD void store(const TeamOp<T>& op, int64_t t) const {
-    elements(op, op.count, [&](int32_t item, int32_t e) {
-      if (item % me.size != me.rank) return;
-      if (T* const to = outside(op, t, item, e)) *to = me.mine(item)[op.x.first + e];
-    });
-  }
-  NDL_HD bool has_rows(const TeamOp<T>& op) const {
-    return (op.adjoint ? adjoints_of(frame) : values_of(frame)).row[op.x.buffer] != 0;
+    const Row row = outside(op, t);
+    const T* const from = me.signals + op.x.first;
+    const int32_t stride = me.stride;
+    if (row.base)
+      own_elements(op, [=](int32_t item, int32_t e) { row.base[item * row.item + e] = from[item * stride + e]; });
   }
 
-  NDL_HD const T* weights(const TeamOp<T>& op) const { return values_of(frame).base[op.a_buffer] + op.a_first; }
+  // Sets an element, for all blocks of the team if it is theirs, too.
+  NDL_HD void tell(bool split, T* at, T value) const {
+    if (!split) {
+      *at = value;
+      return;
+    }
+    const auto offset = at - me.signals;
+    for (int32_t r = 0; r < me.size; ++r) threads.peer(me.signals, r)[offset] = value;
+  }
+  NDL_HD const T* far_weights(const TeamOp<T>& op) const { return values_of(frame).base[op.a_buffer] + op.a_first; }
 
-  template <int G>
+  // Rows of a product by teams of threads.
+  template <int G, bool kNear>
   NDL_HD void dense_rows(const TeamOp<T>& op) const {
     constexpr int R = 4;
-    const int32_t begin = me.begin(op, op.m), rows = me.end(op, op.m) - begin;
-    const T* const A = op.pin >= 0 ? me.weights + op.pin : weights(op) + begin * op.a_i;
-    const int64_t a_i = op.pin >= 0 ? op.n : op.a_i, a_j = op.pin >= 0 ? 1 : op.a_j;
-    threads.each_team(op, (rows + R - 1) / R, [&](int32_t group, const auto& team) {
-      const int32_t first = group * R;
-      const T* row[R];
-      for (int r = 0; r < R; ++r) row[r] = A + (first + r < rows ? first + r : rows - 1) * a_i;
-      const T* x[G];
-      for (int g = 0; g < G; ++g) x[g] = me.at(op.x, g, 0);
+    const bool set = op.set, split = op.split;
+    const int32_t n = op.n, begin = me.begin(split, op.m), rows = me.end(split, op.m) - begin;
+    const TeamView<T> x(me, op.x), y(me, op.y);
+    const T* const A = kNear ? me.weights + op.pin : far_weights(op) + begin * op.a_i;
+    const int64_t a_i = kNear ? n : op.a_i, a_j = kNear ? 1 : op.a_j;
+    threads.each_team(op.rotate, (rows + R - 1) / R, [=](int32_t group, const auto& team) {
+      const int32_t first = group * R, lane = team.lane, size = team.size, full = n / size;
+      const int32_t x_step = kNear ? 1 : x.step;
+      const T *row[R], *in[G];
+      for (int r = 0; r < R; ++r) row[r] = A + (first + r < rows ? first + r : rows - 1) * a_i + lane * a_j;
+      for (int g = 0; g < G; ++g) in[g] = x.at + g * x.stride + lane * x_step;
       T sums[R * G] = {};
-      NDL_UNROLL_TEAM
-      for (int32_t j = team.lane; j < op.n; j += team.size) {
-        T in[G], weight[R];
+      const auto take = [&](int32_t j) {
+        T value[G], weight[R];
         NDL_UNROLL
-        for (int g = 0; g < G; ++g) in[g] = x[g][j * op.x.step];
+        for (int g = 0; g < G; ++g) value[g] = in[g][j * x_step];
         NDL_UNROLL
         for (int r = 0; r < R; ++r) weight[r] = row[r][j * a_j];
         NDL_UNROLL
-        for (int k = 0; k < R * G; ++k) sums[k] = device::fma(weight[k / G], in[k % G], sums[k]);
-      }
+        for (int k = 0; k < R * G; ++k) sums[k] = device::fma(weight[k / G], value[k % G], sums[k]);
+      };
+      NDL_UNROLL_TEAM
+      for (int32_t k = 0; k < full; ++k) take(k * size);
+      if (lane < n - full * size) take(full * size);
       each_sum(team, sums, [&](int k, T sum) {
         const int32_t r = first + k / G;
-        if (r < rows) put(op, k % G, begin + r, sum);
+        if (r >= rows) return;
+        T* const to = &y(k % G, begin + r);
+        tell(split, to, set ? sum : *to + sum);
       });
     });
   }
   NDL_HD void dense_short(const TeamOp<T>& op) const {
-    const int32_t begin = me.begin(op, op.m);
-    elements(op, me.end(op, op.m) - begin, [&](int32_t item, int32_t r) {
-      const T* const A = op.pin >= 0 ? me.weights + op.pin + r * op.n : weights(op) + (begin + r) * op.a_i;
-      const int64_t a_j = op.pin >= 0 ? 1 : op.a_j;
-      T sum = 0;
-      for (int32_t j = 0; j < op.n; ++j) sum = device::fma(A[j * a_j], *me.at(op.x, item, j), sum);
-      put(op, item, begin + r, sum);
-    });
+    const bool set = op.set, split = op.split;
+    const int32_t n = op.n, begin = me.begin(split, op.m), rows = me.end(split, op.m) - begin;
+    const TeamView<T> x(me, op.x), y(me, op.y);
+    const bool near = op.pin >= 0;
+    const T* const A = near ? me.weights + op.pin : far_weights(op) + begin * op.a_i;
+    const int64_t a_i = near ? n : op.a_i, a_j = near ? 1 : op.a_j;
+    for (int32_t item = 0; item < me.here; ++item)
+      threads.each(op.rotate, rows, [=](int32_t r) {
+        T sum = 0;
+        for (int32_t j = 0; j < n; ++j) sum = device::fma(A[r * a_i + j * a_j], x(item, j), sum);
+        T* const to = &y(item, begin + r);
+        tell(split, to, set ? sum : *to + sum);
+      });
   }
-  NDL_HD void put(const TeamOp<T>& op, int32_t item, int32_t e, T sum) const {
-    T* const to = me.at(op.y, item, e);
-    const T value = op.set ? sum : *to + sum;
-    if (op.split)
-      me.tell(op.y, item, e, value);
-    else
-      *to = value;
+  template <int G>
+  NDL_HD void dense_of(const TeamOp<T>& op) const {
+    op.pin >= 0 && op.x.step == 1 ? dense_rows<G, true>(op) : dense_rows<G, false>(op);
   }
   NDL_HD void dense(const TeamOp<T>& op) const {
     if (op.n < DenseOp<T>::kLong) return dense_short(op);
-    if (me.items == 1) return dense_rows<1>(op);
-    if (me.items == 2) return dense_rows<2>(op);
-    dense_rows<4>(op);
+    if (me.items == 1) return dense_of<1>(op);
+    if (me.items == 2) return dense_of<2>(op);
+    dense_of<4>(op);
   }
 
-  // x += A^T y, column by column.
-  template <int G>
+  // x += A^T y, column by column. kFours: four of y at once.
+  template <int G, bool kNear, bool kFours>
   NDL_HD void dense_back(const TeamOp<T>& op) const {
-    const int32_t begin = me.begin(op, op.n), columns = me.end(op, op.n) - begin;
-    const T* const A = op.pin >= 0 ? me.weights + op.pin : weights(op) + begin * op.a_j;
-    const int64_t a_i = op.pin >= 0 ? columns : op.a_i, a_j = op.pin >= 0 ? 1 : op.a_j;
-    threads.each(op, columns * (me.items / G), [&](int32_t i) {
+    const bool split = op.split;
+    const int32_t m = op.m, begin = me.begin(split, op.n), columns = me.end(split, op.n) - begin;
+    const TeamView<T> x(me, op.x), y(me, op.y);
+    const T* const A = kNear ? me.weights + op.pin : far_weights(op) + begin * op.a_j;
+    const int64_t a_i = kNear ? columns : op.a_i, a_j = kNear ? 1 : op.a_j;
+    threads.each(op.rotate, columns * (me.items / G), [=](int32_t i) {
       const int32_t first = i / columns * G, c = i % columns;
       const T* column = A + c * a_j;
-      const T* y[G];
-      for (int g = 0; g < G; ++g) y[g] = me.at(op.y, first + g, 0);
       T sums[G] = {};
-      NDL_UNROLL_SUM
-      for (int32_t row = 0; row < op.m; ++row) {
-        const T weight = column[row * a_i];
-        NDL_UNROLL
-        for (int g = 0; g < G; ++g) sums[g] = device::fma(weight, y[g][row * op.y.step], sums[g]);
+      int32_t row = 0;
+      if constexpr (kFours) {
+        NDL_UNROLL_TEAM
+        for (; row + 4 <= m; row += 4) {
+          TeamFour<T> in[G];
+          T weight[4];
+          NDL_UNROLL
+          for (int k = 0; k < 4; ++k) weight[k] = *column, column += a_i;
+          NDL_UNROLL
+          for (int g = 0; g < G; ++g) in[g] = *reinterpret_cast<const TeamFour<T>*>(&y(first + g, row));
+          NDL_UNROLL
+          for (int k = 0; k < 4 * G; ++k) sums[k % G] = device::fma(weight[k / G], in[k % G].of[k / G], sums[k % G]);
+        }
       }
+      NDL_UNROLL_TEAM
+      for (; row < m; ++row, column += a_i)
+        for (int g = 0; g < G; ++g) sums[g] = device::fma(*column, y(first + g, row), sums[g]);
       for (int g = 0; g < G; ++g) {
-        const T value = *me.at(op.x, first + g, begin + c) + (T(0) + sums[g]);
-        if (op.split)
-          me.tell(op.x, first + g, begin + c, value);
-        else
-          *me.at(op.x, first + g, begin + c) = value;
+        T* const to = &x(first + g, begin + c);
+        tell(split, to, *to + (T(0) + sums[g]));
       }
     });
+  }
+  template <int G>
+  NDL_HD void dense_back(const TeamOp<T>& op) const {
+    const bool fours = op.y.step == 1 && op.y.first % 4 == 0;
+    if (op.pin < 0) return dense_back<G, false, false>(op);
+    fours ? dense_back<G, true, true>(op) : dense_back<G, true, false>(op);
   }
 
   template <class N>
   NDL_HD void neurons(const TeamOp<T>& op) const {
     if constexpr (!N::draws) {
       constexpr int S = device::state_count<N>();
-      const N model = *reinterpret_cast<const N*>(op.models[0].bytes);
-      elements(op, op.count, [&](int32_t item, int32_t e) {
+      const N& model = *reinterpret_cast<const N*>(op.models[0].bytes);
+      elements(op, [&](int32_t item, int32_t e) {
         T s[S + 1];
-        for (int k = 0; k < S; ++k) s[k] = *me.at(op.old[k], item, e);
-        device::step_any(model, *me.at(op.x, item, e), *me.at(op.y, item, e), s);
-        for (int k = 0; k < S; ++k) *me.at(op.now[k], item, e) = s[k];
+        for (int k = 0; k < S; ++k) s[k] = TeamView<T>(me, op.old[k])(item, e);
+        device::step_any(model, TeamView<T>(me, op.x)(item, e), TeamView<T>(me, op.y)(item, e), s);
+        for (int k = 0; k < S; ++k) TeamView<T>(me, op.now[k])(item, e) = s[k];
       });
     }
   }
   template <class N, bool Straight>
   NDL_HD void neurons_back(const TeamOp<T>& op) const {
     constexpr int S = device::state_count<N>();
-    const N model = *reinterpret_cast<const N*>(op.models[0].bytes);
+    const N& model = *reinterpret_cast<const N*>(op.models[0].bytes);
     const device::Surrogate<T> bump = op.bumps[0];
     T* const* const wanted = adjoints_of(frame).base;
-    elements(op, op.count, [&](int32_t item, int32_t e) {
+    elements(op, [&](int32_t item, int32_t e) {
       NeuronBack<T> way;
-      way.J = {me.at(op.J, item, e), 0};
+      way.J = {&TeamView<T>(me, op.J)(item, e), 0};
       way.adds = way.states = true;
-      if (wanted[op.y.buffer]) way.out = {me.at(op.y, item, e), 0};
-      if (wanted[op.x.buffer]) way.by_J = {me.at(op.x, item, e), 0};
+      if (wanted[op.y.buffer]) way.out = {&TeamView<T>(me, op.y)(item, e), 0};
+      if (wanted[op.x.buffer]) way.by_J = {&TeamView<T>(me, op.x)(item, e), 0};
       for (int k = 0; k < S; ++k) {
-        way.old[k] = {me.at(op.value[k], item, e), 0};
+        way.old[k] = {&TeamView<T>(me, op.value[k])(item, e), 0};
         if (wanted[op.old[k].buffer])
-          way.by_old[k] = {me.at(op.old[k], item, e), op.now[k].first - op.old[k].first};
+          way.by_old[k] = {&TeamView<T>(me, op.old[k])(item, e), op.now[k].first - op.old[k].first};
       }
       way.template run<N, Straight, 1>(model, bump, 1);
     });

@@ -11,19 +11,19 @@ namespace nengo_dl {
 namespace cuda {
 
 template <class T, class Threads>
-NDL_HD void team_do(const TeamOp<T>& op, const TeamMember<T>& me, const Frame<T>& f, const Threads& threads) {
-  const TeamStep<T, Frame<T>, Threads> step{me, f, threads};
+NDL_HD void team_do(const TeamOp<T>& op, const TeamStep<T, Frame<T>, Threads>& step) {
+  const TeamView<T> x(step.me, op.x), y(step.me, op.y), old(step.me, op.old[0]), now(step.me, op.now[0]);
+  const bool set = op.set;
+  const T a = op.a, b = op.b;
   switch (op.kind) {
     case team_copy:
-      return step.elements(op, op.count, [&](int32_t item, int32_t e) {
-        T* const to = me.at(op.y, item, e);
-        const T value = *me.at(op.x, item, e);
-        *to = op.set ? value : *to + value;
+      return step.elements(op, [=](int32_t item, int32_t e) {
+        T& to = y(item, e);
+        const T value = x(item, e);
+        to = set ? value : to + value;
       });
     case team_lowpass:
-      return step.elements(op, op.count, [&](int32_t item, int32_t e) {
-        *me.at(op.now[0], item, e) = op.a * *me.at(op.old[0], item, e) + op.b * *me.at(op.x, item, e);
-      });
+      return step.elements(op, [=](int32_t item, int32_t e) { now(item, e) = a * old(item, e) + b * x(item, e); });
     case team_neurons:
       return with_neuron_type<T>(op.type, [&](auto* type) {
         step.template neurons<typename device::Bare<decltype(*type)>::type>(op);
@@ -36,19 +36,18 @@ NDL_HD void team_do(const TeamOp<T>& op, const TeamMember<T>& me, const Frame<T>
 }
 
 template <class T, class Threads>
-NDL_HD void team_do(const TeamOp<T>& op, const TeamMember<T>& me, const GradFrame<T>& f, const Threads& threads) {
-  const TeamStep<T, GradFrame<T>, Threads> step{me, f, threads};
+NDL_HD void team_do(const TeamOp<T>& op, const TeamStep<T, GradFrame<T>, Threads>& step) {
+  const TeamView<T> x(step.me, op.x), y(step.me, op.y), old(step.me, op.old[0]), now(step.me, op.now[0]);
+  const T a = op.a, b = op.b;
+  const bool in_place = op.now[0].first == op.old[0].first, to_x = !op.closed;
   switch (op.kind) {
     case team_copy:  // x gets dy
-      return step.elements(op, op.count, [&](int32_t item, int32_t e) {
-        *me.at(op.x, item, e) += T(0) + *me.at(op.y, item, e);
-      });
+      return step.elements(op, [=](int32_t item, int32_t e) { x(item, e) += T(0) + y(item, e); });
     case team_lowpass:
-      return step.elements(op, op.count, [&](int32_t item, int32_t e) {
-        const T value = *me.at(op.now[0], item, e);
-        if (f.adjoint.base[op.x.buffer]) *me.at(op.x, item, e) += op.b * value;
-        T* const old = me.at(op.old[0], item, e);
-        *old = op.now[0].first == op.old[0].first ? op.a * value + T(0) : op.a * value + *old;
+      return step.elements(op, [=](int32_t item, int32_t e) {
+        const T value = now(item, e);
+        if (to_x) x(item, e) += b * value;
+        old(item, e) = in_place ? a * value + T(0) : a * value + old(item, e);
       });
     case team_neurons:
       return with_neuron_type<T>(op.type, [&](auto* type) {
@@ -58,7 +57,7 @@ NDL_HD void team_do(const TeamOp<T>& op, const TeamMember<T>& me, const GradFram
         step.template neurons_back<N, false>(op);
       });
     case team_dense:
-      return me.items == 1 ? step.template dense_back<1>(op) : step.template dense_back<2>(op);
+      return step.me.items == 1 ? step.template dense_back<1>(op) : step.template dense_back<2>(op);
     default:
       return;
   }
@@ -66,23 +65,30 @@ NDL_HD void team_do(const TeamOp<T>& op, const TeamMember<T>& me, const GradFram
 
 // An op of step t, before which `next` of its loads are on their way.
 template <class T, class AnyFrame, class Threads>
-NDL_HD void team_any(const TeamOp<T>& op, const TeamMember<T>& me, const AnyFrame& f, const Threads& threads, int64_t t,
-                     int64_t next) {
-  const TeamStep<T, AnyFrame, Threads> step{me, f, threads};
+NDL_HD void team_any(const TeamOp<T>& op, const TeamStep<T, AnyFrame, Threads>& step, int64_t t, int64_t next) {
   if (op.skipped) return;
+  const TeamView<T> x(step.me, op.x), y(step.me, op.y);
   if (op.kind == team_load)
     step.load(op, t, next);
   else if (op.kind == team_store)
     step.store(op, t);
   else if (op.kind == team_clear)
-    step.elements(op, op.count, [&](int32_t item, int32_t e) { *me.at(op.x, item, e) = 0; });
+    step.elements(op, [=](int32_t item, int32_t e) { x(item, e) = 0; });
   else if (op.kind == team_move)
-    step.elements(op, op.count, [&](int32_t item, int32_t e) { *me.at(op.x, item, e) = *me.at(op.y, item, e); });
+    step.elements(op, [=](int32_t item, int32_t e) { x(item, e) = y(item, e); });
   else
-    team_do(op, me, f, threads);
+    team_do(op, step);
 }
 
 // Whether this run has nothing to do for an op.
+template <class T>
+NDL_HD bool team_closed(const TeamOp<T>&, const Frame<T>&) {
+  return false;
+}
+template <class T>
+NDL_HD bool team_closed(const TeamOp<T>& op, const GradFrame<T>& f) {
+  return op.kind == team_lowpass && !f.adjoint.base[op.x.buffer];
+}
 template <class T>
 NDL_HD bool team_skips(const TeamOp<T>& op, const Frame<T>& f, bool each_step) {
   return op.kind == team_store && each_step && (!f.base[op.x.buffer] || f.row[op.x.buffer] == 0);
@@ -98,15 +104,15 @@ NDL_HD bool team_skips(const TeamOp<T>& op, const GradFrame<T>& f, bool each_ste
 
 // The weights of a block.
 template <class T, class AnyFrame, class Threads>
-NDL_HD void team_pin(const TeamOp<T>& op, const TeamMember<T>& me, const AnyFrame& f, bool back,
-                     const Threads& threads) {
+NDL_HD void team_pin(const TeamOp<T>& op, const TeamStep<T, AnyFrame, Threads>& step, bool back) {
   if (op.kind != team_dense || op.pin < 0) return;
-  const T* const A = values_of(f).base[op.a_buffer] + op.a_first;
-  const int32_t all = back ? op.n : op.m, begin = me.begin(op, all), part = me.end(op, all) - begin;
+  const TeamMember<T>& me = step.me;
+  const T* const A = step.far_weights(op);
+  const int32_t all = back ? op.n : op.m, begin = me.begin(op.split, all), part = me.end(op.split, all) - begin;
   const int32_t rows = back ? op.m : part, columns = back ? part : op.n;
-  const bool by_rows = op.a_i == 1;  // the order in which they lie
-  threads.each(op, rows * columns, [&](int32_t i) {
-    const int32_t row = by_rows ? i % rows : i / columns, column = by_rows ? i / rows : i % columns;
+  const bool by_columns = op.a_i == 1;  // the order in which they lie
+  step.threads.each(op.rotate, rows * columns, [&](int32_t i) {
+    const int32_t row = by_columns ? i % rows : i / columns, column = by_columns ? i / rows : i % columns;
     const int64_t from = (row + (back ? 0 : begin)) * op.a_i + (column + (back ? begin : 0)) * op.a_j;
     me.weights[op.pin + row * columns + column] = A[from];
   });
@@ -139,15 +145,19 @@ NDL_HD void team_steps(const TeamCall<T>& call, const TeamOp<T>* ops, const Each
 #ifdef __CUDACC__
 
 struct TeamThreads {
-  template <class T, class F>
-  __device__ __forceinline__ void each(const TeamOp<T>& op, int32_t work, const F& f) const {
-    for (int32_t i = (threadIdx.x + kTeamThreads - op.rotate) % kTeamThreads; i < work; i += kTeamThreads) f(i);
+  template <class F>
+  __device__ __forceinline__ void each(int32_t rotate, int32_t work, const F& f) const {
+    for (int32_t i = (threadIdx.x + kTeamThreads - rotate) % kTeamThreads; i < work; i += kTeamThreads) f(i);
   }
-  template <class T, class F>
-  __device__ __forceinline__ void each_team(const TeamOp<T>& op, int32_t work, const F& f) const {
+  template <class F>
+  __device__ __forceinline__ void each_team(int32_t rotate, int32_t work, const F& f) const {
     const Warp team{static_cast<int>(threadIdx.x % 32)};
     constexpr int32_t kWarps = kTeamThreads / 32;
-    for (int32_t i = (threadIdx.x / 32 + kWarps - op.rotate / 32) % kWarps; i < work; i += kWarps) f(i, team);
+    for (int32_t i = (threadIdx.x / 32 + kWarps - rotate / 32) % kWarps; i < work; i += kWarps) f(i, team);
+  }
+  template <class T>
+  __device__ __forceinline__ T* peer(T* signals, int32_t rank) const {
+    return cooperative_groups::this_cluster().map_shared_rank(signals, rank);
   }
 };
 
@@ -156,32 +166,25 @@ extern __shared__ __align__(16) unsigned char team_memory[];
 template <class T, class AnyFrame>
 __global__ void __launch_bounds__(kTeamThreads) team_loop(const TeamCall<T> call, const AnyFrame f) {
   constexpr bool kBack = IsBack<AnyFrame>::value;
-  namespace cg = cooperative_groups;
-  const cg::cluster_group cluster = cg::this_cluster();
-  __shared__ TeamMember<T> me;
+  const cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
   T* const weights = reinterpret_cast<T*>(team_memory);
   T* const signals = weights + call.pinned;
-  TeamOp<T>* const ops = reinterpret_cast<TeamOp<T>*>(signals + (call.stride * call.items + 3) / 4 * 4);
-  if (threadIdx.x == 0) {
-    me.weights = weights, me.rank = static_cast<int32_t>(cluster.block_rank()), me.size = call.size;
-    for (int32_t r = 0; r < call.size; ++r) me.signals[r] = cluster.map_shared_rank(signals, r);
-    me.signals[me.rank] = signals;
-    me.items = call.items, me.stride = call.stride;
-    me.first = int64_t{blockIdx.x / call.size} * call.items;
-    const int64_t left = values_of(f).batch - me.first;
-    me.here = static_cast<int32_t>(left < call.items ? left : call.items);
-  }
+  TeamOp<T>* const ops = reinterpret_cast<TeamOp<T>*>(signals + call.stride * call.items);
+  const int64_t first = int64_t{blockIdx.x / call.size} * call.items, left = values_of(f).batch - first;
+  const int32_t here = static_cast<int32_t>(left < call.items ? left : call.items);
+  const TeamMember<T> me{weights,    signals, static_cast<int32_t>(cluster.block_rank()), call.size, call.items, here,
+                         call.stride, first};
+  const TeamStep<T, AnyFrame, TeamThreads> step{me, f, {}};
   for (int32_t i = threadIdx.x; i < call.count(); i += kTeamThreads) {
     ops[i] = call.ops[i];
     ops[i].skipped = team_skips(ops[i], f, i >= call.before && i < call.before + call.steps);
+    ops[i].closed = team_closed(ops[i], f);
   }
   for (int32_t i = threadIdx.x; i < call.stride * call.items; i += kTeamThreads) signals[i] = 0;
   __syncthreads();
-  const TeamThreads threads;
   for (int32_t i = 0; i < call.count(); ++i) {
-    team_pin(ops[i], me, f, kBack, threads);
-    if (ops[i].kind == team_load)
-      TeamStep<T, AnyFrame, TeamThreads>{me, f, threads}.start_load(ops[i], kBack ? call.t1 - 1 : call.t0);
+    team_pin(ops[i], step, kBack);
+    if (ops[i].kind == team_load) step.start_load(ops[i], kBack ? call.t1 - 1 : call.t0);
   }
   cluster.sync();
   team_steps<T, kBack>(call, ops, [&](const TeamOp<T>& op, int64_t t, int64_t next) {
@@ -189,7 +192,7 @@ __global__ void __launch_bounds__(kTeamThreads) team_loop(const TeamCall<T> call
       cluster.sync();
     else if (op.wait == team_waits_in_block)
       __syncthreads();
-    team_any(op, me, f, threads, t, next);
+    team_any(op, step, t, next);
   });
   cluster.sync();
 }
@@ -214,42 +217,48 @@ void start_team(const TeamCall<T>& call, const AnyFrame& frame, int64_t bytes) {
 #else
 
 // Backwards, every other one first.
+template <class T>
 struct TeamThreads {
-  template <class T, class F>
-  void each(const TeamOp<T>&, int32_t work, const F& f) const {
+  T* const* peers;
+  template <class F>
+  void each(int32_t, int32_t work, const F& f) const {
     for (int32_t i = work - 1; i >= 0; i -= 2) f(i);
     for (int32_t i = work - 2; i >= 0; i -= 2) f(i);
   }
-  template <class T, class F>
-  void each_team(const TeamOp<T>& op, int32_t work, const F& f) const {
-    each(op, work, [&](int32_t i) { f(i, Alone{}); });
+  template <class F>
+  void each_team(int32_t rotate, int32_t work, const F& f) const {
+    each(rotate, work, [&](int32_t i) { f(i, Alone{}); });
   }
+  T* peer(T*, int32_t rank) const { return peers[rank]; }
 };
 
 template <class T, class AnyFrame>
 void start_team(const TeamCall<T>& call, const AnyFrame& f, int64_t) {
   constexpr bool kBack = IsBack<AnyFrame>::value;
   const Open open;
-  const TeamThreads threads;
   std::vector<TeamOp<T>> ops(call.ops, call.ops + call.count());
-  for (int32_t i = 0; i < call.count(); ++i)
+  for (int32_t i = 0; i < call.count(); ++i) {
     ops[i].skipped = team_skips(ops[i], f, i >= call.before && i < call.before + call.steps);
+    ops[i].closed = team_closed(ops[i], f);
+  }
   for (int64_t first = 0; first < values_of(f).batch; first += call.items) {
     std::vector<std::vector<T>> memory(call.size, std::vector<T>(call.pinned + call.stride * call.items));
-    std::vector<TeamMember<T>> members(call.size);
-    for (int32_t r = 0; r < call.size; ++r) {
-      const int64_t here = std::min<int64_t>(call.items, values_of(f).batch - first);
-      TeamMember<T>& me = members[r];
-      me = {memory[r].data(), {}, r, call.size, call.items, static_cast<int32_t>(here), call.stride, first};
-      for (int32_t k = 0; k < call.size; ++k) me.signals[k] = memory[k].data() + call.pinned;
-      for (const TeamOp<T>& op : ops) {
-        team_pin(op, me, f, kBack, threads);
-        if (op.kind == team_load)
-          TeamStep<T, AnyFrame, TeamThreads>{me, f, threads}.start_load(op, kBack ? call.t1 - 1 : call.t0);
+    std::vector<T*> signals;
+    for (std::vector<T>& m : memory) signals.push_back(m.data() + call.pinned);
+    const int32_t here = static_cast<int32_t>(std::min<int64_t>(call.items, values_of(f).batch - first));
+    const auto each_block = [&](const auto& use) {
+      for (int32_t r = call.size - 1; r >= 0; --r) {
+        const TeamMember<T> me{memory[r].data(), signals[r], r, call.size, call.items, here, call.stride, first};
+        use(TeamStep<T, AnyFrame, TeamThreads<T>>{me, f, {signals.data()}});
       }
-    }
+    };
+    for (const TeamOp<T>& op : ops)
+      each_block([&](const auto& step) {
+        team_pin(op, step, kBack);
+        if (op.kind == team_load) step.start_load(op, kBack ? call.t1 - 1 : call.t0);
+      });
     team_steps<T, kBack>(call, ops.data(), [&](const TeamOp<T>& op, int64_t t, int64_t next) {
-      for (int32_t r = call.size - 1; r >= 0; --r) team_any(op, members[r], f, threads, t, next);
+      each_block([&](const auto& step) { team_any(op, step, t, next); });
     });
   }
 }

@@ -31,6 +31,7 @@ class TeamPlan {
     add_behind();
     order();
     find_waits();
+    share_threads();
   }
 
   bool good = true;
@@ -87,9 +88,9 @@ class TeamPlan {
   }
 
   int32_t room(int64_t size) {
-    const int64_t at = stride;
-    if (at + size > (1 << 20)) good = false;
-    stride = static_cast<int32_t>(good ? at + size : at);
+    const int64_t at = stride, end = (at + size + 3) / 4 * 4;  // four are read at once
+    if (end >= 1 << 15) good = false;  // where TeamOp::magic is exact
+    stride = static_cast<int32_t>(good ? end : at);
     return static_cast<int32_t>(at);
   }
   void place_all(const std::vector<LoopOp>& ops) {
@@ -333,12 +334,21 @@ class TeamPlan {
       };
       go(before), go(steps), go(steps), go(after);
     }
+  }
+  // Ops side by side begin with threads of their own.
+  void share_threads() {
     int32_t used = 0;
     for (TeamOp<T>& op : steps) {
       if (op.wait != team_goes_on) used = 0;
       op.rotate = used % kTeamThreads / 32 * 32;
-      used += (op.kind == team_dense ? op.count * 2 : op.count) / 32 * 32 + 32;
+      int32_t threads = 4 * op.count;
+      if (op.kind == team_dense) threads = back_ ? op.count * (op.split ? 1 : 2) : op.count * (op.split ? 2 : 8);
+      if (op.kind == team_store) threads = op.count;
+      used += (threads + 31) / 32 * 32;
     }
+    for (auto* part : {&before, &steps, &after})
+      for (TeamOp<T>& op : *part)
+        if (op.count > 1) op.magic = static_cast<uint32_t>(((uint64_t{1} << 32) + op.count - 1) / op.count);
   }
 
   const Program& program_;
