@@ -10,7 +10,7 @@ void start_team(const TeamCall<T>& call, const AnyFrame& frame, int64_t bytes);
 
 namespace {
 
-constexpr int64_t kBlockBytes = (227 << 10) - 512;  // shared memory that a block may ask for
+constexpr int64_t kBlockBytes = 227 << 10;  // shared memory that a block may ask for
 constexpr int64_t kProcessors = 132;
 
 template <class T>
@@ -48,12 +48,13 @@ class TeamLoop final : public LoopWay<T> {
   }
   int64_t bytes(int64_t items) const {
     return (call_.pinned + call_.stride * items) * int64_t{sizeof(T)} +
-           static_cast<int64_t>(ops_.size() * sizeof(TeamOp<T>));
+           static_cast<int64_t>(ops_.size() * sizeof(TeamOp<T>) + plan_.models * sizeof(TeamModel<T>));
   }
   // Elements of an op's weights of a block in a team of so many.
   int64_t share(const TeamOp<T>& op, int64_t size) const {
     const int64_t all = back_ ? op.n : op.m, other = back_ ? op.m : op.n;
-    return (op.split ? (all + size - 1) / size : all) * other;
+    const int64_t part = op.split ? (all + size - 1) / size : all;
+    return back_ ? other * team_pitch(static_cast<int32_t>(part)) : part * team_pitch(static_cast<int32_t>(other));
   }
   // The smallest team that has all weights close by, with room for some items.
   void pin_weights() {

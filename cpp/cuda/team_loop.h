@@ -37,21 +37,33 @@ struct TeamOp {
   bool set = false;        // y is set, else added to
   bool split = false;      // the blocks of the team share it out
   bool skipped = false;    // nobody wants the adjoints
-  bool closed = false;     // only x's
   bool opens = false;      // the first load of a step
   bool adjoint = false;    // load, store: of adjoints
   bool straight = false;   // neurons: the surrogate is no bump
   Strip x, y;              // on the way back: their adjoints
-  Strip old[kMaxNeuronStates], now[kMaxNeuronStates], value[kMaxNeuronStates], J;  // neurons; the last two: values
+  Strip old[kMaxNeuronStates];           // states before the step
+  int32_t now[kMaxNeuronStates] = {};    // where they begin after it
+  int32_t value[kMaxNeuronStates] = {}, J = 0;  // on the way back: where the values of `old` and of J begin
   int32_t type = 0, states = 0;
   T a = 0, b = 0;          // lowpass
   int32_t shift = 0;       // load, store: of the row
   int32_t stage = 0;       // load: where the next step's elements are on their way
   int32_t m = 0, n = 0;    // dense
   int32_t pin = -1;        // dense: where this block's weights lie; -1: they are read where they are
-  int64_t a_first = 0, a_i = 0, a_j = 0, a_buffer = 0;
+  int32_t wanted = 0;      // adjoints: bit 0: of x, 1: of y, 2 + k: of old[k]
+  // dense: weights; load, store: elements of row 0 of the team's first item (null: nowhere), a_i from row to row, a_j
+  // from item to item. Found before the first step.
+  T* far = nullptr;
+  int64_t a_first = 0, a_i = 0, a_j = 0;
+  int32_t a_buffer = 0;
   const NeuronModel* models = nullptr;
   const device::Surrogate<T>* bumps = nullptr;
+  int32_t model = 0;  // number of what a block copies of them
+};
+template <class T>
+struct TeamModel {
+  NeuronModel model;
+  device::Surrogate<T> bump;
 };
 
 // Ops first .. last - 1 of a call are done before the steps, in each step, after them.
@@ -89,7 +101,9 @@ template <class T>
 struct TeamView {
   T* at;
   int32_t stride, step;
-  NDL_HD TeamView(const TeamMember<T>& me, const Strip& s) : at(me.signals + s.first), stride(me.stride), step(s.step) {}
+  NDL_HD TeamView(const TeamMember<T>& me, const Strip& s) : TeamView(me, s, s.first) {}
+  NDL_HD TeamView(const TeamMember<T>& me, const Strip& s, int32_t first)
+      : at(me.signals + first), stride(me.stride), step(s.step) {}
   NDL_HD T& operator()(int32_t item, int32_t e) const { return at[item * stride + e * step]; }
 };
 
@@ -99,22 +113,8 @@ struct alignas(4 * sizeof(T)) TeamFour {
   T of[4];
 };
 
-template <class T>
-NDL_HD const Frame<T>& values_of(const Frame<T>& f) {
-  return f;
-}
-template <class T>
-NDL_HD const Frame<T>& values_of(const GradFrame<T>& f) {
-  return f.value;
-}
-template <class T>
-NDL_HD const Frame<T>& adjoints_of(const Frame<T>& f) {
-  return f;
-}
-template <class T>
-NDL_HD const Frame<T>& adjoints_of(const GradFrame<T>& f) {
-  return f.adjoint;
-}
+// From a row of weights close by to the next: odd, so that those of a column lie in different banks of memory.
+NDL_HD int32_t team_pitch(int32_t columns) { return columns | 1; }
 
 // A copy that may take until `fetched` is called.
 template <class T>
@@ -161,10 +161,9 @@ __device__ __forceinline__ void each_sum(const Warp& team, T (&values)[N], const
 #endif
 
 // What the ops do. `Threads`: each(rotate, work, f(i)), each_team(rotate, work, f(i, team)), peer(signals, rank).
-template <class T, class AnyFrame, class Threads>
+template <class T, bool kBack, class Threads>
 struct TeamStep {
   const TeamMember<T> me;
-  const AnyFrame& frame;
   const Threads threads;
 
   // f(item, e) for all elements; or of the items that are this block's to store.
@@ -182,24 +181,13 @@ struct TeamStep {
       threads.each(op.rotate, op.count, [=](int32_t e) { f(item, e); });
   }
 
-  // The items' elements in a row; base is null if it is nowhere.
-  struct Row {
-    T* base;
-    int64_t item;
-  };
-  NDL_HD Row outside(const TeamOp<T>& op, int64_t t) const {
-    const Frame<T>& f = op.adjoint ? adjoints_of(frame) : values_of(frame);
-    T* const base = f.base[op.x.buffer];
-    const int64_t item = f.item[op.x.buffer];
-    return {base ? base + (t + op.shift) * f.row[op.x.buffer] + me.first * item : nullptr, item};
-  }
   NDL_HD void start_load(const TeamOp<T>& op, int64_t t) const {
-    const Row row = outside(op, t);
+    const T* const from = op.far ? op.far + t * op.a_i : nullptr;
     T* const to = me.signals + op.stage;
-    const int32_t stride = me.stride;
+    const int64_t stride = me.stride, item_stride = op.a_j;
     elements(op, [=](int32_t item, int32_t e) {
-      if (row.base)
-        fetch(to + item * stride + e, row.base + item * row.item + e);
+      if (from)
+        fetch(to + item * stride + e, from + item * item_stride + e);
       else
         to[item * stride + e] = 0;
     });
@@ -214,11 +202,10 @@ struct TeamStep {
     if (next != t) start_load(op, next);
   }
   NDL_HD void store(const TeamOp<T>& op, int64_t t) const {
-    const Row row = outside(op, t);
+    T* const to = op.far + t * op.a_i;
     const T* const from = me.signals + op.x.first;
-    const int32_t stride = me.stride;
-    if (row.base)
-      own_elements(op, [=](int32_t item, int32_t e) { row.base[item * row.item + e] = from[item * stride + e]; });
+    const int64_t stride = me.stride, item_stride = op.a_j;
+    own_elements(op, [=](int32_t item, int32_t e) { to[item * item_stride + e] = from[item * stride + e]; });
   }
 
   // Sets an element, for all blocks of the team if it is theirs, too.
@@ -230,8 +217,6 @@ struct TeamStep {
     const auto offset = at - me.signals;
     for (int32_t r = 0; r < me.size; ++r) threads.peer(me.signals, r)[offset] = value;
   }
-  NDL_HD const T* far_weights(const TeamOp<T>& op) const { return values_of(frame).base[op.a_buffer] + op.a_first; }
-
   // Rows of a product by teams of threads.
   template <int G, bool kNear>
   NDL_HD void dense_rows(const TeamOp<T>& op) const {
@@ -239,8 +224,8 @@ struct TeamStep {
     const bool set = op.set, split = op.split;
     const int32_t n = op.n, begin = me.begin(split, op.m), rows = me.end(split, op.m) - begin;
     const TeamView<T> x(me, op.x), y(me, op.y);
-    const T* const A = kNear ? me.weights + op.pin : far_weights(op) + begin * op.a_i;
-    const int64_t a_i = kNear ? n : op.a_i, a_j = kNear ? 1 : op.a_j;
+    const T* const A = kNear ? me.weights + op.pin : op.far + begin * op.a_i;
+    const int64_t a_i = kNear ? team_pitch(n) : op.a_i, a_j = kNear ? 1 : op.a_j;
     threads.each_team(op.rotate, (rows + R - 1) / R, [=](int32_t group, const auto& team) {
       const int32_t first = group * R, lane = team.lane, size = team.size, full = n / size;
       const int32_t x_step = kNear ? 1 : x.step;
@@ -273,8 +258,8 @@ struct TeamStep {
     const int32_t n = op.n, begin = me.begin(split, op.m), rows = me.end(split, op.m) - begin;
     const TeamView<T> x(me, op.x), y(me, op.y);
     const bool near = op.pin >= 0;
-    const T* const A = near ? me.weights + op.pin : far_weights(op) + begin * op.a_i;
-    const int64_t a_i = near ? n : op.a_i, a_j = near ? 1 : op.a_j;
+    const T* const A = near ? me.weights + op.pin : op.far + begin * op.a_i;
+    const int64_t a_i = near ? team_pitch(n) : op.a_i, a_j = near ? 1 : op.a_j;
     for (int32_t item = 0; item < me.here; ++item)
       threads.each(op.rotate, rows, [=](int32_t r) {
         T sum = 0;
@@ -300,8 +285,8 @@ struct TeamStep {
     const bool split = op.split;
     const int32_t m = op.m, begin = me.begin(split, op.n), columns = me.end(split, op.n) - begin;
     const TeamView<T> x(me, op.x), y(me, op.y);
-    const T* const A = kNear ? me.weights + op.pin : far_weights(op) + begin * op.a_j;
-    const int64_t a_i = kNear ? columns : op.a_i, a_j = kNear ? 1 : op.a_j;
+    const T* const A = kNear ? me.weights + op.pin : op.far + begin * op.a_j;
+    const int64_t a_i = kNear ? team_pitch(columns) : op.a_i, a_j = kNear ? 1 : op.a_j;
     threads.each(op.rotate, columns * (me.items / G), [=](int32_t i) {
       const int32_t first = i / columns * G, c = i % columns;
       const T* column = A + c * a_j;
@@ -345,7 +330,7 @@ struct TeamStep {
         T s[S + 1];
         for (int k = 0; k < S; ++k) s[k] = TeamView<T>(me, op.old[k])(item, e);
         device::step_any(model, TeamView<T>(me, op.x)(item, e), TeamView<T>(me, op.y)(item, e), s);
-        for (int k = 0; k < S; ++k) TeamView<T>(me, op.now[k])(item, e) = s[k];
+        for (int k = 0; k < S; ++k) TeamView<T>(me, op.old[k], op.now[k])(item, e) = s[k];
       });
     }
   }
@@ -354,17 +339,16 @@ struct TeamStep {
     constexpr int S = device::state_count<N>();
     const N& model = *reinterpret_cast<const N*>(op.models[0].bytes);
     const device::Surrogate<T> bump = op.bumps[0];
-    T* const* const wanted = adjoints_of(frame).base;
+    const int32_t wanted = op.wanted;
     elements(op, [&](int32_t item, int32_t e) {
       NeuronBack<T> way;
-      way.J = {&TeamView<T>(me, op.J)(item, e), 0};
+      way.J = {&TeamView<T>(me, op.x, op.J)(item, e), 0};
       way.adds = way.states = true;
-      if (wanted[op.y.buffer]) way.out = {&TeamView<T>(me, op.y)(item, e), 0};
-      if (wanted[op.x.buffer]) way.by_J = {&TeamView<T>(me, op.x)(item, e), 0};
+      if (wanted & 2) way.out = {&TeamView<T>(me, op.y)(item, e), 0};
+      if (wanted & 1) way.by_J = {&TeamView<T>(me, op.x)(item, e), 0};
       for (int k = 0; k < S; ++k) {
-        way.old[k] = {&TeamView<T>(me, op.value[k])(item, e), 0};
-        if (wanted[op.old[k].buffer])
-          way.by_old[k] = {&TeamView<T>(me, op.old[k])(item, e), op.now[k].first - op.old[k].first};
+        way.old[k] = {&TeamView<T>(me, op.old[k], op.value[k])(item, e), 0};
+        if (wanted & 4 << k) way.by_old[k] = {&TeamView<T>(me, op.old[k])(item, e), op.now[k] - op.old[k].first};
       }
       way.template run<N, Straight, 1>(model, bump, 1);
     });

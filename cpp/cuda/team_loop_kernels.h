@@ -10,9 +10,26 @@
 namespace nengo_dl {
 namespace cuda {
 
+template <class T>
+NDL_HD const Frame<T>& values_of(const Frame<T>& f) {
+  return f;
+}
+template <class T>
+NDL_HD const Frame<T>& values_of(const GradFrame<T>& f) {
+  return f.value;
+}
+template <class T>
+NDL_HD const Frame<T>& adjoints_of(const Frame<T>& f) {
+  return f;
+}
+template <class T>
+NDL_HD const Frame<T>& adjoints_of(const GradFrame<T>& f) {
+  return f.adjoint;
+}
+
 template <class T, class Threads>
-NDL_HD void team_do(const TeamOp<T>& op, const TeamStep<T, Frame<T>, Threads>& step) {
-  const TeamView<T> x(step.me, op.x), y(step.me, op.y), old(step.me, op.old[0]), now(step.me, op.now[0]);
+NDL_HD void team_do(const TeamOp<T>& op, const TeamStep<T, false, Threads>& step) {
+  const TeamView<T> x(step.me, op.x), y(step.me, op.y), old(step.me, op.old[0]), now(step.me, op.old[0], op.now[0]);
   const bool set = op.set;
   const T a = op.a, b = op.b;
   switch (op.kind) {
@@ -36,10 +53,10 @@ NDL_HD void team_do(const TeamOp<T>& op, const TeamStep<T, Frame<T>, Threads>& s
 }
 
 template <class T, class Threads>
-NDL_HD void team_do(const TeamOp<T>& op, const TeamStep<T, GradFrame<T>, Threads>& step) {
-  const TeamView<T> x(step.me, op.x), y(step.me, op.y), old(step.me, op.old[0]), now(step.me, op.now[0]);
+NDL_HD void team_do(const TeamOp<T>& op, const TeamStep<T, true, Threads>& step) {
+  const TeamView<T> x(step.me, op.x), y(step.me, op.y), old(step.me, op.old[0]), now(step.me, op.old[0], op.now[0]);
   const T a = op.a, b = op.b;
-  const bool in_place = op.now[0].first == op.old[0].first, to_x = !op.closed;
+  const bool in_place = op.now[0] == op.old[0].first, to_x = op.wanted & 1;
   switch (op.kind) {
     case team_copy:  // x gets dy
       return step.elements(op, [=](int32_t item, int32_t e) { x(item, e) += T(0) + y(item, e); });
@@ -64,8 +81,8 @@ NDL_HD void team_do(const TeamOp<T>& op, const TeamStep<T, GradFrame<T>, Threads
 }
 
 // An op of step t, before which `next` of its loads are on their way.
-template <class T, class AnyFrame, class Threads>
-NDL_HD void team_any(const TeamOp<T>& op, const TeamStep<T, AnyFrame, Threads>& step, int64_t t, int64_t next) {
+template <class T, bool kBack, class Threads>
+NDL_HD void team_any(const TeamOp<T>& op, const TeamStep<T, kBack, Threads>& step, int64_t t, int64_t next) {
   if (op.skipped) return;
   const TeamView<T> x(step.me, op.x), y(step.me, op.y);
   if (op.kind == team_load)
@@ -80,41 +97,46 @@ NDL_HD void team_any(const TeamOp<T>& op, const TeamStep<T, AnyFrame, Threads>& 
     team_do(op, step);
 }
 
-// Whether this run has nothing to do for an op.
+// What the frames say of an op. `rows`: it is of each step.
 template <class T>
-NDL_HD bool team_closed(const TeamOp<T>&, const Frame<T>&) {
-  return false;
+NDL_HD void team_find_row(TeamOp<T>& op, const Frame<T>& f, bool rows, int64_t first) {
+  const int32_t b = op.x.buffer;
+  op.a_i = f.row[b], op.a_j = f.item[b];
+  op.far = f.base[b] ? f.base[b] + op.shift * op.a_i + first * op.a_j : nullptr;
+  if (op.kind == team_store) op.skipped = !op.far || (rows && op.a_i == 0);
 }
 template <class T>
-NDL_HD bool team_closed(const TeamOp<T>& op, const GradFrame<T>& f) {
-  return op.kind == team_lowpass && !f.adjoint.base[op.x.buffer];
+NDL_HD void team_find(TeamOp<T>& op, const Frame<T>& f, bool rows, int64_t first) {
+  if (op.kind == team_load || op.kind == team_store) team_find_row(op, f, rows, first);
+  if (op.kind == team_dense) op.far = f.base[op.a_buffer] + op.a_first;
 }
 template <class T>
-NDL_HD bool team_skips(const TeamOp<T>& op, const Frame<T>& f, bool each_step) {
-  return op.kind == team_store && each_step && (!f.base[op.x.buffer] || f.row[op.x.buffer] == 0);
-}
-template <class T>
-NDL_HD bool team_skips(const TeamOp<T>& op, const GradFrame<T>& f, bool each_step) {
-  const auto wanted = [&](const Strip& s) { return f.adjoint.base[s.buffer] != nullptr; };
-  if (op.kind == team_store)
-    return !wanted(op.x) || (each_step && f.adjoint.row[op.x.buffer] == 0);
-  if (op.kind == team_copy || op.kind == team_dense) return !wanted(op.x) || !wanted(op.y);
-  return op.kind == team_lowpass && !wanted(op.now[0]);
+NDL_HD void team_find(TeamOp<T>& op, const GradFrame<T>& f, bool rows, int64_t first) {
+  if (op.kind == team_load || op.kind == team_store)
+    return team_find_row(op, op.adjoint ? f.adjoint : f.value, rows, first);
+  if (op.kind == team_dense) op.far = f.value.base[op.a_buffer] + op.a_first;
+  const auto wanted = [&](const Strip& s) { return s.buffer >= 0 && f.adjoint.base[s.buffer]; };
+  op.wanted = (wanted(op.x) ? 1 : 0) | (wanted(op.y) ? 2 : 0);
+  for (int k = 0; k < kMaxNeuronStates; ++k) op.wanted |= wanted(op.old[k]) ? 4 << k : 0;
+  if (op.kind == team_copy || op.kind == team_dense) op.skipped = (op.wanted & 3) != 3;
+  if (op.kind == team_lowpass) op.skipped = !(op.wanted & 4);
 }
 
 // The weights of a block.
-template <class T, class AnyFrame, class Threads>
-NDL_HD void team_pin(const TeamOp<T>& op, const TeamStep<T, AnyFrame, Threads>& step, bool back) {
+template <class T, bool kBack, class Threads>
+NDL_HD void team_pin(const TeamOp<T>& op, const TeamStep<T, kBack, Threads>& step) {
+  constexpr bool back = kBack;
   if (op.kind != team_dense || op.pin < 0) return;
   const TeamMember<T>& me = step.me;
-  const T* const A = step.far_weights(op);
   const int32_t all = back ? op.n : op.m, begin = me.begin(op.split, all), part = me.end(op.split, all) - begin;
-  const int32_t rows = back ? op.m : part, columns = back ? part : op.n;
+  const int32_t rows = back ? op.m : part, columns = back ? part : op.n, pitch = team_pitch(columns);
+  const T* const A = op.far + begin * (back ? op.a_j : op.a_i);
   const bool by_columns = op.a_i == 1;  // the order in which they lie
-  step.threads.each(op.rotate, rows * columns, [&](int32_t i) {
+  const int64_t a_i = op.a_i, a_j = op.a_j;
+  T* const to = me.weights + op.pin;
+  step.threads.each(op.rotate, rows * columns, [=](int32_t i) {
     const int32_t row = by_columns ? i % rows : i / columns, column = by_columns ? i / rows : i % columns;
-    const int64_t from = (row + (back ? 0 : begin)) * op.a_i + (column + (back ? begin : 0)) * op.a_j;
-    me.weights[op.pin + row * columns + column] = A[from];
+    fetch(to + row * pitch + column, A + row * a_i + column * a_j);
   });
 }
 
@@ -174,18 +196,24 @@ __global__ void __launch_bounds__(kTeamThreads) team_loop(const TeamCall<T> call
   const int32_t here = static_cast<int32_t>(left < call.items ? left : call.items);
   const TeamMember<T> me{weights,    signals, static_cast<int32_t>(cluster.block_rank()), call.size, call.items, here,
                          call.stride, first};
-  const TeamStep<T, AnyFrame, TeamThreads> step{me, f, {}};
+  const TeamStep<T, kBack, TeamThreads> step{me, {}};
+  auto* const models = reinterpret_cast<TeamModel<T>*>(ops + call.count());
   for (int32_t i = threadIdx.x; i < call.count(); i += kTeamThreads) {
-    ops[i] = call.ops[i];
-    ops[i].skipped = team_skips(ops[i], f, i >= call.before && i < call.before + call.steps);
-    ops[i].closed = team_closed(ops[i], f);
+    TeamOp<T> op = call.ops[i];
+    team_find(op, f, i >= call.before && i < call.before + call.steps, first);
+    if (op.kind == team_neurons) {
+      models[op.model].model = *op.models, op.models = &models[op.model].model;
+      if (op.bumps) models[op.model].bump = *op.bumps, op.bumps = &models[op.model].bump;
+    }
+    ops[i] = op;
   }
   for (int32_t i = threadIdx.x; i < call.stride * call.items; i += kTeamThreads) signals[i] = 0;
   __syncthreads();
   for (int32_t i = 0; i < call.count(); ++i) {
-    team_pin(ops[i], step, kBack);
+    team_pin(ops[i], step);
     if (ops[i].kind == team_load) step.start_load(ops[i], kBack ? call.t1 - 1 : call.t0);
   }
+  fetched();
   cluster.sync();
   team_steps<T, kBack>(call, ops, [&](const TeamOp<T>& op, int64_t t, int64_t next) {
     if (op.wait == team_waits)
@@ -237,11 +265,9 @@ void start_team(const TeamCall<T>& call, const AnyFrame& f, int64_t) {
   constexpr bool kBack = IsBack<AnyFrame>::value;
   const Open open;
   std::vector<TeamOp<T>> ops(call.ops, call.ops + call.count());
-  for (int32_t i = 0; i < call.count(); ++i) {
-    ops[i].skipped = team_skips(ops[i], f, i >= call.before && i < call.before + call.steps);
-    ops[i].closed = team_closed(ops[i], f);
-  }
   for (int64_t first = 0; first < values_of(f).batch; first += call.items) {
+    for (int32_t i = 0; i < call.count(); ++i)
+      team_find(ops[i] = call.ops[i], f, i >= call.before && i < call.before + call.steps, first);
     std::vector<std::vector<T>> memory(call.size, std::vector<T>(call.pinned + call.stride * call.items));
     std::vector<T*> signals;
     for (std::vector<T>& m : memory) signals.push_back(m.data() + call.pinned);
@@ -249,12 +275,12 @@ void start_team(const TeamCall<T>& call, const AnyFrame& f, int64_t) {
     const auto each_block = [&](const auto& use) {
       for (int32_t r = call.size - 1; r >= 0; --r) {
         const TeamMember<T> me{memory[r].data(), signals[r], r, call.size, call.items, here, call.stride, first};
-        use(TeamStep<T, AnyFrame, TeamThreads<T>>{me, f, {signals.data()}});
+        use(TeamStep<T, kBack, TeamThreads<T>>{me, {signals.data()}});
       }
     };
     for (const TeamOp<T>& op : ops)
       each_block([&](const auto& step) {
-        team_pin(op, step, kBack);
+        team_pin(op, step);
         if (op.kind == team_load) step.start_load(op, kBack ? call.t1 - 1 : call.t0);
       });
     team_steps<T, kBack>(call, ops.data(), [&](const TeamOp<T>& op, int64_t t, int64_t next) {

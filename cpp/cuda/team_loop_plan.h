@@ -37,7 +37,7 @@ class TeamPlan {
   bool good = true;
   std::vector<TeamOp<T>> before, steps, after;
   std::vector<int64_t> held, rowed;  // carried buffers whose adjoints have to lie in place, or in rows
-  int32_t stride = 0;
+  int32_t stride = 0, models = 0;
 
  private:
   struct Use {
@@ -218,7 +218,7 @@ class TeamPlan {
     return made;
   }
   void set_state(TeamOp<T>& made, int k, const Operand& o) {
-    made.old[k] = made.now[k] = strip(o, true, new_row_of);
+    made.old[k] = strip(o, true, new_row_of), made.now[k] = made.old[k].first;
     if (!good || program_.buffers[o.buffer].kind != BufferKind::carried) return;
     if (o.shift != 1) good = false;
     made.old[k].first += place_.at({o.buffer, old_row_of}) - place_.at({o.buffer, new_row_of});
@@ -232,9 +232,10 @@ class TeamPlan {
     made.states = static_cast<int32_t>(states.size());
     for (int k = 0; k < made.states && good; ++k) {
       set_state(made, k, op.arg(states[k]));
-      if (back_) made.value[k] = strip(op.arg(states[k]), true, value_of);
+      if (back_) made.value[k] = strip(op.arg(states[k]), true, value_of).first;
     }
-    if (back_) made.J = strip(op.arg("J"), true, value_of);
+    if (back_) made.J = strip(op.arg("J"), true, value_of).first;
+    made.model = models++;
   }
   void add_dense(TeamOp<T>& made, const OpRecord& op) {
     const Operand& a = op.arg("A");
@@ -242,7 +243,7 @@ class TeamPlan {
     if (!good) return;
     made.m = static_cast<int32_t>(a.shape[0]), made.n = static_cast<int32_t>(a.shape[1]);
     made.count = back_ ? made.n : made.m;
-    made.a_first = a.offsets[0], made.a_i = a.strides[0], made.a_j = a.strides[1], made.a_buffer = a.buffer;
+    made.a_first = a.offsets[0], made.a_i = a.strides[0], made.a_j = a.strides[1], made.a_buffer = static_cast<int32_t>(a.buffer);
     made.split = made.count >= 32 && a.count() >= 4096;
   }
   void add(const OpRecord& op) { steps.push_back(made(op)); }
@@ -283,10 +284,11 @@ class TeamPlan {
     if (op.kind != team_lowpass) add(op.y, dense ? op.m : op.count, !back_);
     add(op.x, dense ? op.n : op.count, back_);
     for (int k = 0; k < (op.kind == team_lowpass ? 1 : op.states); ++k) {
-      add(op.now[k], op.count, true), add(op.old[k], op.count, true);
-      if (back_ && op.kind == team_neurons) add(op.value[k], op.count, false);
+      const Strip& old = op.old[k];
+      add(old, op.count, true), add({op.now[k], old.step, -1}, op.count, true);
+      if (back_ && op.kind == team_neurons) add({op.value[k], old.step, -1}, op.count, false);
     }
-    if (back_ && op.kind == team_neurons) add(op.J, op.count, false);
+    if (back_ && op.kind == team_neurons) add({op.J, op.x.step, -1}, op.count, false);
     return all;
   }
   static bool meet(const Touched& a, const Touched& b) {
