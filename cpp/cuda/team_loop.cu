@@ -20,7 +20,8 @@ class TeamLoop final : public LoopWay<T> {
       : sizes_(program), plan_(ops, program, tables_, back), back_(back) {
     good_ = plan_.good && has_products();
     if (!good_) return;
-    for (const auto* part : {&plan_.before, &plan_.steps, &plan_.after}) ops_.insert(ops_.end(), part->begin(), part->end());
+    for (const auto* part : {&plan_.before, &plan_.steps, &plan_.after})
+      ops_.insert(ops_.end(), part->begin(), part->end());
     call_.before = static_cast<int32_t>(plan_.before.size()), call_.steps = static_cast<int32_t>(plan_.steps.size());
     call_.after = static_cast<int32_t>(plan_.after.size()), call_.stride = (plan_.stride + 3) / 4 * 4;
     pin_weights();
@@ -78,7 +79,8 @@ class TeamLoop final : public LoopWay<T> {
   }
   int32_t items(int64_t batch) const {
     int32_t items = 1;
-    while (items < kMostItems && (batch + items - 1) / items * call_.size > kProcessors && bytes(2 * items) <= kBlockBytes)
+    while (items < kMostItems && (batch + items - 1) / items * call_.size > kProcessors &&
+           bytes(2 * items) <= kBlockBytes)
       items *= 2;
     return items;
   }
@@ -88,7 +90,7 @@ class TeamLoop final : public LoopWay<T> {
     double step = 0;
     for (const TeamOp<T>& op : plan_.steps) {
       step += op.wait == team_waits ? 0.4e-6 : op.wait == team_waits_in_block ? 0.06e-6 : 0.0;
-      step += 0.1e-6;
+      step += 0.45e-6;
       if (op.kind == team_dense) step += static_cast<double>(share(op, call_.size) * items) / 5e10;
       if (op.kind == team_dense && back_) step += op.m * 5e-9;
     }

@@ -18,7 +18,16 @@ namespace cuda {
 constexpr int kTeamThreads = 512;             // of a block
 constexpr int kMostTeam = 8, kMostItems = 4;  // blocks, items of a team
 
-enum TeamKind : int32_t { team_load, team_store, team_clear, team_move, team_copy, team_lowpass, team_neurons, team_dense };
+enum TeamKind : int32_t {
+  team_load,
+  team_store,
+  team_clear,
+  team_move,
+  team_copy,
+  team_lowpass,
+  team_neurons,
+  team_dense
+};
 enum TeamWait : int32_t { team_goes_on, team_waits_in_block, team_waits };
 
 // Elements of an operand among the signals of an item: element e lies at first + e * step. No buffer: there are none.
@@ -27,30 +36,35 @@ struct Strip {
   int16_t step = 0, buffer = -1;
 };
 
+// The warps of a block that run an op.
+struct TeamShare {
+  int16_t first = 0, count = kTeamThreads / 32;
+};
+
 template <class T>
 struct TeamOp {
   TeamKind kind = team_copy;
   TeamWait wait = team_goes_on;
-  int32_t rotate = 0;      // the first thread that takes part, so that ops that don't wait have threads of their own
-  int32_t count = 0;       // elements of an item
-  uint32_t magic = 0;      // to divide by count: 2^32 / count, rounded up
-  bool set = false;        // y is set, else added to
-  bool split = false;      // the blocks of the team share it out
-  bool skipped = false;    // nobody wants the adjoints
-  bool opens = false;      // the first load of a step
-  bool adjoint = false;    // load, store: of adjoints
-  bool straight = false;   // neurons: the surrogate is no bump
-  Strip x, y;              // on the way back: their adjoints
-  Strip old[kMaxNeuronStates];           // states before the step
-  int32_t now[kMaxNeuronStates] = {};    // where they begin after it
+  TeamShare share;                              // ops that don't wait for each other have warps of their own
+  int32_t count = 0;                            // elements of an item
+  uint32_t magic = 0;                           // to divide by count: 2^32 / count, rounded up
+  bool set = false;                             // y is set, else added to
+  bool split = false;                           // the blocks of the team share it out
+  bool skipped = false;                         // nobody wants the adjoints
+  bool opens = false;                           // the first load of a step
+  bool adjoint = false;                         // load, store: of adjoints
+  bool straight = false;                        // neurons: the surrogate is no bump
+  Strip x, y;                                   // on the way back: their adjoints
+  Strip old[kMaxNeuronStates];                  // states before the step
+  int32_t now[kMaxNeuronStates] = {};           // where they begin after it
   int32_t value[kMaxNeuronStates] = {}, J = 0;  // on the way back: where the values of `old` and of J begin
   int32_t type = 0, states = 0;
-  T a = 0, b = 0;          // lowpass
-  int32_t shift = 0;       // load, store: of the row
-  int32_t stage = 0;       // load: where the next step's elements are on their way
-  int32_t m = 0, n = 0;    // dense
-  int32_t pin = -1;        // dense: where this block's weights lie; -1: they are read where they are
-  int32_t wanted = 0;      // adjoints: bit 0: of x, 1: of y, 2 + k: of old[k]
+  T a = 0, b = 0;        // lowpass
+  int32_t shift = 0;     // load, store: of the row
+  int32_t stage = 0;     // load: where the next step's elements are on their way
+  int32_t m = 0, n = 0;  // dense
+  int32_t pin = -1;      // dense: where this block's weights lie; -1: they are read where they are
+  int32_t wanted = 0;    // adjoints: bit 0: of x, 1: of y, 2 + k: of old[k]
   // dense: weights; load, store: elements of row 0 of the team's first item (null: nowhere), a_i from row to row, a_j
   // from item to item. Found before the first step.
   T* far = nullptr;
@@ -160,7 +174,7 @@ __device__ __forceinline__ void each_sum(const Warp& team, T (&values)[N], const
 }
 #endif
 
-// What the ops do. `Threads`: each(rotate, work, f(i)), each_team(rotate, work, f(i, team)), peer(signals, rank).
+// What the ops do. `Threads`: each(share, work, f(i)), each_team(share, work, f(i, team)), peer(signals, rank).
 template <class T, bool kBack, class Threads>
 struct TeamStep {
   const TeamMember<T> me;
@@ -170,7 +184,7 @@ struct TeamStep {
   template <class F>
   NDL_HD void elements(const TeamOp<T>& op, const F& f) const {
     const uint32_t count = static_cast<uint32_t>(op.count), magic = op.magic;
-    threads.each(op.rotate, op.count * me.here, [=](int32_t i) {
+    threads.each(op.share, op.count * me.here, [=](int32_t i) {
       const uint32_t item = magic == 0 ? i : static_cast<uint32_t>(uint64_t{static_cast<uint32_t>(i)} * magic >> 32);
       f(static_cast<int32_t>(item), static_cast<int32_t>(i - item * count));
     });
@@ -178,7 +192,7 @@ struct TeamStep {
   template <class F>
   NDL_HD void own_elements(const TeamOp<T>& op, const F& f) const {
     for (int32_t item = me.rank; item < me.here; item += me.size)
-      threads.each(op.rotate, op.count, [=](int32_t e) { f(item, e); });
+      threads.each(op.share, op.count, [=](int32_t e) { f(item, e); });
   }
 
   NDL_HD void start_load(const TeamOp<T>& op, int64_t t) const {
@@ -194,7 +208,6 @@ struct TeamStep {
   }
   // `next`: the step after this one; none: itself.
   NDL_HD void load(const TeamOp<T>& op, int64_t t, int64_t next) const {
-    if (op.opens) fetched();
     const T* const from = me.signals + op.stage;
     T* const to = me.signals + op.x.first;
     const int32_t stride = me.stride;
@@ -226,7 +239,7 @@ struct TeamStep {
     const TeamView<T> x(me, op.x), y(me, op.y);
     const T* const A = kNear ? me.weights + op.pin : op.far + begin * op.a_i;
     const int64_t a_i = kNear ? team_pitch(n) : op.a_i, a_j = kNear ? 1 : op.a_j;
-    threads.each_team(op.rotate, (rows + R - 1) / R, [=](int32_t group, const auto& team) {
+    threads.each_team(op.share, (rows + R - 1) / R, [=](int32_t group, const auto& team) {
       const int32_t first = group * R, lane = team.lane, size = team.size, full = n / size;
       const int32_t x_step = kNear ? 1 : x.step;
       const T *row[R], *in[G];
@@ -261,7 +274,7 @@ struct TeamStep {
     const T* const A = near ? me.weights + op.pin : op.far + begin * op.a_i;
     const int64_t a_i = near ? team_pitch(n) : op.a_i, a_j = near ? 1 : op.a_j;
     for (int32_t item = 0; item < me.here; ++item)
-      threads.each(op.rotate, rows, [=](int32_t r) {
+      threads.each(op.share, rows, [=](int32_t r) {
         T sum = 0;
         for (int32_t j = 0; j < n; ++j) sum = device::fma(A[r * a_i + j * a_j], x(item, j), sum);
         T* const to = &y(item, begin + r);
@@ -287,7 +300,7 @@ struct TeamStep {
     const TeamView<T> x(me, op.x), y(me, op.y);
     const T* const A = kNear ? me.weights + op.pin : op.far + begin * op.a_j;
     const int64_t a_i = kNear ? team_pitch(columns) : op.a_i, a_j = kNear ? 1 : op.a_j;
-    threads.each(op.rotate, columns * (me.items / G), [=](int32_t i) {
+    threads.each(op.share, columns * (me.items / G), [=](int32_t i) {
       const int32_t first = i / columns * G, c = i % columns;
       const T* column = A + c * a_j;
       T sums[G] = {};

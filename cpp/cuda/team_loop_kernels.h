@@ -42,9 +42,8 @@ NDL_HD void team_do(const TeamOp<T>& op, const TeamStep<T, false, Threads>& step
     case team_lowpass:
       return step.elements(op, [=](int32_t item, int32_t e) { now(item, e) = a * old(item, e) + b * x(item, e); });
     case team_neurons:
-      return with_neuron_type<T>(op.type, [&](auto* type) {
-        step.template neurons<typename device::Bare<decltype(*type)>::type>(op);
-      });
+      return with_neuron_type<T>(
+          op.type, [&](auto* type) { step.template neurons<typename device::Bare<decltype(*type)>::type>(op); });
     case team_dense:
       return step.dense(op);
     default:
@@ -134,7 +133,7 @@ NDL_HD void team_pin(const TeamOp<T>& op, const TeamStep<T, kBack, Threads>& ste
   const bool by_columns = op.a_i == 1;  // the order in which they lie
   const int64_t a_i = op.a_i, a_j = op.a_j;
   T* const to = me.weights + op.pin;
-  step.threads.each(op.rotate, rows * columns, [=](int32_t i) {
+  step.threads.each(TeamShare{}, rows * columns, [=](int32_t i) {
     const int32_t row = by_columns ? i % rows : i / columns, column = by_columns ? i / rows : i % columns;
     fetch(to + row * pitch + column, A + row * a_i + column * a_j);
   });
@@ -167,15 +166,19 @@ NDL_HD void team_steps(const TeamCall<T>& call, const TeamOp<T>* ops, const Each
 #ifdef __CUDACC__
 
 struct TeamThreads {
-  template <class F>
-  __device__ __forceinline__ void each(int32_t rotate, int32_t work, const F& f) const {
-    for (int32_t i = (threadIdx.x + kTeamThreads - rotate) % kTeamThreads; i < work; i += kTeamThreads) f(i);
+  static __device__ __forceinline__ bool takes_part(TeamShare share) {
+    return threadIdx.x / 32 - static_cast<unsigned>(share.first) < static_cast<unsigned>(share.count);
   }
   template <class F>
-  __device__ __forceinline__ void each_team(int32_t rotate, int32_t work, const F& f) const {
+  __device__ __forceinline__ void each(TeamShare share, int32_t work, const F& f) const {
+    if (!takes_part(share)) return;
+    for (int32_t i = threadIdx.x - share.first * 32; i < work; i += share.count * 32) f(i);
+  }
+  template <class F>
+  __device__ __forceinline__ void each_team(TeamShare share, int32_t work, const F& f) const {
+    if (!takes_part(share)) return;
     const Warp team{static_cast<int>(threadIdx.x % 32)};
-    constexpr int32_t kWarps = kTeamThreads / 32;
-    for (int32_t i = (threadIdx.x / 32 + kWarps - rotate / 32) % kWarps; i < work; i += kWarps) f(i, team);
+    for (int32_t i = threadIdx.x / 32 - share.first; i < work; i += share.count) f(i, team);
   }
   template <class T>
   __device__ __forceinline__ T* peer(T* signals, int32_t rank) const {
@@ -194,7 +197,7 @@ __global__ void __launch_bounds__(kTeamThreads) team_loop(const TeamCall<T> call
   TeamOp<T>* const ops = reinterpret_cast<TeamOp<T>*>(signals + call.stride * call.items);
   const int64_t first = int64_t{blockIdx.x / call.size} * call.items, left = values_of(f).batch - first;
   const int32_t here = static_cast<int32_t>(left < call.items ? left : call.items);
-  const TeamMember<T> me{weights,    signals, static_cast<int32_t>(cluster.block_rank()), call.size, call.items, here,
+  const TeamMember<T> me{weights,     signals, static_cast<int32_t>(cluster.block_rank()), call.size, call.items, here,
                          call.stride, first};
   const TeamStep<T, kBack, TeamThreads> step{me, {}};
   auto* const models = reinterpret_cast<TeamModel<T>*>(ops + call.count());
@@ -220,7 +223,8 @@ __global__ void __launch_bounds__(kTeamThreads) team_loop(const TeamCall<T> call
       cluster.sync();
     else if (op.wait == team_waits_in_block)
       __syncthreads();
-    team_any(op, step, t, next);
+    if (op.opens) fetched();  // by all warps: each waits for what it has asked for itself
+    if (TeamThreads::takes_part(op.share)) team_any(op, step, t, next);
   });
   cluster.sync();
 }
@@ -249,13 +253,13 @@ template <class T>
 struct TeamThreads {
   T* const* peers;
   template <class F>
-  void each(int32_t, int32_t work, const F& f) const {
+  void each(TeamShare, int32_t work, const F& f) const {
     for (int32_t i = work - 1; i >= 0; i -= 2) f(i);
     for (int32_t i = work - 2; i >= 0; i -= 2) f(i);
   }
   template <class F>
-  void each_team(int32_t rotate, int32_t work, const F& f) const {
-    each(rotate, work, [&](int32_t i) { f(i, Alone{}); });
+  void each_team(TeamShare share, int32_t work, const F& f) const {
+    each(share, work, [&](int32_t i) { f(i, Alone{}); });
   }
   T* peer(T*, int32_t rank) const { return peers[rank]; }
 };

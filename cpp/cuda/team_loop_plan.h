@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <vector>
@@ -31,7 +32,7 @@ class TeamPlan {
     add_behind();
     order();
     find_waits();
-    share_threads();
+    share_warps();
   }
 
   bool good = true;
@@ -89,7 +90,7 @@ class TeamPlan {
 
   int32_t room(int64_t size) {
     const int64_t at = stride, end = (at + size + 3) / 4 * 4;  // four are read at once
-    if (end >= 1 << 15) good = false;  // where TeamOp::magic is exact
+    if (end >= 1 << 15) good = false;                          // where TeamOp::magic is exact
     stride = static_cast<int32_t>(good ? end : at);
     return static_cast<int32_t>(at);
   }
@@ -97,7 +98,8 @@ class TeamPlan {
     for (const bool local : {true, false}) {  // these together, to be cleared at once
       for (size_t b = 0; b < uses_.size(); ++b) {
         const Buffer& buffer = program_.buffers[b];
-        if (!uses_[b].in_loop || buffer.kind == BufferKind::param || local != (buffer.kind == BufferKind::local)) continue;
+        if (!uses_[b].in_loop || buffer.kind == BufferKind::param || local != (buffer.kind == BufferKind::local))
+          continue;
         place_[{b, old_row_of}] = place_[{b, new_row_of}] = room(buffer.size);
         if (buffer.kind == BufferKind::carried && !alias(b)) place_[{b, new_row_of}] = room(buffer.size);
       }
@@ -243,7 +245,8 @@ class TeamPlan {
     if (!good) return;
     made.m = static_cast<int32_t>(a.shape[0]), made.n = static_cast<int32_t>(a.shape[1]);
     made.count = back_ ? made.n : made.m;
-    made.a_first = a.offsets[0], made.a_i = a.strides[0], made.a_j = a.strides[1], made.a_buffer = static_cast<int32_t>(a.buffer);
+    made.a_first = a.offsets[0], made.a_i = a.strides[0], made.a_j = a.strides[1],
+    made.a_buffer = static_cast<int32_t>(a.buffer);
     made.split = made.count >= 32 && a.count() >= 4096;
   }
   void add(const OpRecord& op) { steps.push_back(made(op)); }
@@ -337,16 +340,35 @@ class TeamPlan {
       go(before), go(steps), go(steps), go(after);
     }
   }
-  // Ops side by side begin with threads of their own.
-  void share_threads() {
-    int32_t used = 0;
-    for (TeamOp<T>& op : steps) {
-      if (op.wait != team_goes_on) used = 0;
-      op.rotate = used % kTeamThreads / 32 * 32;
-      int32_t threads = 4 * op.count;
-      if (op.kind == team_dense) threads = back_ ? op.count * (op.split ? 1 : 2) : op.count * (op.split ? 2 : 8);
-      if (op.kind == team_store) threads = op.count;
-      used += (threads + 31) / 32 * 32;
+  // Roughly the instructions of an op, for four items in a team of four blocks, and how many warps can share them.
+  std::pair<double, int> work(const TeamOp<T>& op) const {
+    const double part = op.split ? 0.25 : 1;
+    if (op.kind == team_dense && back_) {
+      const double warps = std::ceil(part * op.n * 2 / 32);
+      return {warps * (60 + 4.5 * op.m), static_cast<int>(std::min(16.0, warps))};
+    }
+    if (op.kind == team_dense) {
+      const double groups = std::ceil(part * op.m / 4);
+      return {60 + groups * (80 + op.n * 0.8), static_cast<int>(std::min(16.0, groups))};
+    }
+    const double warps = std::ceil(op.count * (op.kind == team_store ? 1 : 4) / 32.0);
+    const double each = op.kind == team_neurons ? 80 : op.kind == team_load ? 40 : 20;
+    return {60 + warps * each, static_cast<int>(std::min(16.0, warps))};
+  }
+  // Ops side by side share out the warps.
+  void share_warps() {
+    constexpr int kWarps = kTeamThreads / 32;
+    for (size_t begin = 0, end; begin < steps.size(); begin = end) {
+      double all = 0, before = 0;
+      for (end = begin; end < steps.size() && (end == begin || steps[end].wait == team_goes_on); ++end)
+        all += work(steps[end]).first;
+      for (size_t i = begin; i < end; ++i) {
+        const auto [mine, most] = work(steps[i]);
+        const int count = std::clamp(static_cast<int>(std::ceil(kWarps * mine / all)), 1, most);
+        const int first = std::min(static_cast<int>(kWarps * before / all), kWarps - count);
+        steps[i].share = {static_cast<int16_t>(first), static_cast<int16_t>(count)};
+        before += mine;
+      }
     }
     for (auto* part : {&before, &steps, &after})
       for (TeamOp<T>& op : *part)

@@ -1,5 +1,7 @@
 """Loops of batches that teams of blocks run, compiled as plain C++."""
 
+from dataclasses import replace
+
 import nengo
 import numpy as np
 import pytest
@@ -8,7 +10,6 @@ from whole_models import WholeModel, build, plan, start_values
 
 from nengo_dl import _engine
 from nengo_dl.surrogates import SuperSpike
-from dataclasses import replace
 
 SIZE = 70  # products of this size are shared out
 
@@ -88,7 +89,7 @@ def three(model):
 @EVERY_MODEL
 @pytest.mark.parametrize("batch", [1, 3, 150])
 def test_runs(name, batch):
-    """As on the CPU, and op by op the same bits; the batches of teams of one, two and four items."""
+    """As on the CPU, and op by op the same bits; teams have one, two or four items."""
     model = model_of(name)
     cpu, teams, plain = three(model)
     expected = model.run(cpu, 25, batch)
