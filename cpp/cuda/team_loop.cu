@@ -90,7 +90,7 @@ class TeamLoop final : public LoopWay<T> {
     double step = 0;
     for (const TeamOp<T>& op : plan_.steps) {
       step += op.wait == team_waits ? 0.4e-6 : op.wait == team_waits_in_block ? 0.06e-6 : 0.0;
-      step += 0.45e-6;
+      step += 0.15e-6;
       if (op.kind == team_dense) step += static_cast<double>(share(op, call_.size) * items) / 5e10;
       if (op.kind == team_dense && back_) step += op.m * 5e-9;
     }
