@@ -135,9 +135,9 @@ class DenseKernel final : public DeviceKernel<T, DenseOp<T>> {
     g.a_at = block_distance(a), g.b_at = block_distance(b), g.c_at = block_distance(c);
     if (apart && g.a_at >= 0 && g.b_at >= 0 && g.c_at >= 0) g.count = a.blocks;
     constexpr int64_t kRows = 16, kMatrix = 1024, kWork = 1 << 18;  // less is done by phases before cuBLAS has begun
-    // a short sum is a team's, a gradient of weights is one of many rows, even if it is a vector's
-    const bool large = m_ * n_ >= kMatrix || (g.a_turned && rows >= kMatrix);
-    const bool pays = rows >= kRows && large && rows * m_ * n_ >= kWork / g.count;
+    // a gradient of weights is a sum over many rows, which pays for a matrix of one element, too
+    const bool long_sums = g.a_turned && rows >= kMatrix && a.blocks <= 4 * g.count;
+    const bool pays = long_sums || (rows >= kRows && m_ * n_ >= kMatrix && rows * m_ * n_ >= kWork / g.count);
     return (pays || always_) && takes(g) && has_gemm();
   }
 
