@@ -13,12 +13,28 @@ namespace {
 constexpr int64_t kBlockBytes = 227 << 10;  // shared memory that a block may ask for
 constexpr int64_t kProcessors = 132;
 
+// Whether the GPU has clusters of blocks, and as much memory for each as is reckoned with.
+#ifdef __CUDACC__
+bool has_teams() {
+  static const bool found = [] {
+    int major = 0, bytes = 0;
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "the GPU can't be asked for its kind");
+    check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
+          "the GPU can't be asked for its blocks' memory");
+    return major >= 9 && bytes >= kBlockBytes;
+  }();
+  return found;
+}
+#else
+bool has_teams() { return true; }
+#endif
+
 template <class T>
 class TeamLoop final : public LoopWay<T> {
  public:
   TeamLoop(const std::vector<LoopOp>& ops, const Program& program, bool back)
       : sizes_(program), plan_(ops, program, tables_, back), back_(back) {
-    good_ = plan_.good && has_products();
+    good_ = has_teams() && plan_.good && has_products();
     if (!good_) return;
     for (const auto* part : {&plan_.before, &plan_.steps, &plan_.after})
       ops_.insert(ops_.end(), part->begin(), part->end());

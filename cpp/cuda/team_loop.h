@@ -9,6 +9,12 @@
 namespace nengo_dl {
 namespace cuda {
 
+// Before Hopper there are no clusters of blocks: kernels for other GPUs are compiled, but never started.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#define NDL_HAS_CLUSTERS 1
+#else
+#define NDL_HAS_CLUSTERS 0
+#endif
 #ifdef __CUDA_ARCH__
 #define NDL_UNROLL_TEAM _Pragma("unroll 4")
 #else
@@ -133,17 +139,15 @@ NDL_HD int32_t team_pitch(int32_t columns) { return columns | 1; }
 // A copy that may take until `fetched` is called.
 template <class T>
 NDL_HD void fetch(T* to, const T* from) {
-#ifdef __CUDA_ARCH__
-  if constexpr (sizeof(T) == 4 || sizeof(T) == 8) {
-    const unsigned there = static_cast<unsigned>(__cvta_generic_to_shared(to));
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(there), "l"(from), "n"(sizeof(T)) : "memory");
-  }
+#if NDL_HAS_CLUSTERS
+  const unsigned there = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(there), "l"(from), "n"(sizeof(T)) : "memory");
 #else
   *to = *from;
 #endif
 }
 NDL_HD void fetched() {
-#ifdef __CUDA_ARCH__
+#if NDL_HAS_CLUSTERS
   asm volatile("cp.async.wait_all;" ::: "memory");
 #endif
 }

@@ -165,6 +165,21 @@ NDL_HD void team_steps(const TeamCall<T>& call, const TeamOp<T>* ops, const Each
 
 #ifdef __CUDACC__
 
+__device__ __forceinline__ int32_t team_rank() {
+#if NDL_HAS_CLUSTERS
+  return static_cast<int32_t>(cooperative_groups::this_cluster().block_rank());
+#else
+  return 0;
+#endif
+}
+__device__ __forceinline__ void team_sync() {
+#if NDL_HAS_CLUSTERS
+  cooperative_groups::this_cluster().sync();
+#else
+  __syncthreads();
+#endif
+}
+
 struct TeamThreads {
   static __device__ __forceinline__ bool takes_part(TeamShare share) {
     return threadIdx.x / 32 - static_cast<unsigned>(share.first) < static_cast<unsigned>(share.count);
@@ -182,7 +197,11 @@ struct TeamThreads {
   }
   template <class T>
   __device__ __forceinline__ T* peer(T* signals, int32_t rank) const {
+#if NDL_HAS_CLUSTERS
     return cooperative_groups::this_cluster().map_shared_rank(signals, rank);
+#else
+    return rank == 0 ? signals : nullptr;
+#endif
   }
 };
 
@@ -191,14 +210,12 @@ extern __shared__ __align__(16) unsigned char team_memory[];
 template <class T, class AnyFrame>
 __global__ void __launch_bounds__(kTeamThreads) team_loop(const TeamCall<T> call, const AnyFrame f) {
   constexpr bool kBack = IsBack<AnyFrame>::value;
-  const cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
   T* const weights = reinterpret_cast<T*>(team_memory);
   T* const signals = weights + call.pinned;
   TeamOp<T>* const ops = reinterpret_cast<TeamOp<T>*>(signals + call.stride * call.items);
   const int64_t first = int64_t{blockIdx.x / call.size} * call.items, left = values_of(f).batch - first;
   const int32_t here = static_cast<int32_t>(left < call.items ? left : call.items);
-  const TeamMember<T> me{weights,     signals, static_cast<int32_t>(cluster.block_rank()), call.size, call.items, here,
-                         call.stride, first};
+  const TeamMember<T> me{weights, signals, team_rank(), call.size, call.items, here, call.stride, first};
   const TeamStep<T, kBack, TeamThreads> step{me, {}};
   auto* const models = reinterpret_cast<TeamModel<T>*>(ops + call.count());
   for (int32_t i = threadIdx.x; i < call.count(); i += kTeamThreads) {
@@ -217,16 +234,16 @@ __global__ void __launch_bounds__(kTeamThreads) team_loop(const TeamCall<T> call
     if (ops[i].kind == team_load) step.start_load(ops[i], kBack ? call.t1 - 1 : call.t0);
   }
   fetched();
-  cluster.sync();
+  team_sync();
   team_steps<T, kBack>(call, ops, [&](const TeamOp<T>& op, int64_t t, int64_t next) {
     if (op.wait == team_waits)
-      cluster.sync();
+      team_sync();
     else if (op.wait == team_waits_in_block)
       __syncthreads();
     if (op.opens) fetched();  // by all warps: each waits for what it has asked for itself
     if (TeamThreads::takes_part(op.share)) team_any(op, step, t, next);
   });
-  cluster.sync();
+  team_sync();
 }
 
 template <class T, class AnyFrame>
