@@ -234,7 +234,11 @@ class WholeModel:
 @cache
 def whole_model(name, dtype, window=7):
     """A model of `MODELS`: what its Nodes give are inputs."""
-    net = MODELS[name]()
+    return model_of(MODELS[name](), name, dtype, window)
+
+
+def model_of(net, name, dtype, window=7):
+    """A model of any network."""
     model = build(net)
     nodes = [node for node in net.all_nodes if isinstance(node.output, np.ndarray)]
     inputs = [(f"u{i}", model.sig[node]["out"]) for i, node in enumerate(nodes)]

@@ -1,0 +1,9 @@
+#include "cuda/wide_loop_run.h"
+
+namespace nengo_dl {
+namespace cuda {
+
+template void start_wide(const WideCall<double>&, const std::vector<WideBlock>&, int64_t);
+
+}  // namespace cuda
+}  // namespace nengo_dl

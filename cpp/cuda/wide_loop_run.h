@@ -1,0 +1,498 @@
+// What a block of a wide loop does, for one precision: each is compiled by a source of its own, since it holds all
+// neuron types. A block is started, then asked to go on; it goes on until a word that it waits for is not there. On the
+// GPU it waits for it.
+#pragma once
+
+#include <stdexcept>
+
+#include "cuda/wide_loop.h"
+
+namespace nengo_dl {
+namespace cuda {
+
+#ifdef __CUDACC__
+
+#define NDL_IN_BLOCK __device__ __forceinline__
+
+struct WideThreads {
+  static constexpr bool waits = true, warps = true;
+  int32_t thread;
+
+  __device__ __forceinline__ void barrier() const { __syncthreads(); }
+  // body(item, element): an element of an item is always the same thread's.
+  template <class Body>
+  __device__ __forceinline__ void each(int32_t items, int32_t count, const Body& body) const {
+    for (int32_t b = 0; b < items; ++b)
+      for (int32_t e = (thread - 32 * b) & (kWideThreads - 1); e < count; e += kWideThreads) body(b, e);
+  }
+  template <class Body>
+  __device__ __forceinline__ void each_row(int32_t items, int32_t count, const Body& body) const {
+    const Warp team{thread % 32};
+    for (int32_t i = thread / 32, b = 0; b < items; i += kWideThreads / 32) {
+      while (i >= count) {
+        i -= count;
+        if (++b >= items) return;
+      }
+      body(b, i, team);
+    }
+  }
+  // All threads, of what is not on the way to anything: those first that the loops above need last.
+  template <class Body>
+  __device__ __forceinline__ void aside(int32_t count, const Body& body) const {
+    for (int32_t i = kWideThreads - 1 - thread; i < count; i += kWideThreads) body(i);
+  }
+  __device__ __forceinline__ bool any(bool value) const { return __syncthreads_or(value); }
+
+  template <class T>
+  __device__ __forceinline__ static void fetch(T* to, const T* from) {
+    const auto there = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+    if constexpr (sizeof(T) == 4)
+      asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" : : "r"(there), "l"(from) : "memory");
+    else
+      asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" : : "r"(there), "l"(from) : "memory");
+  }
+  __device__ __forceinline__ static void fetched() { asm volatile("cp.async.wait_all;" : : : "memory"); }
+  __device__ __forceinline__ static void tell(uint64_t* to, uint64_t word) {
+    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" : : "l"(to), "l"(word) : "memory");
+  }
+  __device__ __forceinline__ static uint64_t hear(const uint64_t* from) {
+    uint64_t word;
+    asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(word) : "l"(from) : "memory");
+    return word;
+  }
+};
+
+#else
+
+#define NDL_IN_BLOCK inline
+
+// Backwards, every other one first.
+struct WideThreads {
+  static constexpr bool waits = false, warps = false;
+
+  template <class Body>
+  static void odd(int32_t count, const Body& body) {
+    for (int32_t i = count - 1; i >= 0; i -= 2) body(i);
+    for (int32_t i = count - 2; i >= 0; i -= 2) body(i);
+  }
+  void barrier() const {}
+  template <class Body>
+  void each(int32_t items, int32_t count, const Body& body) const {
+    odd(items, [&](int32_t b) { odd(count, [&](int32_t e) { body(b, e); }); });
+  }
+  template <class Body>
+  void each_row(int32_t items, int32_t count, const Body& body) const {
+    odd(items, [&](int32_t b) { odd(count, [&](int32_t e) { body(b, e, Alone{}); }); });
+  }
+  template <class Body>
+  void aside(int32_t count, const Body& body) const {
+    odd(count, body);
+  }
+  bool any(bool value) const { return value; }
+  template <class T>
+  static void fetch(T* to, const T* from) {
+    *to = *from;
+  }
+  static void fetched() {}
+  static void tell(uint64_t* to, uint64_t word) { *to = word; }
+  static uint64_t hear(const uint64_t* from) { return *from; }
+};
+
+#endif
+
+template <class T>
+struct WideRun {
+  using Words = uint32_t[sizeof(T) / 4];
+  const WideCall<T>& call;
+  const WideBlock& block;
+  const WideThreads threads;
+  const int32_t number, items;
+  const WideOp<T>* ops = nullptr;
+  T *fixed = nullptr, *near = nullptr;
+  int32_t *codes = nullptr, *integers = nullptr;
+  bool finite = true;  // all weights of products of bits
+
+  NDL_IN_BLOCK WideRun(const WideCall<T>& call, int32_t number, const WideThreads& threads, char* memory)
+      : call(call),
+        block(call.blocks[number]),
+        threads(threads),
+        number(number),
+        items(static_cast<int32_t>(call.frame.batch)) {
+    const auto take = [&](int64_t bytes) {
+      char* const at = memory;
+      memory += (bytes + 15) / 16 * 16;
+      return at;
+    };
+    auto* const mine = reinterpret_cast<WideOp<T>*>(take(block.ops.count * int64_t{sizeof(WideOp<T>)}));
+    ops = mine;
+    fixed = reinterpret_cast<T*>(take((block.fixed + int64_t{items} * block.item) * int64_t{sizeof(T)}));
+    near = fixed + block.fixed;
+    codes = reinterpret_cast<int32_t*>(take((block.integers.count + int64_t{items} * block.item_integers) * 4));
+    integers = codes + block.integers.count;
+    threads.aside(block.ops.count * static_cast<int32_t>(sizeof(WideOp<T>) / 4), [&](int32_t i) {
+      reinterpret_cast<int32_t*>(mine)[i] = reinterpret_cast<const int32_t*>(call.ops + block.ops.first)[i];
+    });
+    threads.aside(block.integers.count, [&](int32_t i) { codes[i] = call.integers[block.integers.first + i]; });
+    load();
+  }
+
+  NDL_IN_BLOCK void load() {
+    const Frame<T>& f = call.frame;
+    for (int32_t i = 0; i < block.loads.count; ++i) {
+      const WideLoad& l = call.loads[block.loads.first + i];
+      threads.each(items, l.count,
+                   [&](int32_t b, int32_t e) { cell(l.near, call.t0, b, e) = *l.from.at(f, call.t0, b, e); });
+    }
+    bool all = true;
+    for (int32_t i = 0; i < block.weights.count; ++i) {
+      const WideWeights& w = call.weights[block.weights.first + i];
+      threads.aside(w.rows * w.width, [&](int32_t k) {
+        const int32_t column = k / w.rows, row = k - column * w.rows;
+        const T value = column < w.n ? w.row.at(f, 0, 0, row)[column * w.column_step] : T(0);
+        all = all && value - value == T(0);
+        fixed[w.at + row * w.width + column] = value;
+      });
+    }
+    threads.aside(block.entries.count, [&](int32_t i) {
+      const WideEntry& e = call.entries[block.entries.first + i];
+      fixed[e.at] = f.base[e.buffer][e.from];
+    });
+    finite = !threads.any(!all);
+    fetch(call.t0, true);
+  }
+
+  // State goes back to where it lies between windows.
+  NDL_IN_BLOCK void store() {
+    threads.barrier();
+    for (int32_t i = 0; i < block.loads.count; ++i) {
+      const WideLoad& l = call.loads[block.loads.first + i];
+      if (!l.back) continue;
+      threads.each(items, l.count,
+                   [&](int32_t b, int32_t e) { *l.from.at(call.frame, call.t0, b, e) = cell(l.near, call.t0, b, e); });
+    }
+  }
+
+  NDL_IN_BLOCK T& cell(const Near& n, int64_t t, int32_t b, int32_t e) const {
+    return near[n.row(t) + b * block.item + e * n.step];
+  }
+
+  // What step t reads of what other regions have made. Once is enough where there are no rows.
+  NDL_IN_BLOCK void fetch(int64_t t, bool all) const {
+    const Frame<T>& f = call.frame;
+    for (int32_t i = 0; i < block.fetches.count; ++i) {
+      const WideFetch& from = call.fetches[block.fetches.first + i];
+      const bool rows = f.row[from.from.buffer] != 0;
+      if (!rows && !all) continue;
+      for (int32_t b = 0; b < items; ++b)
+        threads.aside(from.count, [&](int32_t e) {
+          T* const to = near + from.at + b * block.item + e;
+          const T* const there = from.from.at(f, t, b, e);
+          threads.fetch(to + ((t & 1) ? from.count : 0), there);
+          if (!rows) threads.fetch(to + ((t & 1) ? 0 : from.count), there);
+        });
+    }
+  }
+
+  NDL_IN_BLOCK void begin(int64_t t) const {
+    threads.fetched();
+    threads.barrier();
+    if (t + 1 < call.t1) fetch(t + 1, false);
+  }
+
+  NDL_IN_BLOCK void put(const WideOp<T>& op, int32_t s, int64_t t, int32_t b, int32_t e, T value) const {
+    cell(op.near[s], t, b, e) = value;
+    const Far& kept = op.kept[s];
+    if (kept.buffer >= 0 && call.frame.row[kept.buffer] != 0) *kept.at(call.frame, t, b, e) = value;
+  }
+  NDL_IN_BLOCK void set(const WideOp<T>& op, int64_t t, int32_t b, int32_t e, T value) const {
+    put(op, 0, t, b, e, op.set ? value : cell(op.near[kWideOld], t, b, e) + value);
+  }
+
+  // False: what it waits for is not there yet.
+  NDL_IN_BLOCK bool run(const WideOp<T>& op, int64_t t) const {
+    if (op.waits) threads.barrier();
+    switch (op.kind) {
+      case Wide::copy:
+        threads.each(items, op.count,
+                     [&](int32_t b, int32_t e) { set(op, t, b, e, cell(op.near[kWideIn], t, b, e)); });
+        break;
+      case Wide::elementwise:
+        threads.each(items, op.count, [&](int32_t b, int32_t e) {
+          set(op, t, b, e, cell(op.near[kWideIn], t, b, e) * cell(op.near[kWideIn + 1], t, b, e));
+        });
+        break;
+      case Wide::lowpass:
+        threads.each(items, op.count, [&](int32_t b, int32_t e) {
+          put(op, 0, t, b, e, op.a * cell(op.near[kWideOld], t, b, e) + op.b * cell(op.near[kWideIn], t, b, e));
+        });
+        break;
+      case Wide::outer:
+        threads.each(items, op.count, [&](int32_t b, int32_t e) {
+          put(op, 0, t, b, e, op.a * cell(op.near[kWideIn], t, b, e) * cell(op.near[kWideIn + 1], t, b, e));
+        });
+        break;
+      case Wide::neurons:
+        with_neuron_type<T>(op.type,
+                            [&](auto* type) { neurons<typename device::Bare<decltype(*type)>::type>(op, t); });
+        break;
+      case Wide::dense:
+      case Wide::sparse:
+        product(op, t);
+        break;
+      case Wide::send:
+        send(op, t);
+        break;
+      case Wide::receive:
+        return receive(op, t);
+    }
+    return true;
+  }
+
+  template <class N>
+  NDL_IN_BLOCK void neurons(const WideOp<T>& op, int64_t t) const {
+    if constexpr (!N::draws) {
+      constexpr int S = device::state_count<N>();
+      const N& model = *reinterpret_cast<const N*>(op.model->bytes);
+      threads.each(items, op.count, [&](int32_t b, int32_t e) {
+        T s[S + 1], out;
+        for (int k = 0; k < S; ++k) s[k] = cell(op.near[kWideOld + 1 + k], t, b, e);
+        device::step_any(model, cell(op.near[kWideIn], t, b, e), out, s);
+        put(op, 0, t, b, e, out);
+        for (int k = 0; k < S; ++k) put(op, 1 + k, t, b, e, s[k]);
+      });
+    }
+  }
+
+  // ---- products
+
+  NDL_IN_BLOCK void product(const WideOp<T>& op, int64_t t) const {
+    const auto row = [&](int32_t b, int32_t r, const auto& team) {
+      T sum = team.sum(op.kind == Wide::sparse ? entries(op, t, b, r, team)
+                       : op.told >= 0          ? fired(op, b, r, team)
+                                               : dense(op, t, b, r, team));
+      if (team.lane != 0) return;
+      if (op.has_bias) sum += cell(op.near[kWideIn], t, b, r);
+      set(op, t, b, r, sum);
+    };
+    if (op.teams) return threads.each_row(items, op.count, row);
+    threads.each(items, op.count, [&](int32_t b, int32_t r) { row(b, r, Alone{}); });
+  }
+
+  // What a lane of a team adds up of a row.
+  template <class Team>
+  NDL_IN_BLOCK T dense(const WideOp<T>& op, int64_t t, int32_t b, int32_t r, const Team& team) const {
+    const T* const A = op.in_cells ? &cell(op.near[kWideA], t, b, r) : fixed + op.weights + r * op.width;
+    const T* const X = near + op.x.row(t) + b * block.item;
+    const int32_t distance = op.a_step, n = op.n, step = op.x.step;
+    T sum = 0;
+    NDL_UNROLL_SUM
+    for (int32_t j = team.lane; j < n; j += team.size) sum = device::fma(A[j * distance], X[j * step], sum);
+    return sum;
+  }
+  NDL_IN_BLOCK bool bit(const WideExchange& x, int32_t b, int32_t word, int32_t bit) const {
+    return (integers[b * block.item_integers + x.at + word] >> bit) & 1;
+  }
+  // Of neurons that have fired.
+  template <class Team>
+  NDL_IN_BLOCK T fired(const WideOp<T>& op, int32_t b, int32_t r, const Team& team) const {
+    const WideExchange& x = call.exchanges[op.told];
+    const T height = op.b;
+    const T* const A = fixed + op.weights + r * op.width;
+    T sum = 0;
+    if (team.size == 1 || !finite) {
+      for (int32_t j = team.lane; j < op.n; j += team.size) {
+        const bool has = bit(x, b, x.word(j), x.bit(j));
+        if (has || !finite) sum = device::fma(A[j], has ? height : T(0), sum);
+      }
+      return sum;
+    }
+    const int32_t* const there = integers + b * block.item_integers;
+    const int32_t count = there[x.counts() + team.lane];
+    const int32_t* list = there + x.lists() + team.lane;
+    NDL_NO_UNROLL
+    for (int32_t i = 0; i < count; i += 4, list += kWideLanes) {
+      const uint32_t four = static_cast<uint32_t>(*list);
+      T a[4];
+      NDL_UNROLL
+      for (int k = 0; k < 4; ++k) a[k] = A[((four >> (8 * k)) & 255) * kWideLanes + team.lane];
+      NDL_UNROLL
+      for (int k = 0; k < 4; ++k) sum = device::fma(a[k], height, sum);
+    }
+    return sum;
+  }
+  template <class Team>
+  NDL_IN_BLOCK T entries(const WideOp<T>& op, int64_t t, int32_t b, int32_t r, const Team& team) const {
+    const int32_t from = codes[op.starts + r], to = codes[op.starts + r + 1];
+    const int32_t* const code = codes + op.codes;
+    const T* const A = fixed + op.weights;
+    const T* const X = near + op.x.row(t) + b * block.item;
+    const int32_t* const bits = op.told >= 0 ? integers + b * block.item_integers + call.exchanges[op.told].at : nullptr;
+    T sum = 0;
+    NDL_UNROLL_SUM
+    for (int32_t j = from + team.lane; j < to; j += team.size) {
+      const int32_t c = code[j];
+      const T value = bits ? ((bits[c >> 5] >> (c & 31)) & 1 ? op.b : T(0)) : X[c * op.x.step];
+      sum = device::fma(A[j], value, sum);
+    }
+    return sum;
+  }
+
+  // ---- what goes round
+
+  NDL_IN_BLOCK uint64_t tag(int64_t t) const {
+    return uint64_t{static_cast<uint32_t>(call.tag + 1 + static_cast<uint32_t>(t - call.t0))} << 32;
+  }
+  NDL_IN_BLOCK uint64_t* words(const WideExchange& x, int64_t t, int32_t copy, int32_t b) const {
+    return call.told + (((t - call.t0) * kWideCopies + copy) * items + b) * call.words + x.first;
+  }
+
+  NDL_IN_BLOCK void send(const WideOp<T>& op, int64_t t) const {
+    const WideExchange& x = call.exchanges[op.exchange];
+    if (x.bits) return send_bits(op, x, t);
+    threads.each(items, op.count, [&](int32_t b, int32_t e) {
+      Words parts;
+      const T value = cell(op.near[kWideIn], t, b, e);
+      __builtin_memcpy(parts, &value, sizeof value);
+      const int32_t at = (op.place + e * op.place_step) * static_cast<int32_t>(sizeof(T) / 4);
+      for (int32_t copy = 0; copy < kWideCopies; ++copy)
+        for (int k = 0; k < static_cast<int>(sizeof(T) / 4); ++k)
+          threads.tell(words(x, t, copy, b) + at + k, tag(t) | parts[k]);
+    });
+  }
+
+#ifdef __CUDACC__
+  // The elements of an item are one warp's, as in WideThreads::each.
+  __device__ __forceinline__ void send_bits(const WideOp<T>& op, const WideExchange& x, int64_t t) const {
+    const int32_t lane = threads.thread % 32;
+    for (int32_t b = threads.thread / 32; b < items; b += kWideThreads / 32) {
+      const bool fired = lane < op.count && cell(op.near[kWideIn], t, b, lane) != T(0);
+      const uint64_t word = tag(t) | __ballot_sync(0xffffffffu, fired);
+      if (lane < kWideCopies) threads.tell(words(x, t, lane, b) + op.place, word);
+    }
+  }
+  // Of each lane of sums: which of its elements have fired, in their order, up to a multiple of four with zeros' number.
+  __device__ __forceinline__ void list(const WideExchange& x, int32_t b, int32_t w, uint32_t bits) const {
+    int32_t* const there = integers + b * block.item_integers;
+    const int32_t lane = w / x.parts, part = w % x.parts, own = __popc(bits);
+    int32_t sum = own;
+    for (int32_t d = 1; d < x.parts; d *= 2) {
+      const int32_t before = __shfl_up_sync(0xffffffffu, sum, d, x.parts);
+      if (part >= d) sum += before;
+    }
+    auto* const bytes = reinterpret_cast<unsigned char*>(there + x.lists() + lane);
+    const auto put = [&](int32_t i, int32_t k) {
+      bytes[(i / 4) * (kWideLanes * 4) + i % 4] = static_cast<unsigned char>(k);
+    };
+    for (int32_t i = sum - own; bits; bits &= bits - 1, ++i) put(i, part * x.deep + __ffs(bits) - 1);
+    if (part != x.parts - 1) return;
+    there[x.counts() + lane] = sum;
+    for (int32_t i = sum; i % 4; ++i) put(i, x.rounds());
+  }
+#else
+  void send_bits(const WideOp<T>& op, const WideExchange& x, int64_t t) const {
+    for (int32_t b = 0; b < items; ++b) {
+      uint64_t word = tag(t);
+      for (int32_t e = 0; e < op.count; ++e)
+        if (cell(op.near[kWideIn], t, b, e) != T(0)) word |= uint64_t{1} << e;
+      for (int32_t copy = 0; copy < kWideCopies; ++copy) threads.tell(words(x, t, copy, b) + op.place, word);
+    }
+  }
+  void list(const WideExchange&, int32_t, int32_t, uint32_t) const {}
+#endif
+
+  NDL_IN_BLOCK bool hear(const uint64_t* at, int64_t t, uint32_t* value) const {
+    uint64_t word;
+    do {
+      word = threads.hear(at);
+    } while (WideThreads::waits && (word ^ tag(t)) >> 32);
+    *value = static_cast<uint32_t>(word);
+    return (word ^ tag(t)) >> 32 == 0;
+  }
+  // Words are a multiple of a warp's lanes where they are bits.
+  NDL_IN_BLOCK bool receive(const WideOp<T>& op, int64_t t) const {
+    const WideExchange& x = call.exchanges[op.exchange];
+    const int32_t copy = number % kWideCopies, count = x.bits ? x.words : x.n;
+    bool all = true;
+    threads.each(1, items * count, [&](int32_t, int32_t i) {
+      const int32_t b = i / count, w = i - b * count;
+      if (x.bits) {
+        uint32_t value = 0;
+        if (x.has(w)) all = hear(words(x, t, copy, b) + w, t, &value) && all;
+        integers[b * block.item_integers + x.at + w] = static_cast<int32_t>(value);
+        list(x, b, w, value);
+      } else {
+        Words parts;
+        for (int k = 0; k < static_cast<int>(sizeof(T) / 4); ++k)
+          all = hear(words(x, t, copy, b) + w * static_cast<int32_t>(sizeof(T) / 4) + k, t, parts + k) && all;
+        __builtin_memcpy(near + block.cells + x.at + b * block.item + w, parts, sizeof parts);
+      }
+    });
+    threads.barrier();
+    return all;
+  }
+};
+
+#ifdef __CUDACC__
+
+extern __shared__ __align__(16) unsigned char close_memory[];
+
+template <class T>
+__global__ void __launch_bounds__(kWideThreads) wide_loop(const WideCall<T> call) {
+  WideRun<T> run(call, static_cast<int32_t>(blockIdx.x), WideThreads{static_cast<int32_t>(threadIdx.x)},
+                 reinterpret_cast<char*>(close_memory));
+  for (int64_t t = call.t0; t < call.t1; ++t) {
+    run.begin(t);
+    for (int32_t i = 0; i < run.block.ops.count; ++i) run.run(run.ops[i], t);
+  }
+  run.store();
+}
+
+template <class T>
+void start_wide(const WideCall<T>& call, const std::vector<WideBlock>& blocks, int64_t bytes) {
+  const auto kernel = wide_loop<T>;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        "a wide loop doesn't fit into a block's memory");
+  WideCall<T> argument = call;
+  void* arguments[] = {&argument};
+  check(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(blocks.size())),
+                                    dim3(kWideThreads), arguments, static_cast<size_t>(bytes), stream()),
+        "a kernel for all processors can't be started");
+}
+
+#else
+
+// Each block goes on as far as it can. Whatever the order of the blocks, all come to the end.
+template <class T>
+void start_wide(const WideCall<T>& call, const std::vector<WideBlock>& blocks, int64_t bytes) {
+  const Open open;
+  const size_t count = blocks.size();
+  std::vector<std::vector<char>> memory(count, std::vector<char>(static_cast<size_t>(bytes)));
+  std::vector<WideRun<T>> runs;
+  std::vector<int64_t> step(count, call.t0);
+  std::vector<int32_t> next(count, 0);
+  runs.reserve(count);
+  for (size_t b = 0; b < count; ++b)
+    runs.emplace_back(call, static_cast<int32_t>(b), WideThreads{}, memory[b].data());
+  const auto go = [&](size_t b) {
+    bool moved = false;
+    for (WideRun<T>& run = runs[b]; step[b] < call.t1; ++step[b], next[b] = 0, moved = true) {
+      if (next[b] == 0) run.begin(step[b]);
+      for (; next[b] < run.block.ops.count; ++next[b], moved = true)
+        if (!run.run(run.ops[next[b]], step[b])) return moved;
+    }
+    return moved;
+  };
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (size_t b = count; b-- > 0;) moved = go(b) || moved;
+  }
+  for (size_t b = 0; b < count; ++b) {
+    if (step[b] < call.t1) throw std::logic_error("blocks of a loop wait for each other");
+    runs[b].store();
+  }
+}
+
+#endif
+
+}  // namespace cuda
+}  // namespace nengo_dl

@@ -1,0 +1,97 @@
+"""Loops that all processors of a GPU share out (cpp/cuda/wide_loop*), compiled as plain C++."""
+
+from functools import cache
+
+import nengo
+import numpy as np
+import pytest
+from test_phases import (  # noqa: F401
+    EVERY_DTYPE,
+    LIMITS,
+    _the_same_on_every_machine,
+    assert_close,
+    assert_same_bits,
+    three,
+)
+from whole_models import model_of
+
+
+def recurrent(neuron_type, sparse=False, n=150):
+    """Neurons that excite and inhibit each other."""
+    rng = np.random.RandomState(1)
+    weights = rng.normal(0, 0.02, (n, n)) * (rng.uniform(size=(n, n)) < (0.4 if sparse else 1))
+    transform = nengo.Sparse((n, n), init=nengo_sparse(weights)) if sparse else weights
+    with nengo.Network(seed=1) as net:
+        u = nengo.Node([0.3])
+        a = nengo.Ensemble(n, 1, neuron_type=neuron_type)
+        nengo.Connection(u, a, synapse=None)
+        nengo.Connection(a.neurons, a.neurons, transform=transform, synapse=0.005)
+        nengo.Probe(a.neurons[:7])
+        nengo.Probe(a.neurons, "voltage" if neuron_type.spiking else "output")
+    return net
+
+
+def nengo_sparse(weights):
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(weights)
+
+
+def learning():
+    """PES, with the error in the loop."""
+    with nengo.Network(seed=2) as net:
+        u = nengo.Node([0.5, -0.4])
+        a, b, error = nengo.Ensemble(80, 2), nengo.Ensemble(90, 2), nengo.Node(size_in=2)
+        nengo.Connection(u, a)
+        learned = nengo.Connection(a, b, learning_rule_type=nengo.PES())
+        nengo.Connection(b, error)
+        nengo.Connection(u, error, transform=-1)
+        nengo.Connection(error, learned.learning_rule)
+        nengo.Probe(b, synapse=0.01)
+    return net
+
+
+NETWORKS = {
+    "dense": lambda: recurrent(nengo.LIF()),
+    "adaptive": lambda: recurrent(nengo.AdaptiveLIF(amplitude=0.5)),
+    "sparse": lambda: recurrent(nengo.LIF(), sparse=True),
+    "rates": lambda: recurrent(nengo.Tanh()),
+    "several spikes": lambda: recurrent(nengo.RegularSpiking(nengo.LIFRate())),
+    "learning": learning,
+}
+
+
+@cache
+def network(name, dtype):
+    """With windows of seven steps."""
+    return model_of(NETWORKS[name](), name, dtype)
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch):
+    monkeypatch.setenv("NENGO_DL_LOOP_WAY", "wide")
+
+
+@EVERY_DTYPE
+@pytest.mark.parametrize("name", NETWORKS)
+def test_runs(name, dtype):
+    """As on the CPU, and with the bits of kernels of single ops."""
+    model = network(name, dtype)
+    cpu, wide, plain = three(model)
+    assert "the whole loop: wide" in [found[3] for found in wide.fused()]
+    for batch in (1, 3):
+        expected = model.run(cpu, 80, batch)
+        got = model.run(wide, 80, batch)
+        assert_close(got, expected, LIMITS[dtype])
+        assert_same_bits(model.run(wide, 80, batch), got)
+        assert_same_bits(model.run(plain, 80, batch), got)
+
+
+def test_weights_that_are_not_finite():
+    """Zero times infinity is seen, though nobody fires."""
+    model = network("dense", "float32")
+    _, wide, plain = three(model)
+    for param in model.params:
+        if param.size == 150 * 150:
+            param.flat[77] = np.inf
+    assert_same_bits(model.run(wide, 5, 1), model.run(plain, 5, 1))
