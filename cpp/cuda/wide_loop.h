@@ -15,7 +15,7 @@ namespace nengo_dl {
 namespace cuda {
 
 constexpr int kWideThreads = 512;
-constexpr int kWideCopies = 4;      // of all words: many blocks that read one place wait for each other
+constexpr int kWideCopies = 4;        // of all words: many blocks that read one place wait for each other
 constexpr int64_t kWideSteps = 1024;  // of a launch
 constexpr int kWideLanes = 32;
 
@@ -52,7 +52,8 @@ struct WideOp {
   T a = 0, b = 0;       // lowpass; a: the factor of `outer`
   int32_t type = 0;
   const NeuronModel* model = nullptr;
-  // Products. `told`: the exchange that X comes from as bits, or -1. Weights of a param lie at `weights`, `width` a row.
+  // Products. `told`: the exchange that X comes from as bits, or -1. Weights of a param lie at `weights`, `width` a
+  // row.
   bool teams = false, has_bias = false, in_cells = false;
   int32_t told = -1, n = 0, weights = 0, width = 0, a_step = 1;
   Near x;
@@ -85,10 +86,10 @@ struct WideEntry {  // a weight of a sparse product
 struct WideExchange {
   bool bits;
   int32_t n;
-  int32_t words;       // for an item
-  int32_t first;       // of the words of an item
-  int32_t parts, deep; // bits: words of a lane of sums; elements of a word
-  int32_t at;          // of the vector among the near values; of the bits among the integers of an item
+  int32_t words;        // for an item
+  int32_t first;        // of the words of an item
+  int32_t parts, deep;  // bits: words of a lane of sums; elements of a word
+  int32_t at;           // of the vector among the near values; of the bits among the integers of an item
   NDL_HD int32_t rounds() const { return (n + kWideLanes - 1) / kWideLanes; }
   // Element p of the vector is bit `bit(p)` of word `word(p)`: a word holds what one lane of a team sums up.
   NDL_HD int32_t word(int32_t p) const { return p % kWideLanes * parts + p / kWideLanes / deep; }

@@ -30,8 +30,8 @@ void add_old(WidePart& part, int s, const Program& program) {
 void add_outer(WidePart& part, const OpRecord& op, int64_t k) {
   const Operand &delta = op.arg("delta"), &error = op.arg("error"), &pre = op.arg("pre_filtered");
   const View e(error), p(pre);
-  WideArg &by_row = part.args[kWideIn] = {error.buffer, error.shift, {}}, &by_column = part.args[kWideIn + 1] = {
-                                                                               pre.buffer, pre.shift, {}};
+  WideArg &by_row = part.args[kWideIn] = {error.buffer, error.shift, {}},
+          &by_column = part.args[kWideIn + 1] = {pre.buffer, pre.shift, {}};
   for (int64_t i = 0; i < delta.shape[0]; ++i)
     for (int64_t j = 0; j < delta.shape[1]; ++j) {
       by_row.at.push_back(error.offsets[k] + i * stride_of(e, 0));

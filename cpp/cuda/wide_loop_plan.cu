@@ -89,7 +89,8 @@ class Planner {
           }
       }
     for (const WidePart& p : parts_)
-      for (int64_t e : p.args[0].at) load[sets.find(id(p.args[0], e))] += 1 + int64_t(p.weights.at.size() ? p.x.at.size() : 0);
+      for (int64_t e : p.args[0].at)
+        load[sets.find(id(p.args[0], e))] += 1 + int64_t(p.weights.at.size() ? p.x.at.size() : 0);
     std::vector<int64_t> block(written_.size(), -1), total(blocks_, 0);
     const auto give = [&](int64_t set, int64_t to) { block[set] = to, total[to] += load[set]; };
     for (const WidePart& p : parts_) {
@@ -203,8 +204,7 @@ class Planner {
       else
         op.near[s] = {int32_t(a.cell), int32_t(step.cell), int32_t(a.flip), a.flip ? shift : 0};
     }
-    if (p.kind == Wide::lowpass)
-      op.a = T(p.op->per_block("a")[p.block]), op.b = T(p.op->per_block("b")[p.block]);
+    if (p.kind == Wide::lowpass) op.a = T(p.op->per_block("a")[p.block]), op.b = T(p.op->per_block("b")[p.block]);
     if (p.kind == Wide::outer) op.a = T(p.op->per_block("alpha")[p.block]);
     if (p.kind == Wide::neurons) op.type = models_.at(p.number).type, op.model = models_.at(p.number).models;
     if (p.kind >= Wide::dense) product(p, k, of, first, next, exchange, op);
@@ -246,8 +246,7 @@ class Planner {
     }
     const int64_t row = p.weights.at[of[first]], step = op.count > 1 ? p.weights.at[of[first + 1]] - row : 0;
     for (size_t i = first; i < next; ++i) need_wide(p.weights.at[of[i]] == row + int64_t(i - first) * step);
-    weights_[k].push_back(
-        {{int32_t(p.weights.buffer), 0, row, step}, p.a_step, op.count, n, op.weights, op.width});
+    weights_[k].push_back({{int32_t(p.weights.buffer), 0, row, step}, p.a_step, op.count, n, op.weights, op.width});
     fixed_[k] += op.count * op.width;
   }
   void sparse(const WidePart& p, int64_t k, const std::vector<int64_t>& of, size_t first, size_t next, WideOp<T>& op) {
@@ -259,8 +258,7 @@ class Planner {
       for (int64_t e = starts[of[i]]; e < starts[of[i] + 1]; ++e) {
         const auto c = static_cast<int32_t>(columns[e]);
         entries_[k].push_back({A.offsets[0] + e * A.strides[0], int32_t(A.buffer), fixed_[k]++});
-        codes.push_back(op.told < 0 ? c
-                                    : plan.exchanges[op.told].word(c) * 32 + plan.exchanges[op.told].bit(c));
+        codes.push_back(op.told < 0 ? c : plan.exchanges[op.told].word(c) * 32 + plan.exchanges[op.told].bit(c));
       }
       from.push_back(static_cast<int32_t>(codes.size()));
     }

@@ -213,8 +213,7 @@ struct WideRun {
     if (op.waits) threads.barrier();
     switch (op.kind) {
       case Wide::copy:
-        threads.each(items, op.count,
-                     [&](int32_t b, int32_t e) { set(op, t, b, e, cell(op.near[kWideIn], t, b, e)); });
+        threads.each(items, op.count, [&](int32_t b, int32_t e) { set(op, t, b, e, cell(op.near[kWideIn], t, b, e)); });
         break;
       case Wide::elementwise:
         threads.each(items, op.count, [&](int32_t b, int32_t e) {
@@ -232,8 +231,7 @@ struct WideRun {
         });
         break;
       case Wide::neurons:
-        with_neuron_type<T>(op.type,
-                            [&](auto* type) { neurons<typename device::Bare<decltype(*type)>::type>(op, t); });
+        with_neuron_type<T>(op.type, [&](auto* type) { neurons<typename device::Bare<decltype(*type)>::type>(op, t); });
         break;
       case Wide::dense:
       case Wide::sparse:
@@ -326,7 +324,8 @@ struct WideRun {
     const int32_t* const code = codes + op.codes;
     const T* const A = fixed + op.weights;
     const T* const X = near + op.x.row(t) + b * block.item;
-    const int32_t* const bits = op.told >= 0 ? integers + b * block.item_integers + call.exchanges[op.told].at : nullptr;
+    const int32_t* const bits =
+        op.told >= 0 ? integers + b * block.item_integers + call.exchanges[op.told].at : nullptr;
     T sum = 0;
     NDL_UNROLL_SUM
     for (int32_t j = from + team.lane; j < to; j += team.size) {
@@ -370,7 +369,8 @@ struct WideRun {
       if (lane < kWideCopies) threads.tell(words(x, t, lane, b) + op.place, word);
     }
   }
-  // Of each lane of sums: which of its elements have fired, in their order, up to a multiple of four with zeros' number.
+  // Of each lane of sums: which of its elements have fired, in their order, up to a multiple of four with zeros'
+  // number.
   __device__ __forceinline__ void list(const WideExchange& x, int32_t b, int32_t w, uint32_t bits) const {
     int32_t* const there = integers + b * block.item_integers;
     const int32_t lane = w / x.parts, part = w % x.parts, own = __popc(bits);
@@ -466,13 +466,12 @@ template <class T>
 void start_wide(const WideCall<T>& call, const std::vector<WideBlock>& blocks, int64_t bytes) {
   const Open open;
   const size_t count = blocks.size();
-  std::vector<std::vector<char>> memory(count, std::vector<char>(static_cast<size_t>(bytes)));
-  std::vector<WideRun<T>> runs;
+  std::vector<std::vector<char> > memory(count, std::vector<char>(static_cast<size_t>(bytes)));
+  std::vector<WideRun<T> > runs;
   std::vector<int64_t> step(count, call.t0);
   std::vector<int32_t> next(count, 0);
   runs.reserve(count);
-  for (size_t b = 0; b < count; ++b)
-    runs.emplace_back(call, static_cast<int32_t>(b), WideThreads{}, memory[b].data());
+  for (size_t b = 0; b < count; ++b) runs.emplace_back(call, static_cast<int32_t>(b), WideThreads{}, memory[b].data());
   const auto go = [&](size_t b) {
     bool moved = false;
     for (WideRun<T>& run = runs[b]; step[b] < call.t1; ++step[b], next[b] = 0, moved = true) {

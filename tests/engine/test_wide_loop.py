@@ -5,6 +5,7 @@ from functools import cache
 import nengo
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from test_phases import (  # noqa: F401
     EVERY_DTYPE,
     LIMITS,
@@ -20,21 +21,14 @@ def recurrent(neuron_type, sparse=False, n=150):
     """Neurons that excite and inhibit each other."""
     rng = np.random.RandomState(1)
     weights = rng.normal(0, 0.02, (n, n)) * (rng.uniform(size=(n, n)) < (0.4 if sparse else 1))
-    transform = nengo.Sparse((n, n), init=nengo_sparse(weights)) if sparse else weights
+    transform = nengo.Sparse((n, n), init=csr_matrix(weights)) if sparse else weights
     with nengo.Network(seed=1) as net:
         u = nengo.Node([0.3])
         a = nengo.Ensemble(n, 1, neuron_type=neuron_type)
         nengo.Connection(u, a, synapse=None)
         nengo.Connection(a.neurons, a.neurons, transform=transform, synapse=0.005)
-        nengo.Probe(a.neurons[:7])
-        nengo.Probe(a.neurons, "voltage" if neuron_type.spiking else "output")
+        nengo.Probe(a.neurons, synapse=0.01)
     return net
-
-
-def nengo_sparse(weights):
-    from scipy.sparse import csr_matrix
-
-    return csr_matrix(weights)
 
 
 def learning():
