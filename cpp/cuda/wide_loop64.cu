@@ -1,4 +1,4 @@
-#include "cuda/wide_loop_run.h"
+#include "cuda/wide_loop_start.h"
 
 namespace nengo_dl {
 namespace cuda {

@@ -2,13 +2,14 @@
 #include <algorithm>
 #include <map>
 
+#include "cuda/wide_loop_barriers.h"
 #include "cuda/wide_loop_parts.h"
 
 namespace nengo_dl {
 namespace cuda {
 namespace {
 
-constexpr int64_t kMany = -2;  // threads
+constexpr int64_t kMany = -2;  // ops
 
 template <class T>
 class Planner {
@@ -311,50 +312,6 @@ class Planner {
     ops_[k].push_back(op);
   }
 
-  // ---- barriers: for what other threads have written or read since the last one
-
-  static int64_t thread_of(const WideOp<T>& op, int64_t e) {
-    if (op.kind >= Wide::dense && op.kind <= Wide::sparse && op.teams) return e % (kWideThreads / 32) * 32;
-    return e % kWideThreads;
-  }
-  template <class F>
-  static void touches(const WideOp<T>& op, F f) {
-    if (op.kind == Wide::receive) return;
-    for (int32_t e = 0; e < op.count; ++e)
-      for (int s = 0; s < kWideNear; ++s) {
-        const Near& n = op.near[s];
-        const bool writes = s < op.outs && op.kind != Wide::send;
-        const int64_t at = n.row(0) + e * n.step, thread = thread_of(op, e);
-        if (s == kWideA && op.in_cells)
-          for (int32_t j = 0; j < op.n; ++j) f(at + j * op.a_step, kMany, false);
-        else if (n.at >= 0)
-          f(at, thread, writes);
-      }
-  }
-  void add_barriers(int64_t k) {
-    std::map<int64_t, std::pair<int64_t, int64_t>> since;  // who has written, who has read
-    for (WideOp<T>& op : ops_[k]) {
-      if (op.kind == Wide::receive) {
-        since.clear();
-        continue;
-      }
-      touches(op, [&](int64_t at, int64_t thread, bool writes) {
-        const auto found = since.find(at);
-        if (found == since.end()) return;
-        const auto [wrote, read] = found->second;
-        op.waits = op.waits || (wrote != -1 && wrote != thread) || (writes && read != -1 && read != thread);
-      });
-      if (op.waits) since.clear();
-      touches(op, [&](int64_t at, int64_t thread, bool writes) {
-        auto& [wrote, read] = since.try_emplace(at, -1, -1).first->second;
-        if (writes)
-          wrote = thread;
-        else
-          read = read == -1 || read == thread ? thread : kMany;
-      });
-    }
-  }
-
   void finish() {
     const auto append = [](auto& all, const auto& some) {
       const Span span{static_cast<int32_t>(all.size()), static_cast<int32_t>(some.size())};
@@ -362,7 +319,7 @@ class Planner {
       return span;
     };
     for (int64_t k = 0; k < blocks_; ++k) {
-      add_barriers(k);
+      add_barriers(ops_[k]);
       for (WideOp<T>& op : ops_[k])  // vectors lie behind the cells of a block
         if (op.kind >= Wide::dense && op.kind <= Wide::sparse && op.told < 0 && op.x.flip == 0) op.x.at += item_[k];
       WideBlock block;

@@ -3,102 +3,10 @@
 // GPU it waits for it.
 #pragma once
 
-#include <stdexcept>
-
-#include "cuda/wide_loop.h"
+#include "cuda/wide_loop_threads.h"
 
 namespace nengo_dl {
 namespace cuda {
-
-#ifdef __CUDACC__
-
-#define NDL_IN_BLOCK __device__ __forceinline__
-
-struct WideThreads {
-  static constexpr bool waits = true, warps = true;
-  int32_t thread;
-
-  __device__ __forceinline__ void barrier() const { __syncthreads(); }
-  // body(item, element): an element of an item is always the same thread's.
-  template <class Body>
-  __device__ __forceinline__ void each(int32_t items, int32_t count, const Body& body) const {
-    for (int32_t b = 0; b < items; ++b)
-      for (int32_t e = (thread - 32 * b) & (kWideThreads - 1); e < count; e += kWideThreads) body(b, e);
-  }
-  template <class Body>
-  __device__ __forceinline__ void each_row(int32_t items, int32_t count, const Body& body) const {
-    const Warp team{thread % 32};
-    for (int32_t i = thread / 32, b = 0; b < items; i += kWideThreads / 32) {
-      while (i >= count) {
-        i -= count;
-        if (++b >= items) return;
-      }
-      body(b, i, team);
-    }
-  }
-  // All threads, of what is not on the way to anything: those first that the loops above need last.
-  template <class Body>
-  __device__ __forceinline__ void aside(int32_t count, const Body& body) const {
-    for (int32_t i = kWideThreads - 1 - thread; i < count; i += kWideThreads) body(i);
-  }
-  __device__ __forceinline__ bool any(bool value) const { return __syncthreads_or(value); }
-
-  template <class T>
-  __device__ __forceinline__ static void fetch(T* to, const T* from) {
-    const auto there = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-    if constexpr (sizeof(T) == 4)
-      asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" : : "r"(there), "l"(from) : "memory");
-    else
-      asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" : : "r"(there), "l"(from) : "memory");
-  }
-  __device__ __forceinline__ static void fetched() { asm volatile("cp.async.wait_all;" : : : "memory"); }
-  __device__ __forceinline__ static void tell(uint64_t* to, uint64_t word) {
-    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" : : "l"(to), "l"(word) : "memory");
-  }
-  __device__ __forceinline__ static uint64_t hear(const uint64_t* from) {
-    uint64_t word;
-    asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(word) : "l"(from) : "memory");
-    return word;
-  }
-};
-
-#else
-
-#define NDL_IN_BLOCK inline
-
-// Backwards, every other one first.
-struct WideThreads {
-  static constexpr bool waits = false, warps = false;
-
-  template <class Body>
-  static void odd(int32_t count, const Body& body) {
-    for (int32_t i = count - 1; i >= 0; i -= 2) body(i);
-    for (int32_t i = count - 2; i >= 0; i -= 2) body(i);
-  }
-  void barrier() const {}
-  template <class Body>
-  void each(int32_t items, int32_t count, const Body& body) const {
-    odd(items, [&](int32_t b) { odd(count, [&](int32_t e) { body(b, e); }); });
-  }
-  template <class Body>
-  void each_row(int32_t items, int32_t count, const Body& body) const {
-    odd(items, [&](int32_t b) { odd(count, [&](int32_t e) { body(b, e, Alone{}); }); });
-  }
-  template <class Body>
-  void aside(int32_t count, const Body& body) const {
-    odd(count, body);
-  }
-  bool any(bool value) const { return value; }
-  template <class T>
-  static void fetch(T* to, const T* from) {
-    *to = *from;
-  }
-  static void fetched() {}
-  static void tell(uint64_t* to, uint64_t word) { *to = word; }
-  static uint64_t hear(const uint64_t* from) { return *from; }
-};
-
-#endif
 
 template <class T>
 struct WideRun {
@@ -431,67 +339,6 @@ struct WideRun {
     return all;
   }
 };
-
-#ifdef __CUDACC__
-
-extern __shared__ __align__(16) unsigned char close_memory[];
-
-template <class T>
-__global__ void __launch_bounds__(kWideThreads) wide_loop(const WideCall<T> call) {
-  WideRun<T> run(call, static_cast<int32_t>(blockIdx.x), WideThreads{static_cast<int32_t>(threadIdx.x)},
-                 reinterpret_cast<char*>(close_memory));
-  for (int64_t t = call.t0; t < call.t1; ++t) {
-    run.begin(t);
-    for (int32_t i = 0; i < run.block.ops.count; ++i) run.run(run.ops[i], t);
-  }
-  run.store();
-}
-
-template <class T>
-void start_wide(const WideCall<T>& call, const std::vector<WideBlock>& blocks, int64_t bytes) {
-  const auto kernel = wide_loop<T>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-        "a wide loop doesn't fit into a block's memory");
-  WideCall<T> argument = call;
-  void* arguments[] = {&argument};
-  check(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(blocks.size())),
-                                    dim3(kWideThreads), arguments, static_cast<size_t>(bytes), stream()),
-        "a kernel for all processors can't be started");
-}
-
-#else
-
-// Each block goes on as far as it can. Whatever the order of the blocks, all come to the end.
-template <class T>
-void start_wide(const WideCall<T>& call, const std::vector<WideBlock>& blocks, int64_t bytes) {
-  const Open open;
-  const size_t count = blocks.size();
-  std::vector<std::vector<char> > memory(count, std::vector<char>(static_cast<size_t>(bytes)));
-  std::vector<WideRun<T> > runs;
-  std::vector<int64_t> step(count, call.t0);
-  std::vector<int32_t> next(count, 0);
-  runs.reserve(count);
-  for (size_t b = 0; b < count; ++b) runs.emplace_back(call, static_cast<int32_t>(b), WideThreads{}, memory[b].data());
-  const auto go = [&](size_t b) {
-    bool moved = false;
-    for (WideRun<T>& run = runs[b]; step[b] < call.t1; ++step[b], next[b] = 0, moved = true) {
-      if (next[b] == 0) run.begin(step[b]);
-      for (; next[b] < run.block.ops.count; ++next[b], moved = true)
-        if (!run.run(run.ops[next[b]], step[b])) return moved;
-    }
-    return moved;
-  };
-  for (bool moved = true; moved;) {
-    moved = false;
-    for (size_t b = count; b-- > 0;) moved = go(b) || moved;
-  }
-  for (size_t b = 0; b < count; ++b) {
-    if (step[b] < call.t1) throw std::logic_error("blocks of a loop wait for each other");
-    runs[b].store();
-  }
-}
-
-#endif
 
 }  // namespace cuda
 }  // namespace nengo_dl

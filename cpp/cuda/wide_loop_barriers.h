@@ -1,0 +1,59 @@
+// Where ops of a block wait: for what other threads have written or read since the last barrier.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "cuda/wide_loop.h"
+
+namespace nengo_dl {
+namespace cuda {
+
+constexpr int64_t kManyThreads = -2;
+
+template <class T>
+int64_t thread_of(const WideOp<T>& op, int64_t e) {
+  if (op.kind >= Wide::dense && op.kind <= Wide::sparse && op.teams) return e % (kWideThreads / 32) * 32;
+  return e % kWideThreads;
+}
+template <class T, class F>
+void touches(const WideOp<T>& op, F f) {
+  if (op.kind == Wide::receive) return;
+  for (int32_t e = 0; e < op.count; ++e)
+    for (int s = 0; s < kWideNear; ++s) {
+      const Near& n = op.near[s];
+      const bool writes = s < op.outs && op.kind != Wide::send;
+      const int64_t at = n.row(0) + e * n.step, thread = thread_of(op, e);
+      if (s == kWideA && op.in_cells)
+        for (int32_t j = 0; j < op.n; ++j) f(at + j * op.a_step, kManyThreads, false);
+      else if (n.at >= 0)
+        f(at, thread, writes);
+    }
+}
+template <class T>
+void add_barriers(std::vector<WideOp<T>>& ops) {
+  std::map<int64_t, std::pair<int64_t, int64_t>> since;  // who has written, who has read
+  for (WideOp<T>& op : ops) {
+    if (op.kind == Wide::receive) {
+      since.clear();
+      continue;
+    }
+    touches(op, [&](int64_t at, int64_t thread, bool writes) {
+      const auto found = since.find(at);
+      if (found == since.end()) return;
+      const auto [wrote, read] = found->second;
+      op.waits = op.waits || (wrote != -1 && wrote != thread) || (writes && read != -1 && read != thread);
+    });
+    if (op.waits) since.clear();
+    touches(op, [&](int64_t at, int64_t thread, bool writes) {
+      auto& [wrote, read] = since.try_emplace(at, -1, -1).first->second;
+      if (writes)
+        wrote = thread;
+      else
+        read = read == -1 || read == thread ? thread : kManyThreads;
+    });
+  }
+}
+
+}  // namespace cuda
+}  // namespace nengo_dl

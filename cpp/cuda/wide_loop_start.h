@@ -1,0 +1,73 @@
+// Starts a wide loop: as a kernel of all processors, or block after block.
+#pragma once
+
+#include <stdexcept>
+
+#include "cuda/wide_loop_run.h"
+
+namespace nengo_dl {
+namespace cuda {
+
+#ifdef __CUDACC__
+
+extern __shared__ __align__(16) unsigned char close_memory[];
+
+template <class T>
+__global__ void __launch_bounds__(kWideThreads) wide_loop(const WideCall<T> call) {
+  WideRun<T> run(call, static_cast<int32_t>(blockIdx.x), WideThreads{static_cast<int32_t>(threadIdx.x)},
+                 reinterpret_cast<char*>(close_memory));
+  for (int64_t t = call.t0; t < call.t1; ++t) {
+    run.begin(t);
+    for (int32_t i = 0; i < run.block.ops.count; ++i) run.run(run.ops[i], t);
+  }
+  run.store();
+}
+
+template <class T>
+void start_wide(const WideCall<T>& call, const std::vector<WideBlock>& blocks, int64_t bytes) {
+  const auto kernel = wide_loop<T>;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        "a wide loop doesn't fit into a block's memory");
+  WideCall<T> argument = call;
+  void* arguments[] = {&argument};
+  check(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(blocks.size())),
+                                    dim3(kWideThreads), arguments, static_cast<size_t>(bytes), stream()),
+        "a kernel for all processors can't be started");
+}
+
+#else
+
+// Each block goes on as far as it can. Whatever the order of the blocks, all come to the end.
+template <class T>
+void start_wide(const WideCall<T>& call, const std::vector<WideBlock>& blocks, int64_t bytes) {
+  const Open open;
+  const size_t count = blocks.size();
+  std::vector<std::vector<char> > memory(count, std::vector<char>(static_cast<size_t>(bytes)));
+  std::vector<WideRun<T> > runs;
+  std::vector<int64_t> step(count, call.t0);
+  std::vector<int32_t> next(count, 0);
+  runs.reserve(count);
+  for (size_t b = 0; b < count; ++b) runs.emplace_back(call, static_cast<int32_t>(b), WideThreads{}, memory[b].data());
+  const auto go = [&](size_t b) {
+    bool moved = false;
+    for (WideRun<T>& run = runs[b]; step[b] < call.t1; ++step[b], next[b] = 0, moved = true) {
+      if (next[b] == 0) run.begin(step[b]);
+      for (; next[b] < run.block.ops.count; ++next[b], moved = true)
+        if (!run.run(run.ops[next[b]], step[b])) return moved;
+    }
+    return moved;
+  };
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (size_t b = count; b-- > 0;) moved = go(b) || moved;
+  }
+  for (size_t b = 0; b < count; ++b) {
+    if (step[b] < call.t1) throw std::logic_error("blocks of a loop wait for each other");
+    runs[b].store();
+  }
+}
+
+#endif
+
+}  // namespace cuda
+}  // namespace nengo_dl
