@@ -83,9 +83,24 @@ def test_runs(name, dtype):
 
 def test_weights_that_are_not_finite():
     """Zero times infinity is seen, though nobody fires."""
-    model = network("dense", "float32")
+    model = network.__wrapped__("dense", "float32")  # one of its own, as it is changed
     _, wide, plain = three(model)
     for param in model.params:
         if param.size == 150 * 150:
             param.flat[77] = np.inf
     assert_same_bits(model.run(wide, 5, 1), model.run(plain, 5, 1))
+
+
+@EVERY_DTYPE
+@pytest.mark.parametrize("name", ["rates", "dense"])
+def test_gradients(name, dtype):
+    """Recorded runs, whose loops run the same way where no state is kept step by step."""
+    model = network(name, dtype).training
+    cpu, wide, plain = three(model)
+    assert "the whole loop: wide" in [found[3] for found in wide.fused()]
+    for batch in (1, 3):
+        got = model.gradients(wide, 30, batch)
+        assert_same_bits(model.gradients(wide, 30, batch, tape=True), got)
+        assert_same_bits(model.gradients(plain, 30, batch), got)
+        short = [model.gradients(c, 10, batch) for c in (wide, cpu)]
+        assert_close(*short, LIMITS[dtype])  # roundings grow from step to step
