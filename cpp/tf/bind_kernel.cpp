@@ -122,20 +122,31 @@ class BindKernel : public OpKernel {
   }
 
  private:
-  enum { kProgram, kKeepLast, kCallbacks, kThreads, kState, kIstate, kSteps, kParams };  // places of the inputs
+  enum {
+    kProgram,
+    kKeepLast,
+    kCallbacks,
+    kThreads,
+    kBackend,
+    kState,
+    kIstate,
+    kSteps,
+    kParams
+  };  // places of the inputs
 
   static Status invalid(const std::string& text) {
     return absl::InvalidArgumentError(absl::StrCat("NengoDL>Bind: ", text));
   }
 
   static Status make(OpKernelContext* ctx, std::shared_ptr<VariableProgram>* bound) {
-    for (int i : {kProgram, kCallbacks, kThreads}) {
+    for (int i : {kProgram, kCallbacks, kThreads, kBackend}) {
       if (ctx->input(i).NumElements() == 1) continue;
       return invalid(absl::StrCat("input ", i, ": expected a scalar, got ", ctx->input(i).shape().DebugString()));
     }
     std::shared_ptr<const Compiled> compiled;
     const std::string bytes = ctx->input(kProgram).flat<tensorflow::tstring>()(0);
-    TF_RETURN_IF_ERROR(compile("NengoDL>Bind", bytes, &compiled));
+    const std::string backend = ctx->input(kBackend).flat<tensorflow::tstring>()(0);
+    TF_RETURN_IF_ERROR(compile("NengoDL>Bind", bytes, backend, &compiled));
     const auto given = ctx->input(kKeepLast).flat<int64_t>();
     const size_t outputs = compiled->program().outputs.size();
     std::vector<char> keep_last;

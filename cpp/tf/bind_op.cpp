@@ -8,6 +8,7 @@ REGISTER_OP("NengoDL>Bind")
     .Input("keep_last: int64")
     .Input("callbacks: int64")
     .Input("threads: int64")
+    .Input("backend: string")
     .Input("state: resource")
     .Input("istate: resource")
     .Input("steps_done: resource")
@@ -25,6 +26,7 @@ program: The serialised program (docs/PROGRAM.md).
 keep_last: For each output: 1 to keep only the last step, otherwise 0.
 callbacks: Handle of the table of Python functions; -1 if the program has no callbacks.
 threads: Most threads to use; 0 for as many as TensorFlow uses inside one op.
+backend: What runs the program, as in NengoDL>Run.
 state: Variable of the packed state, shape (batch, state_size).
 istate: Variable of the packed state of the random generators, shape (batch, istate_size).
 steps_done: Variable of the number of steps done, a scalar int64.

@@ -1,4 +1,4 @@
-// Compiled programs, shared by all that hold the same bytes.
+// Compiled programs, shared by all that hold the same bytes and run on the same backend.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,8 @@
 
 namespace nengo_dl {
 
-// Compiles, or finds what is alive of the same bytes. Errors begin with the name of the op.
-absl::Status compile(const char* op, const std::string& bytes, std::shared_ptr<const Compiled>* compiled);
+// Compiles for a backend, or finds what is alive of the same bytes. Errors begin with the name of the op.
+absl::Status compile(const char* op, const std::string& bytes, const std::string& backend,
+                     std::shared_ptr<const Compiled>* compiled);
 
 }  // namespace nengo_dl

@@ -1,4 +1,5 @@
 // NengoDL>RunGrad and NengoDL>NoGradient on the CPU.
+#include "tf/far_tapes.h"
 #include "tf/run_attrs.h"
 #include "tf/run_shapes.h"
 
@@ -82,6 +83,7 @@ class GradKernel : public OpKernel {
           absl::StrCat("'want_params': expected some of those in 'wanted', for which the tape was recorded, got ", i,
                        " (", program().params[i].name, ")"));
     }
+    if (!attrs_.compiled->on_host()) return find_tape(tape, call, grad);
     int64_t bytes = 0;
     TF_RETURN_IF_ERROR(call->tape_bytes(attrs_.record, &bytes));
     if (static_cast<int64_t>(tape.size()) != kTapeHeaderBytes + bytes ||
@@ -94,6 +96,17 @@ class GradKernel : public OpKernel {
     call->tape.bytes = bytes;
     grad->tape = &call->tape;
     return absl::OkStatus();
+  }
+
+  static Status find_tape(const tstring& tape, RunCall<T>* call, GradArgs<T>* grad) {
+    int64_t number = -1;
+    if (tape.size() == sizeof number) std::memcpy(&number, tape.data(), sizeof number);
+    call->far = find_far_tape(number);
+    grad->tape = call->far.get();
+    if (grad->tape) return absl::OkStatus();
+    return call->invalid(
+        "input 'tape': expected what this run recorded, got another string, or one whose tape is gone; a tape can't be "
+        "copied or saved");
   }
 
   Status read_gradients(OpKernelContext* ctx, const RunCall<T>& call, GradArgs<T>* grad) const {

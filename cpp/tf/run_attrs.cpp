@@ -53,9 +53,10 @@ Status check_places(const std::string& op, const char* name, const std::vector<i
 
 Status RunAttrs::read(tensorflow::OpKernelConstruction* ctx, bool float64) {
   const std::string op = ctx->def().op();
-  std::string bytes;
+  std::string bytes, backend;
   std::vector<int64_t> wanted;
   TF_RETURN_IF_ERROR(ctx->GetAttr("program", &bytes));
+  TF_RETURN_IF_ERROR(ctx->GetAttr("backend", &backend));
   TF_RETURN_IF_ERROR(ctx->GetAttr("keep_last", &options.keep_last));
   TF_RETURN_IF_ERROR(ctx->GetAttr("callbacks", &options.callbacks));
   TF_RETURN_IF_ERROR(ctx->GetAttr("threads", &options.threads));
@@ -68,7 +69,7 @@ Status RunAttrs::read(tensorflow::OpKernelConstruction* ctx, bool float64) {
     return absl::InvalidArgumentError(
         absl::StrCat(op, ": 'memory': expected a number of bytes, or -1 for no limit, got ", record.memory));
   }
-  TF_RETURN_IF_ERROR(compile(op.c_str(), bytes, &compiled));
+  TF_RETURN_IF_ERROR(compile(op.c_str(), bytes, backend, &compiled));
   const Program& p = program();
   if (p.float64 != float64) {
     return absl::InvalidArgumentError(absl::StrCat(op, ": 'T': expected ", p.float64 ? "float64" : "float32",

@@ -156,6 +156,18 @@ Status RunCall<T>::tape_bytes(const TapeOptions& record, int64_t* bytes) const {
   return absl::OkStatus();
 }
 
+template <class T>
+Status RunCall<T>::new_tape(const TapeOptions& record, std::shared_ptr<Tape>* made) const {
+  try {
+    *made = compiled_.new_tape(args.batch, args.n_steps, record);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(message("the tape of the run does not fit the memory of its device"));
+  } catch (const std::exception& e) {
+    return absl::InternalError(message(e.what()));
+  }
+  return absl::OkStatus();
+}
+
 // Calls the engine, with what it needs of TensorFlow in `args`.
 template <class T>
 Status RunCall<T>::guarded(const std::function<void()>& work) {

@@ -65,7 +65,8 @@ class RunCall {
 
   RunArgs<T> args;
   RunResult result;
-  Tape tape;  // where args.tape points to, if there is one
+  Tape tape;                  // where args.tape points to, if there is one that the host can read
+  std::shared_ptr<Tape> far;  // if it can't
 
   Status set_state_shapes(const Tensor& state, const Tensor& istate);  // sets the minibatch size
   Status set_steps(const Tensor& first_step, const Tensor& n_steps);
@@ -75,6 +76,7 @@ class RunCall {
   Status add_inputs_and_params();                // of the op's lists `inputs` and `params`
   Status allocate_outputs();                     // the first outputs of the op
   Status tape_bytes(const TapeOptions& record, int64_t* bytes) const;
+  Status new_tape(const TapeOptions& record, std::shared_ptr<Tape>* made) const;  // in the backend's memory
   Status run();
   Status grad(GradArgs<T>* grad);  // sets its `run`
   // Rows that nothing wrote; output `steps`; output `error`.

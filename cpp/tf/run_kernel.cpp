@@ -1,4 +1,5 @@
 // NengoDL>Run on the CPU: checks shapes, hands memory to the engine, turns exceptions into Status.
+#include "tf/far_tapes.h"
 #include "tf/run_attrs.h"
 #include "tf/run_shapes.h"
 
@@ -32,7 +33,7 @@ class RunKernel : public OpKernel {
     const int steps_at = static_cast<int>(program().outputs.size() + attrs_.learned.size()) + 2;
     OP_REQUIRES_OK(ctx, allocate_tape(ctx, steps_at + 2, &call));
     OP_REQUIRES_OK(ctx, call.run());
-    if (record_)
+    if (record_ && attrs_.compiled->on_host())
       std::memcpy(static_cast<char*>(call.tape.memory) - kTapeHeaderBytes, &call.tape.header, sizeof(TapeHeader));
     const std::string error = call.result.error ? message_of(call.result.error) : "";
     OP_REQUIRES(ctx, partial_ || !call.result.error, absl::UnknownError(error));
@@ -71,8 +72,10 @@ class RunKernel : public OpKernel {
     Tensor* out = nullptr;
     TF_RETURN_IF_ERROR(ctx->allocate_output(at, {}, &out));
     if (!record_) return absl::OkStatus();
+    call->args.record = attrs_.record;
     int64_t bytes = 0;
     TF_RETURN_IF_ERROR(call->tape_bytes(attrs_.record, &bytes));
+    if (!attrs_.compiled->on_host()) return allocate_far_tape(out, call);
     Tensor memory;
     TF_RETURN_IF_ERROR(ctx->allocate_temp(tensorflow::DT_UINT8, {kTapeHeaderBytes + bytes}, &memory));
     char* data = static_cast<char*>(memory.data());
@@ -81,7 +84,17 @@ class RunKernel : public OpKernel {
     owner->Unref();
     call->tape.memory = data + kTapeHeaderBytes, call->tape.bytes = bytes;
     call->args.tape = &call->tape;
-    call->args.record = attrs_.record;
+    return absl::OkStatus();
+  }
+
+  // The string is a view of the tape's number.
+  Status allocate_far_tape(Tensor* out, RunCall<T>* call) const {
+    TF_RETURN_IF_ERROR(call->new_tape(attrs_.record, &call->far));
+    auto* owner = new tstring::owner<FarTape>(FarTape(call->far));
+    const int64_t& number = owner->value().number();
+    out->scalar<tstring>()().assign_as_shared_view(reinterpret_cast<const char*>(&number), sizeof number, owner);
+    owner->Unref();
+    call->args.tape = call->far.get();
     return absl::OkStatus();
   }
 

@@ -47,6 +47,7 @@ REGISTER_OP("NengoDL>Run")
     .Attr("keep_last: list(int) >= 0")
     .Attr("learned: list(int) >= 0")
     .Attr("callbacks: int = -1")
+    .Attr("backend: string = 'cpu'")
     .Attr("partial: bool = false")
     .Attr("threads: int = 0")
     .Attr("record: bool = false")
@@ -77,6 +78,7 @@ output_sizes: Size of each output, as in the program.
 keep_last: For each output: 1 to keep only the last step, otherwise 0.
 learned: Which parameters are learned, as in the program.
 callbacks: Handle of the table of Python functions; -1 if the program has no callbacks.
+backend: What runs the program: "cpu", or another that the engine has ("cuda"). All tensors lie on the host.
 partial: If a callback fails: return what was done before (true), or fail (false).
 threads: Most threads to use; 0 for as many as TensorFlow uses inside one op.
 record: Whether the run records a tape.

@@ -75,11 +75,3 @@ def test_unknown_names():
     """What is not there gets the public names."""
     with pytest.raises(AttributeError, match="no attribute 'nope'; there are Converter"):
         _ = nengo_dl.nope
-
-
-def test_device_without_an_engine(Sim, labelled):
-    """A device for which there is no engine is said, and the model runs on the CPU."""
-    with pytest.warns(UserWarning, match="'/gpu:0': there is no engine for a GPU yet.* on the CPU"):
-        sim = Sim(labelled, device="/gpu:0")
-    sim.run_steps(2)
-    assert np.array_equal(sim.data[labelled.out], [[1.0, 2.0]] * 2)

@@ -63,10 +63,10 @@ def valid_device(device):
         import tensorflow as tf
 
         kind = tf.DeviceSpec.from_string(device).device_type
-        if kind not in (None, "CPU"):
+        if kind not in (None, "CPU", "GPU"):
             warn_user(
-                f"device {device!r}: there is no engine for a {kind} yet, the model runs on the"
-                " CPU; leave `device` out, or use '/cpu:0'"
+                f"device {device!r}: there is no engine for a {kind}, the model runs on the"
+                " CPU; leave `device` out, or use '/cpu:0' or '/gpu:0'"
             )
     return device
 

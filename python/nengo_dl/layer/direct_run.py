@@ -31,6 +31,7 @@ class DirectRun:
             keep_last=tf.constant(op.keep_last, tf.int64, (len(op.keep_last),)),
             callbacks=op.callbacks,
             threads=op.threads,
+            backend=op.backend,
             state=saved["state"].handle,
             istate=saved["istate"].handle,
             steps_done=saved["n_steps"].handle,

@@ -33,8 +33,8 @@ def ops_of(
     looped = set(runs_of([piece for piece in plan.pieces if isinstance(piece, Loop)]))
     parts = [LOOPED if run in looped else 1 for run in plan.runs]
     return tuple(
-        RunOp(program, last, callbacks, threads, tape_memory // part)
-        for program, last, part in zip(programs, last_only, parts, strict=True)
+        RunOp(program, last, callbacks, threads, tape_memory // part, run.backend)
+        for run, program, last, part in zip(plan.runs, programs, last_only, parts, strict=True)
     )
 
 

@@ -89,7 +89,16 @@ def _run_gradient(library, op, grads):
     return result
 
 
-_COMMON = ("program", "output_sizes", "keep_last", "learned", "callbacks", "threads", "memory")
+_COMMON = (
+    "program",
+    "output_sizes",
+    "keep_last",
+    "learned",
+    "callbacks",
+    "backend",
+    "threads",
+    "memory",
+)
 
 
 def _dense(grad, output):

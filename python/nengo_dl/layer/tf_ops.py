@@ -127,15 +127,17 @@ class RunOp:
         Most threads to use; 0 for as many as TensorFlow uses inside one op.
     memory : int
         Most bytes of values that a run records for its gradient; -1 for no limit.
+    backend : str
+        The engine's backend that runs it.
     """
 
-    def __init__(self, program, keep_last, callbacks=-1, threads=0, memory=-1):
+    def __init__(self, program, keep_last, callbacks=-1, threads=0, memory=-1, backend="cpu"):
         from nengo_dl.ir.program import to_bytes
 
         learned = [i for i, param in enumerate(program.params) if param.learned]
         self.program = to_bytes(program)
         self.keep_last = [int(keep) for keep in keep_last]
-        self.callbacks, self.threads = callbacks, threads
+        self.callbacks, self.threads, self.backend = callbacks, threads, backend
         self._attrs = {
             "program": self.program,
             "n_outputs": len(program.outputs),
@@ -144,6 +146,7 @@ class RunOp:
             "keep_last": self.keep_last,
             "learned": learned,
             "callbacks": callbacks,
+            "backend": backend,
             "threads": threads,
             "memory": memory,
         }

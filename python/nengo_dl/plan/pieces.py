@@ -32,6 +32,7 @@ class Run:
     params: tuple[int, ...]  # number of each of its parameters
     training: Program | None = None  # its training form; None: there is no training mode
     initial_istate: np.ndarray | None = None  # (istate_size,): random generators; None: zeros
+    backend: str = "cpu"  # of the engine: what runs it
 
     def training_form(self) -> Program:
         """Return the training form; `ValueError` unless there is one that fits the other."""
@@ -239,7 +240,7 @@ class Plan:
     call_modes: tuple[tuple[str, ...], ...] = ()
     # compiles a program to what says which of its ops the engine runs as one (`fused`) and how
     # threads share them out (`divided`); None: whoever runs the plan doesn't say
-    compiled: Callable[[Program], Any] | None = None
+    compiled: Callable[[Program, str], Any] | None = None
 
     @property
     def trainable(self) -> tuple[bool, ...]:

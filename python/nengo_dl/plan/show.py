@@ -16,11 +16,7 @@ def text(plan):
     lines = [
         f"Plan: {ops} ops in {regions} regions, {plan.dtype}, dt={plan.dt:g} s",
         *(f"  {note}" for note in plan.notes),
-        "Runs on the CPU, on one thread: its Python functions take turns"
-        if plan.callbacks
-        else "Runs on the CPU, the items of a minibatch on several threads; with fewer items than "
-        "threads, long runs that are not recorded for a gradient share out ops among them, or run "
-        "on one, whichever is measured to be faster while they run",
+        *_where(plan),
     ]
     lines += _Pieces(plan).text(plan.pieces)
     if plan.feeds:
@@ -32,6 +28,25 @@ def text(plan):
     lines += _training(plan)
     lines.append(_bytes(programs, plan.dtype))
     return "\n".join(lines)
+
+
+def _where(plan):
+    """On what the programs run."""
+    backends = [piece.backend for piece in plan.runs]
+    others = sorted(set(backends) - {"cpu"})
+    for backend in others:
+        which = "" if set(backends) == {backend} else ", where nothing else is said below"
+        yield f"Runs on the engine's backend {backend!r}, all items of a minibatch at once{which}"
+    if others:
+        return
+    if plan.callbacks:
+        yield "Runs on the CPU, on one thread: its Python functions take turns"
+        return
+    yield (
+        "Runs on the CPU, the items of a minibatch on several threads; with fewer items than "
+        "threads, long runs that are not recorded for a gradient share out ops among them, or run "
+        "on one, whichever is measured to be faster while they run"
+    )
 
 
 class _Pieces:
@@ -48,15 +63,16 @@ class _Pieces:
                 lines.append("Loop, one step at a time (a cycle through TensorFlow):")
                 lines += self.text(piece.pieces, "  ")
             else:
-                lines += (
-                    self._run(piece.program) if hasattr(piece, "program") else self._call(piece)
-                )
+                lines += self._run(piece) if hasattr(piece, "program") else self._call(piece)
         return [indent + line for line in lines]
 
-    def _run(self, program):
-        compiled = self.plan.compiled(program) if self.plan.compiled else None
+    def _run(self, piece):
+        program, on_cpu = piece.program, piece.backend == "cpu"
+        compiled = self.plan.compiled(program, piece.backend) if self.plan.compiled else None
         fused = compiled.fused() if compiled else []
-        divided = compiled.divided(2) if compiled and not self.plan.callbacks else []
+        divided = compiled.divided(2) if compiled and on_cpu and not self.plan.callbacks else []
+        if on_cpu and any(other.backend != "cpu" for other in self.plan.runs):
+            yield "A program that stays on the CPU:"
         for number, region in enumerate(program.regions):
             of_region = ([row[1:] for row in rows if row[0] == number] for rows in (fused, divided))
             fusions, stretches = of_region

@@ -15,6 +15,7 @@ from ..plan.pieces import state_keys
 from ..plan.planner import PASSES
 from ..plan.training import with_training
 from ..tensor_graph import TensorGraph
+from .device import backend_of, placed
 from .feed import Feed
 from .inputs import InputNodes
 from .interrupt import interrupt
@@ -93,9 +94,9 @@ class ProcessRows:
         return outputs[0], steps, error
 
 
-def compiled(program):
+def compiled(program, backend="cpu"):
     """Compile a program for runs beside TensorFlow."""
-    return _engine.Compiled(to_bytes(program))
+    return _engine.Compiled(to_bytes(program), backend)
 
 
 def add_table(plan_state):
@@ -121,6 +122,8 @@ class Runtime:
         Those of its top-level network.
     minibatch_size : int
         Items per minibatch.
+    device : str, optional
+        TensorFlow device of the model.
     progress : callable, optional
         Called without arguments after every pass of the planner.
 
@@ -134,7 +137,7 @@ class Runtime:
         Lets calls of several threads run one after the other.
     """
 
-    def __init__(self, model, settings, minibatch_size, progress=None):
+    def __init__(self, model, settings, minibatch_size, device=None, progress=None):
         self.model, self.minibatch_size = model, minibatch_size
         self.dtype = dtype = settings.dtype
         self.turns = Turns()
@@ -149,7 +152,8 @@ class Runtime:
         }
         plans = {node: rows.plan for node, rows in self.processes.items()}
         signals = [model.sig[probe]["in"] for probe in model.probes]
-        self.plan = self._make_plan(settings, plans, signals, progress)
+        plan = self._make_plan(settings, plans, signals, progress)
+        self.plan = placed(plan, backend_of(device))
         self.plan_state = PlanState(self.plan, minibatch_size, model, user_code)
         self.nodes.settle(self.plan)
         for node in self.processes.keys() & self.nodes.sources:

@@ -76,7 +76,7 @@ class Simulator(KerasMethods, ParameterMethods):
     model : nengo.builder.Model, optional
         A model that was built before.
     device : str, optional
-        TensorFlow device such as ``"/cpu:0"``.
+        TensorFlow device: the CPU (the default), or ``"/gpu:0"`` to run on a GPU of NVIDIA.
     unroll_simulation : int
         Steps of a run are a multiple of this; it changes nothing else.
     minibatch_size : int, optional
@@ -136,7 +136,7 @@ class Simulator(KerasMethods, ParameterMethods):
         dt: float,
         model: nengo.builder.Model | None,
         settings: Settings,
-        minibatch_size: int,
+        size: int,
         unroll: int,
         seed: int | None,
     ) -> None:
@@ -144,13 +144,13 @@ class Simulator(KerasMethods, ParameterMethods):
             self.model = build(network, dt, model, settings.dtype, display)
             refuse_learning_phase(settings)
             with display.stage("Planning", "Plan", PLANNING_STEPS) as stage, self._scope():
-                self._runtime = Runtime(self.model, settings, minibatch_size, stage.step)
+                self._runtime = Runtime(self.model, settings, size, self.device, stage.step)
         if seed is None:  # drawn after the build, as Nengo does
             own = None if network is None else network.seed
             seed = np.random.randint(maxint) if own is None else own + 1
         self._turns = self._runtime.turns
         self.stateful = settings.stateful
-        self._rules = DataRules(self._runtime.names, minibatch_size, unroll, settings.use_loop)
+        self._rules = DataRules(self._runtime.names, size, unroll, settings.use_loop)
         self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
         self.data = SimulationData(self.model, self._live, self._drop_batch)
         kept = self._runtime.layer.keep_history

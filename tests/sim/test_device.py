@@ -1,0 +1,246 @@
+"""Models on other backends of the engine, by the argument `device`.
+
+Here "far" (the CPU's kernels in memory that the host can't read) and "phases" (the CUDA backend as
+plain C++) stand in for the GPU.
+"""
+
+import logging
+
+import keras
+import nengo
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import nengo_dl
+from nengo_dl import _engine
+from nengo_dl.run import device
+
+
+@pytest.fixture(params=["far", "phases"])
+def gpu(request, monkeypatch):
+    """A backend in place of the GPU's; the CPU's instructions are those that it is compiled for."""
+    request.getfixturevalue(f"{request.param}_library")
+    monkeypatch.setitem(device.BACKENDS, "GPU", request.param)
+    before = _engine.isa()
+    _engine.set_isa("baseline")
+    yield request.param
+    _engine.set_isa(before)
+
+
+def integrator():
+    """A recurrent ensemble with a changing input and noise."""
+    with nengo.Network(seed=0) as net:
+        net.inp = nengo.Node([0.3])
+        ens = nengo.Ensemble(50, 1, noise=nengo.processes.WhiteNoise())
+        nengo.Connection(net.inp, ens, transform=0.1, synapse=0.1)
+        nengo.Connection(ens, ens, synapse=0.1)
+        nengo.Probe(ens, synapse=0.01)
+        nengo.Probe(ens.neurons)
+    return net
+
+
+def learning():
+    """PES, whose weights a run changes."""
+    with nengo.Network(seed=1) as net:
+        net.inp = nengo.Node(nengo.processes.WhiteSignal(1.0, high=5, seed=0))
+        pre, error = nengo.Ensemble(40, 1), nengo.Node(size_in=1)
+        post = nengo.Node(size_in=1)
+        nengo.Connection(net.inp, pre)
+        nengo.Connection(net.inp, error, transform=-1)
+        nengo.Connection(post, error)
+        learned = nengo.Connection(
+            pre, post, function=lambda x: 0, learning_rule_type=nengo.PES(1e-3)
+        )
+        nengo.Connection(error, learned.learning_rule)
+        nengo.Probe(post)
+        nengo.Probe(learned, "weights")
+    return net
+
+
+def trained(surrogate=None):
+    """Two layers of neurons, the second one recurrent."""
+    rng = np.random.RandomState(0)
+    with nengo.Network(seed=0) as net:
+        if surrogate:
+            nengo_dl.configure_settings(surrogate=surrogate)
+        net.inp = nengo.Node(np.zeros(6))
+        first = nengo.Ensemble(20, 1, neuron_type=nengo.LIF(amplitude=0.01)).neurons
+        tanh = {"neuron_type": nengo.Tanh(tau_ref=1), "gain": np.ones(12), "bias": np.zeros(12)}
+        second = nengo.Ensemble(12, 1, **tanh).neurons
+        for source, target in ((net.inp, first), (first, second), (second, second)):
+            weights = rng.randn(target.size_in, source.size_out)
+            synapse = None if source is net.inp else 0.005
+            nengo.Connection(source, target, transform=weights, synapse=synapse)
+        net.p = nengo.Probe(second)
+    return net
+
+
+def close(a, b):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("make", [integrator, learning])
+@pytest.mark.parametrize("minibatch_size", [None, 3])
+def test_runs(Sim, gpu, make, minibatch_size):
+    """As on the CPU: run after run, after a reset, and step by step."""
+    net = make()
+    here, there = (
+        Sim(net, minibatch_size=minibatch_size, device=d, seed=3) for d in ("/cpu:0", "/gpu:0")
+    )
+    for sim in (here, there):
+        sim.run_steps(30)
+        sim.run_steps(30)
+        sim.step()
+    assert there.n_steps == 61
+    first = [np.array(there.data[p]) for p in net.probes]
+    for values, p in zip(first, net.probes, strict=True):
+        assert np.any(values)
+        close(values, here.data[p])
+    there.reset()
+    there.run_steps(61)
+    for values, p in zip(first, net.probes, strict=True):
+        np.testing.assert_array_equal(there.data[p], values)
+
+
+def test_equals_nengo(Sim, gpu, reference):
+    """The same spikes as `nengo.Simulator`, in double precision."""
+    net = integrator()
+    with net:
+        nengo_dl.configure_settings(dtype="float64")
+    due = reference(net, net.probes, 100, seed=5)
+    sim = Sim(net, device="/gpu:0", seed=5)
+    sim.run_steps(100)
+    for values, p in zip(due, net.probes, strict=True):
+        np.testing.assert_allclose(sim.data[p], values, rtol=1e-9, atol=1e-12)
+
+
+def history(sim, net):
+    """What training gives: losses, an evaluation, predictions and weights."""
+    rng = np.random.RandomState(1)
+    x, y = rng.uniform(-1, 1, (8, 10, 6)), rng.uniform(-1, 1, (8, 10, 12))
+    sim.compile(keras.optimizers.Adam(0.01), loss="mse")
+    losses = sim.fit({net.inp: x}, {net.p: y}, epochs=3, shuffle=False, verbose=0).history["loss"]
+    score = sim.evaluate({net.inp: x}, {net.p: y}, verbose=0)["loss"]
+    return [losses, score, sim.predict({net.inp: x})[net.p], *sim.keras_model.get_weights()]
+
+
+def test_training(Sim, gpu):
+    """`fit`, `evaluate` and `predict` as on the CPU, where training makes a difference."""
+    net = trained("SuperSpike")
+    due, got = (history(Sim(net, minibatch_size=4, device=d), net) for d in (None, "/gpu:0"))
+    assert due[0][0] > 1.01 * due[0][-1]
+    assert len(got) == len(due) > 4
+    for a, b in zip(got, due, strict=True):
+        close(a, b)
+
+
+def test_gradients(Sim, gpu):
+    """`check_gradients` finds them right; a tape in a device's memory is asked for by its run."""
+    sim = Sim(trained(), minibatch_size=2, device="/gpu:0")
+    sim.check_gradients()
+    (op,) = sim._runtime.layer.training_ops
+    assert op.backend == gpu
+
+
+def test_saved_parameters_go_from_device_to_device(Sim, gpu, tmp_path):
+    """What one has learned, another runs with."""
+    net = learning()
+    first = Sim(net, device="/gpu:0", seed=0)
+    first.run_steps(50)
+    first.save_params(tmp_path / "params")
+    here, there = (Sim(net, device=d, seed=0) for d in ("/cpu:0", "/gpu:0"))
+    for sim in (here, there):
+        sim.load_params(tmp_path / "params")
+        sim.run_steps(20)
+    weights = net.probes[1]
+    assert np.any(there.data[weights][0])
+    for p in net.probes:
+        close(there.data[p], here.data[p])
+
+
+def test_plan(Sim, gpu):
+    """The plan shows the backend, and what it fuses."""
+    sim = Sim(integrator(), device="/gpu:0")
+    text = str(sim.plan)
+    assert f"Runs on the engine's backend '{gpu}'" in text
+    assert "several threads" not in text and "shared out among" not in text
+    assert ("fused: the whole loop: " in text) == (gpu == "phases")
+
+
+def test_python_stays_on_the_cpu(Sim, gpu, caplog):
+    """A program that calls Python runs as without the argument; the log says why."""
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node(lambda t, x: 2 * x, size_in=1, label="doubler")
+        nengo.Connection(nengo.Node([1.0]), node, synapse=None)
+        p = nengo.Probe(node)
+    with caplog.at_level(logging.INFO, "nengo_dl"):
+        sim = Sim(net, device="/gpu:0")
+    assert "stays on the CPU, as it calls Python" in caplog.text and "doubler" in caplog.text
+    sim.run_steps(3)
+    assert sim.data[p].ravel().tolist() == [2.0, 2.0, 2.0]
+    assert "Runs on the CPU, on one thread" in str(sim.plan)
+
+
+def test_parts_around_tensorflow(Sim, gpu):
+    """The engine's programs run on the device, the calls where TensorFlow puts them."""
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(30, 1)
+        node = nengo_dl.TensorNode(lambda t, x: tf.square(x), shape_in=(1,), pass_time=True)
+        nengo.Connection(nengo.Node([0.5]), ens)
+        nengo.Connection(ens, node)
+        p = nengo.Probe(node, synapse=0.01)
+    here, there = Sim(net), Sim(net, device="/gpu:0")
+    for sim in (here, there):
+        sim.run_steps(40)
+    assert {op.backend for op in there._runtime.layer.run_ops} == {gpu}
+    assert np.any(there.data[p])
+    close(there.data[p], here.data[p])
+
+
+def test_a_lost_tape_is_told(gpu):
+    """A tape in a device's memory can't be copied: what is passed on is its number."""
+    from gradient_networks import filter_layer
+
+    from nengo_dl.layer.tf_ops import RunOp, load
+
+    layer = filter_layer()
+    (piece,) = layer.plan.runs
+    run = RunOp(piece.program, [False] * len(piece.program.outputs), backend=gpu)
+    u, y, total, gain = (tf.ones(shape, tf.float64) for shape in ((3, 7, 2), (3, 2), (3, 2), (2,)))
+    istate = np.zeros((3, 0), np.int32)
+    result = run([u], [gain, total], y, istate, 0, 7, record=True)
+    kept = result.tape.numpy()
+    given = {
+        "state": y, "istate": istate, "first_step": 0, "n_steps": 7, "steps": 7, "inputs": [u],
+        "params": [gain, total], "output_grads": [tf.ones_like(o) for o in result.outputs],
+        "learned_grads": [tf.zeros_like(o) for o in result.learned],
+        "state_out_grad": tf.zeros_like(result.state), "n_input_grads": 1, "n_param_grads": 0,
+        "n_state_grads": 0, "want_inputs": [0], "want_params": [], "want_state": False,
+        "wanted": [0, 1], **{key: run._attrs[key] for key in (
+            "program", "output_sizes", "keep_last", "learned", "callbacks", "backend", "threads",
+            "memory")},
+    }  # fmt: skip
+    (by_u,), *_ = load().nengo_dl_run_grad(tape=result.tape, **given)
+    (again,), *_ = load().nengo_dl_run_grad(tape="", **given)
+    np.testing.assert_array_equal(by_u, again)
+    del result
+    for tape in (kept, b"no tape"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="can't be copied or saved"):
+            load().nengo_dl_run_grad(tape=tape, **given)
+
+
+def test_without_a_gpu(Sim, monkeypatch):
+    """A device that is not there is told, and the model runs on the CPU."""
+
+    def load_cuda():
+        raise RuntimeError("the CUDA backend: expected a GPU of NVIDIA and its driver, got none")
+
+    monkeypatch.setattr(_engine, "load_cuda", load_cuda)
+    net = integrator()
+    with pytest.warns(UserWarning, match="'/gpu:0': the model runs on the CPU, as .*got none"):
+        sim = Sim(net, device="/gpu:0")
+    sim.run_steps(3)
+    assert "Runs on the CPU" in str(sim.plan)
+    with pytest.warns(UserWarning, match="no engine for a TPU"):
+        Sim(net, device="/tpu:0")
