@@ -1,4 +1,6 @@
 // The memory of the GPU. What is released is kept for the next run: asking the driver takes as long as many kernels.
+#include <pthread.h>
+
 #include <algorithm>
 #include <map>
 #include <new>
@@ -147,7 +149,15 @@ void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
 }
 
+// In the child of a process that has used the GPU nothing of it works.
+static bool is_forked = false;
+
 cudaStream_t stream() {
+  if (is_forked)
+    throw std::runtime_error(
+        "CUDA: expected the process that loaded the backend, got one that was forked from it; use the GPU in the "
+        "first, "
+        "or start others with multiprocessing.get_context('spawn')");
   static const cudaStream_t made = [] {
     cudaStream_t s;
     check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "a stream can't be made");
@@ -172,7 +182,7 @@ Backend& device_backend() {
     auto made = std::make_unique<Backend>("cuda", device_space(), device_tiling());
     Backend* const kept = made.get();
     if (has_gpu())
-      add_backend(std::move(made));
+      add_backend(std::move(made)), pthread_atfork(nullptr, nullptr, [] { is_forked = true; });
     else
       made.release();
     return kept;

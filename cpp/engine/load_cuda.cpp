@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "engine/build_stamp.h"
 #include "engine/engine.h"
 
 namespace nengo_dl {
@@ -20,21 +21,45 @@ std::string beside_this_library() {
   return slash == std::string::npos ? kLibrary : here.substr(0, slash + 1) + kLibrary;
 }
 
+void* library = nullptr;  // of the backend, if it is loaded
+
+// Whether the library was built with this one.
+bool of_this_build() {
+  const auto stamp = reinterpret_cast<const char* (*)()>(dlsym(library, "nengo_dl_cuda_stamp"));
+  return stamp && std::string(stamp()) == NENGO_DL_BUILD_STAMP;
+}
+
 bool is_there() {
   const std::vector<std::string> names = backends();
   return std::find(names.begin(), names.end(), "cuda") != names.end();
 }
 
+std::string other_build(const std::string& path) {
+  return "the CUDA backend: expected a library of this build (" NENGO_DL_BUILD_STAMP "), got another at " + path +
+         "; install the package again, as a whole";
+}
+
 }  // namespace
 
+std::string cuda_info() {
+  if (!is_there() || !library) throw std::runtime_error("the CUDA backend: expected it to be loaded, got no library");
+  const auto info = reinterpret_cast<void (*)(std::string*)>(dlsym(library, "nengo_dl_cuda_info"));
+  std::string text;
+  if (info) info(&text);
+  return text;
+}
+
 void load_cuda() {
-  if (is_there()) return;
   const std::string path = beside_this_library();
-  if (!dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+  if (library && !of_this_build()) throw std::runtime_error(other_build(path));
+  if (is_there()) return;
+  library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
     const char* reason = dlerror();
     throw std::runtime_error("the CUDA backend can't be loaded, this package was perhaps built without nvcc: " +
                              std::string(reason ? reason : path));
   }
+  if (!of_this_build()) throw std::runtime_error(other_build(path));
   if (!is_there()) throw std::runtime_error("the CUDA backend: expected a GPU of NVIDIA and its driver, got none");
 }
 

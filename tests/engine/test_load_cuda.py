@@ -72,3 +72,20 @@ def test_what_the_loader_says_is_handed_on(without):
     statement, folder = without
     (folder / LIBRARY).write_text("no library at all")
     assert "file too short" in load(statement) or "invalid ELF header" in load(statement)
+
+
+def test_a_library_of_another_build_is_refused(without):
+    """Each time it is asked for: its classes may be others than those of the same names here."""
+    statement, folder = without
+    source = folder / "other.cpp"
+    source.write_text('extern "C" const char* nengo_dl_cuda_stamp() { return "another day"; }')
+    command = ["g++", "-shared", "-fPIC", str(source), "-o", str(folder / LIBRARY)]
+    subprocess.run(command, check=True)
+    for again in ("", "\ntry: _engine.load_cuda()\nexcept RuntimeError: pass"):
+        printed = load(statement + again)
+        assert "expected a library of this build (" in printed and "install" in printed
+
+
+def test_no_information_before_it_is_loaded():
+    with pytest.raises(RuntimeError, match="the CUDA backend: expected it to be loaded"):
+        _engine.cuda_info()

@@ -83,7 +83,7 @@ def close(a, b):
 @pytest.mark.parametrize("make", [integrator, learning])
 @pytest.mark.parametrize("minibatch_size", [None, 3])
 def test_runs(Sim, gpu, make, minibatch_size):
-    """As on the CPU: run after run, after a reset, and step by step."""
+    """S-05: as on the CPU, run after run, after a reset, and step by step."""
     net = make()
     here, there = (
         Sim(net, minibatch_size=minibatch_size, device=d, seed=3) for d in ("/cpu:0", "/gpu:0")

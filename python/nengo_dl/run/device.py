@@ -33,8 +33,9 @@ def backend_of(device):
     if name == CPU:
         return CPU
     try:
-        if name not in _engine.backends():
+        if name == "cuda":
             _engine.load_cuda()
+            logger.info("device %r: %s", device, _engine.cuda_info())
     except RuntimeError as e:
         warn_user(f"device {device!r}: the model runs on the CPU, as {e}")
         return CPU

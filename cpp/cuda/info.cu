@@ -1,0 +1,30 @@
+// What is told of this library and of the GPU that it runs on.
+#include <string>
+
+#include "cuda/cublas.h"
+#include "cuda/device.h"
+#include "engine/build_stamp.h"
+
+namespace nengo_dl {
+namespace cuda {
+namespace {
+
+std::string describe() {
+  cudaDeviceProp found{};
+  int driver = 0;
+  check(cudaGetDeviceProperties(&found, 0), "the GPU can't be asked for its name");
+  check(cudaDriverGetVersion(&driver), "the driver can't be asked for its version");
+  std::string text = std::string(found.name) + ", " + std::to_string(found.totalGlobalMem >> 20) + " MiB, CUDA " +
+                     std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10);
+  return text + (has_gemm() ? ", with cuBLAS" : ", without cuBLAS");
+}
+
+}  // namespace
+}  // namespace cuda
+}  // namespace nengo_dl
+
+// For cpp/engine/load_cuda.cpp, which finds them by name.
+extern "C" __attribute__((visibility("default"))) const char* nengo_dl_cuda_stamp() { return NENGO_DL_BUILD_STAMP; }
+extern "C" __attribute__((visibility("default"))) void nengo_dl_cuda_info(std::string* text) {
+  *text = nengo_dl::cuda::describe();
+}
