@@ -62,10 +62,11 @@ template <class T>
 struct Added {
   T* at;  // null: not wanted
   int64_t row;
+  bool unset;  // there is nothing in its rows
   T total = 0;
 
-  NDL_HD Added(T* at, int64_t row) : at(at), row(row) {}
-  NDL_HD T read(int64_t s) const { return at && row != 0 ? at[-s * row] : T(0); }
+  NDL_HD Added(T* at, int64_t row, bool unset) : at(at), row(row), unset(unset) {}
+  NDL_HD T read(int64_t s) const { return at && row != 0 && !unset ? at[-s * row] : T(0); }
   // `before`: what was read.
   NDL_HD void add(int64_t s, T before, T value) {
     if (at && row != 0) at[-s * row] = before + value;
@@ -79,6 +80,7 @@ struct Added {
 template <class T>
 struct LowpassOp : PlainOp {
   static constexpr int back_phases = 2;  // y (and x); x
+  static constexpr bool sets = true;
   Source x;
   Place y;
   const T *a, *b;  // per block
@@ -132,7 +134,8 @@ struct LowpassOp : PlainOp {
   }
   NDL_HD void scan_back(const GradFrame<T>& f, int64_t t0, int64_t t1, int64_t item, int64_t k, int64_t c) const {
     const int64_t y_row = f.adjoint.row[y.view.buffer];
-    Added<T> dx(x.adjoint(f, t1 - 1, item, k, c, among(f.adjoint, x.view, y.view)), f.adjoint.row[x.view.buffer]);
+    Added<T> dx(x.adjoint(f, t1 - 1, item, k, c, among(f.adjoint, x.view, y.view)), f.adjoint.row[x.view.buffer],
+                f.unset[x.view.buffer]);
     T* const dy = y.view.at(f.adjoint, t1 - 1, item) + y.offset(k, c);
     const T keep = a[k], take = b[k];
     T value = *dy;

@@ -95,6 +95,7 @@ GradFrame<T> on_device(const GradFrame<T>& frame, const FrameSizes& sizes) {
   Packed packed;
   add_arrays(packed, f.value, sizes), add_arrays(packed, f.adjoint, sizes);
   packed.add(f.input_grads, sizes.inputs), packed.add(f.output_grads, sizes.outputs);
+  packed.add(f.unset, sizes.buffers);
   packed.point_to(ring().find_or_copy(packed.bytes()));
   return f;
 }

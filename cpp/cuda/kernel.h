@@ -59,6 +59,7 @@ class DeviceKernel : public Kernel<T> {
   }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
+  bool sets() const override { return Op::sets; }
 
  protected:
   const Op& op() const { return op_; }
@@ -99,17 +100,28 @@ class DeviceKernel : public Kernel<T> {
   Op op_;
 };
 
+template <class Kernel32, class Kernel64>
+void add_device_kernel(const std::string& kind) {
+  device_backend().add_kernel(kind, {[](const OpRecord& r, const Program& p) -> std::unique_ptr<Kernel<float>> {
+                                       return std::make_unique<Kernel32>(r, p);
+                                     },
+                                     [](const OpRecord& r, const Program& p) -> std::unique_ptr<Kernel<double>> {
+                                       return std::make_unique<Kernel64>(r, p);
+                                     }});
+}
+
 // In a source of cpp/cuda: `const DeviceOp<FillOp> fill("fill");`
 template <template <class> class Op>
 struct DeviceOp {
   explicit DeviceOp(const std::string& kind) {
-    device_backend().add_kernel(kind, {[](const OpRecord& r, const Program& p) -> std::unique_ptr<Kernel<float>> {
-                                         return std::make_unique<DeviceKernel<float, Op<float>>>(r, p);
-                                       },
-                                       [](const OpRecord& r, const Program& p) -> std::unique_ptr<Kernel<double>> {
-                                         return std::make_unique<DeviceKernel<double, Op<double>>>(r, p);
-                                       }});
+    add_device_kernel<DeviceKernel<float, Op<float>>, DeviceKernel<double, Op<double>>>(kind);
   }
+};
+
+// The same for an op with a kernel of its own: `const DeviceOwn<CopyKernel> copy("copy");`
+template <template <class> class K>
+struct DeviceOwn {
+  explicit DeviceOwn(const std::string& kind) { add_device_kernel<K<float>, K<double>>(kind); }
 };
 
 // What most ops have: one phase, no teams, all steps at once; derivatives don't pass.
@@ -118,6 +130,7 @@ struct PlainOp {
   static constexpr bool each_step = false, back_each_step = false;
   // Whether `teams` is ever true; whether the way back needs what `back_teams` says, or only gains by it.
   static constexpr bool knows_teams = false, needs_back_teams = false;
+  static constexpr bool sets = false;  // Kernel::sets
   template <int P, class AnyFrame>
   NDL_HD int64_t work(const AnyFrame&, int64_t) const {
     return 0;

@@ -145,7 +145,7 @@ struct FilterOp : PlainOp {
   NDL_HD void scan_back(const GradFrame<T>& f, int64_t t0, int64_t t1, int64_t b, int64_t k, int64_t c) const {
     const bool has = has_state(f);
     const int64_t row = has ? old_row(f.adjoint, X) : 0;
-    Added<T> dx(x.adjoint(f, t1 - 1, b, k, c, later(f)), f.adjoint.row[x.view.buffer]);
+    Added<T> dx(x.adjoint(f, t1 - 1, b, k, c, later(f)), f.adjoint.row[x.view.buffer], false);
     T* const now = has ? X.at(f.adjoint, t1 - 1, b) + column(k, c) : nullptr;
     T state[N] = {}, next[N] = {};
     if (has) read<N>(now, state);

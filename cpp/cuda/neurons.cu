@@ -13,7 +13,7 @@ struct RunNeurons {
   int64_t t0, t1;
   template <class Team>
   NDL_HD void operator()(int64_t i, const Team&) const {
-    op.template run_as<N, 4>(frame, t0, t1, i);
+    op.template run_as<N, 32 / sizeof(T)>(frame, t0, t1, i);
   }
 };
 
@@ -34,6 +34,7 @@ class NeuronsKernel final : public Kernel<T> {
   }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
+  bool sets() const override { return !op_.summed; }
 
  private:
   void back(const GradFrame<T>& frame, int64_t t0, int64_t t1, Pass pass) const {

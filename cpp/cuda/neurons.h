@@ -134,7 +134,7 @@ struct NeuronsOp : PlainOp {
     way.J = {J.at(f.value, last, b) + neuron.offset(J), f.value.row[J.buffer]};
     if (f.adjoint.base[out.buffer])
       way.out = {out.at(f.adjoint, last, b) + neuron.offset(out), f.adjoint.row[out.buffer]};
-    way.adds = !summed, way.states = pass == Pass::values;
+    way.adds = !summed && !f.unset[J.buffer], way.states = pass == Pass::values;
     if (to_J(f, pass) && summed)
       way.by_J = {parts + ((last - t0) * f.adjoint.batch + b) * neurons() + neuron.k * n + neuron.c,
                   f.adjoint.batch * neurons()};
@@ -168,34 +168,36 @@ struct NeuronsOp : PlainOp {
     const int64_t J_row = f.row[J.buffer], out_row = f.row[out.buffer];
     const T* from = J.at(f, t0, neuron.b) + neuron.offset(J);
     T* to = out.at(f, t0, neuron.b) + neuron.offset(out);
-    T s[S + 1], *now[S + 1], next[Ahead];
+    T s[S + 1], *now[S + 1];
     int64_t row[S + 1];
     for (int k = 0; k < S; ++k) {
       now[k] = state[k].at(f, t0, neuron.b) + neuron.offset(state[k]);
       row[k] = old_row(f, state[k]);
       s[k] = now[k][-row[k]];
     }
-    const auto fetch = [&](int64_t t) {
-      NDL_UNROLL
-      for (int a = 0; a < Ahead; ++a)
-        if (t + a < t1) next[a] = *from, from += J_row;
+    const auto step = [&](T in) {
+      device::step_any(type, in, *to, s);
+      to += out_row;
+      for (int k = 0; k < S; ++k)
+        if (row[k]) *now[k] = s[k], now[k] += row[k];
     };
-    fetch(t0);
+    int64_t left = t1 - t0;
+    T next[Ahead] = {}, here[Ahead];
+    const auto fetch = [&] {
+      NDL_UNROLL
+      for (int a = 0; a < Ahead; ++a) next[a] = *from, from += J_row;
+    };
+    if (left >= Ahead) fetch();
     NDL_NO_UNROLL
-    for (int64_t t = t0; t < t1; t += Ahead) {
-      T here[Ahead];
+    for (; left >= Ahead; left -= Ahead) {
       NDL_UNROLL
       for (int a = 0; a < Ahead; ++a) here[a] = next[a];
-      fetch(t + Ahead);
+      if (left >= 2 * Ahead) fetch();
       NDL_UNROLL
-      for (int a = 0; a < Ahead; ++a) {
-        if (t + a >= t1) break;
-        device::step_any(type, here[a], *to, s);
-        to += out_row;
-        for (int k = 0; k < S; ++k)
-          if (row[k]) *now[k] = s[k], now[k] += row[k];
-      }
+      for (int a = 0; a < Ahead; ++a) step(here[a]);
     }
+    NDL_NO_UNROLL
+    for (; left > 0; --left) step(*from), from += J_row;
     for (int k = 0; k < S; ++k)
       if (!row[k]) *now[k] = s[k];
   }

@@ -14,7 +14,7 @@ struct BackNeurons {
   Pass pass;
   template <class Team>
   NDL_HD void operator()(int64_t i, const Team&) const {
-    op.template back_as<N, Straight, 16 / sizeof(T)>(frame, t0, t1, pass, i);
+    op.template back_as<N, Straight, 32 / sizeof(T)>(frame, t0, t1, pass, i);
   }
 };
 

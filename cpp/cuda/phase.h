@@ -61,11 +61,11 @@ struct Digits {
 
 #ifdef __CUDACC__
 
-constexpr int kThreads = 128;  // of a block
+constexpr int kThreads = 128, kFewest = 32;  // of a block
 
 template <bool kTeams, class Body>
 __global__ void __launch_bounds__(kThreads) run_phase(const Body body, int64_t work) {
-  const int64_t thread = int64_t{blockIdx.x} * kThreads + threadIdx.x, threads = int64_t{gridDim.x} * kThreads;
+  const int64_t thread = int64_t{blockIdx.x} * blockDim.x + threadIdx.x, threads = int64_t{gridDim.x} * blockDim.x;
   if constexpr (kTeams) {
     const Warp team{static_cast<int>(threadIdx.x % 32)};
     for (int64_t i = thread / 32; i < work; i += threads / 32) body(i, team);
@@ -76,11 +76,14 @@ __global__ void __launch_bounds__(kThreads) run_phase(const Body body, int64_t w
 
 template <bool kTeams, class Body>
 void launch(const Body& body, int64_t work) {
-  constexpr int64_t kMostBlocks = 132 * 32;
+  constexpr int64_t kProcessors = 132, kMostBlocks = kProcessors * 32;
   if (work <= 0) return;
-  const int64_t threads = work * (kTeams ? 32 : 1), blocks = (threads + kThreads - 1) / kThreads;
-  run_phase<kTeams>
-      <<<static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks), kThreads, 0, stream()>>>(body, work);
+  const int64_t threads = work * (kTeams ? 32 : 1);
+  int64_t size = kThreads;  // of a block: little work is spread over all processors
+  while (size > kFewest && threads <= kProcessors * size / 2) size /= 2;
+  const int64_t blocks = (threads + size - 1) / size;
+  run_phase<kTeams><<<static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks), static_cast<unsigned>(size),
+                      0, stream()>>>(body, work);
   check_launch();
 }
 

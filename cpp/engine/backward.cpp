@@ -155,7 +155,7 @@ void Backward<T>::finish() {
     T* to = args_.state_grad + first * size + b.state_offset;
     if (back_.active[i])
       space_.copy_items(adjoint_[i], b.size, to, size, b.size, n);
-    else
+    else if (args_.state_out_grad)
       for (int64_t k = 0; k < n; ++k) space_.clear(to + k * size, b.size);
   }
 }

@@ -91,13 +91,25 @@ struct LIF {
   }
 
   template <class V>
-  NDL_HD V grad(const Surrogate<T>& h, V J, const V* s, V g, V* a) const {
-    const V delta = moving(s[1] - dt), k = change(delta), voltage = moved(s[0], J, delta);
-    const V kept = select((voltage <= T(1)) & (voltage >= min_voltage), a[0], T(0));  // neither reset nor clipped
-    const V by_voltage = kept + g * height * h(voltage - T(1));
-    a[0] = by_voltage + by_voltage * k;
+  struct Pull {
+    V by_spike, k;
+    decltype((V{} > V{}) & (V{} > V{})) kept;  // the voltage was neither reset nor clipped
+  };
+  template <class V>
+  NDL_HD Pull<V> pull(const Surrogate<T>& h, V J, const V* s, V g) const {
+    const V delta = moving(s[1] - dt), voltage = moved(s[0], J, delta);
+    return {g * height * h(voltage - T(1)), change(delta), (voltage <= T(1)) & (voltage >= min_voltage)};
+  }
+  template <class V>
+  NDL_HD V follow(const Pull<V>& pull, V* a) const {
+    const V by_voltage = select(pull.kept, a[0], T(0)) + pull.by_spike;
+    a[0] = by_voltage + by_voltage * pull.k;
     a[1] = V{};
-    return -(by_voltage * k);
+    return -(by_voltage * pull.k);
+  }
+  template <class V>
+  NDL_HD V grad(const Surrogate<T>& h, V J, const V* s, V g, V* a) const {
+    return follow(pull(h, J, s, g), a);
   }
   template <class V>
   NDL_HD V slope(V J, const V*) const {

@@ -20,6 +20,8 @@
 // or, if it spikes (h: see surrogate.h; the reset and the refractory time count as numbers),
 //   grad(const Surrogate<T>& h, V J, const V* s, V g, V* a) const
 //   slope_reads, slope(V J, const V* s) const   derivative of the rate by J, for the surrogate `straight_through`
+// where most of grad doesn't look at a, perhaps in two parts, so that steps can be prepared side by side:
+//   Pull<V> pull(const Surrogate<T>& h, V J, const V* s, V g) const, follow(const Pull<V>& pull, V* a) const
 // To add a type: write its header and name it in types.h.
 #pragma once
 
@@ -71,6 +73,16 @@ NDL_HD constexpr auto settles(int) -> decltype(N::settled, true) {
 }
 template <class N>
 NDL_HD constexpr bool settles(long) {
+  return false;
+}
+
+// Is its grad in two parts?
+template <class N, class V>
+constexpr auto pulls(int) -> decltype(sizeof(typename N::template Pull<V>), true) {
+  return true;
+}
+template <class N, class V>
+constexpr bool pulls(long) {
   return false;
 }
 
