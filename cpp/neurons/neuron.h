@@ -78,11 +78,11 @@ NDL_HD constexpr bool settles(long) {
 
 // Is its grad in two parts?
 template <class N, class V>
-constexpr auto pulls(int) -> decltype(sizeof(typename N::template Pull<V>), true) {
+NDL_HD constexpr auto pulls(int) -> decltype(sizeof(typename N::template Pull<V>), true) {
   return true;
 }
 template <class N, class V>
-constexpr bool pulls(long) {
+NDL_HD constexpr bool pulls(long) {
   return false;
 }
 
