@@ -171,6 +171,15 @@ std::recursive_mutex& launching() {
   return *lock;
 }
 
+int64_t device_bytes() {
+  static const int64_t bytes = [] {
+    size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "the GPU's memory can't be asked for");
+    return static_cast<int64_t>(total);
+  }();
+  return bytes;
+}
+
 Space& device_space() {
   static auto* const space = new CudaSpace;
   return *space;

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 
+#include "cuda/device.h"
+
 namespace nengo_dl {
 namespace cuda {
 namespace {
 
-constexpr int64_t kMemory = int64_t{1} << 30;         // bytes that a window may take
+constexpr int64_t kPart = 16;                         // of the memory, that a window may take
 constexpr int64_t kSteps = 4096, kMostSteps = 65536;  // as many as are worth a launch; as a program may ask for
 
 class DeviceTiling final : public Tiling {
@@ -27,7 +29,7 @@ class DeviceTiling final : public Tiling {
     if (s.window) return std::max<int64_t>(1, std::min({s.window, kMostSteps, s.n_steps}));
     int64_t row;
     if (__builtin_mul_overflow(std::max<int64_t>(1, s.item_bytes), s.batch, &row)) row = INT64_MAX;
-    return std::max<int64_t>(1, std::min({kSteps, kMemory / row, s.n_steps}));
+    return std::max<int64_t>(1, std::min({kSteps, device_bytes() / kPart / row, s.n_steps}));
   }
 };
 

@@ -13,6 +13,7 @@ namespace nengo_dl {
 namespace cuda {
 
 Space& device_space() { return far_space(); }
+int64_t device_bytes() { return int64_t{16} << 30; }
 
 Backend& device_backend() {
   static Backend* const backend = [] {
