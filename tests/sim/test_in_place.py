@@ -19,6 +19,7 @@ def bind(dtype, variables, **changes):
         "keep_last": [0, 0],
         "callbacks": -1,
         "threads": 0,
+        "backend": "cpu",
         "params": [gain.handle, total.handle],
         **{key: variables[key].handle for key in ("state", "istate", "steps_done")},
         **changes,
