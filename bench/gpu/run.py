@@ -5,7 +5,8 @@ TensorFlow nor Nengo. For each program of ``bench/gpu/save.py`` it prints the la
 the two engines (relative to the largest value), whether two runs on the GPU are equal bit by bit,
 and medians of the time per step. Times are those of a call with its copies, as a caller sees them;
 of the GPU from the difference of a long and a short run, so that they hold the steps alone.
-It fails if a run on the GPU fails, or two of them are not equal.
+It fails if a run on the GPU fails, two of them are not equal, or loops that run as one kernel give
+other bits than their ops one by one (``--plain-steps`` of them).
 """
 
 import argparse
@@ -106,20 +107,39 @@ def flat(gradients):
     return found
 
 
+def equal(got, due):
+    """Whether all arrays have the same bits."""
+    return all(np.array_equal(a, b) for a, b in zip(got, due, strict=True))
+
+
+def same_as_plain(saved, steps):
+    """Whether a short run, or training step, has the bits of ops that are kernels of their own."""
+    whole, plain = (_engine.Compiled(saved.program, "cuda", fuse) for fuse in (True, False))
+    if saved.steps is None:
+        return all(
+            equal(run(saved, whole, steps, batch), run(saved, plain, steps, batch))
+            for batch in (1, 3)
+        )
+    saved.steps = min(saved.steps, steps)
+    got, due = (flat(training_step(saved, c, 1)[0]) for c in (whole, plain))
+    return equal(got, due)
+
+
 def report_run(path, options):
     """Compare and time one network."""
     saved = Saved(path)
     cpu, gpu = _engine.Compiled(saved.program, "cpu"), _engine.Compiled(saved.program, "cuda")
     first, again, due = (run(saved, c, options.steps, 1) for c in (gpu, gpu, cpu))
-    same = all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    same, plain = equal(first, again), same_as_plain(saved, options.plain_steps)
     line = f"{path.stem:22s} difference {difference(first, due):.1e} twice equal {same}"
+    line += f" as op by op {plain}"
     for batch in options.batch:
         on_gpu = per_step(saved, gpu, batch, options.steps)
         on_cpu = per_step(saved, cpu, batch, options.steps, 3) if batch == 1 else 0
         line += f"  batch {batch}: {1e6 * on_gpu:.2f} us per step"
         line += f" (CPU {1e6 * on_cpu:.2f})" if batch == 1 else ""
     print(line, flush=True)
-    return same
+    return same and plain
 
 
 def report_training(path, options):
@@ -128,13 +148,14 @@ def report_training(path, options):
     cpu, gpu = _engine.Compiled(saved.program, "cpu"), _engine.Compiled(saved.program, "cuda")
     (due, on_cpu), (got, on_gpu) = (training_step(saved, c, n) for c, n in ((cpu, 3), (gpu, 9)))
     again, _ = training_step(saved, gpu, 1)
-    same = all(np.array_equal(a, b) for a, b in zip(flat(got), flat(again), strict=True))
+    same, plain = equal(flat(got), flat(again)), same_as_plain(saved, options.plain_steps)
     print(
         f"{path.stem:22s} difference {difference(flat(got), flat(due)):.1e} twice equal {same}"
+        f" as op by op {plain}"
         f"  {1e3 * on_gpu:.3f} ms per training step (CPU {1e3 * on_cpu:.1f})",
         flush=True,
     )
-    return same
+    return same and plain
 
 
 if __name__ == "__main__":
@@ -142,6 +163,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
+    parser.add_argument("--plain-steps", type=int, default=30, help="(%(default)s)")
     parser.add_argument("--only", nargs="+", help="names of programs")
     given = parser.parse_args()
     _engine.load_cuda()

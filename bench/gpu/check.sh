@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# check.sh FOLDER: what a GPU has to show, within five minutes. FOLDER holds the programs of bench/gpu/save.py.
+# Run at the top of a checkout whose python/nengo_dl holds the built libraries (bench/README.md, "A GPU machine without
+# TensorFlow"). Every part has a time limit, and a part that fails does not end the others.
+set -uo pipefail
+folder=$1
+export PYTHONPATH=$PWD/python:${PYTHONPATH:-} PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 NENGO_DL_TEST_BACKENDS=cuda PYTHONUNBUFFERED=1
+failed=()
+
+part() { # part NAME SECONDS COMMAND...
+  local name=$1 limit=$2 start=$SECONDS
+  shift 2
+  printf '\n== %s\n' "$name"
+  timeout "$limit" "$@" || failed+=("$name")
+  printf '== %s: %d s\n' "$name" $((SECONDS - start))
+}
+
+parallel=()
+python3 -c 'import xdist' 2>/dev/null && parallel=(-p xdist.plugin -n 12)
+pytest=(python3 -m pytest -q -p no:cacheprovider)
+part 'numbers, bits and times' 90 python3 bench/gpu/run.py "$folder" --batch 1
+part '512 items' 20 python3 bench/gpu/run.py "$folder" --batch 512 --only integrators-128x100
+part 'wide loops' 30 env NENGO_DL_LOOP_WAY=wide python3 bench/gpu/run.py "$folder" --only dense-2000 sparse-2000 pes-32
+part 'kernels' 40 python3 bench/gpu/kernels.py "$folder" --rows 6
+part 'contract' 100 "${pytest[@]}" "${parallel[@]}" tests/contract
+for tool in memcheck racecheck; do
+  part "$tool" 40 compute-sanitizer --tool "$tool" --error-exitcode 1 "${pytest[@]}" tests/contract/test_contract.py \
+    -k 'copy or lowpass or max_pool'
+done
+printf '\nfailed: %s\n' "${failed[*]:-nothing}"
+[ ${#failed[@]} -eq 0 ]
