@@ -53,7 +53,7 @@ class Build:
         self.folder = folder
         self.compiler = native.compiler()
         flags = ["-std=gnu++17", "-O0", "-DNDL_ONLY_BASELINE", "-DNDL_ISA=baseline", f"-I{CPP}"]
-        flags += [f"-I{HELPERS.parent}"]
+        flags += [f"-I{HELPERS.parent}", '-DNENGO_DL_BUILD_STAMP="a test"']
         self.command = [self.compiler, *flags, "-c"]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             self.objects = dict(pool.map(self.compile, [*SOURCES, *HELPED]))
