@@ -49,10 +49,22 @@ class LoopKernel final : public Kernel<T> {
   const std::string names_;
 };
 
+// What NENGO_DL_LOOP_WAY names, or null.
+const char* asked_for() {
+  const char* const name = std::getenv("NENGO_DL_LOOP_WAY");
+  std::string known;
+  for (const WayMaker& maker : makers()) {
+    if (name && maker.name == name) return name;
+    known += (known.empty() ? "'" : ", '") + maker.name + "'";
+  }
+  if (!name) return nullptr;
+  throw std::invalid_argument("NENGO_DL_LOOP_WAY: expected one of " + known + ", got '" + name + "'");
+}
+
 template <class T>
 std::unique_ptr<Kernel<T>> make_loop(const std::vector<LoopOp>& ops, const Program& program, bool back) {
   if (ops.empty()) return nullptr;
-  const char* const only = std::getenv("NENGO_DL_LOOP_WAY");
+  const char* const only = asked_for();
   std::vector<std::unique_ptr<LoopWay<T>>> ways;
   std::string names;
   const auto add = [&](const WayMaker& maker) {

@@ -111,3 +111,10 @@ def test_gradients(name, batch):
     assert_close(got, expected, 1e-5)
     assert_same_bits(model.gradients(teams, 25, batch, tape=True), got)
     assert_same_bits(model.gradients(plain, 25, batch), got)
+
+
+def test_an_unknown_way_is_refused(monkeypatch):
+    """A way that is spelled wrong would otherwise be one that is silently not taken."""
+    monkeypatch.setenv("NENGO_DL_LOOP_WAY", "taem")
+    with pytest.raises(ValueError, match="expected one of 'op by op', 'team', .*, got 'taem'"):
+        three(model_of("memory"))
