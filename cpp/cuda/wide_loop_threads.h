@@ -39,15 +39,21 @@ struct WideThreads {
   }
   __device__ __forceinline__ bool any(bool value) const { return __syncthreads_or(value); }
 
+  // A copy that may take until `fetched` is called; before Ampere there are none that don't wait.
   template <class T>
   __device__ __forceinline__ static void fetch(T* to, const T* from) {
+#if __CUDA_ARCH__ >= 800
     const auto there = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-    if constexpr (sizeof(T) == 4)
-      asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" : : "r"(there), "l"(from) : "memory");
-    else
-      asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" : : "r"(there), "l"(from) : "memory");
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" : : "r"(there), "l"(from), "n"(sizeof(T)) : "memory");
+#else
+    *to = *from;
+#endif
   }
-  __device__ __forceinline__ static void fetched() { asm volatile("cp.async.wait_all;" : : : "memory"); }
+  __device__ __forceinline__ static void fetched() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" : : : "memory");
+#endif
+  }
   __device__ __forceinline__ static void tell(uint64_t* to, uint64_t word) {
     asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" : : "l"(to), "l"(word) : "memory");
   }
