@@ -25,7 +25,8 @@ Backend& device_backend();
 std::recursive_mutex& launching();
 
 #ifdef __CUDACC__
-cudaStream_t stream();
+cudaStream_t stream();                             // std::runtime_error in a process that was forked
+bool has_right_engine();                           // whether the engine is of the same build as this library
 void check(cudaError_t status, const char* what);  // std::runtime_error
 inline void check_launch() { check(cudaGetLastError(), "a kernel can't be started"); }
 #else

@@ -1,9 +1,11 @@
 // What is told of this library and of the GPU that it runs on.
+#include <cstring>
 #include <string>
 
 #include "cuda/cublas.h"
 #include "cuda/device.h"
 #include "engine/build_stamp.h"
+#include "engine/engine.h"
 
 namespace nengo_dl {
 namespace cuda {
@@ -20,6 +22,9 @@ std::string describe() {
 }
 
 }  // namespace
+
+bool has_right_engine() { return std::strcmp(build_stamp(), NENGO_DL_BUILD_STAMP) == 0; }
+
 }  // namespace cuda
 }  // namespace nengo_dl
 

@@ -110,6 +110,7 @@ class CudaSpace final : public Space {
     return memory;
   }
   void* from_driver(int64_t size) {
+    stream();  // a process that was forked is told
     size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "the GPU's memory can't be asked for");
     check_fits(size, static_cast<int64_t>(total));
@@ -173,6 +174,7 @@ std::recursive_mutex& launching() {
 
 int64_t device_bytes() {
   static const int64_t bytes = [] {
+    stream();
     size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "the GPU's memory can't be asked for");
     return static_cast<int64_t>(total);
@@ -185,12 +187,12 @@ Space& device_space() {
   return *space;
 }
 
-// Where there is no GPU, kernels add themselves to a backend that nobody finds.
+// Where there is no GPU, or the engine is of another build, kernels add themselves to a backend that nobody finds.
 Backend& device_backend() {
   static Backend* const backend = [] {
     auto made = std::make_unique<Backend>("cuda", device_space(), device_tiling());
     Backend* const kept = made.get();
-    if (has_gpu())
+    if (has_right_engine() && has_gpu())
       add_backend(std::move(made)), pthread_atfork(nullptr, nullptr, [] { is_forked = true; });
     else
       made.release();

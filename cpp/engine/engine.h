@@ -128,7 +128,8 @@ NDL_API std::vector<std::string> backends();  // by name
 // Adds backend "cuda", from a library of its own. std::runtime_error if there is no such library, one of another
 // build, or no GPU.
 NDL_API void load_cuda();
-NDL_API std::string cuda_info();  // the GPU, the driver, cuBLAS; std::runtime_error if "cuda" is not loaded
+NDL_API const char* build_stamp();  // of the engine
+NDL_API std::string cuda_info();    // the GPU, the driver, cuBLAS; std::runtime_error if "cuda" is not loaded
 
 // Callback tables by number, so that a TensorFlow op can carry one in an attribute.
 NDL_API int64_t add_callbacks(std::shared_ptr<Callbacks> table);
