@@ -170,6 +170,7 @@ class LoopRunKernel final : public LoopWay<T>, LoopBase<T> {
   }
 
   bool good() const { return this->fits(); }
+  bool always() const override { return true; }
   double seconds(const Frame<T>& frame) const override {
     LoopCall<T> call = this->call_;
     return shape_of(frame, &call).seconds;
@@ -239,6 +240,7 @@ class LoopBackKernel final : public LoopWay<T>, LoopBase<T> {
     this->finish({0, static_cast<int32_t>(this->ops_.size())});
   }
 
+  bool always() const override { return true; }
   bool good() const {
     bool all = this->fits();
     for (const AnyOp<T>& any : this->ops_) any.visit([&](const auto& op) { all = all && op.loops_back(); });

@@ -41,7 +41,10 @@ class LoopKernel final : public Kernel<T> {
     double least = kNever;
     for (const auto& way : ways_)
       if (const double taken = way->seconds(frame); taken < least) best = way.get(), least = taken;
-    if (!best) throw std::logic_error("no way runs a loop of " + names_);
+    if (!best)
+      throw std::runtime_error(
+          "NENGO_DL_LOOP_WAY: expected a way that runs this loop with these items and records what " +
+          std::string("is asked for, got '") + names_ + "', which does not; leave the variable out");
     return *best;
   }
 
@@ -67,18 +70,21 @@ std::unique_ptr<Kernel<T>> make_loop(const std::vector<LoopOp>& ops, const Progr
   const char* const only = asked_for();
   std::vector<std::unique_ptr<LoopWay<T>>> ways;
   std::string names;
+  bool always = false;
   const auto add = [&](const WayMaker& maker) {
     const MakeWay<T>& make = make_of<T>(maker, back);
     auto way = make ? make(ops, program) : nullptr;
     if (!way) return;
+    always = always || way->always();
     ways.push_back(std::move(way));
     names += (names.empty() ? "" : " or ") + maker.name;
   };
   for (const WayMaker& maker : makers())
     if (only && maker.name == only) add(maker);
-  if (ways.empty())
-    for (const WayMaker& maker : makers()) add(maker);
-  if (ways.empty()) return nullptr;
+  const bool as_asked = !ways.empty();
+  for (const WayMaker& maker : makers())
+    if (!as_asked && !maker.only_if_asked) add(maker);
+  if (!as_asked && !always) return nullptr;  // what no way is sure to run is run op by op
   return std::make_unique<LoopKernel<T>>(std::move(ways), std::move(names));
 }
 

@@ -23,6 +23,7 @@ class LoopWay : public Kernel<T> {
   // way forward, the second of a way back; the frame's arrays are the host's.
   virtual double seconds(const Frame<T>&) const { return kNever; }
   virtual double seconds(const GradFrame<T>&) const { return kNever; }
+  virtual bool always() const { return false; }  // whether `seconds` is never kNever
 };
 
 template <class T>
@@ -32,10 +33,12 @@ struct WayMaker {
   std::string name;  // for people
   MakeWay<float> run32 = nullptr, back32 = nullptr;
   MakeWay<double> run64 = nullptr, back64 = nullptr;
+  bool only_if_asked = false;  // where NENGO_DL_LOOP_WAY names it
 };
 
 // While the library is loaded. Ways of the same speed are taken in the order of their names.
-// NENGO_DL_LOOP_WAY in the environment names the only one to be used, for tests and measurements, where it can be.
+// NENGO_DL_LOOP_WAY in the environment, for tests and measurements, names the only one that runs the loops which it
+// takes.
 void add_loop_way(WayMaker maker);
 
 }  // namespace cuda

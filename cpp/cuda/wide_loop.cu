@@ -1,8 +1,6 @@
 #include "cuda/wide_loop.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <string>
 
 #include "cuda/loop.h"
 #include "cuda/loop_ways.h"
@@ -75,16 +73,18 @@ class WideKernel final : public LoopWay<T> {
 
 template <class T>
 std::unique_ptr<LoopWay<T>> make(const std::vector<LoopOp>& ops, const Program& program) {
-  // Only where it is asked for, until it has been seen to run on a GPU: blocks that wait for each other may wait long.
-  const char* const only = std::getenv("NENGO_DL_LOOP_WAY");
-  if (!only || std::string(only) != "wide" || processors() < kWideLanes) return nullptr;
+  if (processors() < kWideLanes) return nullptr;
   auto way = std::make_unique<WideKernel<T>>(ops, program);
   if (!way->good()) return nullptr;
   return way;
 }
 
 const bool added = [] {
-  add_loop_way({"wide", make<float>, nullptr, make<double>, nullptr});
+  WayMaker maker;
+  maker.name = "wide", maker.run32 = make<float>, maker.run64 = make<double>;
+  // Until it has been seen to run on a GPU: blocks that wait for each other may wait long.
+  maker.only_if_asked = true;
+  add_loop_way(std::move(maker));
   return true;
 }();
 

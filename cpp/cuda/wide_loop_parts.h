@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <numeric>
 #include <vector>
 
 #include "cuda/wide_loop.h"
@@ -41,23 +40,6 @@ struct WidePart {
 
 // `op_args` of the kinds that a wide loop runs; NotWide for others.
 std::vector<WidePart> wide_parts(const std::vector<LoopOp>& ops, const Program& program);
-
-// Sets that grow together.
-class Together {
- public:
-  explicit Together(size_t count) : parent_(count) { std::iota(parent_.begin(), parent_.end(), 0); }
-  int64_t find(int64_t i) {
-    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
-    return i;
-  }
-  void join(int64_t a, int64_t b) {
-    a = find(a), b = find(b);
-    parent_[std::max(a, b)] = std::min(a, b);
-  }
-
- private:
-  std::vector<int64_t> parent_;
-};
 
 }  // namespace cuda
 }  // namespace nengo_dl

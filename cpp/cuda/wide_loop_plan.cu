@@ -4,6 +4,7 @@
 
 #include "cuda/wide_loop_barriers.h"
 #include "cuda/wide_loop_parts.h"
+#include "engine/sets.h"
 
 namespace nengo_dl {
 namespace cuda {
@@ -75,7 +76,7 @@ class Planner {
   }
 
   void assign() {
-    Together sets(written_.size());
+    Sets sets(written_.size());
     std::vector<int64_t> load(written_.size(), 0);
     for (const WidePart& p : parts_)
       for (int64_t i = 0; i < p.count(); ++i) {
@@ -171,10 +172,7 @@ class Planner {
       need_wide(ops_[k].size() <= 48);
     }
     for (int s = 0; s < p.outs; ++s)
-      for (int64_t e : p.args[s].at) {
-        char& now = now_[id(p.args[s], e)];
-        now = 1;
-      }
+      for (int64_t e : p.args[s].at) now_[id(p.args[s], e)] = 1;
   }
 
   // One op of elements from `first` on, as many as lie at regular distances.

@@ -1,39 +1,27 @@
 #include "engine/bound.h"
 
-#include <map>
-#include <mutex>
 #include <stdexcept>
 #include <string>
+
+#include "engine/numbered.h"
 
 namespace nengo_dl {
 namespace {
 
-struct OnTheWay {
-  std::mutex lock;
-  std::map<int64_t, std::shared_ptr<const BoundProgram>> entries;
-  int64_t next = 0;
-};
+using OnTheWay = Numbered<std::shared_ptr<const BoundProgram>>;
+
 OnTheWay& on_the_way() {
-  static OnTheWay* t = new OnTheWay;  // never destroyed: entries may hold variables of TensorFlow
-  return *t;
+  static auto* const programs = new OnTheWay;  // never destroyed: it may hold variables of TensorFlow
+  return *programs;
 }
 
 }  // namespace
 
-int64_t hand_over(std::shared_ptr<const BoundProgram> bound) {
-  OnTheWay& t = on_the_way();
-  std::lock_guard<std::mutex> hold(t.lock);
-  t.entries[t.next] = std::move(bound);
-  return t.next++;
-}
+int64_t hand_over(std::shared_ptr<const BoundProgram> bound) { return on_the_way().add(std::move(bound)); }
 
 std::shared_ptr<const BoundProgram> take_over(int64_t number) {
-  OnTheWay& t = on_the_way();
-  std::lock_guard<std::mutex> hold(t.lock);
-  const auto it = t.entries.find(number);
-  if (it == t.entries.end()) throw std::out_of_range("no bound program has the number " + std::to_string(number));
-  std::shared_ptr<const BoundProgram> bound = std::move(it->second);
-  t.entries.erase(it);
+  std::shared_ptr<const BoundProgram> bound = on_the_way().take(number);
+  if (!bound) throw std::out_of_range("no bound program has the number " + std::to_string(number));
   return bound;
 }
 

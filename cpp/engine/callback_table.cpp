@@ -1,48 +1,27 @@
 // The tables of Python functions, by number.
-#include <map>
-#include <mutex>
 #include <stdexcept>
 
 #include "engine/engine.h"
+#include "engine/numbered.h"
 
 namespace nengo_dl {
 namespace {
 
-struct CallbackTable {
-  std::mutex lock;
-  std::map<int64_t, std::shared_ptr<Callbacks>> entries;
-  int64_t next = 0;
-};
-CallbackTable& callback_table() {
-  static CallbackTable* t = new CallbackTable;  // never destroyed: entries may hold Python objects
-  return *t;
+Numbered<std::shared_ptr<Callbacks>>& tables() {
+  static auto* const all = new Numbered<std::shared_ptr<Callbacks>>;  // never destroyed: it may hold Python objects
+  return *all;
 }
 
 }  // namespace
 
-int64_t add_callbacks(std::shared_ptr<Callbacks> entry) {
-  CallbackTable& t = callback_table();
-  std::lock_guard<std::mutex> hold(t.lock);
-  t.entries[t.next] = std::move(entry);
-  return t.next++;
-}
+int64_t add_callbacks(std::shared_ptr<Callbacks> table) { return tables().add(std::move(table)); }
 
-void remove_callbacks(int64_t handle) {
-  CallbackTable& t = callback_table();
-  std::shared_ptr<Callbacks> gone;  // destroyed after the lock is released: it may run Python code
-  std::lock_guard<std::mutex> hold(t.lock);
-  auto it = t.entries.find(handle);
-  if (it == t.entries.end()) return;
-  gone = std::move(it->second);
-  t.entries.erase(it);
-}
+void remove_callbacks(int64_t handle) { tables().take(handle); }
 
 std::shared_ptr<Callbacks> find_callbacks(int64_t handle) {
-  CallbackTable& t = callback_table();
-  std::lock_guard<std::mutex> hold(t.lock);
-  auto it = t.entries.find(handle);
-  if (it == t.entries.end()) throw std::out_of_range("no table of callbacks has the number " + std::to_string(handle));
-  return it->second;
+  std::shared_ptr<Callbacks> table = tables().find(handle);
+  if (!table) throw std::out_of_range("no table of callbacks has the number " + std::to_string(handle));
+  return table;
 }
 
 }  // namespace nengo_dl

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/kind.h"
+#include "engine/sets.h"
 #include "engine/slice.h"
 
 namespace nengo_dl {
@@ -23,22 +24,6 @@ struct Atom {
   int32_t op;
   int64_t block, first, count;  // of lanes
   int64_t blocks;
-};
-
-class Sets {  // union-find
- public:
-  explicit Sets(size_t n) : parent_(n) { std::iota(parent_.begin(), parent_.end(), 0); }
-  int32_t find(int32_t i) {
-    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
-    return i;
-  }
-  void join(int32_t a, int32_t b) {
-    a = find(a), b = find(b);
-    parent_[std::max(a, b)] = std::min(a, b);  // a set goes by its first atom
-  }
-
- private:
-  std::vector<int32_t> parent_;
 };
 
 double work_of(const OpRecord& op) {  // of one block
@@ -68,7 +53,7 @@ class Islands {
       const OpRecord& op = region_.ops[atoms_[a].op];
       const double part =
           work_of(op) * static_cast<double>(atoms_[a].blocks * atoms_[a].count) / lanes_[atoms_[a].op - first_];
-      work[sets_.find(static_cast<int32_t>(a))] += part;
+      work[sets_.find(static_cast<int64_t>(a))] += part;
       stretch.work += part;
     }
     // islands in the order of their first atoms, so that neighbours stay together
@@ -82,12 +67,12 @@ class Islands {
       load[worker_[a]] += work[a], before += work[a];
     }
     stretch.longest = *std::max_element(load.begin(), load.end());
-    for (size_t a = 0; a < atoms_.size(); ++a) worker_[a] = worker_[sets_.find(static_cast<int32_t>(a))];
+    for (size_t a = 0; a < atoms_.size(); ++a) worker_[a] = worker_[sets_.find(static_cast<int64_t>(a))];
     return stretch;
   }
   int count() {  // of islands
     int n = 0;
-    for (size_t a = 0; a < atoms_.size(); ++a) n += sets_.find(static_cast<int32_t>(a)) == static_cast<int32_t>(a);
+    for (size_t a = 0; a < atoms_.size(); ++a) n += sets_.find(static_cast<int64_t>(a)) == static_cast<int64_t>(a);
     return n;
   }
   Stretch divide(int workers) {
@@ -124,7 +109,7 @@ class Islands {
           spans[o.buffer].push_back(span(o, atoms_[a], k, static_cast<int32_t>(a)));
       }
       if (divides(op)) continue;
-      if (drawing >= 0) sets_.join(drawing, static_cast<int32_t>(a));  // a program may let two share a generator
+      if (drawing >= 0) sets_.join(drawing, static_cast<int64_t>(a));  // a program may let two share a generator
       drawing = static_cast<int32_t>(a);
     }
     for (size_t b = 0; b < written.size(); ++b)
@@ -163,10 +148,10 @@ class Islands {
       const size_t start = static_cast<size_t>(it - apart.begin());
       for (size_t i = start; i < apart.size() && apart[i].first <= r.last;) {
         sets_.join(apart[i].atom, r.atom);
-        const size_t end = last[together.find(static_cast<int32_t>(i))];
+        const size_t end = last[together.find(static_cast<int64_t>(i))];
         if (i > start) {
-          together.join(static_cast<int32_t>(start), static_cast<int32_t>(i));
-          last[together.find(static_cast<int32_t>(start))] = end;
+          together.join(static_cast<int64_t>(start), static_cast<int64_t>(i));
+          last[together.find(static_cast<int64_t>(start))] = end;
         }
         i = end + 1;
       }
@@ -206,7 +191,7 @@ class Islands {
   std::vector<int64_t> lanes_;  // per op: into how many its blocks are cut
   std::vector<Atom> atoms_;
   std::vector<int> worker_;  // per atom
-  Sets sets_{0};
+  Sets sets_{0};             // an island goes by its first atom
 };
 
 bool is_even(const Stretch& s, int workers) { return s.longest * workers <= kEven * s.work; }

@@ -45,9 +45,8 @@ const char* build_stamp() { return NENGO_DL_BUILD_STAMP; }
 
 std::string cuda_info() {
   if (!is_there() || !library) throw std::runtime_error("the CUDA backend: expected it to be loaded, got no library");
-  const auto info = reinterpret_cast<void (*)(std::string*)>(dlsym(library, "nengo_dl_cuda_info"));
   std::string text;
-  if (info) info(&text);
+  reinterpret_cast<void (*)(std::string*)>(dlsym(library, "nengo_dl_cuda_info"))(&text);
   return text;
 }
 

@@ -18,7 +18,6 @@ class FarTape {
   FarTape& operator=(const FarTape&) = delete;
 
   const int64_t& number() const { return *number_; }
-  Tape* tape() const { return tape_.get(); }
 
  private:
   std::unique_ptr<int64_t> number_;  // stays where it is when this is moved

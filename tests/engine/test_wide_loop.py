@@ -58,7 +58,7 @@ NETWORKS = {
 @cache
 def network(name, dtype):
     """With windows of seven steps."""
-    return model_of(NETWORKS[name](), name, dtype)
+    return model_of(NETWORKS[name](), dtype)
 
 
 @pytest.fixture(autouse=True)

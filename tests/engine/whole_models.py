@@ -128,12 +128,12 @@ def image():
     return net
 
 
-def spiking_layers():
+def spiking_layers(size=30):
     """Layers of spiking neurons with a loop, trained with a surrogate."""
     with nengo.Network(seed=6) as net:
         u = nengo.Node(np.linspace(0, 1, 12))
         one = {"gain": nengo.dists.Choice([1.0]), "bias": nengo.dists.Choice([0.9])}
-        hidden = nengo.Ensemble(30, 1, **one).neurons
+        hidden = nengo.Ensemble(size, 1, **one).neurons
         out = nengo.Ensemble(5, 1, **one).neurons
         for pre, post, scale in ((u, hidden, 0.5), (hidden, hidden, 1e-3), (hidden, out, 5e-3)):
             weights = nengo.dists.Uniform(-scale, scale)
@@ -234,16 +234,16 @@ class WholeModel:
 @cache
 def whole_model(name, dtype, window=7):
     """A model of `MODELS`: what its Nodes give are inputs."""
-    return model_of(MODELS[name](), name, dtype, window)
+    surrogate = SuperSpike(0.5) if name == "spiking layers" else None
+    return model_of(MODELS[name](), dtype, window, surrogate)
 
 
-def model_of(net, name, dtype, window=7):
+def model_of(net, dtype, window=7, surrogate=None):
     """A model of any network."""
     model = build(net)
     nodes = [node for node in net.all_nodes if isinstance(node.output, np.ndarray)]
     inputs = [(f"u{i}", model.sig[node]["out"]) for i, node in enumerate(nodes)]
-    surrogate = (lambda op: SuperSpike(0.5)) if name == "spiking layers" else None
-    made = plan(model, inputs, dtype=dtype, surrogate=surrogate)
+    made = plan(model, inputs, dtype=dtype, surrogate=surrogate and (lambda op: surrogate))
     params, (state,), (istate,) = start_values(made, model)
     (piece,) = made.runs
     params = [params[i] for i in piece.params]

@@ -37,7 +37,10 @@ def backend_of(device):
             _engine.load_cuda()
             logger.info("device %r: %s", device, _engine.cuda_info())
     except RuntimeError as e:
-        warn_user(f"device {device!r}: the model runs on the CPU, as {e}")
+        warn_user(
+            f"device {device!r}: the model runs on the CPU, as {e} (docs/guide.md, 'A GPU', says"
+            " what it takes)"
+        )
         return CPU
     if spec.device_index:
         warn_user(f"device {device!r}: expected '/gpu:0', the GPU that the engine runs on")
