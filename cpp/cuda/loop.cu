@@ -171,6 +171,7 @@ class LoopRunKernel final : public LoopWay<T>, LoopBase<T> {
 
   bool good() const { return this->fits(); }
   bool always() const override { return true; }
+  using LoopWay<T>::seconds;
   double seconds(const Frame<T>& frame) const override {
     LoopCall<T> call = this->call_;
     return shape_of(frame, &call).seconds;
@@ -246,6 +247,7 @@ class LoopBackKernel final : public LoopWay<T>, LoopBase<T> {
     for (const AnyOp<T>& any : this->ops_) any.visit([&](const auto& op) { all = all && op.loops_back(); });
     return all;
   }
+  using LoopWay<T>::seconds;
   double seconds(const GradFrame<T>& frame) const override {
     LoopCall<T> call = this->call_;
     return shape_of(frame, &call).seconds;
