@@ -16,6 +16,7 @@ namespace cuda {
 namespace {
 
 constexpr int64_t kAlign = 256, kLarge = 1 << 20, kSlab = 32 << 20;  // bytes
+constexpr int64_t kPiece = 64 << 20;                                 // some milliseconds of a bus
 
 template <class T>
 struct Sum {
@@ -36,6 +37,18 @@ struct Zero {
     first[elements[i]] = 0;
   }
 };
+
+cudaStream_t new_stream() {
+  cudaStream_t s;
+  check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "a stream can't be made");
+  return s;
+}
+
+// For copies beside what `stream` runs.
+cudaStream_t beside() {
+  static const cudaStream_t made = (stream(), new_stream());
+  return made;
+}
 
 class CudaSpace final : public Space {
  public:
@@ -77,6 +90,26 @@ class CudaSpace final : public Space {
           "a copy from the GPU failed");
     wait();
   }
+  // From and to pageable memory the driver copies while the caller waits, and the GPU goes on with what was started.
+  void bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
+                int64_t rows) override {
+    static const cudaEvent_t brought = [] {
+      cudaEvent_t event;
+      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event can't be made");
+      return event;
+    }();
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    copy_beside(host, host_distance, to, to_distance, bytes, rows, cudaMemcpyHostToDevice, "a copy to the GPU failed");
+    check(cudaEventRecord(brought, beside()), "a copy to the GPU failed");
+    check(cudaStreamWaitEvent(stream(), brought, 0), "a copy to the GPU failed");
+  }
+  void bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
+                 int64_t rows) override {
+    copy_beside(from, from_distance, host, host_distance, bytes, rows, cudaMemcpyDeviceToHost,
+                "a copy from the GPU failed");
+    check(cudaStreamSynchronize(beside()), "a copy from the GPU failed");
+  }
+  int64_t piece_bytes() const override { return kPiece; }
   void zero(void* memory, int64_t bytes) override {
     check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream()), "zeroing memory failed");
   }
@@ -96,6 +129,14 @@ class CudaSpace final : public Space {
   void wait() override { check(cudaStreamSynchronize(stream()), "a kernel failed"); }
 
  private:
+  static void copy_beside(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
+                          int64_t rows, cudaMemcpyKind kind, const char* what) {
+    if (from_distance == bytes && to_distance == bytes) bytes *= rows, rows = 1;
+    if (rows == 1) return check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, beside()), what);
+    check(cudaMemcpy2DAsync(to, static_cast<size_t>(to_distance), from, static_cast<size_t>(from_distance),
+                            static_cast<size_t>(bytes), static_cast<size_t>(rows), kind, beside()),
+          what);
+  }
   // Few sizes, so that what one run releases fits the next.
   static int64_t rounded(int64_t bytes) {
     bytes = std::max<int64_t>(bytes, 1);
@@ -159,11 +200,7 @@ cudaStream_t stream() {
         "CUDA: expected the process that loaded the backend, got one that was forked from it; use the GPU in the "
         "first, "
         "or start others with multiprocessing.get_context('spawn')");
-  static const cudaStream_t made = [] {
-    cudaStream_t s;
-    check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "a stream can't be made");
-    return s;
-  }();
+  static const cudaStream_t made = new_stream();
   return made;
 }
 

@@ -115,6 +115,18 @@ class HostSpace final : public Space {
 
 Space::~Space() = default;
 
+void Space::bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
+                     int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i)
+    copy_in(static_cast<const char*>(host) + i * host_distance, static_cast<char*>(to) + i * to_distance, bytes);
+}
+
+void Space::bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
+                      int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i)
+    copy_out(static_cast<const char*>(from) + i * from_distance, static_cast<char*>(host) + i * host_distance, bytes);
+}
+
 void check_fits(int64_t bytes, int64_t most) {
   if (bytes > most)
     throw std::runtime_error("the program's buffers need " + std::to_string(bytes) +

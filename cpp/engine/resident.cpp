@@ -19,19 +19,79 @@ T* Visitors::add(const T* host, int64_t count) {
 }
 
 template <class T>
-ResidentRun<T>::ResidentRun(Space& space, const Program& p, const RunArgs<T>& args)
+int64_t piece_steps(const Space& space, const Program& p, const RunArgs<T>& args) {
+  int64_t elements = 0;
+  for (const Port& input : p.inputs) elements += input.size;
+  for (size_t i = 0; i < p.outputs.size(); ++i) elements += args.keep_last[i] ? 0 : p.outputs[i].size;
+  const int64_t most = space.piece_bytes() / static_cast<int64_t>(sizeof(T)) / args.batch;
+  return std::max<int64_t>(1, std::min(args.n_steps, elements ? most / elements : args.n_steps));
+}
+
+template <class T>
+ResidentRun<T>::ResidentRun(Space& space, const Program& p, const RunArgs<T>& args, int64_t piece)
     : space_(space), program_(p), host_(args), visitors_(space) {
   if (space.on_host()) return;
+  space.wait();  // what ran before may have used the memory
   args_ = args;
-  for (size_t i = 0; i < p.inputs.size(); ++i)
-    args_.inputs[i] = visitors_.add(args.inputs[i], args.batch * args.n_steps * p.inputs[i].size);
+  args_.n_steps = piece;
+  for (int set = 0; set < (follows(0) ? 2 : 1); ++set) {
+    for (size_t i = 0; i < p.inputs.size(); ++i)
+      inputs_[set].push_back(visitors_.room(args.inputs[i], args.batch * piece * p.inputs[i].size));
+    for (size_t i = 0; i < args.outputs.size(); ++i)
+      outputs_[set].push_back(
+          visitors_.room(args.outputs[i], args.batch * (args.keep_last[i] ? 1 : piece) * p.outputs[i].size));
+  }
+  std::copy(inputs_[0].begin(), inputs_[0].end(), args_.inputs.begin());
+  args_.outputs = outputs_[0];
+  send(0);
   for (size_t i = 0; i < p.params.size(); ++i)
     args_.params[i] = visitors_.add(args.params[i], (p.params[i].learned ? args.batch : 1) * p.params[i].size);
   args_.state = visitors_.add(args.state, args.batch * p.state_size);
   args_.istate = visitors_.add(args.istate, args.batch * p.istate_size);
-  for (size_t i = 0; i < args.outputs.size(); ++i)
-    args_.outputs[i] =
-        visitors_.room(args.outputs[i], args.batch * (args.keep_last[i] ? 1 : args.n_steps) * p.outputs[i].size);
+}
+
+template <class T>
+int64_t ResidentRun<T>::turn_to(int64_t step) {
+  if (space_.on_host()) return 0;
+  if (const int64_t piece = step / args_.n_steps; piece != piece_) {
+    piece_ = piece, met_ = false;
+    std::copy(inputs_[piece % 2].begin(), inputs_[piece % 2].end(), args_.inputs.begin());
+    args_.outputs = outputs_[piece % 2];
+    args_.first_step = host_.first_step + piece * args_.n_steps;
+  }
+  return piece_ * args_.n_steps;
+}
+
+template <class T>
+void ResidentRun<T>::meanwhile() {
+  if (space_.on_host() || met_) return;
+  met_ = true;
+  if (piece_ > 0) fetch(piece_ - 1, args_.n_steps);
+  if (follows(piece_)) send(piece_ + 1);
+}
+
+template <class T>
+void ResidentRun<T>::send(int64_t piece) {
+  const int64_t first = piece * args_.n_steps, steps = std::min(args_.n_steps, host_.n_steps - first);
+  for (size_t i = 0; i < program_.inputs.size(); ++i) {
+    const int64_t bytes = program_.inputs[i].size * static_cast<int64_t>(sizeof(T));
+    if (host_.inputs[i] && steps * bytes > 0)
+      space_.bring_in(host_.inputs[i] + first * program_.inputs[i].size, host_.n_steps * bytes, inputs_[piece % 2][i],
+                      args_.n_steps * bytes, steps * bytes, args_.batch);
+  }
+}
+
+// Of an output that keeps the last step only, that of the piece, should it be the last one.
+template <class T>
+void ResidentRun<T>::fetch(int64_t piece, int64_t steps) const {
+  for (size_t i = 0; i < args_.outputs.size(); ++i) {
+    const int64_t bytes = program_.outputs[i].size * static_cast<int64_t>(sizeof(T));
+    const bool last = args_.keep_last[i];
+    if (!host_.outputs[i] || steps * bytes == 0 || (last && piece != piece_)) continue;
+    space_.bring_out(outputs_[piece % 2][i], (last ? 1 : args_.n_steps) * bytes,
+                     host_.outputs[i] + (last ? 0 : piece * args_.n_steps * program_.outputs[i].size),
+                     (last ? 1 : host_.n_steps) * bytes, (last ? 1 : steps) * bytes, args_.batch);
+  }
 }
 
 template <class T>
@@ -45,20 +105,12 @@ void ResidentRun<T>::bring_back(int64_t steps) const {
     if (program_.params[i].learned) out(args_.params[i], host_.params[i], batch * program_.params[i].size);
   out(args_.state, host_.state, batch * program_.state_size);
   out(args_.istate, host_.istate, batch * program_.istate_size);
-  for (size_t i = 0; i < args_.outputs.size(); ++i) {
-    const bool last = args_.keep_last[i];
-    const int64_t item = (last ? 1 : args_.n_steps) * program_.outputs[i].size;
-    const int64_t done = (last ? std::min<int64_t>(steps, 1) : steps) * program_.outputs[i].size;
-    if (done == item)
-      out(args_.outputs[i], host_.outputs[i], batch * item);
-    else
-      for (int64_t b = 0; b < batch; ++b) out(args_.outputs[i] + b * item, host_.outputs[i] + b * item, done);
-  }
+  fetch(piece_, steps - piece_ * args_.n_steps);
 }
 
 template <class T>
 ResidentGrad<T>::ResidentGrad(Space& space, const Program& p, const GradArgs<T>& args)
-    : space_(space), program_(p), host_(args), run_(space, p, args.run), visitors_(space) {
+    : space_(space), program_(p), host_(args), run_(space, p, args.run, args.run.n_steps), visitors_(space) {
   if (space.on_host()) return;
   args_ = args;
   args_.run = run_.args();
@@ -90,6 +142,8 @@ void ResidentGrad<T>::bring_back() const {
   out(args_.state_grad, host_.state_grad, batch * program_.state_size);
 }
 
+template int64_t piece_steps(const Space&, const Program&, const RunArgs<float>&);
+template int64_t piece_steps(const Space&, const Program&, const RunArgs<double>&);
 template class ResidentRun<float>;
 template class ResidentRun<double>;
 template class ResidentGrad<float>;

@@ -23,20 +23,34 @@ class Visitors {
   std::vector<Memory<char>> memory_;
 };
 
+// Inputs and outputs of `piece` steps at a time: while the steps of one piece are at work, the outputs of the one
+// before and the inputs of the next are on their way.
 template <class T>
 class ResidentRun {
  public:
-  ResidentRun(Space& space, const Program& program, const RunArgs<T>& args);
-  const RunArgs<T>& args() const { return space_.on_host() ? host_ : args_; }
+  ResidentRun(Space& space, const Program& program, const RunArgs<T>& args, int64_t piece);
+  const RunArgs<T>& args() const { return space_.on_host() ? host_ : args_; }  // of a run of one piece
+  int64_t turn_to(int64_t step);  // `args` are of the piece with this step of the run; returns the first step of it
+  void meanwhile();               // once steps of a piece were started, and those of the one before are complete
   void bring_back(int64_t steps) const;  // what the run changed, and the outputs of `steps` steps
 
  private:
+  void send(int64_t piece);
+  void fetch(int64_t piece, int64_t steps) const;
+  bool follows(int64_t piece) const { return (piece + 1) * args_.n_steps < host_.n_steps; }
+
   Space& space_;
   const Program& program_;
   const RunArgs<T>& host_;
   RunArgs<T> args_;
+  std::vector<T*> inputs_[2], outputs_[2];  // of even and odd pieces
+  int64_t piece_ = 0;
+  bool met_ = false;  // meanwhile() was called for this piece
   Visitors visitors_;
 };
+// Steps whose inputs and outputs the space takes at a time.
+template <class T>
+int64_t piece_steps(const Space& space, const Program& program, const RunArgs<T>& args);
 
 template <class T>
 class ResidentGrad {

@@ -46,8 +46,8 @@ class Slabs {
   Clock::time_point start_ = Clock::now(), slab_start_;
 };
 
-// Runs slab by slab; way(result, first, steps) runs so many steps of all groups, from step `first` of the run on, and
-// returns how many of them are complete.
+// Runs slab by slab; way(result, first, steps) runs up to so many steps of all groups, from step `first` of the run on,
+// and returns how many of them are complete.
 template <class T, class Way>
 RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Way&& way) {
   RunResult result;
@@ -57,7 +57,7 @@ RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Way&& wa
     const int64_t steps = slabs.next(args.n_steps - result.steps);
     const int64_t complete = way(&result, result.steps, steps);
     space.wait();
-    slabs.finished(steps);
+    slabs.finished(std::max<int64_t>(1, complete));
     result.steps += complete;
   }
   return result;
@@ -153,6 +153,19 @@ class Raced {
   int turns_ = 0;
 };
 
+template <class T>
+RunResult run_grouped(const Runnable<T>& r, const RunArgs<T>& whole, ResidentRun<T>* resident, int threads) {
+  const RunArgs<T>& args = resident->args();
+  const std::shared_ptr<const Layout> layout = r.recipes.run(args.batch, args.n_steps, threads);
+  const Grouped<T> way(r, args, *layout, threads, nullptr);
+  return run_slabs(r.schedule.space(), whole, 1, [&](RunResult* result, int64_t first, int64_t steps) {
+    const int64_t start = resident->turn_to(first);
+    const int64_t complete = way(result, first - start, std::min(steps, start + args.n_steps - first));
+    resident->meanwhile();
+    return complete;
+  });
+}
+
 // One that can be divided: `work` elements in all.
 template <class T>
 RunResult run_raced(const Runnable<T>& r, const RunArgs<T>& args, const DividedRecipe<T>& recipe, int threads,
@@ -216,11 +229,14 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
     recipe->tape.check_memory(*host_args.tape);
   }
   const TurnedRun<T> turned(r.facts.program, host_args);
-  const ResidentRun<T> resident(r.schedule.space(), r.facts.program, turned.args());
-  const RunArgs<T>& args = resident.args();
+  Space& space = r.schedule.space();
+  const bool by_pieces = !recipe && !r.facts.calls_python;
+  ResidentRun<T> resident(space, r.facts.program, turned.args(),
+                          by_pieces ? piece_steps(space, r.facts.program, host_args) : host_args.n_steps);
+  const RunArgs<T>& args = turned.args();
   RunResult result;
   if (recipe) {
-    result = record_run(r, args, *recipe, true);
+    result = record_run(r, resident.args(), *recipe, true);
   } else if (args.n_steps > 0) {
     const int threads = thread_count(args, r.facts.work, r.facts.calls_python);
     std::shared_ptr<const DividedRecipe<T>> divided;
@@ -228,10 +244,9 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
     if (threads > args.batch && r.schedule.tiling().looks_for_division(work, r.facts.parts))
       divided = r.recipes.divided(args.batch, args.n_steps, threads);
     if (divided && divided->pays)
-      result = run_raced(r, args, *divided, threads, work);
+      result = run_raced(r, resident.args(), *divided, threads, work);
     else
-      result = run_slabs(r.schedule.space(), args, 1,
-                         Grouped<T>(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr));
+      result = run_grouped(r, args, &resident, threads);
   }
   resident.bring_back(result.steps);
   return result;

@@ -14,8 +14,8 @@
 
 namespace nengo_dl {
 
-constexpr int64_t kRoom = int64_t{1} << 36, kPage = 4096,
-                  kAlign = 64;  // bytes; pages take memory when they are touched
+constexpr int64_t kRoom = int64_t{1} << 36, kPage = 4096, kAlign = 64,
+                  kLarge = int64_t{1} << 20;  // bytes; pages take memory when they are touched
 
 class FarSpace final : public Space {
  public:
@@ -66,7 +66,10 @@ class FarSpace final : public Space {
   }
   void release(void* memory, int64_t bytes) override {
     std::lock_guard<std::mutex> hold(lock_);
-    auto it = free_.emplace(static_cast<char*>(memory) - room_, rounded(bytes)).first;
+    const int64_t start = static_cast<char*>(memory) - room_, size = rounded(bytes);
+    const int64_t page = (start + kPage - 1) / kPage * kPage, pages = start + size - page;
+    if (size > kLarge) madvise(room_ + page, pages, MADV_DONTNEED);  // each page makes protect() slower
+    auto it = free_.emplace(start, size).first;
     const auto join = [this](auto left) {
       const auto right = std::next(left);
       if (right == free_.end() || left->first + left->second != right->first) return;
@@ -90,6 +93,7 @@ class FarSpace final : public Space {
     const Open open(*this);
     std::memcpy(host, inside(from), bytes);
   }
+  int64_t piece_bytes() const override { return 1024; }  // so that short runs have several pieces
   void zero(void* memory, int64_t bytes) override {
     const Open open(*this);
     std::memset(inside(memory), 0, bytes);
