@@ -1,0 +1,55 @@
+"""Runs whose inputs and outputs come and go piece by piece (cpp/engine/resident.h)."""
+
+import ctypes
+
+import numpy as np
+import pytest
+from test_engine_run import integrator
+
+from nengo_dl import _engine
+
+BATCH = 4
+
+
+@pytest.fixture
+def device_bytes(phases_library):
+    """The most memory that the device has had to give so far."""
+    phases_library.device_bytes_used.restype = ctypes.c_int64
+    _engine.set_backend("phases")
+    yield phases_library.device_bytes_used
+    _engine.set_backend("cpu")
+
+
+def test_memory_is_that_of_pieces(device_bytes):
+    """A hundred times as many steps take no more memory of the device."""
+    maker = integrator(window=7)
+    x = np.random.RandomState(0).randint(-9, 9, (BATCH, 60000, 3)).astype(np.float64)
+    maker.run(600, BATCH, [x[:, :600].copy()])
+    before = device_bytes()
+    (_, after), *_ = maker.run(60000, BATCH, [x])
+    np.testing.assert_array_equal(after, np.cumsum(x, axis=1))
+    assert device_bytes() - before < x.nbytes / 100
+
+
+@pytest.mark.parametrize("n_steps", [1, 13, 600])
+@pytest.mark.parametrize("keep_last", [[False, True], [True, False], [True, True]])
+def test_last_steps(device_bytes, keep_last, n_steps):
+    """Outputs that keep the last step only keep that of the run, not that of a piece."""
+    maker = integrator()
+    x = np.random.RandomState(1).randint(-9, 9, (BATCH, n_steps, 3)).astype(np.float64)
+    everything, *_ = maker.run(n_steps, BATCH, [x])
+    outputs, *_ = maker.run(n_steps, BATCH, [x], keep_last=keep_last)
+    for got, due, last in zip(outputs, everything, keep_last, strict=True):
+        np.testing.assert_array_equal(got, due[:, -1:] if last else due)
+
+
+def test_stopped_between_pieces(device_bytes):
+    """A run that is stopped leaves the state and all outputs of the steps that it has done."""
+    maker = integrator()
+    n_steps = 10**6
+    x = np.ones((BATCH, n_steps, 3))
+    (_, after), done, error, state = maker.run(n_steps, BATCH, [x], time_limit=0.02)
+    assert 1 <= done < n_steps and error is None
+    due = np.broadcast_to(np.arange(1.0, done + 1)[:, None], (BATCH, done, 3))
+    np.testing.assert_array_equal(after[:, :done], due)
+    np.testing.assert_array_equal(state[:, :3], due[:, -1])
