@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/kernel.h"
+#include "kernels/sparse.h"
 #include "ops/util.h"
 
 namespace nengo_dl {
@@ -48,24 +49,35 @@ class Columns {
     if (entry_.empty()) return {};
     const int64_t enough = static_cast<int64_t>(entry_.size()) / 6 - rows_ / 2;
     const int64_t columns = static_cast<int64_t>(start_.size()) - 1;
-    int32_t* const at = scratch<int32_t>(columns);
+    int32_t* const at = scratch<int32_t>(columns + kSparseRoom);
     int64_t visited = 0, count = 0;
-    for (int64_t j = 0; j < columns && visited < enough; ++j) {
-      if (!any(x + j * width * stride, stride, width)) continue;
-      visited += start_[j + 1] - start_[j];
-      at[count++] = static_cast<int32_t>(j);
+    if (width == 1 && stride == 1) {
+      count = pick_typed<T>(fired32_, fired64_)(x, columns, at);
+    } else {
+      for (int64_t j = 0; j < columns; ++j)
+        if (any(x + j * width * stride, stride, width)) at[count++] = static_cast<int32_t>(j);
     }
+    for (int64_t f = 0; f < count && visited < enough; ++f) visited += start_[at[f] + 1] - start_[at[f]];
     return visited < enough ? Fired{at, count} : Fired{};
   }
 
-  // visit(chain, entry, column, place) for the entries of columns that fired; `chain` is the number of the chain, those
-  // of all rows one behind the other, `place` that of the entry among those of all columns.
+  // visit(chain, entry, column) for the entries of columns that fired; `chain` is the number of the chain, those of all
+  // rows one behind the other.
   template <class Visit>
   void each(const Fired& fired, Visit&& visit) const {
     for (int64_t f = 0; f < fired.count; ++f) {
       const int64_t j = fired.at[f];
-      for (int64_t e = start_[j]; e < start_[j + 1]; ++e) visit(chain_[e], entry_[e], j, e);
+      for (int64_t e = start_[j]; e < start_[j + 1]; ++e) visit(chain_[e], entry_[e], j);
     }
+  }
+
+  // What a kernel needs to know of the entries.
+  template <class T>
+  SparseColumns<T> columns(const Fired& fired, const T* by_place) const {
+    SparseColumns<T> sums{};
+    sums.fired = fired.at, sums.count = fired.count, sums.start = start_.data(), sums.chain = chain_.data();
+    sums.weights = by_place, sums.rows = rows_;
+    return sums;
   }
 
   // The entries of A, `step` elements apart, by their place: one behind the other, which matters where no near cache
@@ -94,6 +106,8 @@ class Columns {
   int64_t rows_ = 0;
   std::vector<int64_t> start_;          // per column, and the end
   std::vector<int32_t> chain_, entry_;  // empty if nothing may be left out
+  int64_t (*fired32_)(const float*, int64_t, int32_t*) = NDL_PICK(sparse_fired32);
+  int64_t (*fired64_)(const double*, int64_t, int32_t*) = NDL_PICK(sparse_fired64);
 };
 
 }  // namespace nengo_dl

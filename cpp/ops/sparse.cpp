@@ -82,7 +82,7 @@ class SparseKernel : public Kernel<T> {
         a_size_(p.buffers[A_.buffer].size),
         column_(op.integers("indices")),
         start_(op.integers("indptr")),
-        columns_(in_param(op.arg("A"), p) ? Columns(start_, column_, X_.count(), kChains) : Columns()),
+        columns_(in_param(op.arg("A"), p) ? Columns(start_, column_, X_.count(), kSparseChains) : Columns()),
         grad_(op, p) {
     for (int64_t& c : column_) c *= stride_of(X_, 0);
   }
@@ -117,8 +117,6 @@ class SparseKernel : public Kernel<T> {
   }
 
  private:
-  static constexpr int kChains = 4;  // of a row's sum, whose additions need not wait for each other
-
   void by_rows(const T* A, const T* X, T* Y) const {
     const int64_t step = stride_of(A_, 0), out = stride_of(Y_, 0), rows = static_cast<int64_t>(start_.size()) - 1;
     for (int64_t i = 0; i < rows; i++) {
@@ -129,12 +127,14 @@ class SparseKernel : public Kernel<T> {
   void by_columns(const Columns::Fired& fired, const T* A, const T* by_place, const T* X, T* Y) const {
     const int64_t step = stride_of(A_, 0), in = stride_of(X_, 0), out = stride_of(Y_, 0);
     const int64_t rows = static_cast<int64_t>(start_.size()) - 1;
-    T* const chain = scratch<T>(kChains * rows);
-    std::fill(chain, chain + kChains * rows, T(0));
-    if (by_place)
-      columns_.each(fired, [&](int64_t at, int64_t, int64_t j, int64_t e) { chain[at] += by_place[e] * X[j * in]; });
-    else
-      columns_.each(fired, [&](int64_t at, int64_t k, int64_t j, int64_t) { chain[at] += A[k * step] * X[j * in]; });
+    T* const chain = scratch<T>(kSparseChains * rows);
+    if (by_place && out == 1) {
+      SparseColumns<T> sums = columns_.columns(fired, by_place);
+      sums.x = X, sums.x_step = in, sums.chains = chain, sums.y = Y, sums.set = set_;
+      return sums_(sums);
+    }
+    std::fill(chain, chain + kSparseChains * rows, T(0));
+    columns_.each(fired, [&](int64_t at, int64_t k, int64_t j) { chain[at] += A[k * step] * X[j * in]; });
     for (int64_t i = 0; i < rows; i++) {
       const T sum = (chain[i] + chain[2 * rows + i]) + (chain[rows + i] + chain[3 * rows + i]);
       Y[i * out] = set_ ? sum : Y[i * out] + sum;
@@ -158,6 +158,7 @@ class SparseKernel : public Kernel<T> {
   int64_t a_size_;                       // elements of the buffer
   std::vector<int64_t> column_, start_;  // column_: element offsets
   Columns columns_;                      // of weights that no step changes
+  void (*sums_)(const SparseColumns<T>&) = NDL_PICK_TYPED(T, sparse_columns);
   SparseGrad<T, SparseKernel> grad_;
 };
 
@@ -227,7 +228,7 @@ class BsrKernel : public Kernel<T> {
     const int64_t in = stride_of(X_, 0), out = stride_of(Y_, 0);
     T* const sum = scratch<T>(rows * height);
     std::fill(sum, sum + rows * height, T(0));
-    columns_.each(fired, [&](int64_t row, int64_t k, int64_t column, int64_t) {
+    columns_.each(fired, [&](int64_t row, int64_t k, int64_t column) {
       const T *block = A + k * A_.strides[0], *x = X + column * width * in;
       for (int64_t i = 0; i < height; i++)
         for (int64_t j = 0; j < width; j++)
