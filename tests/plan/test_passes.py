@@ -8,7 +8,7 @@ import networks_dynamics  # noqa: F401 (registers its networks)
 import numpy as np
 import pytest
 from nengo.exceptions import BuildError
-from planned import build, plan
+from planned import assert_same, build, plan
 
 from nengo_dl.ir.program import ProgramError, to_bytes
 from nengo_dl.plan import planner
@@ -152,3 +152,46 @@ def test_as_many_spans_as_ensembles_are_compared_in_little_memory():
     spans = [(i, i + 1) for i in range(count)]
     pairs = list(meeting(spans, [*spans, (0, count)]))
     assert len(pairs) == 2 * count and pairs[:4] == [(0, 0), (0, count), (1, 1), (1, count)]
+
+
+def products_into_neurons():
+    """A convolution and two products of matrices, added up with a bias."""
+    with nengo.Network(seed=0) as net:
+        image, u = nengo.Node(np.linspace(-1, 1, 36)), nengo.Node([0.5, -0.3])
+        current = {"gain": nengo.dists.Choice([1]), "bias": nengo.dists.Uniform(0, 1)}
+        a = nengo.Ensemble(16, 1, neuron_type=nengo.RectifiedLinear(), **current).neurons
+        transform = nengo.Convolution(1, (6, 6, 1), kernel_size=(3, 3))
+        nengo.Connection(image, a, transform=transform, synapse=None)
+        for seed in (1, 2):
+            weights = np.random.RandomState(seed).normal(size=(16, 2))
+            nengo.Connection(u, a, transform=weights, synapse=None)
+        nengo.Probe(a)
+    return net
+
+
+def ops_of(made):
+    return [op for piece in made.runs for region in piece.program.regions for op in region.ops]
+
+
+def adding_copies(net, **options):
+    made = plan(build(net), **options)
+    regions = [region for piece in made.runs for region in piece.program.regions]
+    ops = [op for region in regions for op in region.ops]
+    return [op for op in ops if op.kind == "copy" and not op.attrs["set"]]
+
+
+def test_products_are_added_up_in_place():
+    """Without a copy for each; results are those of `nengo.Simulator`."""
+    net = products_into_neurons()
+    assert len(adding_copies(net)) == 0 and len(adding_copies(net, fuse=False)) == 3
+    assert_same(net)
+    assert_same(net, fuse=False)
+
+
+def test_products_that_others_read_stay_apart():
+    """Here a Probe reads what a product gives, beside the neurons."""
+    net = products_into_neurons()
+    with net:
+        nengo.Probe(net.connections[1])
+    assert len(adding_copies(net)) == 1
+    assert_same(net)

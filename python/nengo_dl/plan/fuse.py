@@ -77,6 +77,31 @@ def _is_tile(src, dst, classes):
     return src.size == 1 or (src.flat[2] == 1 and dst.flat[2] == 1)
 
 
+def add_in_place(draft: Draft) -> Draft:
+    """A product that is only added to one signal is added up there at once."""
+    ops, classes, table = draft.ops, draft.classes, draft.uses
+    changed, dropped = {}, set()
+    for i, op in enumerate(ops):
+        if op.kind != "copy" or op.args["dst"].access != "inc":
+            continue
+        src, dst = op.args["src"], op.args["dst"]
+        if not _is_tile(src, dst, classes) or len(table[src.var]) != 2:
+            continue
+        ((k, arg, made),) = [use for use in table[src.var] if use[0] != i]
+        product = ops[k]
+        if k in changed or KINDS[product.kind].settable != "Y" or arg != "Y":
+            continue
+        if made.access != "write" or not made.full or made.flat is None or made.flat[2] != 1:
+            continue
+        if any(ref.var is dst.var for ref in product.args.values()):
+            continue
+        target = replace(made, var=dst.var, offset=made.offset + dst.flat[0], access="inc")
+        changed[k] = product.with_args(Y=target)
+        dropped.add(i)
+    ops = [changed.get(i, op) for i, op in enumerate(ops) if i not in dropped]
+    return draft.with_ops(ops, "products added up in place")
+
+
 def pull_decoders(draft: Draft) -> Draft:
     """Let small products of a loop's neurons run inside that loop.
 

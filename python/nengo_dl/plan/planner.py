@@ -8,6 +8,7 @@ from .assemble import assemble
 from .cut import cut, run_parts
 from .draft import Draft
 from .fuse import (
+    add_in_place,
     alias_sources,
     fuse_bias,
     fuse_resets,
@@ -31,6 +32,7 @@ PASSES = (
     fuse_resets,
     alias_sources,
     join_tiles,
+    add_in_place,
     fuse_bias,
     store_by_columns,
     order_regions,
@@ -41,7 +43,9 @@ PASSES = (
     emit,
 )
 UNCUT = 6  # so many passes see the whole model, the others what it is cut into
-FUSIONS = (fuse_resets, alias_sources, join_tiles, fuse_bias, store_by_columns, pull_decoders)
+FUSIONS = (
+    fuse_resets, alias_sources, join_tiles, add_in_place, fuse_bias, store_by_columns, pull_decoders,
+)  # fmt: skip
 
 
 @contextlib.contextmanager
