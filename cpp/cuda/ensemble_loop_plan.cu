@@ -154,6 +154,9 @@ class IslandPlanner {
       need_wide(!closed_.count(elements_.id(p.args[0], e)));
       entries[k].to = write(p.args[0], e);
     }
+    for (const SmallEntry<T>& a : entries)  // lanes write when they like
+      for (const SmallEntry<T>& b : entries)
+        need_wide(&a == &b || (a.to != b.from && (op.kind != Small::product || a.to != b.other)));
     if (fired_)
       for (const WideArg& a : p.args)
         for (size_t i : piece.which)
