@@ -44,8 +44,14 @@ PASSES = (
 )
 UNCUT = 6  # so many passes see the whole model, the others what it is cut into
 FUSIONS = (
-    fuse_resets, alias_sources, join_tiles, add_in_place, fuse_bias, store_by_columns, pull_decoders,
-)  # fmt: skip
+    fuse_resets,
+    alias_sources,
+    join_tiles,
+    add_in_place,
+    fuse_bias,
+    store_by_columns,
+    pull_decoders,
+)
 
 
 @contextlib.contextmanager

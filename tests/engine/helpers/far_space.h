@@ -93,7 +93,7 @@ class FarSpace final : public Space {
     const Open open(*this);
     std::memcpy(host, inside(from), bytes);
   }
-  int64_t used() const { return used_; }  // the most at a time, in bytes
+  int64_t used() const { return used_; }                 // the most at a time, in bytes
   int64_t piece_bytes() const override { return 1024; }  // so that short runs have several pieces
   void zero(void* memory, int64_t bytes) override {
     const Open open(*this);
