@@ -18,6 +18,12 @@ def calls(phases_library):
     return phases_library.gemm_calls
 
 
+@pytest.fixture(autouse=True)
+def _in_one_piece(monkeypatch):
+    """Pieces of a run (engine/resident.h) would leave few rows to a product."""
+    monkeypatch.setenv("NENGO_DL_TEST_PIECE", str(1 << 30))
+
+
 @pytest.fixture
 def always(monkeypatch):
     """Products of any size are cuBLAS's if their layout allows it."""

@@ -93,8 +93,11 @@ class FarSpace final : public Space {
     const Open open(*this);
     std::memcpy(host, inside(from), bytes);
   }
-  int64_t used() const { return used_; }                 // the most at a time, in bytes
-  int64_t piece_bytes() const override { return 1024; }  // so that short runs have several pieces
+  int64_t used() const { return used_; }  // the most at a time, in bytes
+  int64_t piece_bytes() const override {
+    const char* const bytes = std::getenv("NENGO_DL_TEST_PIECE");
+    return bytes ? std::atoll(bytes) : 1024;  // so that short runs have several pieces
+  }
   void zero(void* memory, int64_t bytes) override {
     const Open open(*this);
     std::memset(inside(memory), 0, bytes);
