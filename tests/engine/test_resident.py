@@ -21,14 +21,14 @@ def device_bytes(phases_library):
 
 
 def test_memory_is_that_of_pieces(device_bytes):
-    """A hundred times as many steps take no more memory of the device."""
+    """Twenty times as many steps take no more memory of the device."""
     maker = integrator(window=7)
-    x = np.random.RandomState(0).randint(-9, 9, (BATCH, 60000, 3)).astype(np.float64)
+    x = np.random.RandomState(0).randint(-9, 9, (BATCH, 12000, 3)).astype(np.float64)
     maker.run(600, BATCH, [x[:, :600].copy()])
     before = device_bytes()
-    (_, after), *_ = maker.run(60000, BATCH, [x])
+    (_, after), *_ = maker.run(12000, BATCH, [x])
     np.testing.assert_array_equal(after, np.cumsum(x, axis=1))
-    assert device_bytes() - before < x.nbytes / 100
+    assert device_bytes() - before < x.nbytes / 20
 
 
 @pytest.mark.parametrize("n_steps", [1, 13, 600])

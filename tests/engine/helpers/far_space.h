@@ -93,6 +93,16 @@ class FarSpace final : public Space {
     const Open open(*this);
     std::memcpy(host, inside(from), bytes);
   }
+  void bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
+                int64_t rows) override {
+    const Open open(*this);
+    host_space().copy_rows(host, host_distance, inside(to), to_distance, bytes, rows);
+  }
+  void bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
+                 int64_t rows) override {
+    const Open open(*this);
+    host_space().copy_rows(inside(from), from_distance, host, host_distance, bytes, rows);
+  }
   int64_t used() const { return used_; }  // the most at a time, in bytes
   int64_t piece_bytes() const override {
     const char* const bytes = std::getenv("NENGO_DL_TEST_PIECE");
