@@ -33,18 +33,24 @@ int64_t fired(const T* x, int64_t n, int32_t* at) {
   return found;
 }
 
+template <class T, class Number>
+void add(const SparseColumns<T>& s, const Number* chain) {
+  T* const chains = s.chains;
+  for (int64_t f = 0; f < s.count; ++f) {
+    const int64_t j = s.fired[f], end = s.start[j + 1];
+    const T x = s.x[j * s.x_step];
+#pragma GCC unroll 4
+    for (int64_t e = s.start[j]; e < end; ++e) chains[chain[e]] += s.weights[e] * x;
+  }
+}
+
 template <class T>
 void columns(const SparseColumns<T>& s) {
   static_assert(kSparseChains == 4, "the sum below is of four");
   constexpr int64_t W = kLanes<T>;
   T* const chains = s.chains;
   std::fill(chains, chains + kSparseChains * s.rows, T(0));
-  for (int64_t f = 0; f < s.count; ++f) {
-    const int64_t j = s.fired[f], end = s.start[j + 1];
-    const T x = s.x[j * s.x_step];
-#pragma GCC unroll 4
-    for (int64_t e = s.start[j]; e < end; ++e) chains[s.chain[e]] += s.weights[e] * x;
-  }
+  s.narrow ? add(s, s.narrow) : add(s, s.chain);
   const T *a = chains, *b = a + s.rows, *c = b + s.rows, *d = c + s.rows;
   int64_t i = 0;
   for (; i + W <= s.rows; i += W) {

@@ -14,10 +14,11 @@ template <class T>
 struct SparseColumns {
   const int32_t* fired;  // columns
   int64_t count;
-  const int64_t* start;  // of each column, and the end
-  const int32_t* chain;  // of each entry: row + rows * number
-  const T* weights;      // of each entry
-  const T* x;            // of each column, `x_step` apart
+  const int64_t* start;    // of each column, and the end
+  const int32_t* chain;    // of each entry: row + rows * number
+  const uint16_t* narrow;  // the same in half the memory, or null
+  const T* weights;        // of each entry
+  const T* x;              // of each column, `x_step` apart
   int64_t x_step;
   T* chains;  // room for kSparseChains * rows
   int64_t rows;

@@ -36,6 +36,7 @@ class Columns {
         chain_[place] = static_cast<int32_t>(chain * rows_ + i), entry_[place] = static_cast<int32_t>(k);
       }
     }
+    if (rows_ * chains <= UINT16_MAX) narrow_.assign(chain_.begin(), chain_.end());
   }
 
   // The columns that are not 0 in x, whose elements are `stride` apart, `width` of them to a column.
@@ -76,6 +77,7 @@ class Columns {
   SparseColumns<T> columns(const Fired& fired, const T* by_place) const {
     SparseColumns<T> sums{};
     sums.fired = fired.at, sums.count = fired.count, sums.start = start_.data(), sums.chain = chain_.data();
+    sums.narrow = narrow_.empty() ? nullptr : narrow_.data();
     sums.weights = by_place, sums.rows = rows_;
     return sums;
   }
@@ -106,6 +108,7 @@ class Columns {
   int64_t rows_ = 0;
   std::vector<int64_t> start_;          // per column, and the end
   std::vector<int32_t> chain_, entry_;  // empty if nothing may be left out
+  std::vector<uint16_t> narrow_;        // chain_, if its numbers are small
   int64_t (*fired32_)(const float*, int64_t, int32_t*) = NDL_PICK(sparse_fired32);
   int64_t (*fired64_)(const double*, int64_t, int32_t*) = NDL_PICK(sparse_fired64);
 };

@@ -62,6 +62,23 @@ def test_entries_of_silent_inputs_may_be_left_out(kind, ordered, share, region, 
     np.testing.assert_array_equal(alone[0], every[4])
 
 
+def test_many_rows():
+    """More than numbers of two bytes can tell apart."""
+    rng = np.random.RandomState(4)
+    rows = 17000
+    matrix = sparse.random(rows, N, 0.02, random_state=rng, data_rvs=rng.randn, format="csr")
+    maker = Maker("float64")
+    x, y = maker.buffer("window", N, "X"), maker.buffer("window", rows, "Y")
+    a = maker.buffer("param", matrix.nnz, "A", matrix.data)
+    args = {"A": view(a, (matrix.nnz,)), "X": view(x, (N,)), "Y": view(y, (rows,))}
+    attrs = {key: tuple(int(v) for v in getattr(matrix, key)) for key in ("indices", "indptr")}
+    maker.region("loop", maker.input(x, N), op("sparse", args, set=1, **attrs))
+    maker.region("sequence", maker.output(view(y, (rows,))))
+    values = spikes(rng, (1, 30, N), 0.05, "float64")
+    (got,) = maker.run(30, 1, [values])[0]
+    np.testing.assert_allclose(got, values @ matrix.toarray().T, rtol=0, atol=1e-13)
+
+
 def test_two_products_of_the_same_weights():
     """Each reads them in an order of its own, of which a run keeps one."""
     rng = np.random.RandomState(2)
