@@ -90,6 +90,18 @@ def phases_library(tmp_path_factory):
     return add_backend("phases", tmp_path_factory, [s for s in sources if s.name not in on_a_gpu])
 
 
+@pytest.fixture
+def one_way(request, phases_library, monkeypatch):
+    """Loops on "phases" are run in the way that the module's `WAY` names, if it takes them."""
+    from nengo_dl import _engine
+
+    monkeypatch.setenv("NENGO_DL_LOOP_WAY", request.module.WAY)
+    before = _engine.isa()
+    _engine.set_isa("baseline")
+    yield
+    _engine.set_isa(before)
+
+
 def pytest_generate_tests(metafunc):
     """Tests that ask for `backend` run on each; ``NENGO_DL_TEST_BACKENDS`` says on which."""
     if "backend" in metafunc.fixturenames:

@@ -73,12 +73,7 @@ class CudaSpace final : public Space {
 
   void copy_rows(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
                  int64_t rows) override {
-    if (rows == 1 || (from_distance == bytes && to_distance == bytes))
-      return check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes * rows), cudaMemcpyDeviceToDevice, stream()),
-                   "a copy failed");
-    check(cudaMemcpy2DAsync(to, static_cast<size_t>(to_distance), from, static_cast<size_t>(from_distance),
-                            static_cast<size_t>(bytes), static_cast<size_t>(rows), cudaMemcpyDeviceToDevice, stream()),
-          "a copy failed");
+    start_copy(from, from_distance, to, to_distance, bytes, rows, cudaMemcpyDeviceToDevice, stream());
   }
   // From memory that may change as soon as this returns, which the driver sees to.
   void copy_in(const void* host, void* to, int64_t bytes) override {
@@ -99,14 +94,13 @@ class CudaSpace final : public Space {
       return event;
     }();
     const std::lock_guard<std::recursive_mutex> hold(launching());
-    copy_beside(host, host_distance, to, to_distance, bytes, rows, cudaMemcpyHostToDevice, "a copy to the GPU failed");
+    start_copy(host, host_distance, to, to_distance, bytes, rows, cudaMemcpyHostToDevice, beside());
     check(cudaEventRecord(brought, beside()), "a copy to the GPU failed");
     check(cudaStreamWaitEvent(stream(), brought, 0), "a copy to the GPU failed");
   }
   void bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
                  int64_t rows) override {
-    copy_beside(from, from_distance, host, host_distance, bytes, rows, cudaMemcpyDeviceToHost,
-                "a copy from the GPU failed");
+    start_copy(from, from_distance, host, host_distance, bytes, rows, cudaMemcpyDeviceToHost, beside());
     check(cudaStreamSynchronize(beside()), "a copy from the GPU failed");
   }
   int64_t piece_bytes() const override { return kPiece; }
@@ -129,13 +123,13 @@ class CudaSpace final : public Space {
   void wait() override { check(cudaStreamSynchronize(stream()), "a kernel failed"); }
 
  private:
-  static void copy_beside(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
-                          int64_t rows, cudaMemcpyKind kind, const char* what) {
+  static void start_copy(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
+                         int64_t rows, cudaMemcpyKind kind, cudaStream_t on) {
     if (from_distance == bytes && to_distance == bytes) bytes *= rows, rows = 1;
-    if (rows == 1) return check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, beside()), what);
+    if (rows == 1) return check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, on), "a copy failed");
     check(cudaMemcpy2DAsync(to, static_cast<size_t>(to_distance), from, static_cast<size_t>(from_distance),
-                            static_cast<size_t>(bytes), static_cast<size_t>(rows), kind, beside()),
-          what);
+                            static_cast<size_t>(bytes), static_cast<size_t>(rows), kind, on),
+          "a copy failed");
   }
   // Few sizes, so that what one run releases fits the next.
   static int64_t rounded(int64_t bytes) {

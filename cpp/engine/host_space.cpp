@@ -89,6 +89,14 @@ class HostSpace final : public Space {
     for (int64_t i = 0; i < rows; ++i)
       std::memcpy(static_cast<char*>(to) + i * to_distance, static_cast<const char*>(from) + i * from_distance, bytes);
   }
+  void bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
+                int64_t rows) override {
+    copy_rows(host, host_distance, to, to_distance, bytes, rows);
+  }
+  void bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
+                 int64_t rows) override {
+    copy_rows(from, from_distance, host, host_distance, bytes, rows);
+  }
   void copy_in(const void* host, void* to, int64_t bytes) override { std::memcpy(to, host, bytes); }
   void copy_out(const void* from, void* host, int64_t bytes) override { std::memcpy(host, from, bytes); }
   void zero(void* memory, int64_t bytes) override { std::memset(memory, 0, bytes); }
@@ -114,18 +122,6 @@ class HostSpace final : public Space {
 }  // namespace
 
 Space::~Space() = default;
-
-void Space::bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
-                     int64_t rows) {
-  for (int64_t i = 0; i < rows; ++i)
-    copy_in(static_cast<const char*>(host) + i * host_distance, static_cast<char*>(to) + i * to_distance, bytes);
-}
-
-void Space::bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
-                      int64_t rows) {
-  for (int64_t i = 0; i < rows; ++i)
-    copy_out(static_cast<const char*>(from) + i * from_distance, static_cast<char*>(host) + i * host_distance, bytes);
-}
 
 void check_fits(int64_t bytes, int64_t most) {
   if (bytes > most)

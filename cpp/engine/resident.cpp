@@ -31,7 +31,6 @@ template <class T>
 ResidentRun<T>::ResidentRun(Space& space, const Program& p, const RunArgs<T>& args, int64_t piece)
     : space_(space), program_(p), host_(args), visitors_(space) {
   if (space.on_host()) return;
-  space.wait();  // what ran before may have used the memory
   args_ = args;
   args_.n_steps = piece;
   for (int set = 0; set < (follows(0) ? 2 : 1); ++set) {
@@ -43,6 +42,7 @@ ResidentRun<T>::ResidentRun(Space& space, const Program& p, const RunArgs<T>& ar
   }
   std::copy(inputs_[0].begin(), inputs_[0].end(), args_.inputs.begin());
   args_.outputs = outputs_[0];
+  space.wait();  // for what may still use the memory: what is sent comes in beside it
   send(0);
   for (size_t i = 0; i < p.params.size(); ++i)
     args_.params[i] = visitors_.add(args.params[i], (p.params[i].learned ? args.batch : 1) * p.params[i].size);

@@ -153,6 +153,7 @@ class Raced {
   int turns_ = 0;
 };
 
+// By groups, with as much of inputs and outputs at a time as the space takes.
 template <class T>
 RunResult run_grouped(const Runnable<T>& r, const RunArgs<T>& whole, ResidentRun<T>* resident, int threads) {
   const RunArgs<T>& args = resident->args();

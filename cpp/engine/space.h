@@ -29,9 +29,9 @@ class NDL_API Space {
   // neither touches what the other writes. What is started afterwards sees them; `bring_out` returns when they are
   // there.
   virtual void bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
-                        int64_t rows);
+                        int64_t rows) = 0;
   virtual void bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
-                         int64_t rows);
+                         int64_t rows) = 0;
   // What the inputs and outputs of a run may take at a time: those of a longer run come and go piece by piece.
   virtual int64_t piece_bytes() const { return INT64_MAX; }
   virtual void zero(void* memory, int64_t bytes) = 0;

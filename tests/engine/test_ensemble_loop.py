@@ -1,6 +1,5 @@
 """Loops of small islands that warps run (cpp/cuda/ensemble_loop*), compiled as plain C++."""
 
-from dataclasses import replace
 from functools import cache
 
 import nengo
@@ -9,16 +8,8 @@ import pytest
 from test_phases import assert_close, assert_same_bits
 from whole_models import model_of
 
-from nengo_dl import _engine
-
-
-@pytest.fixture(autouse=True)
-def _ensembles_alone(phases_library, monkeypatch):
-    monkeypatch.setenv("NENGO_DL_LOOP_WAY", "ensembles")
-    before = _engine.isa()
-    _engine.set_isa("baseline")
-    yield
-    _engine.set_isa(before)
+WAY = "ensembles"
+pytestmark = pytest.mark.usefixtures("one_way")
 
 
 def integrators(neuron_type, sizes=(50, 100, 40), dimensions=1):
@@ -132,5 +123,5 @@ def test_large_ensembles():
 
 
 def test_double_precision():
-    made = replace(model_of(integrators(nengo.LIF()), "float64"))
+    made = model_of(integrators(nengo.LIF()), "float64")
     assert not any("ensembles" in way for way in ways(made.compiled("phases")))

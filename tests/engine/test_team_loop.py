@@ -8,20 +8,14 @@ import pytest
 from test_phases import assert_close, assert_same_bits
 from whole_models import model_of, spiking_layers
 
-from nengo_dl import _engine
 from nengo_dl.ir.program import Buffer
 from nengo_dl.surrogates import SuperSpike
 
 SIZE = 70  # products of this size are shared out
 
 
-@pytest.fixture(autouse=True)
-def _teams_alone(phases_library, monkeypatch):
-    monkeypatch.setenv("NENGO_DL_LOOP_WAY", "team")
-    before = _engine.isa()
-    _engine.set_isa("baseline")
-    yield
-    _engine.set_isa(before)
+WAY = "team"
+pytestmark = pytest.mark.usefixtures("one_way")
 
 
 def memory():

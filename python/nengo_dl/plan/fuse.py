@@ -89,7 +89,7 @@ def add_in_place(draft: Draft) -> Draft:
             continue
         ((k, arg, made),) = [use for use in table[src.var] if use[0] != i]
         product = ops[k]
-        if k in changed or KINDS[product.kind].settable != "Y" or arg != "Y":
+        if KINDS[product.kind].settable != "Y" or arg != "Y":
             continue
         if made.access != "write" or not made.full or made.flat is None or made.flat[2] != 1:
             continue
