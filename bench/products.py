@@ -32,6 +32,7 @@ PRODUCTS = [
     *[(4, 50, 784, 256), (10, 50, 784, 256), (25, 100, 784, 256), (25, 100, 256, 10)],
     *[(25, 100, 256, 256), (8, 64, 512, 512), (16, 64, 1024, 1024), (32, 64, 2048, 2048)],
 ]
+IDLE = 0.1  # s after which the threads of a library look for work no more: they would take the processors of the next
 # items, height and width, input and output channels, kernel, stride, groups
 CONVOLUTIONS = [
     *[(32, 28, 1, 32, 3, 1, 1), (32, 26, 32, 64, 3, 2, 1), (32, 14, 64, 64, 3, 1, 1)],
@@ -286,8 +287,10 @@ def measure(case, dtype, threads, turns, passes):
         libraries = usable(case, engine, name, all_libraries[name])
         taken = {who: [] for who in ("engine", *libraries)}
         for _ in range(turns):
+            time.sleep(IDLE)
             taken["engine"].append(engine.seconds(name))
             for library, function in libraries.items():
+                time.sleep(IDLE)
                 taken[library].append(seconds(function, engine.more))
         result[name] = taken
     return result

@@ -96,8 +96,14 @@ class Loaded:
         if name not in self.functions:
             self.functions[name] = compile_graph(self.sim, self.n_steps)
         seconds, _ = timed(self.functions[name], repeat, warm_up)
-        self.sim.clear_probes()
+        self._clear_probes()
         return seconds
+
+    def _clear_probes(self):
+        if hasattr(self.sim, "clear_probes"):
+            self.sim.clear_probes()
+        else:  # the original
+            self.sim.reset(include_trainable=False, include_processes=False)
 
 
 def main():

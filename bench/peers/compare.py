@@ -21,16 +21,14 @@ from common import NETWORKS
 from protocol import Worker
 from results import machine, summarise, write
 
+ON_TORCH = ("SpikingJelly", "Norse", "snnTorch")
 OURS = ("step", "fit", "fit, callback")  # calls of nengo_dl; the others have a step only
 
 
 def start(args):
     """Workers by name."""
     scripts = {"nengo_dl": (sys.executable, "ours.py"), "JAX": (args.jax, "jax_scan.py")}
-    scripts |= {
-        name: (args.torch, f"{name.lower()}_step.py")
-        for name in ("SpikingJelly", "Norse", "snnTorch")
-    }
+    scripts |= {name: (args.torch, f"{name.lower()}_step.py") for name in ON_TORCH}
     return {
         name: Worker(python, f"peers/{script}")
         for name, (python, script) in scripts.items()
@@ -79,7 +77,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jax", help="Python of a venv with JAX and Optax")
     parser.add_argument("--torch", help="Python of a venv with the libraries on PyTorch")
-    parser.add_argument("--only", nargs="+", metavar="PEER", help="some of the peers")
+    parser.add_argument("--only", nargs="+", choices=("JAX", *ON_TORCH), help="some of the peers")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--steps", type=int, default=20, help="per measurement (%(default)s)")
     parser.add_argument("--repetitions", type=int, default=7, help="(%(default)s)")
