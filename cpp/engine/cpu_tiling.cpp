@@ -7,10 +7,11 @@ namespace nengo_dl {
 namespace {
 
 constexpr int64_t kItems = 16, kSteps = 256, kMaxSteps = 4096;
-constexpr int64_t kCache = 512 * 1024;  // bytes
-constexpr int64_t kRows = 256;          // of a product that pay
-constexpr int64_t kSumRows = 48;        // of a product for which clearing and adding up another sum pays
-constexpr int64_t kLarge = 64 << 20;    // bytes that one thread may take for a window with so many rows
+constexpr int64_t kCache = 512 * 1024;     // bytes
+constexpr int64_t kRows = 256;             // of a product that pay; more where weights are large
+constexpr int64_t kLargeMatrix = 2 << 20;  // bytes
+constexpr int64_t kSumRows = 48;           // of a product for which clearing and adding up another sum pays
+constexpr int64_t kLarge = 64 << 20;       // bytes that one thread may take for a window with so many rows
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -25,10 +26,15 @@ class CpuTiling final : public Tiling {
     return g;
   }
 
+  static int64_t rows_that_pay(const RunSizes& s, int64_t if_large) {
+    return s.matrix_bytes > kLargeMatrix ? if_large : kRows;
+  }
+
   // Weights that the cache does not hold are read anew in every window: its values may then take as much.
   static int64_t for_products(const RunSizes& s, int64_t group) {
     if (s.matrix_bytes <= kCache) return 0;
-    return std::min(ceil_div(kRows, group), std::min(s.matrix_bytes, kLarge) / s.item_bytes / group);
+    return std::min(ceil_div(rows_that_pay(s, 2 * kRows), group),
+                    std::min(s.matrix_bytes, kLarge) / s.item_bytes / group);
   }
 
   bool looks_for_division(double work, double parts) const override {
@@ -51,7 +57,7 @@ class CpuTiling final : public Tiling {
     g.accumulators = std::min(g.accumulators, ceil_div(s.batch, g.group));
     int64_t row_bytes;
     if (__builtin_mul_overflow(std::max<int64_t>(1, s.item_bytes), g.group, &row_bytes)) row_bytes = INT64_MAX;
-    const int64_t pays = std::clamp<int64_t>(kRows / g.group, 1, kSteps);
+    const int64_t pays = std::clamp<int64_t>(rows_that_pay(s, 4 * kRows) / g.group, 1, kSteps);
     g.window = std::clamp<int64_t>(std::max(kCache / row_bytes, std::min(pays, kLarge / row_bytes)), 1, kSteps);
     if (s.window) g.window = std::min(s.window, kSteps);
     g.window = std::max<int64_t>(1, std::min(g.window, s.n_steps));

@@ -91,8 +91,7 @@ std::shared_ptr<const DividedRecipe<T>> Recipes<T>::divided(int64_t batch, int64
 
 template <class T>
 TapeRecipe Recipes<T>::make_tape(const Activity& activity, int64_t batch, int64_t n_steps, int64_t memory) const {
-  const TapeLayout tape(program_, facts_.flow, activity, batch, n_steps, memory, facts_.calls_python,
-                        schedule_.tiling(), facts_.fingerprint);
+  const TapeLayout tape(facts_, activity, batch, n_steps, memory, schedule_.tiling());
   return {tape, Layout(program_, sharing_, facts_.unwritten, tape, true),
           Layout(program_, sharing_, facts_.unwritten, tape, false)};
 }

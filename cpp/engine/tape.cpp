@@ -25,19 +25,21 @@ int64_t aligned(int64_t bytes) { return (bytes + kTapeAlign - 1) / kTapeAlign * 
 
 }  // namespace
 
-TapeLayout::TapeLayout(const Program& program, const Flow& flow, const Activity& activity, int64_t batch,
-                       int64_t n_steps, int64_t memory, bool has_callbacks, const Tiling& tiling, uint64_t fingerprint)
-    : needs(program, flow, activity), element_(program.float64 ? 8 : 4) {
-  geometry = tiling.of_recorded_run({batch, n_steps, program.window, item_bytes(program, activity), has_callbacks, 0});
+TapeLayout::TapeLayout(const Facts& facts, const Activity& activity, int64_t batch, int64_t n_steps, int64_t memory,
+                       const Tiling& tiling)
+    : needs(facts.program, facts.flow, activity), element_(facts.program.float64 ? 8 : 4) {
+  const Program& program = facts.program;
+  geometry = tiling.of_recorded_run(
+      {batch, n_steps, program.window, item_bytes(program, activity), facts.calls_python, facts.matrix * element_});
   groups = (batch + geometry.group - 1) / geometry.group;
   windows = n_steps / geometry.window + (n_steps % geometry.window != 0);
   last_steps_ = n_steps - (windows - 1) * geometry.window;
   last_items_ = batch - (groups - 1) * geometry.group;
   place_values(program);
-  place_checkpoint(program, flow, batch);
-  place_windows(has_callbacks ? -1 : memory);
+  place_checkpoint(program, facts.flow, batch);
+  place_windows(facts.calls_python ? -1 : memory);
   Hash hash;
-  hash.add(fingerprint);
+  hash.add(facts.fingerprint);
   for (int64_t v : {batch, n_steps, bytes, first_kept, geometry.group, geometry.window})
     hash.add(static_cast<uint64_t>(v));
   for (char rows : needs.rows) hash.add(static_cast<uint64_t>(rows));

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/flow.h"
+#include "engine/facts.h"
 #include "engine/geometry.h"
 
 namespace nengo_dl {
@@ -28,8 +28,8 @@ struct Checkpoint {  // where its parts begin, in bytes
 class TapeLayout {
  public:
   // ProgramError: no gradient. std::runtime_error: larger than memory can be.
-  TapeLayout(const Program& program, const Flow& flow, const Activity& activity, int64_t batch, int64_t n_steps,
-             int64_t memory, bool has_callbacks, const Tiling& tiling, uint64_t fingerprint);
+  TapeLayout(const Facts& facts, const Activity& activity, int64_t batch, int64_t n_steps, int64_t memory,
+             const Tiling& tiling);
 
   Needs needs;
   Geometry geometry;

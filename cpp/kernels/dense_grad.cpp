@@ -1,22 +1,11 @@
 // Products and sums that only gradients need.
 #include "kernels/dense_kernels.h"
 #include "kernels/dot.h"
+#include "kernels/turn.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
 namespace {
-
-// Copies `width` lines of n elements so that line o becomes column o.
-template <class T>
-NDL_HD void turn(const T* __restrict a, int64_t a_i, T* __restrict to, int64_t width, int64_t n) {
-  constexpr int64_t kPiece = 8;  // lines at once: what is written together lies together
-  int64_t o = 0;
-  for (; o + kPiece <= width; o += kPiece)
-    for (int64_t j = 0; j < n; ++j)
-      for (int64_t p = 0; p < kPiece; ++p) to[j * width + o + p] = a[(o + p) * a_i + j];
-  for (; o < width; ++o)
-    for (int64_t j = 0; j < n; ++j) to[j * width + o] = a[o * a_i + j];
-}
 
 // Lanes along few inputs would be mostly idle: turns the matrix, a piece at a time, for lanes along the outputs.
 template <class T>
@@ -29,7 +18,7 @@ NDL_HD void turned(const DenseArgs<T>& all, void (*columns)(const DenseArgs<T>&)
     for (int64_t i = 0; i < all.m; i += d.m) {
       const int64_t left = all.m - i;
       d.m = d.a_j = left <= fit ? left : left == fit + 1 ? fit - 1 : fit;  // never leaves a single output
-      turn(all.a + all.a_at[k] + i * all.a_i, all.a_i, matrix, d.m, all.n);
+      turn(all.a + all.a_at[k] + i * all.a_i, all.a_i, matrix, d.m, d.m, all.n);
       d.x = all.x + all.x_at[k], d.y = all.y + all.y_at[k] + i;
       columns(d);
     }

@@ -39,8 +39,8 @@ constexpr int64_t kTurnedBytes = 32768;
 NDL_DECLARE_KERNEL(void, dense_turned32, (const DenseArgs<float>& args))
 NDL_DECLARE_KERNEL(void, dense_turned64, (const DenseArgs<double>& args))
 
-// As dense_cols, with room for kPackedBytes and m at least a vector: for large matrices and many rows.
-constexpr int64_t kPackedBytes = 400000;
+// As dense_cols, with room for kPackedBytes, m at least a vector and a_i or a_j == 1: for large matrices and many rows.
+constexpr int64_t kPackedBytes = 4800000;
 constexpr int64_t kPackedSize = 768, kPackedRows = 192;  // measured: what is large, and how many are many
 NDL_DECLARE_KERNEL(void, dense_packed32, (const DenseArgs<float>& args))
 NDL_DECLARE_KERNEL(void, dense_packed64, (const DenseArgs<double>& args))

@@ -1,7 +1,7 @@
-// Products of large matrices that lie column by column, for many rows: the chains of dense_cols.cpp. What a tile reads
-// is copied first, so that it lies side by side: columns that are a power of two apart would share a few lines of the
-// cache.
+// Products of large matrices for many rows: the chains of dense_cols.cpp. What a tile reads is copied first, so that it
+// lies side by side: columns that are a power of two apart would share a few lines of the cache.
 #include "kernels/dense_kernels.h"
+#include "kernels/turn.h"
 #include "math/simd.h"
 
 namespace nengo_dl {
@@ -17,10 +17,16 @@ constexpr int kRows = 4, kVectors = 3;
 constexpr int kRows = 6, kVectors = 2;
 #endif
 
-// What is copied at once stays in the second-level cache: inputs, so many rows of them, and what panels take.
+// What is copied at once: some inputs of some rows, which stay in the second-level cache, and the weights of so many
+// inputs, one strip of outputs after the other.
+#if defined(__AVX512F__)
+constexpr int64_t kInputBytes = 4096;  // such processors have a second-level cache of 1 MB and more
+#else
+constexpr int64_t kInputBytes = 2048;
+#endif
 template <class T>
-constexpr int64_t kInputs = 1024 / sizeof(T);
-constexpr int64_t kRowsAtOnce = 240 / kRows * kRows, kPanelBytes = 131072;
+constexpr int64_t kInputs = kInputBytes / sizeof(T);
+constexpr int64_t kRowsAtOnce = 120 / kRows * kRows, kPanelBytes = 4 << 20;
 constexpr int64_t kLine = 64;  // bytes
 template <class T>
 constexpr int64_t kRowStep = kInputs<T> + kLine / sizeof(T);  // not a power of two
@@ -86,6 +92,8 @@ void copy_inputs(const DenseArgs<T>& d, const Part<T>& s, T* to) {
   if (d.x_j == 1)
     for (int64_t r = 0; r < s.rows; ++r)
       for (int64_t j = 0; j < s.n; ++j) to[r * kRowStep<T> + j] = x[r * d.x_row + j];
+  else if (d.x_row == 1)
+    turn(x, d.x_j, to, kRowStep<T>, s.n, s.rows);
   else
     for (int64_t j = 0; j < s.n; ++j)
       for (int64_t r = 0; r < s.rows; ++r) to[r * kRowStep<T> + j] = x[r * d.x_row + j * d.x_j];
@@ -104,23 +112,26 @@ struct Strips {
   int64_t end(int64_t n) const { return n + 1 == count ? m : begin(n + 1) * L; }
 };
 
-// Copies some strips of a matrix, each so that its vectors lie one behind the other. Columns are read across all
-// strips.
+// Copies some strips of a matrix, each so that its vectors lie one behind the other: columns are read across all
+// strips, rows (a_j == 1) one vector of them after the other.
 template <class T, int L>
 void copy_strips(const DenseArgs<T>& d, const Part<T>& s, const Strips<L>& strips, int64_t first, int64_t end, T* to) {
   using V = Vec<T, L>;
-  const T* column = d.a + d.a_at[s.block] + s.j0 * d.a_j;
-  for (int64_t j = 0; j < s.n; ++j, column += d.a_j) {
+  const T* const a = d.a + d.a_at[s.block] + s.j0 * d.a_j;
+  const auto each_vector = [&](auto copy) {
     T* panel = to;
     for (int64_t p = first; p < end; ++p) {
       const int64_t vectors = strips.vectors_of(p);
-      const T* a = column + strips.begin(p) * L;
-      T* at = panel + j * vectors * L;
-      for (int64_t v = 0; v < vectors - 1; ++v) store<V>(at + v * L, load<V>(a + v * L));
-      store<V>(at + (vectors - 1) * L, load<V>(column + strips.end(p) - L));
+      for (int64_t v = 0; v < vectors; ++v)
+        copy(v + 1 < vectors ? (strips.begin(p) + v) * L : strips.end(p) - L, panel + v * L, vectors * L);
       panel += vectors * L * s.n;
     }
-  }
+  };
+  if (d.a_i == 1)
+    for (int64_t j = 0; j < s.n; ++j)
+      each_vector([&](int64_t i, T* at, int64_t step) { store<V>(at + j * step, load<V>(a + j * d.a_j + i)); });
+  else
+    each_vector([&](int64_t i, T* at, int64_t step) { turn(a + i * d.a_i, d.a_i, at, step, L, s.n); });
 }
 
 template <class T, int L>
@@ -131,14 +142,14 @@ void product(const DenseArgs<T>& d, int64_t block) {
   constexpr int64_t kStrips = kPanelBytes / static_cast<int64_t>(sizeof(T)) / (kInputs<T> * kVectors * L);
   const Strips<L> strips(d.m);
   Part<T> s = {block, 0, 0, 0, 0, 0, 0};
-  for (s.j0 = 0; s.j0 < d.n; s.j0 += kInputs<T>) {
-    s.n = d.n - s.j0 < kInputs<T> ? d.n - s.j0 : kInputs<T>;
-    for (s.r0 = 0; s.r0 < d.rows; s.r0 += kRowsAtOnce) {
-      s.rows = d.rows - s.r0 < kRowsAtOnce ? d.rows - s.r0 : kRowsAtOnce;
-      copy_inputs(d, s, xs);
-      for (int64_t p = 0; p < strips.count; p += kStrips) {
-        const int64_t end = p + kStrips < strips.count ? p + kStrips : strips.count;
-        copy_strips<T, L>(d, s, strips, p, end, panels);
+  for (int64_t p = 0; p < strips.count; p += kStrips) {
+    const int64_t end = p + kStrips < strips.count ? p + kStrips : strips.count;
+    for (s.j0 = 0; s.j0 < d.n; s.j0 += kInputs<T>) {
+      s.n = d.n - s.j0 < kInputs<T> ? d.n - s.j0 : kInputs<T>;
+      copy_strips<T, L>(d, s, strips, p, end, panels);
+      for (s.r0 = 0; s.r0 < d.rows; s.r0 += kRowsAtOnce) {
+        s.rows = d.rows - s.r0 < kRowsAtOnce ? d.rows - s.r0 : kRowsAtOnce;
+        copy_inputs(d, s, xs);
         const T* panel = panels;
         for (int64_t q = p; q < end; ++q) {
           s.i0 = strips.begin(q) * L, s.width = strips.end(q) - s.i0;

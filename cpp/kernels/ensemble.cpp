@@ -55,24 +55,33 @@ struct Group {
   }
   int64_t slot(int64_t b, int64_t r) const { return (c.in_turn ? 0 : r * row) + b * block; }  // of those at once
 
-  // A product of this group: its blocks and rows, with x or y still to be placed.
-  DenseArgs<T> part(const DenseArgs<T>& whole) const {
+  // Some blocks of a product and the rows of this group, with x or y still to be placed.
+  DenseArgs<T> part(const DenseArgs<T>& whole, int64_t block, int64_t count) const {
     DenseArgs<T> d = whole;
-    d.blocks = blocks, d.rows = rows;
-    d.a_at += first, d.x_at += first, d.y_at += first, d.bias_at += first;
+    d.blocks = count, d.rows = rows;
+    d.a_at += block, d.x_at += block, d.y_at += block, d.bias_at += block;
     d.x += r0 * d.x_row, d.y += r0 * d.y_row;
     if (d.bias) d.bias += r0 * d.bias_row;
     return d;
   }
   void encode() {
-    DenseArgs<T> d = part(c.encode);
+    DenseArgs<T> d = part(c.encode, first, blocks);
     d.y = J, d.y_at = at, d.y_row = row;
     c.encoder(d);
   }
   void decode(const Decode<T>& decode) const {
-    DenseArgs<T> d = part(decode.product);
-    d.x = out, d.x_at = at, d.x_row = row;
-    decode.kernel(d);
+    constexpr int64_t kSome = 64;  // blocks
+    int64_t from[kSome];           // the ensembles that they read
+    const int64_t* const begin = decode.begin + first;
+    for (int64_t j = begin[0], n = 0, b = 0; j < begin[blocks]; j += n) {
+      for (n = 0; n < kSome && j + n < begin[blocks]; ++n) {
+        while (j + n >= begin[b + 1]) ++b;
+        from[n] = at[b];
+      }
+      DenseArgs<T> d = part(decode.product, j, n);
+      d.x = out, d.x_at = from, d.x_row = row;
+      decode.kernel(d);
+    }
   }
 };
 
@@ -126,7 +135,7 @@ struct Ensemble {
       a = c.encode.a + c.encode.a_at[k], bias = r.bias + c.encode.bias_at[k], x = r.x[c.encode.x_at[k]];
     J = r.J + b * g.block;
     if constexpr (Chains > 0)
-      weights = c.decodes->product.a + c.decodes->product.a_at[k];
+      weights = c.decodes->product.a + c.decodes->product.a_at[c.decodes->begin[k]];
     else
       out = r.out + b * g.block;
     for (int s = 0; s < S; s++) now[s] = r.now[s] + c.state_at[s][k], old[s] = now[s] - c.old_row[s];
@@ -174,32 +183,38 @@ struct Ensemble {
 template <class N, class T>
 NDL_HD void put_sum(const Group<T>& g, const RowOf<N, T>& r, int64_t b, T sum) {
   const DenseArgs<T>& d = g.c.decodes->product;
-  T* y = r.y + d.y_at[g.first + b];
-  *y = !d.set ? *y + sum : d.bias ? r.add[d.bias_at[g.first + b]] + sum : sum;
+  const int64_t j = g.c.decodes->begin[g.first + b];
+  T* y = r.y + d.y_at[j];
+  *y = !d.set ? *y + sum : d.bias ? r.add[d.bias_at[j]] + sum : sum;
 }
 
 // ---- decoded values of neurons that spike: columns of those that fired. What is left out adds 0 to sums that begin
 // with 0, unless a weight is not finite.
 
-template <class T>
-void add_columns(const Group<T>& g, const DenseArgs<T>& d, int64_t b, int64_t r, int64_t k0, int64_t k1) {
+// For B blocks from j on that read ensemble b, whose sums hide each other's latency.
+template <int B, class T>
+NDL_HD void add_columns(const Group<T>& g, const DenseArgs<T>& d, int64_t j, int64_t b, int64_t r, int64_t k0,
+                        int64_t k1) {
   constexpr int64_t W = kLanes<T>;
   const int64_t slot = g.slot(b, r);
-  const T* a = d.a + d.a_at[g.first + b];
   const T* x = g.out + r * g.row + b * g.block;
-  T* y = d.y + d.y_at[g.first + b] + (g.r0 + r) * d.y_row;
+  const T* a[B];
+  T* y[B];
+  for (int q = 0; q < B; q++) a[q] = d.a + d.a_at[j + q], y[q] = d.y + d.y_at[j + q] + (g.r0 + r) * d.y_row;
   for (int64_t i = 0; i < d.m; i += W) {
     const int64_t rest = d.m - i;
-    V<T> sum = {};
+    V<T> sum[B] = {};
     for (int64_t k = k0; k < k1; k++) {
-      const int64_t j = int64_t(g.fired.at[k]) - slot;
-      const T* column = a + j * d.a_j + i;
-      sum = fma(rest < W ? load_part(column, rest) : load<V<T>>(column), splat<V<T>>(x[j]), sum);
+      const int64_t n = int64_t(g.fired.at[k]) - slot, column = n * d.a_j + i;
+      const V<T> xn = splat<V<T>>(x[n]);
+      for (int q = 0; q < B; q++)
+        sum[q] = fma(rest < W ? load_part(a[q] + column, rest) : load<V<T>>(a[q] + column), xn, sum[q]);
     }
-    if (rest < W)
-      store_part(y + i, sum, rest);
-    else
-      store(y + i, sum);
+    for (int q = 0; q < B; q++)
+      if (rest < W)
+        store_part(y[q] + i, sum[q], rest);
+      else
+        store(y[q] + i, sum[q]);
   }
 }
 
@@ -236,8 +251,15 @@ void after_steps(const N& model, Group<T>& g, int64_t r, int64_t end, unsigned b
     for (int64_t b = 0; b < g.blocks; b++) {
       const int64_t first = k, slots = g.slot(b, r) + g.block;
       while (k < g.fired.count && int64_t(g.fired.at[k]) < slots) k++;
-      for (int64_t i = 0; i < g.c.decode_count; i++)
-        if (by_column >> i & 1) add_columns(g, g.c.decodes[i].product, b, r, first, k);
+      for (int64_t i = 0; i < g.c.decode_count; i++) {
+        if (!(by_column >> i & 1)) continue;
+        const Decode<T>& decode = g.c.decodes[i];
+        int64_t j = decode.begin[g.first + b];
+        const int64_t last = decode.begin[g.first + b + 1];
+        for (; j + 4 <= last; j += 4) add_columns<4>(g, decode.product, j, b, r, first, k);
+        if (last - j >= 2) add_columns<2>(g, decode.product, j, b, r, first, k), j += 2;
+        if (last - j == 1) add_columns<1>(g, decode.product, j, b, r, first, k);
+      }
     }
 }
 
@@ -278,7 +300,7 @@ void run(const NeuronModel& bytes, const EnsembleCall<T>& c) {
   const N& model = *reinterpret_cast<const N*>(copy);
   const DenseArgs<T>&e = c.encode, &d = c.decodes->product;
   const bool one = c.encoder == outer_kernel(T()) && e.bias && e.a_i == 1 && e.b_i == 1;
-  const bool single = c.decode_count == 1 && c.decodes->kernel == rows_kernel(T()) && d.m == 1;
+  const bool single = c.decode_count == 1 && c.decodes->each && c.decodes->kernel == rows_kernel(T()) && d.m == 1;
   const int chains = !single ? 0 : d.n < kLongRow<T> ? 1 : 4;
   unsigned by_column = 0;
   for (int64_t i = 0; N::spikes && chains == 0 && i < c.decode_count; i++)

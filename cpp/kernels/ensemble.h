@@ -12,6 +12,8 @@ struct Decode {
   DenseArgs<T> product;     // its x is left out; y of the first row
   DenseFunction<T> kernel;  // the plain one for these sizes and strides
   bool by_columns;          // it is dense_cols without bias that sets y, and no weight is infinite or NaN
+  const int64_t* begin;     // its blocks begin[b] .. begin[b+1]-1 read ensemble b
+  bool each;                // one block reads each ensemble
 };
 
 // Rows (steps or items) of `blocks` ensembles of n neurons, all of one model. Results have the bits that the plain

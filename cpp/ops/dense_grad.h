@@ -25,7 +25,9 @@ class DenseGrad {
         row_major_(d_.n > 1 && d_.a_j == 1),
         x_kernel_(kernel_of(transposed())),
         a_kernel_(kernel_of(outer(row_major_, 2))),
-        a_packed_(a_kernel_ == NDL_PICK_TYPED(T, dense_cols) && std::min(d_.m, d_.n) >= kPackedSize) {
+        large_(std::min(d_.m, d_.n) >= kPackedSize),
+        a_packed_(large_ && a_kernel_ == NDL_PICK_TYPED(T, dense_cols)),
+        x_packed_(large_ && x_kernel_ == NDL_PICK_TYPED(T, dense_rows) && d_.x_j == 1) {
     const bool rows = d_.m > 1 && d_.n >= 8 && d_.a_i == 1 && d_.y_i == 1 && d_.x_j == 1;
     few_y_ = rows && d_.m <= 24, some_y_ = rows && d_.m <= 64;
   }
@@ -83,10 +85,12 @@ class DenseGrad {
       d.a = a.at(f.value, t, b), d.x = y.at(f.adjoint, t, b), d.y = x.at(f.adjoint, t, b), d.rows = count;
       d.x_row = along_steps ? f.adjoint.row[y.buffer] : f.adjoint.item[y.buffer];
       d.y_row = along_steps ? f.adjoint.row[x.buffer] : f.adjoint.item[x.buffer];
-      if (distinct_x_)
-        kernel_of_x(count)(d);
-      else
+      if (!distinct_x_)
         overlapping(d);
+      else if (x_packed_ && count >= kPackedRows)
+        run_packed(d);
+      else
+        kernel_of_x(count)(d);
     };
     if (own_a || !distinct) {
       for (int64_t t = t1; t-- > t0;)
@@ -160,7 +164,7 @@ class DenseGrad {
   bool shared_a_, shared_x_, shared_bias_, distinct_x_, distinct_a_, row_major_;
   bool few_y_, some_y_;  // sums of dX are short
   DenseFunction<T> x_kernel_, a_kernel_;
-  bool a_packed_;
+  bool large_, a_packed_, x_packed_;  // packed: of many rows
   DenseFunction<T> turned_ = NDL_PICK_TYPED(T, dense_turned), outer_ = NDL_PICK_TYPED(T, dense_outer);
   void (*sum_rows_)(const T*, int64_t, T*, int64_t, int64_t, bool) = NDL_PICK_TYPED(T, vec_copy);
 };

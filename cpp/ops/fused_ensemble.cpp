@@ -1,5 +1,7 @@
 // Fusion of an ensemble: encode, neurons, decoders and the filters behind them.
 #include <algorithm>
+#include <map>
+#include <numeric>
 
 #include "engine/fusion.h"
 #include "engine/op_util.h"
@@ -39,24 +41,64 @@ bool lies_by_columns(const DenseArgs<T>& d, bool has_bias) {
   return d.set && !has_bias && dense_function(d, has_bias) == NDL_PICK_TYPED(T, dense_cols);
 }
 
+// The ensemble that each block of a product reads, all of it; none if one reads anything else. Blocks that add to what
+// is there keep their order.
+std::vector<int64_t> sources(const OpRecord& op, const Operand& out) {
+  const Operand& x = op.arg("X");
+  if (x.buffer != out.buffer || x.shift != out.shift || x.shape != out.shape || x.strides != out.strides) return {};
+  if (!op.set() && x.offsets != out.offsets) return {};
+  std::map<int64_t, int64_t> ensembles;
+  for (size_t i = 0; i < out.offsets.size(); ++i) ensembles[out.offsets[i]] = static_cast<int64_t>(i);
+  std::vector<int64_t> found;
+  for (int64_t offset : x.offsets) {
+    const auto it = ensembles.find(offset);
+    if (it == ensembles.end()) return {};
+    found.push_back(it->second);
+  }
+  return found;
+}
+
+// What of a chain belongs to its first two ops: places of ops.
+struct Parts {
+  std::vector<size_t> decodes, filters;
+
+  explicit Parts(const Chain& chain) {
+    for (size_t i = 2; i < chain.size(); ++i)
+      if (decodes.size() < kMaxDecodes && is_product(chain, i) && !sources(chain[i], chain[1].arg("out")).empty())
+        decodes.push_back(i);
+      else if (chain.in_loop() && filters_one(chain, chain[i]))
+        filters.push_back(i);
+      else
+        break;
+  }
+  size_t count() const { return 2 + decodes.size() + filters.size(); }
+
+ private:
+  bool filters_one(const Chain& chain, const OpRecord& op) const {
+    return op.kind == "lowpass" && std::any_of(decodes.begin(), decodes.end(), [&](size_t i) {
+             return op.arg("x").buffer == chain[i].arg("Y").buffer;
+           });
+  }
+};
+
 // Where one pass over an ensemble was measured to be faster than three: in loops, one number to one number in registers
 // (in sequences, where the rows of many steps lie together, the plain kernels are as fast), or decoders that lie column
 // by column, of which those of neurons that fired are taken.
 template <class T>
-bool pays(const Chain& chain, size_t decodes) {
-  const DenseArgs<T> e = dense_args<T>(chain[0]), d = dense_args<T>(chain[2]);
-  if (chain.in_loop() && decodes == 1 && e.n == 1 && e.a_i == 1 && e.b_i == 1 && chain[0].find_arg("bias") &&
-      d.m == 1 && d.a_j == 1)
+bool pays(const Chain& chain, const Parts& parts) {
+  const OpRecord& first = chain[parts.decodes[0]];
+  const DenseArgs<T> e = dense_args<T>(chain[0]), d = dense_args<T>(first);
+  if (chain.in_loop() && parts.decodes.size() == 1 && first.blocks == chain[1].blocks && e.n == 1 && e.a_i == 1 &&
+      e.b_i == 1 && chain[0].find_arg("bias") && d.m == 1 && d.a_j == 1)
     return true;
-  for (size_t i = 2; i < decodes + 2; ++i)
-    if (lies_by_columns(dense_args<T>(chain[i]), chain[i].find_arg("bias"))) return true;
-  return false;
+  return std::any_of(parts.decodes.begin(), parts.decodes.end(),
+                     [&](size_t i) { return lies_by_columns(dense_args<T>(chain[i]), chain[i].find_arg("bias")); });
 }
 
 // Nothing that a product writes is read or written by another: its ensembles may take turns with theirs.
-bool apart(const Chain& chain, size_t decodes) {
+bool apart(const Chain& chain, const Parts& parts) {
   std::vector<int64_t> written;
-  for (size_t i = 2; i < decodes + 2; ++i) {
+  for (size_t i : parts.decodes) {
     const Operand& y = chain[i].arg("Y");
     const BufferKind kind = chain.kind_of(y);
     if (kind != BufferKind::window && kind != BufferKind::carried && kind != BufferKind::local) return false;
@@ -72,28 +114,6 @@ bool apart(const Chain& chain, size_t decodes) {
   return !is_written(chain[0].arg("X"));
 }
 
-size_t count_decodes(const Chain& chain) {
-  const Operand& out = chain[1].arg("out");
-  size_t count = 0;
-  while (count < kMaxDecodes && is_product(chain, count + 2) && chain[count + 2].blocks == chain[1].blocks &&
-         same_elements(chain[count + 2].arg("X"), out))
-    ++count;
-  return count;
-}
-
-size_t count_filters(const Chain& chain, size_t decodes) {
-  size_t count = 0;
-  const auto filters = [&](const OpRecord& op) {
-    if (op.kind != "lowpass") return false;
-    for (size_t i = 2; i < decodes + 2; ++i)
-      if (op.arg("x").buffer == chain[i].arg("Y").buffer) return true;
-    return false;
-  };
-  if (chain.in_loop())
-    while (decodes + 2 + count < chain.size() && filters(chain[decodes + 2 + count])) ++count;
-  return count;
-}
-
 Match match(const Chain& chain) {
   if (!is_product(chain, 0) || chain.size() < 3 || chain[1].kind != "neurons") return {};
   const OpRecord &encode = chain[0], &neurons = chain[1];
@@ -104,15 +124,15 @@ Match match(const Chain& chain) {
   for (const auto& entry : neurons.args)
     if (!side_by_side(entry.second)) return {};
   if (!same_elements(encode.arg("Y"), J) || !chain.is_inner(J, 2)) return {};
-  const size_t decodes = count_decodes(chain);
+  const Parts parts(chain);
+  const size_t decodes = parts.decodes.size(), filters = parts.filters.size();
   if (decodes == 0 || !chain.is_inner(out, static_cast<int64_t>(decodes) + 1)) return {};
-  if (!apart(chain, decodes) || !(chain.program().float64 ? pays<double>(chain, decodes) : pays<float>(chain, decodes)))
+  if (!apart(chain, parts) || !(chain.program().float64 ? pays<double>(chain, parts) : pays<float>(chain, parts)))
     return {};
-  const size_t filters = count_filters(chain, decodes);
   std::string text =
       "encode, " + neurons.text("type") + ", " + (decodes > 1 ? std::to_string(decodes) + " x " : "") + "decode";
   if (filters) text += std::string(", ") + (filters > 1 ? std::to_string(filters) + " x " : "") + "filter";
-  return {2 + decodes + filters, {J.buffer, out.buffer}, text};
+  return {parts.count(), {J.buffer, out.buffer}, text};
 }
 
 // A product with what it takes to find its operands.
@@ -148,21 +168,47 @@ struct Product {
   bool by_columns(const Frame<T>& f, int64_t rows) const {
     return lies_by_columns(args, has_bias) && all_finite(f, a.buffer, a_size, rows);
   }
-  // Blocks from `first` on.
-  static void skip(DenseArgs<T>* d, int64_t first) {
-    d->a_at += first, d->x_at += first, d->y_at += first, d->bias_at += first;
+};
+
+// A product that reads the neurons: blocks in the order of the ensembles that they read.
+template <class T>
+class Decoder {
+ public:
+  Decoder(const OpRecord& op, const Operand& out, const Program& program)
+      : product_(op, program), begin_(out.offsets.size() + 1) {
+    const std::vector<int64_t> from = sources(op, out);
+    std::vector<size_t> order(from.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](size_t i, size_t j) { return from[i] < from[j]; });
+    for (int64_t b : from) ++begin_[b + 1];
+    each_ = std::all_of(begin_.begin() + 1, begin_.end(), [](int64_t count) { return count == 1; });
+    std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+    const DenseArgs<T>& d = product_.args;
+    for (size_t i : order) a_at_.push_back(d.a_at[i]), y_at_.push_back(d.y_at[i]), bias_at_.push_back(d.bias_at[i]);
   }
+
+  // For the ensembles from `first` on.
+  template <class Stride>
+  Decode<T> at(const Frame<T>& f, int64_t t, int64_t b, int64_t rows, int64_t first, Stride stride) const {
+    DenseArgs<T> d = product_.at(f, t, b, stride);
+    d.a_at = a_at_.data(), d.y_at = y_at_.data(), d.bias_at = bias_at_.data();
+    return {d, product_.function, product_.by_columns(f, rows), begin_.data() + first, each_};
+  }
+
+ private:
+  Product<T> product_;
+  std::vector<int64_t> begin_, a_at_, y_at_, bias_at_;
+  bool each_;
 };
 
 template <class T>
 class FusedEnsemble : public Kernel<T> {
  public:
-  FusedEnsemble(const Chain& chain, const Match& match)
-      : encode_(chain[0], chain.program()), n_(chain[1].arg("J").count()) {
+  FusedEnsemble(const Chain& chain, const Match&) : encode_(chain[0], chain.program()), n_(chain[1].arg("J").count()) {
     const OpRecord& neurons = chain[1];
-    size_t i = 2;
-    for (; i < match.count && chain[i].kind == "dense"; ++i) decodes_.emplace_back(chain[i], chain.program());
-    for (; i < match.count; ++i)
+    const Parts parts(chain);
+    for (size_t i : parts.decodes) decodes_.emplace_back(chain[i], neurons.arg("out"), chain.program());
+    for (size_t i : parts.filters)
       filters_.push_back(cpu_backend().find_kernel(chain[i].kind).make<T>()(chain[i], chain.program()));
     const EnsembleKernel& kernel = *find_ensemble_kernel(neurons.text("type"));
     if constexpr (sizeof(T) == 4)
@@ -218,11 +264,9 @@ class FusedEnsemble : public Kernel<T> {
     for (const Part& part : parts_) {
       call.blocks = part.blocks;
       call.encode = encode_.at(f, t, b, stride), call.encoder = encode_.function;
-      Product<T>::skip(&call.encode, part.first);
-      for (size_t i = 0; i < decodes_.size(); ++i) {
-        decodes[i] = {decodes_[i].at(f, t, b, stride), decodes_[i].function, decodes_[i].by_columns(f, count)};
-        Product<T>::skip(&decodes[i].product, part.first);
-      }
+      DenseArgs<T>& e = call.encode;
+      e.a_at += part.first, e.x_at += part.first, e.y_at += part.first, e.bias_at += part.first;
+      for (size_t i = 0; i < decodes_.size(); ++i) decodes[i] = decodes_[i].at(f, t, b, count, part.first, stride);
       for (size_t s = 0; s < states_.size(); ++s) {
         call.state[s] = states_[s].at(f, t, b), call.state_at[s] = states_[s].offsets + part.first;
         call.state_row[s] = stride(states_[s]), call.old_row[s] = old_row(f, states_[s]);
@@ -233,7 +277,7 @@ class FusedEnsemble : public Kernel<T> {
 
   Product<T> encode_;
   int64_t n_;
-  std::vector<Product<T>> decodes_;
+  std::vector<Decoder<T>> decodes_;
   std::vector<View> states_;
   std::vector<Part> parts_;
   std::vector<std::unique_ptr<Kernel<T>>> filters_;

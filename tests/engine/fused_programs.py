@@ -20,7 +20,9 @@ NEURONS = {  # parameters and states
 class Ensembles:
     """Blocks of ensembles: input -> encode -> neurons -> decoders -> outputs, a filter behind.
 
-    ``gap`` elements lie between the blocks of every operand.
+    ``gap`` elements lie between the blocks of every operand. The first decoder has a block for each
+    entry of ``reads``, the ensemble that it decodes; by default for each ensemble. In loops its
+    filter stands before the other decoders.
     """
 
     dims: int = 1
@@ -38,6 +40,7 @@ class Ensembles:
     per_block: bool = False  # parameters of the neurons differ
     filtered: bool = True
     weight: float = 0.1
+    reads: tuple = ()
     seed: int = 0
 
     def __post_init__(self):
@@ -45,33 +48,34 @@ class Ensembles:
         self.maker = Maker(self.dtype)
         self.initial = []
 
-    def at(self, size):
-        return tuple(k * (size + self.gap) for k in range(self.blocks))
+    def at(self, size, blocks=None):
+        return tuple(k * (size + self.gap) for k in range(blocks or self.blocks))
 
-    def room(self, size):
-        return self.blocks * (size + self.gap)
+    def room(self, size, blocks=None):
+        return (blocks or self.blocks) * (size + self.gap)
 
-    def buffer(self, kind, size, name, values=None):
+    def buffer(self, kind, size, name, values=None, blocks=None):
+        room = self.room(size, blocks)
         if kind in ("state", "carried"):
             high = 0.004 if name == "refractory_time" else 0.5
-            self.initial.append(self.rng.uniform(0, high, self.room(size)))
+            self.initial.append(self.rng.uniform(0, high, room))
         if values is not None:
-            flat = np.zeros((self.blocks, size + self.gap))
-            flat[:, :size] = values.reshape(self.blocks, size)
+            flat = np.zeros((blocks or self.blocks, size + self.gap))
+            flat[:, :size] = values.reshape(-1, size)
             values = flat.ravel()
-        return self.maker.buffer(kind, self.room(size), name, values)
+        return self.maker.buffer(kind, room, name, values)
 
-    def matrix(self, rows, columns, scale, name):
-        values = self.rng.uniform(-scale, scale, (self.blocks, rows, columns))
+    def matrix(self, rows, columns, scale, name, blocks=None):
+        values = self.rng.uniform(-scale, scale, (blocks or self.blocks, rows, columns))
         by_columns = self.columns and rows >= 8 and columns > 1
         strides = (1, rows) if by_columns else (columns, 1)
         stored = values.transpose(0, 2, 1) if by_columns else values
-        buffer = self.buffer("param", rows * columns, name, stored)
-        return view(buffer, (rows, columns), strides, self.at(rows * columns))
+        buffer = self.buffer("param", rows * columns, name, stored, blocks)
+        return view(buffer, (rows, columns), strides, self.at(rows * columns, blocks))
 
-    def vector(self, kind, size, name, shift=0, values=None):
-        buffer = self.buffer(kind, size, name, values)
-        return view(buffer, (size,), (1,), self.at(size), shift)
+    def vector(self, kind, size, name, shift=0, values=None, blocks=None):
+        buffer = self.buffer(kind, size, name, values, blocks)
+        return view(buffer, (size,), (1,), self.at(size, blocks), shift)
 
     def whole(self, operand):
         """All of a buffer as one block."""
@@ -100,17 +104,27 @@ class Ensembles:
         args = {"J": self.J, "out": self.out, **self.states}
         ops.append(op("neurons", args, self.blocks, type=self.kind, **attrs))
         self.y = []
-        for i, size in enumerate(self.decoded):
-            y = self.vector("window", size, f"y{i}")
+        for i in range(len(self.decoded)):
+            ops += self.decoder(i)
             if not self.set_:
-                ops.insert(0, op("fill", {"dst": y}, self.blocks, value=0.5))
-            args = {"A": self.matrix(size, n, self.weight, f"decoders{i}"), "X": self.out, "Y": y}
-            ops.append(op("dense", args, self.blocks, set=self.set_))
-            self.y.append(y)
-        if self.filtered:
-            self.filter = self.vector("state", self.decoded[0], "filtered")
-            ops.append(op("lowpass", {"x": self.y[0], "y": self.filter}, self.blocks, a=0.9, b=0.1))
+                ops.insert(0, op("fill", {"dst": self.y[i]}, self.blocks, value=0.5))
+            if self.filtered and i == (0 if self.loop else len(self.decoded) - 1):
+                blocks = len(self.y[0].offsets)
+                self.filter = self.vector("state", self.decoded[0], "filtered", blocks=blocks)
+                filtered = {"x": self.y[0], "y": self.filter}
+                ops.append(op("lowpass", filtered, blocks, a=0.9, b=0.1))
         return ops
+
+    def decoder(self, i):
+        """One product of what the neurons put out."""
+        size, n = self.decoded[i], self.neurons
+        x, blocks = self.out, self.blocks
+        if i == 0 and self.reads:
+            blocks = len(self.reads)
+            x = view(x.buffer, x.shape, x.strides, [x.offsets[k] for k in self.reads])
+        self.y.append(self.vector("window", size, f"y{i}", blocks=blocks))
+        matrix = self.matrix(size, n, self.weight, f"decoders{i}", blocks)
+        return [op("dense", {"A": matrix, "X": x, "Y": self.y[i]}, blocks, set=self.set_)]
 
     def make(self, more=lambda ensembles: ()):
         """Put the program together; ``more`` makes ops that run behind the chain."""

@@ -122,7 +122,7 @@ def test_any_number_of_rows(isa, dtype, order, m, n):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("m, n, set_", [(801, 775, 1), (768, 1300, 0)])
+@pytest.mark.parametrize("m, n, set_", [(801, 775, 1), (768, 1300, 0), (1200, 770, 0)])
 def test_many_rows_of_a_large_product(isa, dtype, m, n, set_):
     """What is copied first, to lie side by side, has the bits of what is read in place."""
     maker, due = dense_model(dtype, 2, m, n, "F", set_, bias=bool(set_))

@@ -45,9 +45,33 @@ def random_ensembles(seed):
     )
 
 
-@pytest.mark.parametrize("seed", range(48))
-def test_fused_equals_plain(isa, seed):
-    ensembles = random_ensembles(seed).make()
+def connected_ensembles(seed):
+    """Some are decoded several times, by one op, some not at all."""
+    rng = np.random.RandomState(seed)
+    blocks = int(rng.randint(2, 7))
+    return Ensembles(
+        dims=3,
+        neurons=int(rng.choice([30, 400, 1100])),
+        blocks=blocks,
+        decoded=(int(rng.randint(8, 40)), 2, 9),
+        kind=FUSED[seed % len(FUSED)],
+        dtype=("float32", "float64")[seed // len(FUSED) % 2],
+        loop=bool(rng.randint(2)),
+        per_block=bool(rng.randint(2)),
+        gap=int(rng.choice([0, 3])),
+        filtered=False,
+        reads=tuple(int(k) for k in rng.randint(0, blocks, rng.choice([1, 7, 90]))),
+        seed=seed,
+    )
+
+
+MADE = [(random_ensembles, seed) for seed in range(48)]
+MADE += [(connected_ensembles, seed) for seed in range(16)]
+
+
+@pytest.mark.parametrize("make, seed", MADE)
+def test_fused_equals_plain(isa, make, seed):
+    ensembles = make(seed).make()
     fused, plain = compiled(ensembles), compiled(ensembles, fuse=False)
     assert len(fused.fused()) == 1 and not plain.fused()
     for batch, n_steps in [(1, 40), (7, 13)]:
@@ -93,6 +117,8 @@ def test_chains_are_described():
     two = Ensembles(8, decoded=(8, 3), kind="AdaptiveLIF", filtered=False).make()
     assert chains(two) == ["encode, AdaptiveLIF, 2 x decode"]
     assert compiled(two).fused() == [(1, 0, 4, "encode, AdaptiveLIF, 2 x decode")]
+    between = Ensembles(8, decoded=(8, 3), loop=True, reads=(2, 1, 2)).make()
+    assert chains(between) == ["encode, LIF, 2 x decode, filter"]
 
 
 def test_environment_turns_fusion_off(monkeypatch):
