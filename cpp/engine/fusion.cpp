@@ -9,7 +9,7 @@ std::vector<Unit> find_units(const std::vector<Fusion>& fusions, const Program& 
     Unit unit{i, 1};
     for (const Fusion& fusion : fusions) {
       Match match = fusion.match(Chain(program, flow, region, i));
-      if (match.count > unit.count) unit = {i, match.count, &fusion, std::move(match)};
+      if (match.count > (unit.fusion ? unit.count : 0)) unit = {i, match.count, &fusion, std::move(match)};
     }
     units.push_back(std::move(unit));
   }

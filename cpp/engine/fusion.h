@@ -21,12 +21,15 @@ class Chain {
   const Program& program() const { return program_; }
   bool in_loop() const { return program_.regions[region_].kind == RegionKind::loop; }
   size_t size() const { return stage_.size() - first_; }
+  size_t first() const { return first_; }  // of the region's ops
+  Chain from(size_t first) const { return {program_, flow_, region_, first}; }
+  int64_t uses(int64_t buffer) const { return flow_.uses[buffer]; }  // operands of the program that name it
   const OpRecord& operator[](size_t i) const { return *stage_[first_ + i].compiled; }
   BufferKind kind_of(const Operand& o) const { return program_.buffers[o.buffer].kind; }
   // Whether `o` lies in a buffer that is set anew in every step and that only `uses` operands of the program name.
   bool is_inner(const Operand& o, int64_t uses) const {
     const BufferKind kind = kind_of(o);
-    return (kind == BufferKind::window || kind == BufferKind::local) && flow_.uses[o.buffer] == uses;
+    return (kind == BufferKind::window || kind == BufferKind::local) && this->uses(o.buffer) == uses;
   }
 
  private:
@@ -57,7 +60,7 @@ struct Fusion {
   }
 };
 
-// Consecutive ops of a region that run as one.
+// Consecutive ops of a region that run as one, or one op that runs otherwise for what others do.
 struct Unit {
   size_t first, count;
   const Fusion* fusion = nullptr;  // null: one op

@@ -56,6 +56,7 @@ struct Frame {
   int64_t first_item;   // number of the group's first item
   int64_t first_step;   // steps done before row 0
   int64_t offset;       // row 0 of this window is row `offset` of the inputs and outputs of this run
+  int64_t steps;        // of this window
   double dt;
   int32_t* istate;                   // integer state of the group's first item
   int64_t istate_item;               // words from item to item

@@ -163,6 +163,12 @@ void Worker<T>::roll(int64_t steps) {
 }
 
 template <class T>
+void Worker<T>::enter_window(int64_t offset, int64_t steps) {
+  frame_.offset = offset, frame_.steps = steps;
+  frame_.first_step = args_.first_step + offset;
+}
+
+template <class T>
 void Worker<T>::run_window(int64_t steps) {
   for (const Stage<T>& stage : schedule_.stages) {
     if (!stage.loop) {
@@ -210,8 +216,7 @@ int64_t Worker<T>::run(int64_t group, int64_t done, int64_t steps, std::exceptio
   int64_t complete = 0;
   while (complete < steps) {
     const int64_t k = std::min(layout_.window, steps - complete);
-    frame_.offset = done + complete;
-    frame_.first_step = args_.first_step + frame_.offset;
+    enter_window(done + complete, k);
     if (facts_.calls_python) {
       keep_or_undo(false);
       try {
@@ -252,7 +257,7 @@ void Worker<T>::run_divided(const Division<T>& division, int number, Team& team,
   if (number == 0) place(group), load();
   for (int64_t complete = 0; complete < steps;) {
     const int64_t k = std::min(layout_.window, steps - complete);
-    if (number == 0) frame_.offset = done + complete, frame_.first_step = args_.first_step + frame_.offset;
+    if (number == 0) enter_window(done + complete, k);
     for (const auto& stretch : division.stretches) {
       team.barrier();
       run_share(stretch, number, team.size(), k);
@@ -272,8 +277,7 @@ void Worker<T>::start_window(int64_t group, int64_t window) {
   const bool kept = recording_->tape && window >= tape.first_kept;
   values_ =
       kept ? reinterpret_cast<T*>(recording_->tape + tape.values_at(window, group)) : arena_.get() + layout_.off_tape;
-  frame_.offset = window * layout_.window;
-  frame_.first_step = args_.first_step + frame_.offset;
+  enter_window(window * layout_.window, tape.steps(window));
   const WindowPlaces& places = tape.places(window, group);
   for (size_t i = 0; i < base_.size(); ++i) {
     const Buffer& b = program_.buffers[i];

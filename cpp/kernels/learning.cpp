@@ -6,21 +6,34 @@ namespace nengo_dl {
 namespace NDL_ISA {
 namespace {
 
-// y = f(x, w) element by element; without w if w.p is null.
-template <class T, class F>
+// y = f(x, w), or y += f(x, w), element by element; without w if w.p is null.
+template <bool Add, class T, class F>
 NDL_HD void map_row(const LearningRow<T>& r, F f) {
   using V = typename VectorOf<T>::type;
   constexpr int64_t W = Lane<V>::width;
   const bool two = r.w.p != nullptr;
   if (r.x.stride != 1 || r.y.stride != 1 || (two && r.w.stride != 1)) {
-    for (int64_t j = 0; j < r.n; j++)
-      r.y.p[j * r.y.stride] = f(r.x.p[j * r.x.stride], two ? r.w.p[j * r.w.stride] : T(0));
+    for (int64_t j = 0; j < r.n; j++) {
+      T& y = r.y.p[j * r.y.stride];
+      const T change = f(r.x.p[j * r.x.stride], two ? r.w.p[j * r.w.stride] : T(0));
+      y = Add ? y + change : change;
+    }
     return;
   }
   int64_t j = 0;
-  for (; j + W <= r.n; j += W) store<V>(r.y.p + j, f(load<V>(r.x.p + j), two ? load<V>(r.w.p + j) : V{}));
+  for (; j + W <= r.n; j += W) {
+    const V change = f(load<V>(r.x.p + j), two ? load<V>(r.w.p + j) : V{});
+    store<V>(r.y.p + j, Add ? load<V>(r.y.p + j) + change : change);
+  }
   const int64_t rest = r.n - j;
-  if (rest > 0) store_part(r.y.p + j, f(load_part(r.x.p + j, rest), two ? load_part(r.w.p + j, rest) : V{}), rest);
+  if (rest == 0) return;
+  const V change = f(load_part(r.x.p + j, rest), two ? load_part(r.w.p + j, rest) : V{});
+  store_part(r.y.p + j, Add ? load_part(r.y.p + j, rest) + change : change, rest);
+}
+
+template <class T, class F>
+NDL_HD void map_row(const LearningRow<T>& r, F f) {
+  r.add ? map_row<true>(r, f) : map_row<false>(r, f);
 }
 
 template <class T>

@@ -13,7 +13,7 @@ struct Strided {
   int64_t stride;
 };
 
-// y[j] = s x[j]
+// y[j] = s x[j], or += where `add` is set, of the rounded product as if it had been stored
 // oja:  y[j] = forget w[j] q + s x[j]
 // voja: y[j] = rate (scale (post x[j]) - post w[j])
 template <class T>
@@ -22,6 +22,7 @@ struct LearningRow {
   T s, q, forget, rate, scale, post;
   Strided<const T> x, w;
   Strided<T> y;
+  bool add;
 };
 
 NDL_DECLARE_KERNEL(void, outer_row32, (const LearningRow<float>& row))

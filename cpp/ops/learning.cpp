@@ -1,21 +1,10 @@
 // Learning rules: pes, bcm, oja, voja, rls. Each makes the weight change `delta` (m, n) of one step.
-#include "kernels/learning.h"
-
 #include "engine/backend.h"
 #include "engine/kind.h"
-#include "ops/util.h"
+#include "ops/learning_rule.h"
 
 namespace nengo_dl {
 namespace {
-
-template <class T>
-struct Kernels {  // of the current instruction set
-  void (*outer)(const LearningRow<T>&) = NDL_PICK_TYPED(T, outer_row);
-  void (*oja)(const LearningRow<T>&) = NDL_PICK_TYPED(T, oja_row);
-  void (*voja)(const LearningRow<T>&) = NDL_PICK_TYPED(T, voja_row);
-  T (*dot)(const T*, const T*, int64_t) = NDL_PICK_TYPED(T, dot);
-  void (*minus)(T*, const T*, T, const T*, int64_t) = NDL_PICK_TYPED(T, minus_row);
-};
 
 using Names = std::vector<const char*>;
 
@@ -25,58 +14,6 @@ void check_shapes(const OpRecord& op, const char* pre, const Names& posts) {
   need_shape(op, pre, {shape[1]});
   for (const char* post : posts) need_shape(op, post, {shape[0]});
 }
-
-// What all rules have: operands and rates by their place in a list of names, and a loop over steps, items and blocks.
-template <class T>
-class Rule : public Kernel<T> {
- public:
-  Rule(const OpRecord& op, const Names& operands, const Names& rates)
-      : m_(op.arg("delta").shape[0]), n_(op.arg("delta").shape[1]), blocks_(op.blocks) {
-    for (const char* name : operands) operands_.emplace_back(op.arg(name));
-    for (const char* name : rates) rates_.push_back(op.per_block(name));
-  }
-
-  void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
-    for (int64_t t = t0; t < t1; t++)
-      for (int64_t b = 0; b < f.batch; b++)
-        for (int64_t k = 0; k < blocks_; k++) block({*this, f, t, b, k});
-  }
-
- protected:
-  // Operands at one step of one item, and rates.
-  struct Block {
-    const Rule& rule;
-    const Frame<T>& frame;
-    int64_t t, b, k;
-
-    T* at(int operand) const {
-      const View& o = rule.operands_[operand];
-      return o.at(frame, t, b) + o.offsets[k];
-    }
-    Strided<const T> vector(int operand) const { return {at(operand), stride_of(rule.operands_[operand], 0)}; }
-    Strided<T> row(int operand, int64_t i) const {
-      const View& o = rule.operands_[operand];
-      return {at(operand) + i * o.strides[0], o.strides[1]};
-    }
-    Strided<const T> read_row(int operand, int64_t i) const {
-      const Strided<T> r = row(operand, i);
-      return {r.p, r.stride};
-    }
-    T rate(int number) const { return static_cast<T>(rule.rates_[number][k]); }
-  };
-
-  virtual void block(const Block& at) const = 0;
-
-  static T element(Strided<const T> v, int64_t i) { return v.p[i * v.stride]; }
-
-  const Kernels<T> kernels_;
-  const int64_t m_, n_;
-
- private:
-  const int64_t blocks_;
-  std::vector<View> operands_;
-  std::vector<std::vector<double>> rates_;  // per block
-};
 
 // ---------------------------------------------------------------- pes
 // delta = outer(alpha error, pre)
@@ -93,10 +30,10 @@ class PesKernel : public Rule<T> {
  private:
   void block(const typename Rule<T>::Block& at) const override {
     LearningRow<T> row{};
-    row.n = this->n_, row.x = at.vector(kPre);
+    row.n = this->n_, row.x = at.vector(kPre), row.add = at.adds();
     const Strided<const T> error = at.vector(kError);
     for (int64_t i = 0; i < this->m_; i++) {
-      row.y = at.row(kDelta, i);
+      row.y = at.change(kDelta, i);
       row.s = at.rate(0) * this->element(error, i);
       this->kernels_.outer(row);
     }
@@ -119,11 +56,11 @@ class BcmKernel : public Rule<T> {
  private:
   void block(const typename Rule<T>::Block& at) const override {
     LearningRow<T> row{};
-    row.n = this->n_, row.x = at.vector(kPre);
+    row.n = this->n_, row.x = at.vector(kPre), row.add = at.adds();
     const Strided<const T> post = at.vector(kPost), theta = at.vector(kTheta);
     for (int64_t i = 0; i < this->m_; i++) {
       const T activity = this->element(post, i);
-      row.y = at.row(kDelta, i);
+      row.y = at.change(kDelta, i);
       row.s = at.rate(0) * activity * (activity - this->element(theta, i));
       this->kernels_.outer(row);
     }
@@ -149,13 +86,13 @@ class OjaKernel : public Rule<T> {
  private:
   void block(const typename Rule<T>::Block& at) const override {
     LearningRow<T> row{};
-    row.n = this->n_, row.x = at.vector(kPre);
+    row.n = this->n_, row.x = at.vector(kPre), row.add = at.adds();
     row.forget = -at.rate(1);
     const Strided<const T> post = at.vector(kPost);
     for (int64_t i = 0; i < this->m_; i++) {
       const T activity = this->element(post, i);
       row.w = at.read_row(kWeights, i);
-      row.y = at.row(kDelta, i);
+      row.y = at.change(kDelta, i);
       row.s = at.rate(0) * activity;
       row.q = row.s * activity;
       this->kernels_.oja(row);
@@ -184,12 +121,12 @@ class VojaKernel : public Rule<T> {
  private:
   void block(const typename Rule<T>::Block& at) const override {
     LearningRow<T> row{};
-    row.n = this->n_, row.x = at.vector(kPre);
+    row.n = this->n_, row.x = at.vector(kPre), row.add = at.adds();
     row.rate = at.rate(0) * *at.at(kSignal);
     const Strided<const T> post = at.vector(kPost), scale = at.vector(kScale);
     for (int64_t i = 0; i < this->m_; i++) {
       row.w = at.read_row(kEncoders, i);
-      row.y = at.row(kDelta, i);
+      row.y = at.change(kDelta, i);
       row.post = this->element(post, i);
       row.scale = this->element(scale, i);
       this->kernels_.voja(row);
@@ -235,10 +172,10 @@ class RlsKernel : public Rule<T> {
       for (int64_t j = 0; !unit && j < n; j++) now.p[j * now.stride] = line[j];
     }
     LearningRow<T> row{};
-    row.n = n, row.x = {cPr, 1};
+    row.n = n, row.x = {cPr, 1}, row.add = at.adds();
     const Strided<const T> error = at.vector(kError);
     for (int64_t i = 0; i < this->m_; i++) {
-      row.y = at.row(kDelta, i);
+      row.y = at.change(kDelta, i);
       row.s = -this->element(error, i);
       this->kernels_.outer(row);
     }
