@@ -1,0 +1,247 @@
+"""What a step of a program takes on the CPU and on a GPU, predicted from what can be counted.
+
+Ops, the numbers they touch, multiplications, neurons, and which of them wait for each other: these
+tell small models from large ones, and cycles from what has none. For the networks of
+bench/README.md the predictions are within twice of what was measured, mostly within 1.3 times.
+What can't be known here: how long a call will be (1000 steps are reckoned with), how often neurons
+fire, which of its ways the GPU takes for a loop (the one for all loops is reckoned with), other
+GPUs than an H100 and other processors than Zen 4 with AVX-512, and what else they do.
+"""
+
+import itertools
+import math
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from ..ir.kinds import KINDS, READ
+from ..ir.neuron_kinds import NEURONS
+from ..ir.program import Op, Program, elements
+
+CALL = 1000  # steps of a call, which copies parameters and state
+FIRING = 0.1  # neurons that fire in a step: those of the benchmarks, 5 to 10 %, and some more
+
+# Seconds on a core of the CPU, in single precision: from `bench/run.py` and, with one thread and 1
+# and 16 items, `bench/gpu/run.py` on the machine of bench/README.md's tables.
+NEURON = 0.45e-9  # 5000 LIF neurons with encoders and decoders of one number, 3.6 us
+PRODUCT = 1 / 45e9  # two operations: 784-256-10, 4.4 us
+BYTE = 1 / 100e9  # of values and weights, from the second cache: PES 32-D, 17 us
+SPIKE = 2e-9  # that a product looks at, and for each row that it adds to,
+SPIKE_ROW = 0.06e-9  # from the third cache: 2000 neurons with dense weights, 23 us
+SPARSE = 0.4e-9  # an entry of a sparse matrix: 2000 neurons, 5 %, 10 us
+CPU_BLOCK = 5e-9  # a product's block: circular convolution 64-D x 50, 6.9 us
+CPU_OP = 40e-9  # of a loop: one integrator, 0.26 us
+CPU_DRAW = 15e-9  # a random number: 500 of WhiteNoise 9.4 us, of PoissonSpiking 6.2
+CPU_ITEMS, CPU_ROWS = 16, 256  # of a group (cpp/engine/cpu_tiling.cpp); of a product over a window
+
+# Seconds on an H100, from the same tables and the profile in issue 10.
+GPU_LAUNCH = 5e-6 / CALL  # of a kernel for a window
+GPU_SCAN = 0.15e-6  # a step that waits for the one before: chain 10x500, 21 of them, 3.2 us
+GPU_BYTE = 1 / 1.5e12  # half of the memory's bandwidth
+GPU_PRODUCT = 1 / 10e12  # of a window: dense 512, 23e12
+GPU_BUS = 1 / 6e9  # a byte to the host or back: 128 integrators, 512 items, 44 us per step
+# In a loop; a neuron and what else is touched or multiplied, of all processors together: 128
+# integrators and 20 random ensembles with 512 items, 377 and 909 us.
+GPU_NEURON, GPU_NUMBER = 45e-12, 3.6e-12
+GPU_BLOCK_OP = 0.8e-6  # that waits for the one before, within a processor: integrators, 5.1 us
+GPU_GRID_OP = 4e-6  # among all: basal ganglia, 13 ops, 56 us
+GPU_DRAW = 50e-9  # a random number, one after the other; an estimate
+PROCESSORS = 132
+
+SCANS = ("neurons", "lowpass", "filter", "triangle", "noise")  # over the steps of a window
+
+
+class Seconds(NamedTuple):
+    """Of a step."""
+
+    cpu: float
+    gpu: float
+
+
+class Work(NamedTuple):
+    """What an op does in a step for an item."""
+
+    op: Op
+    neurons: int = 0
+    products: int = 0  # pairs of numbers that are multiplied and added
+    sources: int = 0  # if what is multiplied are spikes: how many neurons may have fired
+    values: int = 0  # numbers of the item's own that are touched
+    weights: int = 0  # numbers that all items share
+    draws: int = 0
+
+    @property
+    def gpu(self) -> float:
+        """Seconds of all processors of a GPU, in a loop and in single precision."""
+        most = 0 if self.neurons else max(self.products, self.values, 1)
+        return GPU_NEURON * self.neurons + GPU_NUMBER * most
+
+
+def predict(program: Program, minibatch_size: int, threads: int) -> Seconds:
+    """Predict what a step of all items takes, in long runs forward.
+
+    Parameters
+    ----------
+    program : nengo_dl.ir.program.Program
+        The program; one that calls no Python.
+    minibatch_size : int
+        Items.
+    threads : int
+        Of the CPU.
+    """
+    spikes = _spikes(program)
+    work = [
+        (region, [_work(program, op, spikes) for op in region.ops]) for region in program.regions
+    ]
+    size = np.dtype(program.dtype).itemsize
+    return Seconds(
+        _on_cpu(work, size, minibatch_size, threads),
+        _copies(program, size, minibatch_size) + _on_gpu(program, work, size, minibatch_size),
+    )
+
+
+def _spikes(program):
+    """Numbers of buffers that hold spikes."""
+    neurons = (op for op in program.ops() if op.kind == "neurons")
+    return {op.args["out"].buffer for op in neurons if NEURONS[op.attrs["type"]].spikes}
+
+
+def _work(program, op, spikes):
+    sizes = Counter()
+    for operand in op.args.values():
+        kind = "weights" if program.buffers[operand.buffer].kind == "param" else "values"
+        sizes[kind] += op.blocks * math.prod(operand.shape)
+    attrs = op.attrs
+    if op.kind == "neurons":
+        neurons = op.blocks * math.prod(op.args["J"].shape)
+        draws = neurons * NEURONS[attrs["type"]].draws
+        return Work(op, neurons=neurons, draws=draws)
+    if op.kind in ("dense", "sparse", "bsr"):
+        sources = op.blocks * math.prod(op.args["X"].shape)
+        products = op.blocks * math.prod(op.args["A"].shape)
+        return Work(op, 0, products, sources * (op.args["X"].buffer in spikes), **sizes)
+    if op.kind in ("conv", "conv_transpose"):
+        inputs = op.kind == "conv_transpose"
+        places = attrs["in_shape" if inputs else "out_shape"]
+        channels = attrs["in_channels"] * attrs["out_channels"] // attrs["groups"]
+        products = op.blocks * math.prod((*places, channels, *attrs["kernel"]))
+        return Work(op, products=products, **sizes)
+    if op.kind in ("table", "interpolate"):
+        return Work(op, values=2 * op.blocks * math.prod(op.args["dst"].shape))
+    return Work(op, draws=sizes["values"] * (op.kind == "noise"), **sizes)
+
+
+# ---------------------------------------------------------------- CPU
+
+
+def _on_cpu(work, size, items, threads):
+    """Threads take groups of items; an item by itself is not shared out among them."""
+    group = min(CPU_ITEMS, math.ceil(items / threads))
+    rounds = math.ceil(math.ceil(items / group) / threads)
+    taken = 0.0
+    for region, ops in work:
+        in_loop = region.kind == "loop"
+        rows = group if in_loop else group * CPU_ROWS
+        taken += sum(group * _cpu_item(op, size, rows) + CPU_OP * in_loop for op in ops)
+    return rounds * taken
+
+
+def _cpu_item(work, size, rows):
+    """An op, for an item of `rows` that share weights."""
+    scale = size / 4
+    taken = scale * NEURON * work.neurons + CPU_DRAW * work.draws
+    if work.op.kind == "sparse":
+        fired = FIRING if work.sources else 1
+        return taken + scale * fired * SPARSE * work.products
+    every = max(scale * PRODUCT * work.products, size * BYTE * work.weights / rows)
+    every += size * BYTE * work.values
+    taken += CPU_BLOCK * work.op.blocks if work.products else 0
+    if not work.sources:
+        return taken + every
+    fired = FIRING * (SPIKE * work.sources + scale * SPIKE_ROW * work.products)
+    return taken + min(fired, every)
+
+
+# ---------------------------------------------------------------- GPU
+
+
+def _copies(program, size, items):
+    """Inputs, outputs, and once per call parameters, state and back."""
+    ports = sum(port.size for port in (*program.inputs, *program.outputs)) * size * items
+    state = 2 * items * (program.state_size * size + program.istate_size * 4)
+    params = sum(p.size * (2 * items if p.learned else 1) for p in program.params) * size
+    return GPU_BUS * (ports + (state + params) / CALL)
+
+
+def _on_gpu(program, work, size, items):
+    return sum(
+        _gpu_loop(program, ops, size, items)
+        if region.kind == "loop"
+        else sum(_gpu_window(op, size, items) for op in ops)
+        for region, ops in work
+    )
+
+
+def _gpu_window(work, size, items):
+    """An op that runs over a window of steps."""
+    scale = size / 4
+    touched = work.values + 4 * work.neurons
+    each = size * GPU_BYTE * touched + scale * GPU_PRODUCT * work.products
+    scan = GPU_SCAN * (work.op.kind in SCANS)
+    return GPU_LAUNCH + scan + items * each + GPU_DRAW * work.draws
+
+
+def _gpu_loop(program, ops, size, items):
+    """Ops that run step by step: on each processor some parts or items, or on all of them all."""
+    scale = items * size / 4
+    spread = scale * sum(w.gpu for w in ops)
+    draws = GPU_DRAW * sum(w.draws for w in ops)
+    parts = 1 if items >= PROCESSORS else _parts(program, ops)
+    busy = min(1, parts * items / PROCESSORS)
+    return draws + min(spread / busy + GPU_BLOCK_OP * len(ops), spread + GPU_GRID_OP * len(ops))
+
+
+def _parts(program, ops):
+    """How many parts of a loop's work, as large as its largest, need nothing of each other.
+
+    Blocks of an op, and lanes of them, that touch the same number belong together if the loop
+    changes that number.
+    """
+    changed = {
+        operand.buffer: program.buffers[operand.buffer].size
+        for w in ops
+        for arg, operand in w.op.args.items()
+        if w.op.access(arg) != READ
+    }
+    *places, count = itertools.accumulate(changed.values(), initial=0)
+    starts = dict(zip(changed, places, strict=True))
+    pairs, costs = [np.empty((2, 0), np.int64)], [np.zeros(count)]
+    for w in ops:
+        touched = [
+            starts[operand.buffer] + elements(w.op, arg)
+            for arg, operand in w.op.args.items()
+            if operand.buffer in starts
+        ]
+        lanes = max(1, math.gcd(*(t.shape[1] for t in touched)) if KINDS[w.op.kind].lanes else 1)
+        units = count + np.arange(w.op.blocks * lanes).reshape(w.op.blocks, lanes, 1)
+        for t in touched:
+            numbers = t.reshape(w.op.blocks, lanes, -1)
+            pairs.append(np.stack(np.broadcast_arrays(units, numbers)).reshape(2, -1))
+        costs.append(np.full(units.size, w.gpu / units.size))
+        count += units.size
+    sums = np.bincount(_joined(count, *np.concatenate(pairs, axis=1)), np.concatenate(costs))
+    return sums.sum() / sums.max()
+
+
+def _joined(count, first, second):
+    """The same number for all of ``count`` things that pairs lead to from each other."""
+    labels, before = np.arange(count), None
+    while not np.array_equal(labels, before):
+        before = labels.copy()
+        a, b = labels[first], labels[second]
+        least = np.minimum(a, b)
+        for ends in (a, b):
+            np.minimum.at(labels, ends, least)
+        while not np.array_equal(labels, further := labels[labels]):
+            labels = further
+    return labels
