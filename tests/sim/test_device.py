@@ -5,6 +5,8 @@ plain C++) stand in for the GPU.
 """
 
 import logging
+import os
+import warnings
 
 import keras
 import nengo
@@ -244,3 +246,93 @@ def test_without_a_gpu(Sim, monkeypatch):
     assert "Runs on the CPU" in str(sim.plan)
     with pytest.warns(UserWarning, match="no engine for a TPU"):
         Sim(net, device="/tpu:0")
+
+
+def layer_of(n_neurons):
+    """A layer of neurons that is driven by 32 numbers; no cycle."""
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(n_neurons, 1)
+        weights = np.random.RandomState(0).uniform(-1, 1, (n_neurons, 32))
+        nengo.Connection(nengo.Node(np.full(32, 0.2)), ens.neurons, transform=weights)
+        net.p = nengo.Probe(ens, synapse=0.01)
+    return net
+
+
+def chosen(sim):
+    """The backends of a simulator's programs, and what its plan says of them."""
+    lines = [line.strip() for line in str(sim.plan).splitlines() if "No device was given" in line]
+    return [op.backend for op in sim._runtime.layer.run_ops], lines
+
+
+def test_no_device_is_the_one_predicted_to_be_faster(Sim, gpu, caplog):
+    """S-05: a large model goes to the GPU, a small one does not; plan and log say why."""
+    for net, side, backend in ((layer_of(4000), "GPU", gpu), (integrator(), "CPU", "cpu")):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "nengo_dl"):
+            sim = Sim(net)
+        backends, (line,) = chosen(sim)
+        assert backends == [backend]
+        assert f"regions> runs on the {side}; a step is predicted to take " in line
+        assert " us on the GPU, " in line and " us on the CPU (minibatch_size=1, " in line
+        assert [r.message for r in caplog.records if "predicted" in r.message] == [line]
+        here = Sim(net, device="/cpu:0", seed=1)
+        assert chosen(here) == (["cpu"], [])
+        there = Sim(net, seed=1)
+        for s in (here, there):
+            s.run_steps(20)
+        for p in net.all_probes:
+            assert np.any(here.data[p])
+            close(there.data[p], here.data[p])
+
+
+def test_items_and_threads_decide_too(Sim, gpu):
+    """Many items of a small model are a large one."""
+    net = integrator()
+    with net:
+        nengo_dl.configure_settings(threads=1)
+    assert [chosen(Sim(net, minibatch_size=n))[0] for n in (2, 1000)] == [["cpu"], [gpu]]
+    with net:
+        nengo_dl.configure_settings(threads=1000)
+    assert chosen(Sim(net, minibatch_size=1000))[0] == ["cpu"]
+
+
+def test_each_program_by_itself(Sim, gpu):
+    """Of a model that is cut, a large part may go to the GPU, the others not."""
+    net = layer_of(4000)
+    with net:
+        node = nengo_dl.TensorNode(tf.square, shape_in=(1,), pass_time=False)
+        small = nengo.Ensemble(20, 1)
+        nengo.Connection(net.all_ensembles[0], node)
+        nengo.Connection(node, small)
+        nengo.Connection(small, small, synapse=0.1)
+        p = nengo.Probe(small, synapse=0.01)
+    here, there = Sim(net, device="/cpu:0"), Sim(net)
+    backends, lines = chosen(there)
+    assert backends == [gpu, "cpu"] and len(lines) == 2
+    assert "runs on the GPU" in lines[0] and "runs on the CPU" in lines[1]
+    for sim in (here, there):
+        sim.run_steps(30)
+    close(there.data[p], here.data[p])
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_no_device_and_no_gpu(Sim, monkeypatch, caplog, forked):
+    """Nothing is said or predicted; so in a process forked from the one that opened the GPU."""
+
+    def load_cuda():
+        if not forked:
+            raise RuntimeError("the CUDA backend can't be loaded")
+
+    def predict(*args):
+        raise AssertionError("nobody needs to know")
+
+    monkeypatch.setattr(_engine, "load_cuda", load_cuda)
+    monkeypatch.setattr(device, "predict", predict)
+    monkeypatch.setattr(device, "_processes", {"cuda": os.getpid() + 1} if forked else {})
+    net = layer_of(4000)
+    with caplog.at_level(logging.INFO, "nengo_dl"), warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        sim, due = Sim(net), Sim(net, device="/cpu:0")
+    assert not caplog.records
+    assert chosen(sim) == (["cpu"], []) and str(sim.plan) == str(due.plan)
+    sim.run_steps(3)

@@ -232,7 +232,7 @@ class Plan:
     rngs: tuple[RngSlot, ...] = ()
     tables: tuple[TableSlot, ...] = ()
     callbacks: tuple = ()  # `.lower.CallbackSpec` by the index that programs have for it
-    notes: tuple[str, ...] = ()  # what the passes did, for people
+    notes: tuple[str, ...] = ()  # what the passes did and why it runs where, for people
     places: Places | None = None  # where signals are stored; None: there are none
     inference_only: bool = False  # there is no training mode, whatever programs have
     feeds: tuple[str, ...] = ()  # how the values of inputs are made, for people

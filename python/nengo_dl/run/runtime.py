@@ -15,7 +15,7 @@ from ..plan.pieces import state_keys
 from ..plan.planner import PASSES
 from ..plan.training import with_training
 from ..tensor_graph import TensorGraph
-from .device import backend_of, placed
+from .device import placed
 from .feed import Feed
 from .inputs import InputNodes
 from .interrupt import interrupt
@@ -123,7 +123,7 @@ class Runtime:
     minibatch_size : int
         Items per minibatch.
     device : str, optional
-        TensorFlow device of the model.
+        TensorFlow device of the model; None: the one that is predicted to be faster.
     progress : callable, optional
         Called without arguments after every pass of the planner.
 
@@ -153,7 +153,7 @@ class Runtime:
         plans = {node: rows.plan for node, rows in self.processes.items()}
         signals = [model.sig[probe]["in"] for probe in model.probes]
         plan = self._make_plan(settings, plans, signals, progress)
-        self.plan = placed(plan, backend_of(device))
+        self.plan = placed(plan, device, minibatch_size, settings.threads or 0)
         self.plan_state = PlanState(self.plan, minibatch_size, model, user_code)
         self.nodes.settle(self.plan)
         for node in self.processes.keys() & self.nodes.sources:

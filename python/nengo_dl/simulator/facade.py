@@ -76,7 +76,7 @@ class Simulator(KerasMethods, ParameterMethods):
     model : nengo.builder.Model, optional
         A model that was built before.
     device : str, optional
-        TensorFlow device: the CPU (the default), or ``"/gpu:0"`` to run on a GPU of NVIDIA.
+        ``"/cpu:0"``, or ``"/gpu:0"`` for a GPU of NVIDIA. None: what is predicted to be faster.
     unroll_simulation : int
         Steps of a run are a multiple of this; it changes nothing else.
     minibatch_size : int, optional
