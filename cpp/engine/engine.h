@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/kernel.h"
@@ -130,6 +131,7 @@ NDL_API std::vector<std::string> backends();  // by name
 NDL_API void load_cuda();
 NDL_API const char* build_stamp();  // of the engine
 NDL_API std::string cuda_info();    // the GPU, the driver, cuBLAS; std::runtime_error if "cuda" is not loaded
+NDL_API std::pair<int64_t, int64_t> cuda_memory();  // bytes of the GPU that are free, and all; likewise
 
 // Callback tables by number, so that a TensorFlow op can carry one in an attribute.
 NDL_API int64_t add_callbacks(std::shared_ptr<Callbacks> table);

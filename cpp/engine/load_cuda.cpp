@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "engine/build_stamp.h"
 #include "engine/engine.h"
@@ -34,6 +35,11 @@ bool is_there() {
   return std::find(names.begin(), names.end(), "cuda") != names.end();
 }
 
+void* in_library(const char* name) {
+  if (!is_there() || !library) throw std::runtime_error("the CUDA backend: expected it to be loaded, got no library");
+  return dlsym(library, name);
+}
+
 std::string other_build(const std::string& path) {
   return "the CUDA backend: expected a library of this build (" NENGO_DL_BUILD_STAMP "), got another at " + path +
          "; install the package again, as a whole";
@@ -44,10 +50,15 @@ std::string other_build(const std::string& path) {
 const char* build_stamp() { return NENGO_DL_BUILD_STAMP; }
 
 std::string cuda_info() {
-  if (!is_there() || !library) throw std::runtime_error("the CUDA backend: expected it to be loaded, got no library");
   std::string text;
-  reinterpret_cast<void (*)(std::string*)>(dlsym(library, "nengo_dl_cuda_info"))(&text);
+  reinterpret_cast<void (*)(std::string*)>(in_library("nengo_dl_cuda_info"))(&text);
   return text;
+}
+
+std::pair<int64_t, int64_t> cuda_memory() {
+  std::pair<int64_t, int64_t> bytes;
+  reinterpret_cast<void (*)(int64_t*, int64_t*)>(in_library("nengo_dl_cuda_memory"))(&bytes.first, &bytes.second);
+  return bytes;
 }
 
 void load_cuda() {

@@ -138,6 +138,8 @@ PYBIND11_MODULE(_engine, m) {
         "Add the backend \"cuda\"; RuntimeError if this package was built without it, or there is no GPU.");
   m.def("cuda_info", &cuda_info,
         "The GPU, its driver and whether there is cuBLAS; RuntimeError unless \"cuda\" is loaded.");
+  m.def("cuda_memory", &cuda_memory,
+        "Bytes of the GPU's memory that are free, and of all of it; RuntimeError unless \"cuda\" is loaded.");
   m.def("set_backend", &set_backend, py::arg("name"),
         "The backend of programs compiled later here, unless they name one.");
   m.def("isa", &isa, "The instruction set that programs compiled now will use.");

@@ -86,6 +86,7 @@ def test_a_library_of_another_build_is_refused(without):
         assert "expected a library of this build (" in printed and "install" in printed
 
 
-def test_no_information_before_it_is_loaded():
+@pytest.mark.parametrize("ask", [_engine.cuda_info, _engine.cuda_memory])
+def test_no_information_before_it_is_loaded(ask):
     with pytest.raises(RuntimeError, match="the CUDA backend: expected it to be loaded"):
-        _engine.cuda_info()
+        ask()

@@ -315,6 +315,34 @@ def test_each_program_by_itself(Sim, gpu):
     close(there.data[p], here.data[p])
 
 
+def test_a_full_gpu_is_not_chosen(Sim, gpu, monkeypatch):
+    """What would find no memory there runs where it ran before, and the plan says so."""
+    rooms = []
+
+    def has_room(program, minibatch_size, backend):
+        rooms.append((minibatch_size, backend))
+        return False
+
+    monkeypatch.setattr(device, "_has_room", has_room)
+    backends, (line,) = chosen(Sim(layer_of(4000), minibatch_size=2))
+    assert backends == ["cpu"] and rooms == [(2, gpu)]
+    assert "runs on the CPU; " in line and line.endswith("of the memory of the GPU is free")
+    assert "is free" not in chosen(Sim(integrator()))[1][0]
+    assert len(rooms) == 1  # what is not faster there needs none
+
+
+def test_room_on_a_gpu(Sim, monkeypatch):
+    """Weights, state and values of two steps, and an eighth of all memory for a window."""
+    program = Sim(layer_of(1000)).plan.only_program()
+    total, few, many = 1 << 30, 2 * 4 * (32 * 1000), 2 * 4 * (32 * 1000 + 100 * 5 * 1000)
+    free = total // 8 + (few + many) // 2
+    monkeypatch.setattr(_engine, "cuda_memory", lambda: (free, total))
+    assert device._has_room(program, 1, "cuda") and not device._has_room(program, 1000, "cuda")
+    free = total // 8 + few
+    assert not device._has_room(program, 1, "cuda")
+    assert device._has_room(program, 1, "phases")
+
+
 @pytest.mark.parametrize("forked", [False, True])
 def test_no_device_and_no_gpu(Sim, monkeypatch, caplog, forked):
     """Nothing is said or predicted; so in a process forked from the one that opened the GPU."""

@@ -100,6 +100,13 @@ def predict(program: Program, minibatch_size: int, threads: int) -> Seconds:
     )
 
 
+def memory(program: Program, minibatch_size: int) -> int:
+    """Bytes of parameters, state and the values of a step, of all items."""
+    each = program.state_size + sum(b.size for b in program.buffers if b.kind != "param")
+    params = sum(p.size * (minibatch_size if p.learned else 1) for p in program.params)
+    return np.dtype(program.dtype).itemsize * (params + minibatch_size * each)
+
+
 def _spikes(program):
     """Numbers of buffers that hold spikes."""
     neurons = (op for op in program.ops() if op.kind == "neurons")

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from .. import _engine
 from ..arguments.checks import warn_user
-from ..plan.cost import predict
+from ..plan.cost import memory, predict
 from ..plan.pieces import Run
 
 logger = logging.getLogger(__name__)
@@ -119,14 +119,26 @@ def _choose(run, backend, minibatch_size, threads):
     threads = threads or len(os.sched_getaffinity(0))
     cpu, gpu = predict(run.program, minibatch_size, threads)
     better = CLEARLY * gpu <= cpu
+    room = not better or _has_room(run.program, minibatch_size, backend)
+    better = better and room
     reason = (
         f"No device was given: {run!r} runs on the {'GPU' if better else 'CPU'}; a step is "
         f"predicted to take {_microseconds(gpu)} on the GPU, {_microseconds(cpu)} on the CPU "
         f"(minibatch_size={minibatch_size}, {threads} threads; the GPU has to be {CLEARLY:g} times "
-        "faster)"
+        f"faster){'' if room else ', but too little of the memory of the GPU is free'}"
     )
     logger.info(reason)
     return backend if better else CPU, reason
+
+
+def _has_room(program, minibatch_size, backend):
+    """Whether a GPU's memory takes a program, with windows of steps and something to spare."""
+    if backend != "cuda":
+        return True
+    tf.config.list_logical_devices()  # a TensorFlow for GPUs takes its memory when it is first used
+    free, total = _engine.cuda_memory()
+    # a window takes a sixteenth at most (cpp/cuda/tiling.cu)
+    return free >= total / 8 + 2 * memory(program, minibatch_size)
 
 
 def _microseconds(seconds):
