@@ -127,6 +127,22 @@ def test_what_makes_a_difference():
     assert drawn.cpu > base.cpu and drawn.gpu > base.gpu
 
 
+def test_convolutions_are_counted():
+    """Every filter at every place, for every channel: 13 x 13 of them."""
+    with nengo.Network(seed=0) as net:
+        image = nengo.Node(np.zeros(28 * 28 * 3))
+        made = nengo.Convolution(8, (28, 28, 3), kernel_size=(4, 4), strides=(2, 2))
+        out = nengo.Node(size_in=made.output_shape.size)
+        nengo.Connection(image, out, transform=made, synapse=None)
+        nengo.Probe(out)
+    products = 13 * 13 * 8 * 4 * 4 * 3
+    program = program_of(net)
+    cpu, gpu = cost.predict(program, 100, 1)
+    assert 1 < cpu / (100 * products * cost.PRODUCT) < 1.5
+    copies = 4 * 100 * (28 * 28 * 3 + 13 * 13 * 8) * cost.GPU_BUS
+    assert 1 < (gpu - copies) / (100 * products * cost.GPU_NUMBER) < 1.5
+
+
 @pytest.mark.parametrize(
     "name, parts",
     [("integrators-128x100", [128]), ("basal-ganglia-32x64", [1, 1]), ("random-20x8", [1])],

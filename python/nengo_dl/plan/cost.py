@@ -193,7 +193,9 @@ def _gpu_window(work, size, items):
     """An op that runs over a window of steps."""
     scale = size / 4
     touched = work.values + 4 * work.neurons
-    each = size * GPU_BYTE * touched + scale * GPU_PRODUCT * work.products
+    # convolutions and sparse products have kernels as plain as a loop's, and weren't measured
+    product = GPU_PRODUCT if work.op.kind == "dense" else GPU_NUMBER
+    each = size * GPU_BYTE * touched + scale * product * work.products
     scan = GPU_SCAN * (work.op.kind in SCANS)
     return GPU_LAUNCH + scan + items * each + GPU_DRAW * work.draws
 
