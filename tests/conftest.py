@@ -72,8 +72,8 @@ def add_backend(name, tmp_path_factory, sources=()):
 
 @pytest.fixture(scope="session")
 def far_library(tmp_path_factory):
-    """Backend "far", whose memory the host can't read."""
-    add_backend("far", tmp_path_factory)
+    """Backend "far", whose memory the host can't read. Returns its library."""
+    return add_backend("far", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ struct Tape {
   void* memory = nullptr;  // aligned to 16 bytes
   int64_t bytes = 0;       // Compiled::tape_bytes()
   TapeHeader header;
+  std::vector<std::shared_ptr<void>> params = {};  // of the run, where the host can't read them, for its gradient
 };
 
 template <class T>

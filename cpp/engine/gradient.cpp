@@ -135,6 +135,15 @@ void fill_learned(Space& space, const Program& p, const GradArgs<T>& a) {
   }
 }
 
+// Those of the run that was recorded; without a tape they are sent.
+template <class T>
+SentParams params_of(const Runnable<T>& r, const GradArgs<T>& a) {
+  if (!a.tape) return r.params.send(a.run, [&a](size_t i) { return a.param_grads[i] != nullptr; });
+  const size_t expected = r.schedule.space().on_host() ? 0 : a.param_grads.size();
+  if (a.tape->params.size() != expected) fail("the tape: expected one of this backend, got one that another recorded");
+  return a.tape->params;
+}
+
 template <class T>
 void go_back(const Runnable<T>& r, const GradArgs<T>& args, const GradRecipe<T>& recipe, const char* recorded,
              const RunArgs<T>& scratch) {
@@ -170,8 +179,8 @@ void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
   const std::shared_ptr<const GradRecipe<T>> recipe = r.recipes.grad(host_args);
   const TapeLayout& tape = recipe->record->tape;
   if (host_args.tape) tape.check(*host_args.tape, host_args.run.first_step, host_args.run.n_steps);
-  const TurnedGrad<T> turned(program, host_args);
-  const ResidentGrad<T> resident(space, program, turned.args());
+  const TurnedGrad<T> turned(program, host_args, space.on_host());
+  const ResidentGrad<T> resident(space, program, turned.args(), params_of(r, host_args));
   const GradArgs<T>& args = resident.args();
   fill_learned(space, program, args);
   if (args.tape) {

@@ -28,8 +28,9 @@ int64_t piece_steps(const Space& space, const Program& p, const RunArgs<T>& args
 }
 
 template <class T>
-ResidentRun<T>::ResidentRun(Space& space, const Program& p, const RunArgs<T>& args, int64_t piece)
-    : space_(space), program_(p), host_(args), visitors_(space) {
+ResidentRun<T>::ResidentRun(Space& space, const Program& p, const RunArgs<T>& args, const SentParams& sent,
+                            int64_t piece)
+    : space_(space), program_(p), host_(args), sent_(sent), visitors_(space) {
   if (space.on_host()) return;
   args_ = args;
   args_.n_steps = piece;
@@ -45,7 +46,8 @@ ResidentRun<T>::ResidentRun(Space& space, const Program& p, const RunArgs<T>& ar
   space.wait();  // for what may still use the memory: what is sent comes in beside it
   send(0);
   for (size_t i = 0; i < p.params.size(); ++i)
-    args_.params[i] = visitors_.add(args.params[i], (p.params[i].learned ? args.batch : 1) * p.params[i].size);
+    args_.params[i] = p.params[i].learned ? visitors_.add(args.params[i], args.batch * p.params[i].size)
+                                          : static_cast<T*>(sent_[i].get());
   args_.state = visitors_.add(args.state, args.batch * p.state_size);
   args_.istate = visitors_.add(args.istate, args.batch * p.istate_size);
 }
@@ -109,8 +111,8 @@ void ResidentRun<T>::bring_back(int64_t steps) const {
 }
 
 template <class T>
-ResidentGrad<T>::ResidentGrad(Space& space, const Program& p, const GradArgs<T>& args)
-    : space_(space), program_(p), host_(args), run_(space, p, args.run, args.run.n_steps), visitors_(space) {
+ResidentGrad<T>::ResidentGrad(Space& space, const Program& p, const GradArgs<T>& args, const SentParams& sent)
+    : space_(space), program_(p), host_(args), run_(space, p, args.run, sent, args.run.n_steps), visitors_(space) {
   if (space.on_host()) return;
   args_ = args;
   args_.run = run_.args();

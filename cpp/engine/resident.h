@@ -1,10 +1,11 @@
 // The arguments of a run or gradient where the backend can reach them: copies in its space, brought back at the end,
-// or, if the space is the host's, the arguments themselves.
+// or, if the space is the host's, the arguments themselves. Parameters that no run changes were sent before.
 #pragma once
 
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/kept_params.h"
 #include "engine/space.h"
 
 namespace nengo_dl {
@@ -28,7 +29,7 @@ class Visitors {
 template <class T>
 class ResidentRun {
  public:
-  ResidentRun(Space& space, const Program& program, const RunArgs<T>& args, int64_t piece);
+  ResidentRun(Space& space, const Program& program, const RunArgs<T>& args, const SentParams& sent, int64_t piece);
   const RunArgs<T>& args() const { return space_.on_host() ? host_ : args_; }  // of a run of one piece
   int64_t turn_to(int64_t step);  // `args` are of the piece with this step of the run; returns the first step of it
   void meanwhile();               // once steps of a piece were started, and those of the one before are complete
@@ -44,6 +45,7 @@ class ResidentRun {
   const RunArgs<T>& host_;
   RunArgs<T> args_;
   std::vector<T*> inputs_[2], outputs_[2];  // of even and odd pieces
+  const SentParams sent_;
   int64_t piece_ = 0;
   bool met_ = false;  // meanwhile() was called for this piece
   Visitors visitors_;
@@ -55,7 +57,7 @@ int64_t piece_steps(const Space& space, const Program& program, const RunArgs<T>
 template <class T>
 class ResidentGrad {
  public:
-  ResidentGrad(Space& space, const Program& program, const GradArgs<T>& args);
+  ResidentGrad(Space& space, const Program& program, const GradArgs<T>& args, const SentParams& sent);
   const GradArgs<T>& args() const { return space_.on_host() ? host_ : args_; }
   void bring_back() const;
 

@@ -209,16 +209,17 @@ void check_args(const Program& p, const RunArgs<T>& a, int64_t functions, bool w
 }
 
 template <class T>
+int most_threads(const RunArgs<T>& a) {
+  static const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return std::min(a.threads > 0 ? a.threads : processors, 1024);
+}
+
+template <class T>
 int thread_count(const RunArgs<T>& a, double work, bool has_callbacks) {
   constexpr double kWorthThreads = 4e6;  // elements: about a millisecond
   if (has_callbacks) return 1;
-  int threads = a.threads;
-  if (threads <= 0) {
-    static const int processors = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    const double total = work * static_cast<double>(a.batch) * static_cast<double>(a.n_steps);
-    threads = total < kWorthThreads ? 1 : processors;
-  }
-  return std::min(threads, 1024);
+  const double total = work * static_cast<double>(a.batch) * static_cast<double>(a.n_steps);
+  return a.threads <= 0 && total < kWorthThreads ? 1 : most_threads(a);
 }
 
 template <class T>
@@ -229,14 +230,19 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
     recipe = r.recipes.tape(host_args.batch, host_args.n_steps, host_args.record);
     recipe->tape.check_memory(*host_args.tape);
   }
-  const TurnedRun<T> turned(r.facts.program, host_args);
   Space& space = r.schedule.space();
+  const TurnedRun<T> turned(r.facts.program, host_args, space.on_host());
+  const SentParams sent = r.params.send(host_args, [&host_args](size_t i) {
+    const std::vector<char>& wanted = host_args.record.wanted_params;
+    return host_args.tape && (wanted.empty() || wanted[i]);
+  });
   const bool by_pieces = !recipe && !r.facts.calls_python;
-  ResidentRun<T> resident(space, r.facts.program, turned.args(),
+  ResidentRun<T> resident(space, r.facts.program, turned.args(), sent,
                           by_pieces ? piece_steps(space, r.facts.program, host_args) : host_args.n_steps);
   const RunArgs<T>& args = turned.args();
   RunResult result;
   if (recipe) {
+    host_args.tape->params = sent;
     result = record_run(r, resident.args(), *recipe, true);
   } else if (args.n_steps > 0) {
     const int threads = thread_count(args, r.facts.work, r.facts.calls_python);
@@ -269,6 +275,7 @@ RunResult record_run(const Runnable<T>& r, const RunArgs<T>& args, const TapeRec
 }
 
 #define INSTANTIATE(T)                                                        \
+  template int most_threads(const RunArgs<T>&);                               \
   template int thread_count(const RunArgs<T>&, double, bool);                 \
   template void check_args(const Program&, const RunArgs<T>&, int64_t, bool); \
   template RunResult run_program(const Runnable<T>&, const RunArgs<T>&);      \

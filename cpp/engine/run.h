@@ -1,6 +1,7 @@
 // The work of one run, or of its gradient, on several threads.
 #pragma once
 
+#include "engine/kept_params.h"
 #include "engine/recipe.h"
 
 namespace nengo_dl {
@@ -11,13 +12,17 @@ struct Runnable {
   const Facts& facts;
   Schedule<T> schedule;
   Recipes<T> recipes;
+  KeptParams<T> params;
 
   Runnable(const Facts& facts, const Backend& backend, bool fuse)
-      : facts(facts), schedule(facts, backend, fuse), recipes(schedule) {}
+      : facts(facts), schedule(facts, backend, fuse), recipes(schedule), params(schedule.space(), facts.program) {}
 };
 
 template <class T>
 void check_args(const Program& program, const RunArgs<T>& args, int64_t functions, bool with_outputs);
+// The most threads that a run may have.
+template <class T>
+int most_threads(const RunArgs<T>& args);
 template <class T>
 int thread_count(const RunArgs<T>& args, double work, bool has_callbacks);
 template <class T>

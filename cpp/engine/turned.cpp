@@ -26,13 +26,6 @@ bool few(const T* from, int64_t rows, int64_t columns, T* to) {
   return false;
 }
 
-// All matrices of a parameter: from the outside's order to the program's, or back.
-template <class T>
-void turn(const Param& q, const T* from, T* to, bool inwards) {
-  const int64_t rows = inwards ? q.columns : q.rows, columns = inwards ? q.rows : q.columns;
-  for (int64_t at = 0; at < q.size; at += rows * columns) transpose(from + at, rows, columns, to + at);
-}
-
 bool turns(const Program& p) {
   return std::any_of(p.params.begin(), p.params.end(), [](const Param& q) { return q.turns(); });
 }
@@ -50,8 +43,14 @@ void transpose(const T* from, int64_t rows, int64_t columns, T* to) {
 }
 
 template <class T>
-TurnedRun<T>::TurnedRun(const Program& p, const RunArgs<T>& args) : given_(args) {
-  if (!turns(p)) return;
+void turn(const Param& q, const T* from, T* to, bool inwards) {
+  const int64_t rows = inwards ? q.columns : q.rows, columns = inwards ? q.rows : q.columns;
+  for (int64_t at = 0; at < q.size; at += rows * columns) transpose(from + at, rows, columns, to + at);
+}
+
+template <class T>
+TurnedRun<T>::TurnedRun(const Program& p, const RunArgs<T>& args, bool on_host) : given_(args) {
+  if (!on_host || !turns(p)) return;
   args_ = args;
   for (size_t i = 0; i < p.params.size(); ++i) {
     if (!p.params[i].turns()) continue;
@@ -62,8 +61,8 @@ TurnedRun<T>::TurnedRun(const Program& p, const RunArgs<T>& args) : given_(args)
 }
 
 template <class T>
-TurnedGrad<T>::TurnedGrad(const Program& p, const GradArgs<T>& args)
-    : program_(p), given_(args), run_(p, args.run), turns_(turns(p)) {
+TurnedGrad<T>::TurnedGrad(const Program& p, const GradArgs<T>& args, bool on_host)
+    : program_(p), given_(args), run_(p, args.run, on_host), turns_(turns(p)) {
   if (!turns_) return;
   args_ = args;
   args_.run = run_.args();
@@ -84,6 +83,7 @@ void TurnedGrad<T>::bring_back() const {
 
 #define INSTANTIATE(T)                                     \
   template void transpose(const T*, int64_t, int64_t, T*); \
+  template void turn(const Param&, const T*, T*, bool);    \
   template class TurnedRun<T>;                             \
   template class TurnedGrad<T>;
 INSTANTIATE(float)

@@ -12,12 +12,16 @@ namespace nengo_dl {
 // The transpose of `rows` x `columns` elements that lie row by row.
 template <class T>
 void transpose(const T* from, int64_t rows, int64_t columns, T* to);
+// All matrices of a parameter: from the outside's order to the program's, or back.
+template <class T>
+void turn(const Param& param, const T* from, T* to, bool inwards);
 
-// Copies of the parameters of a run that have to be turned. The others stay where they are.
+// Copies of the parameters of a run that have to be turned, if it is `on_host`: otherwise they are when they are sent
+// (engine/kept_params.h). The others stay where they are.
 template <class T>
 class TurnedRun {
  public:
-  TurnedRun(const Program& program, const RunArgs<T>& args);
+  TurnedRun(const Program& program, const RunArgs<T>& args, bool on_host);
   const RunArgs<T>& args() const { return copies_.empty() ? given_ : args_; }
 
  private:
@@ -29,7 +33,7 @@ class TurnedRun {
 template <class T>
 class TurnedGrad {
  public:
-  TurnedGrad(const Program& program, const GradArgs<T>& args);
+  TurnedGrad(const Program& program, const GradArgs<T>& args, bool on_host);
   const GradArgs<T>& args() const { return turns_ ? args_ : given_; }
   void bring_back() const;  // the gradients that were asked for
 

@@ -101,6 +101,7 @@ PLANTED = [
     ("gradient.cpp", "void fill_learned(", "space.copy("),
     ("gradient.cpp", "Memory<U> filled(", "space.copy("),
     ("resident.cpp", "Visitors::add(", "space_.copy_in("),
+    ("kept_params.cpp", "send(const Param& param, const T* host) const {", "space_.copy_in("),
 ]
 
 

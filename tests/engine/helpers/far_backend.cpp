@@ -43,3 +43,5 @@ const bool added = [] {
 }();
 
 }  // namespace
+
+extern "C" int64_t bytes_received() { return far_space().received(); }

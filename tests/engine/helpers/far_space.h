@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -87,6 +88,7 @@ class FarSpace final : public Space {
   }
   void copy_in(const void* host, void* to, int64_t bytes) override {
     const Open open(*this);
+    received_ += bytes;
     std::memcpy(inside(to), host, bytes);
   }
   void copy_out(const void* from, void* host, int64_t bytes) override {
@@ -96,6 +98,7 @@ class FarSpace final : public Space {
   void bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
                 int64_t rows) override {
     const Open open(*this);
+    received_ += bytes * rows;
     host_space().copy_rows(host, host_distance, inside(to), to_distance, bytes, rows);
   }
   void bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
@@ -103,7 +106,8 @@ class FarSpace final : public Space {
     const Open open(*this);
     host_space().copy_rows(inside(from), from_distance, host, host_distance, bytes, rows);
   }
-  int64_t used() const { return used_; }  // the most at a time, in bytes
+  int64_t used() const { return used_; }          // the most at a time, in bytes
+  int64_t received() const { return received_; }  // bytes that came from the host
   int64_t piece_bytes() const override {
     const char* const bytes = std::getenv("NENGO_DL_TEST_PIECE");
     return bytes ? std::atoll(bytes) : 1024;  // so that short runs have several pieces
@@ -154,6 +158,7 @@ class FarSpace final : public Space {
   std::mutex lock_;
   std::map<int64_t, int64_t> free_;  // first byte -> bytes
   int64_t used_ = 0;
+  std::atomic<int64_t> received_{0};
   // A protection key opens and closes the pages for one thread in a few cycles. Where the processor has none (-1),
   // the pages are open for the process while a thread is at work.
   const int key_ = pkey_alloc(0, 0);

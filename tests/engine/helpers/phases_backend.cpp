@@ -75,4 +75,5 @@ void gemm(const Gemm<double>& g) { multiply(g); }
 }  // namespace nengo_dl
 
 extern "C" int64_t gemm_calls() { return nengo_dl::cuda::products; }
+extern "C" int64_t bytes_received() { return nengo_dl::far_space().received(); }
 extern "C" int64_t device_bytes_used() { return nengo_dl::far_space().used(); }
