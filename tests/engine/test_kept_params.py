@@ -153,7 +153,7 @@ def test_gradients_without_a_tape(received):
 
 def test_threads_with_weights_of_their_own(received):
     """Runs of one program at once: each has its own values."""
-    makers = [products("float64", M, N, 1) for _ in range(4)]
+    makers = [products("float64", 300, 300, 1) for _ in range(4)]
     for i, maker in enumerate(makers):
         maker.values = [maker.values[0] + (i + 1) // 2]  # two of them have the same
     due = [Calls(maker).run() for maker in makers]
@@ -175,20 +175,30 @@ def test_threads_with_weights_of_their_own(received):
     assert not bad
 
 
-def test_memory_goes_with_the_program(phases_library):
-    """One copy for a program, whatever its weights become, and none once it is gone."""
-    phases_library.device_bytes_used.restype = ctypes.c_int64
-    used, maker = phases_library.device_bytes_used, products("float64", 300, 300, 1)
+def test_memory_goes_with_the_program(far_library):
+    """One copy for a program, or for each of its tapes, and none once they are gone."""
+    far_library.bytes_held.restype = ctypes.c_int64
+    maker = products("float64", 300, 300, 1)
     (weights,) = maker.values
-    Calls(maker, "phases").run()
-    before = used()
-    for _ in range(10):
-        calls = Calls(maker, "phases")
-        for _ in range(5):
-            weights += 1
-            calls.run()
-            calls.run(tape=calls.tape())
-    assert used() - before <= 2 * weights.nbytes
+    calls, before = Calls(maker, "far"), far_library.bytes_held()
+
+    def copies():
+        return (far_library.bytes_held() - before) / weights.nbytes
+
+    for _ in range(3):
+        weights += 1
+        calls.run()
+        assert copies() == sent(1)
+    weights += 1
+    tape = calls.tape()
+    calls.run(tape=tape)
+    assert copies() == sent(1), "what the program kept has gone"
+    calls.run()
+    assert copies() == sent(2)
+    del tape
+    assert copies() == sent(1)
+    del calls
+    assert copies() == 0
 
 
 def test_tapes_of_other_backends_are_refused(far_library):

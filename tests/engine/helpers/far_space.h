@@ -50,6 +50,7 @@ class FarSpace final : public Space {
       auto it = free_.begin();
       while (it != free_.end() && it->second < size) ++it;
       if (it == free_.end()) throw std::bad_alloc();
+      held_ += size;
       const auto [start, length] = *it;
       free_.erase(it);
       if (length > size) free_[start + size] = length - size;
@@ -68,6 +69,7 @@ class FarSpace final : public Space {
   void release(void* memory, int64_t bytes) override {
     std::lock_guard<std::mutex> hold(lock_);
     const int64_t start = static_cast<char*>(memory) - room_, size = rounded(bytes);
+    held_ -= size;
     const int64_t page = (start + kPage - 1) / kPage * kPage, pages = start + size - page;
     if (size > kLarge) madvise(room_ + page, pages, MADV_DONTNEED);  // each page makes protect() slower
     auto it = free_.emplace(start, size).first;
@@ -107,6 +109,7 @@ class FarSpace final : public Space {
     host_space().copy_rows(inside(from), from_distance, host, host_distance, bytes, rows);
   }
   int64_t used() const { return used_; }          // the most at a time, in bytes
+  int64_t held() const { return held_; }          // at present
   int64_t received() const { return received_; }  // bytes that came from the host
   int64_t piece_bytes() const override {
     const char* const bytes = std::getenv("NENGO_DL_TEST_PIECE");
@@ -158,7 +161,7 @@ class FarSpace final : public Space {
   std::mutex lock_;
   std::map<int64_t, int64_t> free_;  // first byte -> bytes
   int64_t used_ = 0;
-  std::atomic<int64_t> received_{0};
+  std::atomic<int64_t> held_{0}, received_{0};
   // A protection key opens and closes the pages for one thread in a few cycles. Where the processor has none (-1),
   // the pages are open for the process while a thread is at work.
   const int key_ = pkey_alloc(0, 0);
