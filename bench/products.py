@@ -32,7 +32,9 @@ PRODUCTS = [
     *[(4, 50, 784, 256), (10, 50, 784, 256), (25, 100, 784, 256), (25, 100, 256, 10)],
     *[(25, 100, 256, 256), (8, 64, 512, 512), (16, 64, 1024, 1024), (32, 64, 2048, 2048)],
 ]
-IDLE = 0.1  # s after which the threads of a library look for work no more: they would take the processors of the next
+# Seconds after which the threads of a library look for work no more. They would take the processors of what
+# is timed next.
+IDLE = 0.1
 # items, height and width, input and output channels, kernel, stride, groups
 CONVOLUTIONS = [
     *[(32, 28, 1, 32, 3, 1, 1), (32, 26, 32, 64, 3, 2, 1), (32, 14, 64, 64, 3, 1, 1)],
