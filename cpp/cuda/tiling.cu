@@ -21,7 +21,7 @@ class DeviceTiling final : public Tiling {
     return g;
   }
   bool looks_for_division(double, double) const override { return false; }
-  bool divides(double, double, int64_t) const override { return false; }
+  bool divides(double, double, double) const override { return false; }
   Geometry of_recorded_run(const RunSizes& s) const override { return of_run(s, 1); }
 
  private:

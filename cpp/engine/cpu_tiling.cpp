@@ -42,9 +42,9 @@ class CpuTiling final : public Tiling {
     return work >= kLook * parts;
   }
 
-  bool divides(double work, double longest, int64_t waits) const override {
+  bool divides(double work, double longest, double waits) const override {
     constexpr double kWait = 2e4;  // elements that are done meanwhile, about 5 microseconds
-    return longest < 0.8 * work && work - longest > kWait * static_cast<double>(waits);
+    return longest < 0.8 * work && work - longest > kWait * waits;
   }
 
   // Weight gradients are products over all steps and items of a window, so a window has more of them than one that is

@@ -18,11 +18,16 @@ struct Division {
     bool loop, by_steps;
     std::vector<Kernels> shares;  // per worker; if `by_steps` the first is everybody's
   };
+  struct Part {
+    size_t first, count;  // of the stretches
+  };
   std::vector<Stretch> stretches;
+  std::vector<Part> parts;  // one after the other: the stretches of a loop, or a single one
   double work = 0,
          longest = 0;  // elements per step and item: of all workers, and the longest way through all stretches
 
   Division(const Schedule<T>& schedule, int workers);
+  double waits(int64_t steps) const;  // how often all workers wait for each other, in a window of so many steps
   Division(const Division&) = delete;
 
   // Workers are at different ops of a stretch, so no two of its buffers share memory.

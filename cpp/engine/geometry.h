@@ -31,7 +31,7 @@ class NDL_API Tiling {
   virtual bool looks_for_division(double work, double parts) const = 0;
   // Whether workers should share out the ops of a window (engine/division.h). They touch `work` elements in it, on the
   // longest way `longest`, and all wait for each other `waits` times.
-  virtual bool divides(double work, double longest, int64_t waits) const = 0;
+  virtual bool divides(double work, double longest, double waits) const = 0;
   // Of a run whose gradient is wanted: decides in which order weight gradients are summed, so it must not depend on
   // threads.
   virtual Geometry of_recorded_run(const RunSizes& sizes) const = 0;

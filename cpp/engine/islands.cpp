@@ -259,6 +259,13 @@ Stretch longest_even(const Program& program, const Region& region, size_t first,
   return good ? Islands(program, region, first, good).divide(workers) : Stretch();
 }
 
+// All workers wait for each other between the stretches of a loop, in every step.
+bool pays_in_steps(const std::vector<Stretch>& stretches, const Tiling& tiling) {
+  double work = 0, longest = 0;
+  for (const Stretch& s : stretches) work += s.work, longest += s.longest;
+  return tiling.divides(work, longest, kShortWait * static_cast<double>(stretches.size()));
+}
+
 }  // namespace
 
 std::vector<std::vector<OpRecord>> share_islands(const Program& program, const Region& region, int most) {
@@ -269,20 +276,23 @@ std::vector<std::vector<OpRecord>> share_islands(const Program& program, const R
   return result;
 }
 
-std::vector<Stretch> divide(const Program& program, const Region& region, int workers) {
+std::vector<Stretch> divide(const Program& program, const Region& region, int workers, const Tiling& tiling) {
   const size_t ops = region.ops.size();
-  if (region.kind == RegionKind::loop) {
+  const bool loop = region.kind == RegionKind::loop;
+  if (loop) {
     Stretch s = Islands(program, region, 0, ops).divide(workers);
-    return {is_even(s, workers) ? std::move(s) : whole(region, 0, ops, workers)};
+    if (is_even(s, workers)) return {std::move(s)};
   }
   std::vector<Stretch> result;
   for (size_t first = 0, alone = 0; first < ops; first = result.back().first + result.back().count) {
     Stretch s = longest_even(program, region, first, workers);
-    if (s.count == 0 && may_go_by_steps(program, region.ops[first])) s = by_steps(program, region, first, workers);
+    if (s.count == 0 && !loop && may_go_by_steps(program, region.ops[first]))
+      s = by_steps(program, region, first, workers);
     alone = s.count ? 0 : alone + 1;
     if (alone > 1) result.pop_back();  // what the first worker does alone goes on
     result.push_back(alone ? whole(region, first + 1 - alone, alone, workers) : std::move(s));
   }
+  if (loop && !pays_in_steps(result, tiling)) return {whole(region, 0, ops, workers)};
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/geometry.h"
 #include "engine/program.h"
 
 namespace nengo_dl {
@@ -21,9 +22,13 @@ struct Stretch {
   double work = 0, longest = 0;               // elements per step: of all workers, and of the one with most to do
 };
 
-// A loop region is one stretch: its islands, or if they can't be shared out evenly all of it for the first worker. A
-// sequence region is several: of islands, of steps, or of what the first worker does alone.
-std::vector<Stretch> divide(const Program& program, const Region& region, int workers);
+// A loop region is one stretch, its islands; or if they can't be shared out evenly several, which are done one after
+// the other in every step, or if that doesn't pay all of it for the first worker. A sequence region is several: of
+// islands, of steps, or of what the first worker does alone.
+std::vector<Stretch> divide(const Program& program, const Region& region, int workers, const Tiling& tiling);
+
+// What waiting for each other within a step costs, against waiting where a thread may have fallen asleep.
+constexpr double kShortWait = 0.1;
 
 // The islands of a region in at most so many shares, however uneven they are; no share is empty.
 NDL_API std::vector<std::vector<OpRecord>> share_islands(const Program& program, const Region& region, int most);

@@ -82,8 +82,8 @@ std::shared_ptr<const DividedRecipe<T>> Recipes<T>::divided(int64_t batch, int64
     const RunSizes sizes{batch, n_steps, program_.window, item_bytes / threads, facts_.calls_python};  // in each cache
     const Geometry g = schedule_.tiling().of_run(sizes, 1);
     const double rows = static_cast<double>(g.window) * static_cast<double>(g.group);
-    const bool pays = schedule_.tiling().divides(division->work * rows, division->longest * rows,
-                                                 static_cast<int64_t>(division->stretches.size()) + 1);
+    const bool pays =
+        schedule_.tiling().divides(division->work * rows, division->longest * rows, division->waits(g.window));
     return std::make_shared<DividedRecipe<T>>(
         DividedRecipe<T>{division, Layout(program_, division->sharing(), facts_.unwritten, nowhere, g), pays});
   });

@@ -140,10 +140,13 @@ class Raced {
 
  private:
   bool next() {
-    constexpr int kLead = 16;  // turns of the faster one until the other is tried again
-    if (paces_.divided == 0 || paces_.alone == 0) return paces_.divided == 0;
-    const bool faster = paces_.divided < paces_.alone;
-    return ++turns_ % kLead ? faster : !faster;
+    constexpr double kLead = 16;  // turns of the faster one for each that the other would have taken
+    const double divided = paces_.divided, alone = paces_.alone;
+    if (divided == 0 || alone == 0) return divided == 0;
+    const bool faster = divided < alone;
+    if (++turns_ < kLead * (faster ? alone / divided : divided / alone)) return faster;
+    turns_ = 0;
+    return !faster;
   }
 
   Grouped<T> alone_;

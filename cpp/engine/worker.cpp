@@ -238,15 +238,16 @@ int64_t Worker<T>::run(int64_t group, int64_t done, int64_t steps, std::exceptio
 
 // Of shares for more workers than there are threads, a thread takes several.
 template <class T>
-void Worker<T>::run_share(const typename Division<T>::Stretch& stretch, int number, int size, int64_t steps) {
+void Worker<T>::run_share(const typename Division<T>::Stretch& stretch, int number, int size, int64_t first,
+                          int64_t end) {
   if (stretch.by_steps) {
-    const int64_t first = steps * number / size, last = steps * (number + 1) / size;
-    if (first == last) return;
-    for (const Kernel<T>* unit : stretch.shares[0]) unit->run(frame_, first, last);
+    const int64_t from = first + (end - first) * number / size, to = first + (end - first) * (number + 1) / size;
+    if (from == to) return;
+    for (const Kernel<T>* unit : stretch.shares[0]) unit->run(frame_, from, to);
     return;
   }
-  const int64_t length = stretch.loop ? 1 : steps;
-  for (int64_t t = 0; t < steps; t += length)
+  const int64_t length = stretch.loop ? 1 : end - first;
+  for (int64_t t = first; t < end; t += length)
     for (size_t share = number; share < stretch.shares.size(); share += size)
       for (const Kernel<T>* unit : stretch.shares[share]) unit->run(frame_, t, t + length);
 }
@@ -258,9 +259,13 @@ void Worker<T>::run_divided(const Division<T>& division, int number, Team& team,
   for (int64_t complete = 0; complete < steps;) {
     const int64_t k = std::min(layout_.window, steps - complete);
     if (number == 0) enter_window(done + complete, k);
-    for (const auto& stretch : division.stretches) {
-      team.barrier();
-      run_share(stretch, number, team.size(), k);
+    for (const auto& part : division.parts) {
+      const int64_t length = part.count > 1 ? 1 : k;  // several stretches of a loop take turns
+      for (int64_t t = 0; t < k; t += length)
+        for (size_t s = part.first; s < part.first + part.count; ++s) {
+          team.barrier();
+          run_share(division.stretches[s], number, team.size(), t, t + length);
+        }
     }
     team.barrier();
     if (number == 0) roll(k);

@@ -66,7 +66,7 @@ class Worker {
   void roll(int64_t steps);
   void enter_window(int64_t offset, int64_t steps);  // of this run
   void run_window(int64_t steps);
-  void run_share(const typename Division<T>::Stretch& stretch, int number, int size, int64_t steps);
+  void run_share(const typename Division<T>::Stretch& stretch, int number, int size, int64_t first, int64_t end);
   int64_t record(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error);
   void start_window(int64_t group, int64_t window);
   void checkpoint(int64_t window);

@@ -84,21 +84,30 @@ def _groups(members, graph, storage, region, merge):
 
     def worth(sign):
         # First what leaves no equal op behind: in which order has no influence on what can merge,
-        # so the one that reads what was written last (encode, neurons, decode, filter stand next
-        # to each other, and values are still in the cache). Then the largest group.
+        # so, in a loop, what reads the same as the group before (all decoders of an ensemble: what
+        # changes the state comes last, and may wait for other threads), then the one that reads
+        # what was written last (encode, neurons, decode, filter stand next to each other, and
+        # values are still in the cache). Then the largest group.
         whole = len(ready[sign]) == remaining[sign]
-        return whole, fresh[sign] if whole else -1, len(ready[sign])
+        kin = whole and region == "loop" and not last.isdisjoint(reads(ready[sign]))
+        return whole, kin, fresh[sign] if whole else -1, len(ready[sign])
+
+    def reads(group):
+        """Kinds of ops with what they read of what was written."""
+        pairs = ((graph.ops[i].kind, r.var) for i in group for _, r in graph.ops[i].refs("read"))
+        return {(kind, var) for kind, var in pairs if var in written}
 
     for i in members:
         if not waiting[i]:
             release(i)
-    groups = []
+    groups, last = [], frozenset()
     while ready:
         sign = max(ready, key=worth)
         group, rest = _disjoint(sorted(ready.pop(sign)), graph.ops)
         if rest:
             ready[sign] = rest
         remaining[sign] -= len(group)
+        last = reads(group)
         for i in group:
             for _, ref in graph.ops[i].refs(*WRITES):
                 written[ref.var] = len(groups)

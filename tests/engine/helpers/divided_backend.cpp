@@ -11,7 +11,7 @@ class AlwaysDivided final : public Tiling {
  public:
   Geometry of_run(const RunSizes& sizes, int threads) const override { return cpu_tiling().of_run(sizes, threads); }
   bool looks_for_division(double, double) const override { return true; }
-  bool divides(double, double, int64_t) const override { return true; }
+  bool divides(double, double, double) const override { return true; }
   Geometry of_recorded_run(const RunSizes& sizes) const override { return cpu_tiling().of_recorded_run(sizes); }
 };
 
