@@ -68,7 +68,7 @@ def _groups(members, graph, storage, region, merge):
     for later in follow.values():
         for j in later:
             waiting[j] += 1
-    signs, remaining = {}, defaultdict(int)
+    signs, remaining, heard = {}, defaultdict(int), defaultdict(set)
     for i in members:
         op = graph.ops[i]
         single = not merge or not KINDS[op.kind].merges or "rng" in op.attrs
@@ -81,6 +81,7 @@ def _groups(members, graph, storage, region, merge):
         read = [written.get(r.var, -1) for _, r in graph.ops[i].refs("read", "inc")]
         fresh[signs[i]] = max(fresh[signs[i]], *read, -1)
         ready[signs[i]].append(i)
+        heard[signs[i]] |= reads(i)
 
     def worth(sign):
         # First what leaves no equal op behind: in which order has no influence on what can merge,
@@ -89,13 +90,13 @@ def _groups(members, graph, storage, region, merge):
         # what was written last (encode, neurons, decode, filter stand next to each other, and
         # values are still in the cache). Then the largest group.
         whole = len(ready[sign]) == remaining[sign]
-        kin = whole and region == "loop" and not last.isdisjoint(reads(ready[sign]))
+        kin = whole and region == "loop" and not last.isdisjoint(heard[sign])
         return whole, kin, fresh[sign] if whole else -1, len(ready[sign])
 
-    def reads(group):
-        """Kinds of ops with what they read of what was written."""
-        pairs = ((graph.ops[i].kind, r.var) for i in group for _, r in graph.ops[i].refs("read"))
-        return {(kind, var) for kind, var in pairs if var in written}
+    def reads(i):
+        """An op's kind with what it reads of what was written."""
+        op = graph.ops[i]
+        return {(op.kind, r.var) for _, r in op.refs("read") if r.var in written}
 
     for i in members:
         if not waiting[i]:
@@ -104,10 +105,11 @@ def _groups(members, graph, storage, region, merge):
     while ready:
         sign = max(ready, key=worth)
         group, rest = _disjoint(sorted(ready.pop(sign)), graph.ops)
+        last = heard.pop(sign)
         if rest:
             ready[sign] = rest
+            heard[sign] = set(last)
         remaining[sign] -= len(group)
-        last = reads(group)
         for i in group:
             for _, ref in graph.ops[i].refs(*WRITES):
                 written[ref.var] = len(groups)
