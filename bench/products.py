@@ -32,8 +32,7 @@ PRODUCTS = [
     *[(4, 50, 784, 256), (10, 50, 784, 256), (25, 100, 784, 256), (25, 100, 256, 10)],
     *[(25, 100, 256, 256), (8, 64, 512, 512), (16, 64, 1024, 1024), (32, 64, 2048, 2048)],
 ]
-# Seconds after which the threads of a library look for work no more. They would take the processors of what
-# is timed next.
+# seconds after which threads of a library look for work no more, and leave the processors to others
 IDLE = 0.1
 # items, height and width, input and output channels, kernel, stride, groups
 CONVOLUTIONS = [

@@ -1,6 +1,6 @@
 """The order of ops within a region, merging equal ops into blocks."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 
@@ -59,8 +59,8 @@ def moves(ref, storage):
 
 def _groups(members, graph, storage, region, merge):
     """Order the ops of a region, which are given in model order."""
-    inside = set(members)
-    if region == "loop":  # only dependencies within a step count
+    inside, loop = set(members), region == "loop"
+    if loop:  # only dependencies within a step count
         follow = {i: graph.same[i] & inside for i in members}
     else:
         follow = {i: (graph.same[i] | graph.delayed[i]) & inside for i in members}
@@ -68,61 +68,79 @@ def _groups(members, graph, storage, region, merge):
     for later in follow.values():
         for j in later:
             waiting[j] += 1
-    signs, remaining, heard = {}, defaultdict(int), defaultdict(set)
+    signs = {}
     for i in members:
         op = graph.ops[i]
         single = not merge or not KINDS[op.kind].merges or "rng" in op.attrs
         signs[i] = i if single else signature(op, storage)
-        remaining[signs[i]] += 1
-    ready, fresh = defaultdict(list), defaultdict(lambda: -1)
-    written = {}  # variable: number of the last group that wrote to it
-
-    def release(i):
-        read = [written.get(r.var, -1) for _, r in graph.ops[i].refs("read", "inc")]
-        fresh[signs[i]] = max(fresh[signs[i]], *read, -1)
-        ready[signs[i]].append(i)
-        heard[signs[i]] |= reads(i)
-
-    def worth(sign):
-        # First what leaves no equal op behind: in which order has no influence on what can merge,
-        # so, in a loop, what reads the same as the group before (all decoders of an ensemble: what
-        # changes the state comes last, and may wait for other threads), then the one that reads
-        # what was written last (encode, neurons, decode, filter stand next to each other, and
-        # values are still in the cache). Then the largest group.
-        whole = len(ready[sign]) == remaining[sign]
-        kin = whole and region == "loop" and not last.isdisjoint(heard[sign])
-        return whole, kin, fresh[sign] if whole else -1, len(ready[sign])
-
-    def reads(i):
-        """An op's kind with what it reads of what was written."""
-        op = graph.ops[i]
-        return {(op.kind, r.var) for _, r in op.refs("read") if r.var in written}
-
+    ready = _Ready(graph.ops, signs, loop)
     for i in members:
         if not waiting[i]:
-            release(i)
-    groups, last = [], frozenset()
-    while ready:
-        sign = max(ready, key=worth)
-        group, rest = _disjoint(sorted(ready.pop(sign)), graph.ops)
-        last = heard.pop(sign)
-        if rest:
-            ready[sign] = rest
-            heard[sign] = set(last)
-        remaining[sign] -= len(group)
-        for i in group:
-            for _, ref in graph.ops[i].refs(*WRITES):
-                written[ref.var] = len(groups)
+            ready.add(i)
+    groups = []
+    while group := ready.take():
         groups.append(group)
         for i in group:
             for j in sorted(follow[i]):
                 waiting[j] -= 1
                 if not waiting[j]:
-                    release(j)
+                    ready.add(j)
     if sum(map(len, groups)) != len(members):
         left = [graph.ops[i].name for i in members if waiting[i]]
         raise RuntimeError(f"planner: ops of a region wait for each other: {left[:5]}")
     return groups
+
+
+class _Ready:
+    """Ops of a region that wait for nothing, by what they need to have in common to be merged."""
+
+    def __init__(self, ops, signs, loop):
+        self._ops, self._signs, self._loop = ops, signs, loop
+        self._remaining = Counter(signs.values())
+        self._ready, self._fresh = defaultdict(list), defaultdict(lambda: -1)
+        self._reads = defaultdict(
+            set
+        )  # by sign: kinds, with the variables of this region they read
+        self._last = frozenset()  # those of the group that was taken last
+        self._written = {}  # variable: number of the last group that wrote to it
+        self._taken = 0
+
+    def add(self, i):
+        """The ops before op ``i`` were taken."""
+        op, sign = self._ops[i], self._signs[i]
+        read = [self._written.get(r.var, -1) for _, r in op.refs("read", "inc")]
+        self._fresh[sign] = max(self._fresh[sign], *read, -1)
+        self._ready[sign].append(i)
+        self._reads[sign] |= {
+            (op.kind, r.var) for _, r in op.refs("read") if r.var in self._written
+        }
+
+    def take(self):
+        """Return the next group; empty if nothing is ready."""
+        if not self._ready:
+            return []
+        sign = max(self._ready, key=self._worth)
+        group, rest = _disjoint(sorted(self._ready.pop(sign)), self._ops)
+        self._last = frozenset(self._reads.pop(sign))
+        if rest:
+            self._ready[sign], self._reads[sign] = rest, set(self._last)
+        self._remaining[sign] -= len(group)
+        for i in group:
+            for _, ref in self._ops[i].refs(*WRITES):
+                self._written[ref.var] = self._taken
+        self._taken += 1
+        return group
+
+    def _worth(self, sign):
+        # First what leaves no equal op behind: in which order has no influence on what can merge,
+        # so, in a loop, what reads the same as the group before (all decoders of an ensemble: what
+        # changes the state comes last, and may wait for other threads), then the one that reads
+        # what was written last (encode, neurons, decode, filter stand next to each other, and
+        # values are still in the cache). Then the largest group.
+        count = len(self._ready[sign])
+        whole = count == self._remaining[sign]
+        kin = whole and self._loop and not self._last.isdisjoint(self._reads[sign])
+        return whole, kin, self._fresh[sign] if whole else -1, count
 
 
 def _disjoint(indices, ops):
