@@ -78,6 +78,23 @@ def test_a_population_with_two_decoders():
     assert kinds[start:] == ["neurons", "dense", "lowpass", "dense", "lowpass"]
 
 
+def test_all_decoders_of_a_loop_come_before_filters():
+    """What changes the state comes last, so that threads wait for each other once before it."""
+    with nengo.Network(seed=0) as net:
+        ensembles = [nengo.Ensemble(10, 2) for _ in range(3)]
+        gathered = nengo.Node(size_in=6)
+        for i, pre in enumerate(ensembles):
+            for post in (ensembles[(i + 1) % 3], *ensembles[:i]):
+                nengo.Connection(pre, post, transform=[[0, 0.5], [0.5, 0]], synapse=0.05)
+            nengo.Connection(pre, gathered[2 * i : 2 * i + 2], synapse=None)
+        nengo.Probe(gathered)
+    made = assert_same(net)
+    loop = next(region for region in made.only_program().regions if region.kind == "loop")
+    ops = [(op.kind, op.blocks) for op in loop.ops if op.kind in ("neurons", "dense", "lowpass")]
+    start = ops.index(("neurons", 3))
+    assert ops[start:] == [("neurons", 3), ("dense", 6), ("dense", 3), ("lowpass", 6)]
+
+
 def test_the_order_costs_no_merging():
     """Populations that hear each other: one group for all, though chains would be adjacent too."""
     with nengo.Network(seed=0) as net:
