@@ -144,8 +144,9 @@ class Raced {
     const double divided = paces_.divided, alone = paces_.alone;
     if (divided == 0 || alone == 0) return divided == 0;
     const bool faster = divided < alone;
-    if (++turns_ < kLead * (faster ? alone / divided : divided / alone)) return faster;
-    turns_ = 0;
+    const double lead = kLead * (faster ? alone / divided : divided / alone);
+    if (static_cast<double>(++paces_.turns) < lead) return faster;
+    paces_.turns = 0;
     return !faster;
   }
 
@@ -153,7 +154,6 @@ class Raced {
   Divided<T> divided_;
   Paces& paces_;
   int64_t turn_;  // steps
-  int turns_ = 0;
 };
 
 // By groups, with as much of inputs and outputs at a time as the space takes.
