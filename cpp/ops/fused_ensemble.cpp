@@ -111,6 +111,8 @@ bool apart(const Chain& chain, const Parts& parts) {
   };
   for (const auto& entry : chain[1].args)
     if (is_written(entry.second)) return false;
+  for (size_t i : parts.filters)  // which run last, also those that stand before a product
+    if (is_written(chain[i].arg("y"))) return false;
   return !is_written(chain[0].arg("X"));
 }
 

@@ -11,12 +11,6 @@
 namespace nengo_dl {
 namespace {
 
-bool is_rule(const OpRecord& op) {
-  for (const char* kind : {"pes", "bcm", "oja", "voja", "rls"})
-    if (op.kind == kind) return true;
-  return false;
-}
-
 // All but the shift, which says nothing of a run forward.
 bool same_elements(const Operand& a, const Operand& b) {
   return a.buffer == b.buffer && a.shape == b.shape && a.strides == b.strides && a.offsets == b.offsets;

@@ -80,4 +80,11 @@ class Rule : public Kernel<T> {
   std::vector<std::vector<double>> rates_;  // per block
 };
 
+// Whether an op's kernel is a Rule.
+inline bool is_rule(const OpRecord& op) {
+  for (const char* kind : {"pes", "bcm", "oja", "voja", "rls"})
+    if (op.kind == kind) return true;
+  return false;
+}
+
 }  // namespace nengo_dl

@@ -6,16 +6,6 @@ import numpy as np
 import pytest
 from handmade_programs import Maker, _engine, op, to_bytes, view
 
-ISAS = _engine.isas()
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = _engine.isa()
-    _engine.set_isa(request.param)
-    yield request.param
-    _engine.set_isa(before)
-
 
 def dense_model(dtype, blocks, m, n, order, set_=1, bias=False, region="sequence", seed=0):
     """A model with one dense op: input -> X (window), Y starts as 1 if it is incremented."""

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from handmade_programs import Maker, _engine, op, to_bytes, view
 
-ISAS = _engine.isas()
 BLOCKS, M, N = 2, 5, 37  # of weights: rows and columns
 NAMES = {
     "pes": ("pre_filtered", "error"),
@@ -15,14 +14,6 @@ NAMES = {
     "rls": ("pre_filtered", "error"),
 }
 RATES = {"pes": ("alpha",), "bcm": ("alpha",), "oja": ("alpha", "beta"), "voja": ("alpha",)}
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = _engine.isa()
-    _engine.set_isa(request.param)
-    yield request.param
-    _engine.set_isa(before)
 
 
 class Learning:
@@ -98,6 +89,13 @@ class Learning:
 
 def texts(learning):
     return [text for *_, text in learning.compiled(True).fused()]
+
+
+def test_all_rules_are_tested():
+    specs = _engine.op_specs().items()
+    assert set(NAMES) == {
+        kind for kind, spec in specs if "delta" in [a["name"] for a in spec["args"]]
+    }
 
 
 @pytest.mark.parametrize("by_columns", [False, True])

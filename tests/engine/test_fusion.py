@@ -167,6 +167,26 @@ def test_values_that_others_read_are_stored(more, loop):
     )
 
 
+def test_decoders_stay_behind_the_filter_that_they_add_to():
+    """Its output lies in a buffer that the next product adds to, in the same step."""
+    ensembles = Ensembles(8, decoded=(8, 8), loop=True).make()
+    assert len(chains(ensembles)) == 1
+    maker = ensembles.maker
+    (region,) = [r for r in maker.regions if len(r.ops) > 2]
+    lowpass = next(o for o in region.ops if o.kind == "lowpass")
+    last = region.ops[-1]
+    size = maker.buffers[lowpass.args["y"].buffer].size
+    at = lowpass.args["y"].offsets
+    carried = maker.buffer("carried", size, "carried")
+    ensembles.state = np.concatenate([ensembles.state, np.zeros(size, ensembles.dtype)])
+    lowpass.args["y"] = last.args["Y"] = view(carried, (8,), (1,), at, 1)
+    last.attrs["set"] = 0
+    maker.region("sequence", maker.output(view(carried, (size,), shift=1), "filtered"))
+    assert chains(ensembles) == []
+    plain, fused = compiled(ensembles, fuse=False), compiled(ensembles)
+    assert_bits(ensembles.run(fused, 12, 2), ensembles.run(plain, 12, 2))
+
+
 def other_blocks(ensembles):
     """The neurons of all ensembles as one block."""
     (region,) = [r for r in ensembles.maker.regions if len(r.ops) > 2]
