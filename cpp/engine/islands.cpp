@@ -12,6 +12,7 @@ namespace nengo_dl {
 namespace {
 
 constexpr int64_t kMostAtoms = int64_t{1} << 16;  // of an op; wider ones are cut into several lanes at a time
+constexpr int64_t kMostRows = 16;                 // of an atom, so that kernels have whole vectors of them
 constexpr double kEven = 1.2;                     // the longest share against an even one: worth a stretch
 
 struct Span {  // elements of a buffer, both included, and the number of the atom that touches them
@@ -19,11 +20,40 @@ struct Span {  // elements of a buffer, both included, and the number of the ato
   int32_t atom;
 };
 
-// The smallest thing that a worker can be given: some lanes of a block, or all blocks of an op that can't be divided.
+// The smallest thing that a worker can be given: some lanes or rows of a block, or all blocks of an op that can't be
+// divided.
 struct Atom {
   int32_t op;
-  int64_t block, first, count;  // of lanes
+  int64_t block, first, count;  // of lanes or rows
   int64_t blocks;
+};
+
+// Which ops are cut into rows: in sequences those that make more than they read, since all workers read all of that.
+enum class Rows { none, growing, all };
+
+bool grows(const Program& program, const OpRecord& op) {
+  const std::vector<std::string>& cut = find_kind(op.kind).rows;
+  int64_t shared = 0;  // elements that all rows read, but for parameters, which nobody has to fetch from others
+  for (const auto& [name, o] : op.args)
+    if (program.buffers[o.buffer].kind != BufferKind::param && std::find(cut.begin(), cut.end(), name) == cut.end())
+      shared += o.count();
+  return !cut.empty() && shared < op.arg(cut[0]).count();
+}
+
+// Into what an op's blocks are cut.
+struct Cut {
+  bool divides, by_rows;
+  int64_t pieces;  // lanes or rows of a block
+
+  Cut(const Program& program, const OpRecord& op, Rows which)
+      : divides(nengo_dl::divides(op)), by_rows(false), pieces(divides ? part_count(op) / op.blocks : 1) {
+    if (which == Rows::none || pieces > 1 || has_many_blocks(op) || rows(op) == 1) return;
+    if (which == Rows::all || grows(program, op)) divides = by_rows = true, pieces = rows(op);
+  }
+  int64_t pieces_of_atom(int64_t blocks) const {
+    const int64_t fewest = by_rows ? std::clamp(pieces / kMostRows, kFewestRows, kMostRows) : 1;
+    return std::max(fewest, (pieces * blocks + kMostAtoms - 1) / kMostAtoms);
+  }
 };
 
 double work_of(const OpRecord& op) {  // of one block
@@ -35,10 +65,10 @@ double work_of(const OpRecord& op) {  // of one block
 // The ops first .. first+count-1 of a region, cut into atoms and joined into islands.
 class Islands {
  public:
-  Islands(const Program& program, const Region& region, size_t first, size_t count)
+  Islands(const Program& program, const Region& region, size_t first, size_t count, Rows which)
       : program_(program), region_(region), first_(first), count_(count) {
     for (size_t i = first; i < first + count; ++i) {
-      lanes_.push_back(divides(region.ops[i]) ? part_count(region.ops[i]) / region.ops[i].blocks : 1);
+      cuts_.emplace_back(program, region.ops[i], which);
       add_atoms(static_cast<int32_t>(i));
     }
     join_all();
@@ -52,7 +82,7 @@ class Islands {
     for (size_t a = 0; a < atoms_.size(); ++a) {
       const OpRecord& op = region_.ops[atoms_[a].op];
       const double part =
-          work_of(op) * static_cast<double>(atoms_[a].blocks * atoms_[a].count) / lanes_[atoms_[a].op - first_];
+          work_of(op) * static_cast<double>(atoms_[a].blocks * atoms_[a].count) / cut(atoms_[a].op).pieces;
       work[sets_.find(static_cast<int64_t>(a))] += part;
       stretch.work += part;
     }
@@ -84,15 +114,16 @@ class Islands {
  private:
   void add_atoms(int32_t i) {
     const OpRecord& op = region_.ops[i];
-    if (!divides(op)) {
+    if (!cut(i).divides) {
       atoms_.push_back({i, 0, 0, 1, op.blocks});
       return;
     }
-    const int64_t n = lanes_.back();
-    const int64_t together = (n * op.blocks + kMostAtoms - 1) / kMostAtoms;
+    const int64_t n = cut(i).pieces, together = cut(i).pieces_of_atom(op.blocks);
     for (int64_t block = 0; block < op.blocks; ++block)
-      for (int64_t lane = 0; lane < n; lane += together)
-        atoms_.push_back({i, block, lane, std::min(together, n - lane), 1});
+      for (int64_t piece = 0, count; piece < n; piece += count) {
+        count = n - piece < 2 * together ? n - piece : together;
+        atoms_.push_back({i, block, piece, count, 1});
+      }
   }
 
   // What is written first, so that what is only read by several never joins them.
@@ -106,9 +137,9 @@ class Islands {
       for (const auto& [name, o] : op.args) {
         auto& spans = kind.find_arg(name)->access == Access::read ? read : written;
         for (int64_t k = 0; k < atoms_[a].blocks; ++k)
-          spans[o.buffer].push_back(span(o, atoms_[a], k, static_cast<int32_t>(a)));
+          spans[o.buffer].push_back(span(o, cuts_through(kind, name, atoms_[a].op), k, static_cast<int32_t>(a)));
       }
-      if (divides(op)) continue;
+      if (cut(atoms_[a].op).divides) continue;
       if (drawing >= 0) sets_.join(drawing, static_cast<int64_t>(a));  // a program may let two share a generator
       drawing = static_cast<int32_t>(a);
     }
@@ -116,12 +147,18 @@ class Islands {
       if (!written[b].empty()) join(written[b], read[b]);
   }
 
-  Span span(const Operand& o, const Atom& atom, int64_t k, int32_t number) const {
+  // Whether an argument of an op is cut with it.
+  bool cuts_through(const Kind& kind, const std::string& name, int32_t op) const {
+    if (cut(op).pieces == 1) return false;
+    return !cut(op).by_rows || std::find(kind.rows.begin(), kind.rows.end(), name) != kind.rows.end();
+  }
+
+  Span span(const Operand& o, bool is_cut, int64_t k, int32_t number) const {
+    const Atom& atom = atoms_[number];
     int64_t lowest = 0, highest = 0;
-    const bool cut = lanes_[atom.op - first_] > 1;
     for (size_t d = 0; d < o.shape.size(); ++d) {
-      const bool lane = cut && d == 0;
-      const int64_t from = lane ? atom.first : 0, to = lane ? atom.first + atom.count - 1 : o.shape[d] - 1;
+      const bool piece = is_cut && d == 0;
+      const int64_t from = piece ? atom.first : 0, to = piece ? atom.first + atom.count - 1 : o.shape[d] - 1;
       lowest += std::min(from * o.strides[d], to * o.strides[d]);
       highest += std::max(from * o.strides[d], to * o.strides[d]);
     }
@@ -167,7 +204,7 @@ class Islands {
       while (a < atoms_.size() && atoms_[a].op == static_cast<int32_t>(i)) {
         const Atom& start = atoms_[a];
         const int to = worker_[a];
-        if (!divides(region_.ops[i])) {
+        if (!cut(start.op).divides) {
           result[to].push_back(region_.ops[i]);
           ++a;
           continue;
@@ -177,18 +214,21 @@ class Islands {
           count += atoms_[a].count;
         parts[to][{start.first, count}].push_back(start.block);
       }
+      const Cut& how = cuts_[i - first_];
       for (int w = 0; w < workers; ++w)
         for (const auto& [range, blocks] : parts[w])
           result[w].push_back(slice(region_.ops[i], blocks, range.first,
-                                    lanes_[i - first_] > 1 ? range.second : lanes(region_.ops[i])));
+                                    how.pieces > 1 ? range.second : lanes(region_.ops[i]), how.by_rows));
     }
     return result;
   }
 
+  const Cut& cut(int32_t op) const { return cuts_[op - first_]; }
+
   const Program& program_;
   const Region& region_;
   size_t first_, count_;
-  std::vector<int64_t> lanes_;  // per op: into how many its blocks are cut
+  std::vector<Cut> cuts_;  // per op
   std::vector<Atom> atoms_;
   std::vector<int> worker_;  // per atom
   Sets sets_{0};             // an island goes by its first atom
@@ -238,7 +278,7 @@ Stretch by_steps(const Program& program, const Region& region, size_t first, int
   for (; end < region.ops.size(); ++end) {
     const OpRecord& op = region.ops[end];
     if (!may_go_by_steps(program, op) || touches_carried(program, op, written)) break;
-    if (end > first && is_even(Islands(program, region, end, 1).weigh(workers), workers)) break;
+    if (end > first && is_even(Islands(program, region, end, 1, Rows::growing).weigh(workers), workers)) break;
     for (const auto& entry : op.args) written[entry.second.buffer] = 1;
   }
   Stretch s = whole(region, first, end - first, workers);
@@ -248,28 +288,52 @@ Stretch by_steps(const Program& program, const Region& region, size_t first, int
 }
 
 // The longest run of ops from `first` on that can be divided evenly, as far as doubling and halving its length finds.
-Stretch longest_even(const Program& program, const Region& region, size_t first, int workers) {
+Stretch longest_even(const Program& program, const Region& region, size_t first, int workers, Rows which) {
   const size_t most = region.ops.size() - first;
   size_t good = 0, bad = most + 1;
   for (size_t n = 1; good + 1 < bad; n = bad > most ? std::min(most, 2 * good) : (good + bad) / 2) {
-    const bool even = is_even(Islands(program, region, first, n).weigh(workers), workers);
+    const bool even = is_even(Islands(program, region, first, n, which).weigh(workers), workers);
     (even ? good : bad) = n;
     if (good == most) break;
   }
-  return good ? Islands(program, region, first, good).divide(workers) : Stretch();
+  return good ? Islands(program, region, first, good, which).divide(workers) : Stretch();
 }
 
-// All workers wait for each other between the stretches of a loop, in every step.
-bool pays_in_steps(const std::vector<Stretch>& stretches, const Tiling& tiling) {
-  double work = 0, longest = 0;
-  for (const Stretch& s : stretches) work += s.work, longest += s.longest;
-  return tiling.divides(work, longest, kShortWait * static_cast<double>(stretches.size()));
+// What all workers do at once, one after the other.
+std::vector<Stretch> stretches(const Program& program, const Region& region, int workers, Rows which) {
+  const size_t ops = region.ops.size();
+  const bool loop = region.kind == RegionKind::loop;
+  std::vector<Stretch> result;
+  for (size_t first = 0, alone = 0; first < ops; first = result.back().first + result.back().count) {
+    Stretch s = longest_even(program, region, first, workers, which);
+    if (s.count == 0 && !loop && may_go_by_steps(program, region.ops[first]))
+      s = by_steps(program, region, first, workers);
+    alone = s.count ? 0 : alone + 1;
+    if (alone > 1) result.pop_back();  // what the first worker does alone goes on
+    result.push_back(alone ? whole(region, first + 1 - alone, alone, workers) : std::move(s));
+  }
+  return result;
+}
+
+// Of a loop. Between stretches all workers wait for each other, in every step.
+std::vector<Stretch> in_turn(const Program& program, const Region& region, int workers, const Tiling& tiling) {
+  constexpr double kClearly = 0.9;
+  std::vector<Stretch> best = {whole(region, 0, region.ops.size(), workers)};
+  double least = best[0].longest;
+  for (const Rows which : {Rows::none, Rows::all}) {
+    std::vector<Stretch> some = stretches(program, region, workers, which);
+    double work = 0, longest = 0;
+    for (const Stretch& s : some) work += s.work, longest += s.longest;
+    const bool pays = tiling.divides(work, longest, kShortWait * static_cast<double>(some.size()));
+    if (pays && longest < kClearly * least) best = std::move(some), least = longest;
+  }
+  return best;
 }
 
 }  // namespace
 
 std::vector<std::vector<OpRecord>> share_islands(const Program& program, const Region& region, int most) {
-  Islands islands(program, region, 0, region.ops.size());
+  Islands islands(program, region, 0, region.ops.size(), Rows::none);
   std::vector<std::vector<OpRecord>> result = islands.divide(std::min(most, islands.count())).shares;
   result.erase(std::remove_if(result.begin(), result.end(), [](const auto& share) { return share.empty(); }),
                result.end());
@@ -277,23 +341,10 @@ std::vector<std::vector<OpRecord>> share_islands(const Program& program, const R
 }
 
 std::vector<Stretch> divide(const Program& program, const Region& region, int workers, const Tiling& tiling) {
-  const size_t ops = region.ops.size();
-  const bool loop = region.kind == RegionKind::loop;
-  if (loop) {
-    Stretch s = Islands(program, region, 0, ops).divide(workers);
-    if (is_even(s, workers)) return {std::move(s)};
-  }
-  std::vector<Stretch> result;
-  for (size_t first = 0, alone = 0; first < ops; first = result.back().first + result.back().count) {
-    Stretch s = longest_even(program, region, first, workers);
-    if (s.count == 0 && !loop && may_go_by_steps(program, region.ops[first]))
-      s = by_steps(program, region, first, workers);
-    alone = s.count ? 0 : alone + 1;
-    if (alone > 1) result.pop_back();  // what the first worker does alone goes on
-    result.push_back(alone ? whole(region, first + 1 - alone, alone, workers) : std::move(s));
-  }
-  if (loop && !pays_in_steps(result, tiling)) return {whole(region, 0, ops, workers)};
-  return result;
+  if (region.kind == RegionKind::sequence) return stretches(program, region, workers, Rows::growing);
+  Stretch s = Islands(program, region, 0, region.ops.size(), Rows::none).divide(workers);
+  if (is_even(s, workers)) return {std::move(s)};
+  return in_turn(program, region, workers, tiling);
 }
 
 }  // namespace nengo_dl

@@ -23,7 +23,8 @@ struct Stretch {
 };
 
 // A loop region is one stretch, its islands; or if they can't be shared out evenly several, which are done one after
-// the other in every step, or if that doesn't pay all of it for the first worker. A sequence region is several: of
+// the other in every step, their products cut into rows if need be, or if that doesn't pay all of it for the first
+// worker. A sequence region is several: of
 // islands, of steps, or of what the first worker does alone.
 std::vector<Stretch> divide(const Program& program, const Region& region, int workers, const Tiling& tiling);
 

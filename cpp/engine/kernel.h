@@ -38,12 +38,34 @@ struct NDL_API Callbacks {  // a table of functions; several runs of several pro
 
 constexpr signed char kNobodyAsked = -2;  // Frame::finite
 
-// What a run keeps of a param, which no step changes: a copy in the order in which one op reads it.
+// What a run keeps of a param, which no step changes: for each kernel that asks, its elements in the order in which the
+// kernel reads them.
 template <class T>
-struct Reordered {
-  std::atomic<const void*> owner{nullptr};  // the kernel whose order it is
-  int64_t asked = 0;                        // how often; by the owner, as all below
-  std::vector<T> values;
+class Reordered {
+ public:
+  struct Copy {
+    const void* const owner;  // the kernel
+    int64_t asked = 0;        // how often; the owner's, as all below
+    std::vector<T> values = {};
+    Copy* next = nullptr;
+  };
+
+  Reordered() = default;
+  Reordered(const Reordered&) = delete;
+  ~Reordered() {
+    for (Copy *copy = first_, *next; copy; copy = next) next = copy->next, delete copy;
+  }
+  Copy& of(const void* owner) {  // several threads may ask, each for kernels of its own
+    for (Copy* copy = first_; copy; copy = copy->next)
+      if (copy->owner == owner) return *copy;
+    auto* const copy = new Copy{owner};
+    copy->next = first_;
+    while (!first_.compare_exchange_weak(copy->next, copy)) continue;
+    return *copy;
+  }
+
+ private:
+  std::atomic<Copy*> first_{nullptr};
 };
 
 // Where one thread finds its data while it runs one window for one group of items.

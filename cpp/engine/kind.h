@@ -49,6 +49,9 @@ struct NDL_API Kind {
   bool merges = true;         // equal ops may become blocks of one op; never those that draw
   bool slices = true;         // an op of several blocks may be cut into several ops; false: it has one block
   bool lanes = false;         // elements along the first axis of its arguments have nothing to do with each other
+  // Arguments, among them all that are written, of which row i of an op takes row i alone (along their first axis): it
+  // reads all others whole. Empty: rows have to do with each other.
+  std::vector<std::string> rows = {};
   Gradient gradient = Gradient::none;
   std::vector<std::string> reads = {};  // GradientFacts::reads of all ops, if the gradient is exact
   Edge edge = Edge::none;
@@ -56,6 +59,8 @@ struct NDL_API Kind {
   // Relations between shapes and attributes, which have their types already; throws ProgramError.
   std::function<void(const OpRecord&, const Program&)> check = nullptr;
   std::function<GradientFacts(const OpRecord&)> gradient_by_type = nullptr;
+  // What else of an op changes when `part` has `count` of its rows, from `first` on.
+  std::function<void(const OpRecord& op, int64_t first, int64_t count, OpRecord* part)> cut_rows = nullptr;
 
   // The argument of this name, numbered ones ("in3" for "in*") too; nullptr if the kind has none such.
   const ArgSpec* find_arg(const std::string& name) const;

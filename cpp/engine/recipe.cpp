@@ -77,15 +77,15 @@ template <class T>
 std::shared_ptr<const DividedRecipe<T>> Recipes<T>::divided(int64_t batch, int64_t n_steps, int threads) const {
   return divided_.get(RecipeKey().add(batch).add(n_steps).add(threads), [&] {
     const auto division = this->division(threads);
-    const std::vector<char> nowhere(program_.buffers.size(), 0);
-    const int64_t item_bytes = division->sharing().row_size(program_, nowhere) * static_cast<int64_t>(sizeof(T));
+    const int64_t item_bytes =
+        division->sharing().row_size(program_, division->inner) * static_cast<int64_t>(sizeof(T));
     const RunSizes sizes{batch, n_steps, program_.window, item_bytes / threads, facts_.calls_python};  // in each cache
     const Geometry g = schedule_.tiling().of_run(sizes, 1);
     const double rows = static_cast<double>(g.window) * static_cast<double>(g.group);
     const bool pays =
         schedule_.tiling().divides(division->work * rows, division->longest * rows, division->waits(g.window));
     return std::make_shared<DividedRecipe<T>>(
-        DividedRecipe<T>{division, Layout(program_, division->sharing(), facts_.unwritten, nowhere, g), pays});
+        DividedRecipe<T>{division, Layout(program_, division->sharing(), facts_.unwritten, division->inner, g), pays});
   });
 }
 

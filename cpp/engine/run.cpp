@@ -96,23 +96,22 @@ template <class T>
 class Divided {
  public:
   Divided(const Runnable<T>& r, const RunArgs<T>& args, const DividedRecipe<T>& recipe, int threads)
-      : division_(*recipe.division),
-        groups_(recipe.layout.groups(args.batch)),
-        threads_(threads),
-        worker_(std::make_unique<Worker<T>>(r.schedule, args, recipe.layout)) {}
+      : groups_(recipe.layout.groups(args.batch)) {
+    for (int i = 0; i < threads; ++i)
+      workers_.push_back(std::make_unique<Worker<T>>(r.schedule, args, recipe.layout, *recipe.division,
+                                                     i > 0 ? workers_[0].get() : nullptr));
+  }
 
   int64_t operator()(RunResult*, int64_t first, int64_t steps) {
-    run_together(threads_, [&](int number, Team& team) {
-      for (int64_t g = 0; g < groups_; ++g) worker_->run_divided(division_, number, team, g, first, steps);
+    run_together(static_cast<int>(workers_.size()), [&](int number, Team& team) {
+      for (int64_t g = 0; g < groups_; ++g) workers_[number]->run_divided(number, team, g, first, steps);
     });
     return steps;
   }
 
  private:
-  const Division<T>& division_;
   int64_t groups_;
-  int threads_;
-  std::unique_ptr<Worker<T>> worker_;
+  std::vector<std::unique_ptr<Worker<T>>> workers_;  // the first leads
 };
 
 // Whether threads that share out ops are faster than those that take groups is seen when they do: it depends on what

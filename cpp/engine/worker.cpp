@@ -97,6 +97,21 @@ Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Lay
 }
 
 template <class T>
+Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Layout& layout,
+                  const Division<T>& division, const Worker* lead)
+    : Worker(schedule, args, layout) {
+  division_ = &division, lead_ = lead;
+  if (lead) frame_.finite = lead->frame_.finite, frame_.reordered = lead->frame_.reordered;
+}
+
+template <class T>
+T* Worker<T>::in_arena(int64_t buffer) const {
+  const int64_t place = layout_.place[buffer];
+  const bool shared = lead_ && !division_->own[buffer];
+  return place < 0 ? nullptr : (shared ? lead_ : this)->arena_.get() + place;
+}
+
+template <class T>
 void Worker<T>::place(int64_t group) {
   const int64_t first = group * layout_.group, batch = std::min(layout_.group, args_.batch - first);
   frame_.first_item = first, frame_.batch = batch;
@@ -115,11 +130,11 @@ void Worker<T>::place(int64_t group) {
         base_[i] = args_.state + first * program_.state_size + b.state_offset, item_[i] = program_.state_size;
         break;
       case BufferKind::local:
-        base_[i] = in_arena(layout_.place[i]);
+        base_[i] = in_arena(i);
         break;
       case BufferKind::carried:
       case BufferKind::window:
-        base_[i] = in_arena(layout_.place[i]), row_[i] = batch * b.size;
+        base_[i] = in_arena(i), row_[i] = batch * b.size;
         break;
     }
   }
@@ -253,25 +268,25 @@ void Worker<T>::run_share(const typename Division<T>::Stretch& stretch, int numb
 }
 
 template <class T>
-void Worker<T>::run_divided(const Division<T>& division, int number, Team& team, int64_t group, int64_t done,
-                            int64_t steps) {
-  if (number == 0) place(group), load();
+void Worker<T>::run_divided(int number, Team& team, int64_t group, int64_t done, int64_t steps) {
+  place(group);
+  if (!lead_) load();
   for (int64_t complete = 0; complete < steps;) {
     const int64_t k = std::min(layout_.window, steps - complete);
-    if (number == 0) enter_window(done + complete, k);
-    for (const auto& part : division.parts) {
+    enter_window(done + complete, k);
+    for (const auto& part : division_->parts) {
       const int64_t length = part.count > 1 ? 1 : k;  // several stretches of a loop take turns
       for (int64_t t = 0; t < k; t += length)
         for (size_t s = part.first; s < part.first + part.count; ++s) {
           team.barrier();
-          run_share(division.stretches[s], number, team.size(), t, t + length);
+          run_share(division_->stretches[s], number, team.size(), t, t + length);
         }
     }
     team.barrier();
-    if (number == 0) roll(k);
+    if (!lead_) roll(k);
     complete += k;
   }
-  if (number == 0) store(0);
+  if (!lead_) store(0);
 }
 
 // ---------------------------------------------------------------- recorded runs

@@ -50,11 +50,14 @@ class Worker {
  public:
   Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Layout& layout,
          const Recording* recording = nullptr);
+  // One that shares out the ops of windows with others, and what they all touch: `lead` has that. Null: it is the lead.
+  Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Layout& layout, const Division<T>& division,
+         const Worker* lead);
   // Runs `steps` steps, `done` steps after the start of the run, for one group. Returns the steps that are complete:
   // fewer than `steps` if a callback threw (then `error` is set).
   int64_t run(int64_t group, int64_t done, int64_t steps, std::exception_ptr* error);
-  // The same without callbacks, by several threads that share out the ops of each window: called by each of them.
-  void run_divided(const Division<T>& division, int number, Team& team, int64_t group, int64_t done, int64_t steps);
+  // The same without callbacks, by the workers of a division, each on a thread of its own.
+  void run_divided(int number, Team& team, int64_t group, int64_t done, int64_t steps);
   // Runs a window of a recorded run, whose state lies where `args` says. Its values stay until the next one.
   void replay(int64_t group, int64_t window);
   const T* values() const { return values_; }  // of the window that was run last, as TapeLayout::places() says
@@ -72,7 +75,7 @@ class Worker {
   void checkpoint(int64_t window);
   void save(const std::vector<Needs::Piece>& pieces, const WindowPlaces& places, int64_t row);
   void run_and_save(const WindowPlaces& places, int64_t steps);
-  T* in_arena(int64_t place) const { return place < 0 ? nullptr : arena_.get() + place; }
+  T* in_arena(int64_t buffer) const;
 
   T* state_of(int64_t buffer) const;
   template <class U>
@@ -86,6 +89,8 @@ class Worker {
   const RunArgs<T>& args_;
   const Layout& layout_;
   const Recording* recording_;
+  const Division<T>* division_ = nullptr;
+  const Worker* lead_ = nullptr;
   Memory<T> arena_;
   T* values_ = nullptr;
   std::vector<T*> base_;

@@ -83,12 +83,11 @@ class Columns {
   }
 
   // The entries of A, `step` elements apart, by their place: one behind the other, which matters where no near cache
-  // holds all of them. Null if this run has not asked often enough for a copy to pay, or keeps another op's.
+  // holds all of them. Null if this run has not asked often enough for a copy to pay.
   template <class T>
-  const T* by_place(Reordered<T>& kept, const T* A, int64_t step) const {
+  const T* by_place(Reordered<T>& of_param, const T* A, int64_t step) const {
     constexpr int64_t kWorth = 16;
-    const void* owner = nullptr;
-    if (!kept.owner.compare_exchange_strong(owner, this) && owner != this) return nullptr;
+    typename Reordered<T>::Copy& kept = of_param.of(this);
     if (++kept.asked < kWorth) return nullptr;
     if (kept.values.empty()) {
       kept.values.resize(entry_.size());

@@ -100,6 +100,7 @@ Kind kind() {
          {{"A", Access::read, 2}, {"X", Access::read, 1}, {"Y", Access::inc, 1}, {"bias", Access::read, 1, true}},
          {kSet}};
   k.settable = "Y";
+  k.rows = {"Y", "A", "bias"};
   k.gradient = Gradient::exact;
   k.reads = {"A", "X"};
   k.check = check;

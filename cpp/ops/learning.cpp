@@ -196,17 +196,21 @@ class RlsKernel : public Rule<T> {
 const ArgSpec pre{"pre_filtered", Access::read}, post{"post_filtered", Access::read}, error{"error", Access::read};
 const ArgSpec delta{"delta", Access::update, 2, false, false};
 
-Kind rule(const char* name, std::vector<ArgSpec> args, const Names& rates, decltype(Kind::check) check) {
+Kind rule(const char* name, std::vector<ArgSpec> args, const Names& rates, std::vector<std::string> rows,
+          decltype(Kind::check) check) {
   Kind k{name, std::move(args)};
+  k.rows = std::move(rows);
   for (const char* rate : rates) k.attrs.push_back({rate, AttrType::number, true});
   k.check = std::move(check);
   return k;
 }
 
 const KindRegistration kinds[] = {
-    KindRegistration(rule("pes", {pre, error, delta}, {"alpha"}, check_pes)),
-    KindRegistration(rule("bcm", {pre, post, {"theta", Access::read}, delta}, {"alpha"}, check_bcm)),
-    KindRegistration(rule("oja", {pre, post, {"weights", Access::read, 2}, delta}, {"alpha", "beta"}, check_oja)),
+    KindRegistration(rule("pes", {pre, error, delta}, {"alpha"}, {"delta", "error"}, check_pes)),
+    KindRegistration(rule("bcm", {pre, post, {"theta", Access::read}, delta}, {"alpha"},
+                          {"delta", "post_filtered", "theta"}, check_bcm)),
+    KindRegistration(rule("oja", {pre, post, {"weights", Access::read, 2}, delta}, {"alpha", "beta"},
+                          {"delta", "post_filtered", "weights"}, check_oja)),
     KindRegistration(rule("voja",
                           {{"pre_decoded", Access::read},
                            post,
@@ -214,8 +218,8 @@ const KindRegistration kinds[] = {
                            {"learning_signal", Access::read},
                            {"scale", Access::read},
                            delta},
-                          {"alpha"}, check_voja)),
-    KindRegistration(rule("rls", {pre, error, delta, {"inv_gamma", Access::update, 2}}, {}, check_rls))};
+                          {"alpha"}, {"delta", "post_filtered", "scaled_encoders", "scale"}, check_voja)),
+    KindRegistration(rule("rls", {pre, error, delta, {"inv_gamma", Access::update, 2}}, {}, {}, check_rls))};
 const CpuKernel<PesKernel> pes("pes");
 const CpuKernel<BcmKernel> bcm("bcm");
 const CpuKernel<OjaKernel> oja("oja");

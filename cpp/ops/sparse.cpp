@@ -71,6 +71,20 @@ void check_sparse(const OpRecord& op, const Program&) {
   check_structure(op, m, n, entries);
 }
 
+void cut_rows(const OpRecord& op, int64_t first, int64_t count, OpRecord* part) {
+  const std::vector<int64_t>&indices = op.integers("indices"), &indptr = op.integers("indptr");
+  const int64_t begin = indptr[first], end = indptr[first + count];
+  for (auto& [name, attr] : part->attrs) {
+    if (name == "indices") attr = std::vector<int64_t>(indices.begin() + begin, indices.begin() + end);
+    if (name != "indptr") continue;
+    std::vector<int64_t> starts(indptr.begin() + first, indptr.begin() + first + count + 1);
+    for (int64_t& start : starts) start -= begin;
+    attr = std::move(starts);
+  }
+  for (auto& [name, o] : part->args)
+    if (name == "A") o.offsets[0] += begin * o.strides[0], o.shape[0] = end - begin;
+}
+
 template <class T>
 class SparseKernel : public Kernel<T> {
  public:
@@ -269,7 +283,13 @@ Kind kind(const char* name, int rank, decltype(Kind::check) check) {
   return k;
 }
 
-const KindRegistration sparse(kind("sparse", -1, check_sparse)), bsr(kind("bsr", 3, check_bsr));
+Kind sparse_kind() {
+  Kind k = kind("sparse", -1, check_sparse);
+  k.rows = {"Y"}, k.cut_rows = cut_rows;
+  return k;
+}
+
+const KindRegistration sparse(sparse_kind()), bsr(kind("bsr", 3, check_bsr));
 const CpuKernel<SparseKernel> sparse_kernel("sparse");
 const CpuKernel<BsrKernel> bsr_kernel("bsr");
 

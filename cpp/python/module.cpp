@@ -45,8 +45,9 @@ py::dict facts_of(const Kind& kind) {
     attrs.append(py::dict("name"_a = a.name, "type"_a = name_of(a.type), "per_block"_a = a.per_block,
                           "optional"_a = a.optional));
   return py::dict("args"_a = args, "attrs"_a = attrs, "settable"_a = kind.settable, "merges"_a = kind.merges,
-                  "slices"_a = kind.slices, "lanes"_a = kind.lanes, "gradient"_a = name_of(kind.gradient),
-                  "reads"_a = kind.reads, "edge"_a = name_of(kind.edge), "elements"_a = kind.elements);
+                  "slices"_a = kind.slices, "lanes"_a = kind.lanes, "rows"_a = kind.rows,
+                  "gradient"_a = name_of(kind.gradient), "reads"_a = kind.reads, "edge"_a = name_of(kind.edge),
+                  "elements"_a = kind.elements);
 }
 
 py::dict op_specs() {

@@ -20,10 +20,12 @@ class Learning:
     """Inputs x -> weights -> y; a rule changes the weights.
 
     ``more`` makes further ops: it gets this, and returns those in front of the product, those
-    behind it and those behind the rule.
+    behind it and those behind the rule. ``M``: rows of a block of weights.
     """
 
-    def __init__(self, rule="pes", dtype="float32", by_columns=False, more=lambda _: ((), (), ())):
+    def __init__(
+        self, rule="pes", dtype="float32", by_columns=False, more=lambda _: ((), (), ()), M=M
+    ):
         self.dtype, self.rng = dtype, np.random.RandomState(len(rule))
         self.maker = maker = Maker(dtype, window=7)
         strides = (1, M) if by_columns else (N, 1)

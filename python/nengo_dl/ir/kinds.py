@@ -52,6 +52,7 @@ class Kind:
     merges: bool = True  # equal ops may become blocks of one op; never those that draw
     slices: bool = True  # one op of several blocks may be cut into several ops
     lanes: bool = False  # elements along the first axis of its arguments: nothing to do with others
+    rows: tuple = ()  # arguments of which row i of an op takes row i alone; it reads others whole
     gradient: str = "none"  # "exact"; "type": the neuron type says; "none"
     reads: tuple = ()  # arguments whose values the way back looks at; of "type", the type says
     edge: str = ""  # what it is to the outside: "input", "output", "python" or "tensorflow"
@@ -179,6 +180,7 @@ KINDS = Table(
         ),
         (_SET,),
         settable="Y",
+        rows=("Y", "A", "bias"),
         placing=1,
         **_WAY_BACK,
     ),
@@ -189,6 +191,7 @@ KINDS = Table(
         settable="Y",
         merges=False,
         slices=False,
+        rows=("Y",),
         **_WAY_BACK,
     ),
     Kind(
@@ -300,10 +303,20 @@ KINDS = Table(
         settable="dst",
         merges=False,
     ),
-    Kind("pes", (_PRE, _ERROR, _DELTA), _floats("alpha")),
+    Kind("pes", (_PRE, _ERROR, _DELTA), _floats("alpha"), rows=("delta", "error")),
     Kind("rls", (_PRE, _ERROR, _DELTA, Arg("inv_gamma", UPDATE, 2))),
-    Kind("bcm", (_PRE, _POST, Arg("theta", READ), _DELTA), _floats("alpha")),
-    Kind("oja", (_PRE, _POST, Arg("weights", READ, 2), _DELTA), _floats("alpha", "beta")),
+    Kind(
+        "bcm",
+        (_PRE, _POST, Arg("theta", READ), _DELTA),
+        _floats("alpha"),
+        rows=("delta", "post_filtered", "theta"),
+    ),
+    Kind(
+        "oja",
+        (_PRE, _POST, Arg("weights", READ, 2), _DELTA),
+        _floats("alpha", "beta"),
+        rows=("delta", "post_filtered", "weights"),
+    ),
     Kind(
         "voja",
         (
@@ -315,6 +328,7 @@ KINDS = Table(
             _DELTA,
         ),
         _floats("alpha"),
+        rows=("delta", "post_filtered", "scaled_encoders", "scale"),
     ),
     Kind(
         "callback",
