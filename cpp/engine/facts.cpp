@@ -35,7 +35,7 @@ Facts::Facts(const Program& program, uint64_t fingerprint)
         work += static_cast<double>(o.operand->count()) * static_cast<double>(op.record->blocks);
         if (o.written() && o.in_place) changed.push_back(o.operand->buffer);
       }
-      parts += static_cast<double>(part_count(*op.record));
+      parts += static_cast<double>(std::min(part_count(*op.record), op.record->blocks * kEnoughPieces));
       if (op.kind->edge == Edge::python) {
         calls_python = true, undo = changed;
         functions = std::max(functions, op.record->integer("index") + 1);

@@ -50,8 +50,10 @@ struct Cut {
     if (which == Rows::none || pieces > 1 || has_many_blocks(op) || rows(op) == 1) return;
     if (which == Rows::all || grows(program, op)) divides = by_rows = true, pieces = rows(op);
   }
-  int64_t pieces_of_atom(int64_t blocks) const {
-    const int64_t fewest = by_rows ? std::clamp(pieces / kMostRows, kFewestRows, kMostRows) : 1;
+  // `most`: atoms of a block.
+  int64_t pieces_of_atom(int64_t blocks, int64_t most) const {
+    const int64_t fewest =
+        by_rows ? std::clamp(pieces / kMostRows, kFewestRows, kMostRows) : std::max<int64_t>(1, pieces / most);
     return std::max(fewest, (pieces * blocks + kMostAtoms - 1) / kMostAtoms);
   }
 };
@@ -65,11 +67,12 @@ double work_of(const OpRecord& op) {  // of one block
 // The ops first .. first+count-1 of a region, cut into atoms and joined into islands.
 class Islands {
  public:
-  Islands(const Program& program, const Region& region, size_t first, size_t count, Rows which)
+  Islands(const Program& program, const Region& region, size_t first, size_t count, Rows which,
+          int64_t most = kEnoughPieces)
       : program_(program), region_(region), first_(first), count_(count) {
     for (size_t i = first; i < first + count; ++i) {
       cuts_.emplace_back(program, region.ops[i], which);
-      add_atoms(static_cast<int32_t>(i));
+      add_atoms(static_cast<int32_t>(i), most);
     }
     join_all();
   }
@@ -112,13 +115,13 @@ class Islands {
   }
 
  private:
-  void add_atoms(int32_t i) {
+  void add_atoms(int32_t i, int64_t most) {
     const OpRecord& op = region_.ops[i];
     if (!cut(i).divides) {
       atoms_.push_back({i, 0, 0, 1, op.blocks});
       return;
     }
-    const int64_t n = cut(i).pieces, together = cut(i).pieces_of_atom(op.blocks);
+    const int64_t n = cut(i).pieces, together = cut(i).pieces_of_atom(op.blocks, most);
     for (int64_t block = 0; block < op.blocks; ++block)
       for (int64_t piece = 0, count; piece < n; piece += count) {
         count = n - piece < 2 * together ? n - piece : together;
@@ -333,7 +336,7 @@ std::vector<Stretch> in_turn(const Program& program, const Region& region, int w
 }  // namespace
 
 std::vector<std::vector<OpRecord>> share_islands(const Program& program, const Region& region, int most) {
-  Islands islands(program, region, 0, region.ops.size(), Rows::none);
+  Islands islands(program, region, 0, region.ops.size(), Rows::none, INT64_MAX);
   std::vector<std::vector<OpRecord>> result = islands.divide(std::min(most, islands.count())).shares;
   result.erase(std::remove_if(result.begin(), result.end(), [](const auto& share) { return share.empty(); }),
                result.end());

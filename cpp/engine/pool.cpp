@@ -202,4 +202,19 @@ namespace {
 
 void run_together(int n, const Work& work) { Pool::get().run(n, work); }
 
+bool run_while_waking(int n, const std::function<bool()>& work) {
+  std::atomic<int> awake{1};
+  std::atomic<bool> done{false};
+  run_together(n, [&](int number, Team&) {
+    if (number > 0) {
+      for (++awake; !done.load(); relax()) continue;
+      return;
+    }
+    const auto end = [&done](void*) { done = true; };
+    const std::unique_ptr<void, decltype(end)> ends(&done, end);  // also if work() throws
+    while (work() && awake.load() < n) continue;
+  });
+  return awake.load() >= n;
+}
+
 }  // namespace nengo_dl

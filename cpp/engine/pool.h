@@ -41,4 +41,8 @@ using Work = std::function<void(int number, Team& team)>;
 // in a child after fork().
 void run_together(int n, const Work& work);
 
+// Calls work() on the caller's thread again and again, until it returns false or all threads for run_together(n, ..)
+// are awake, which may take a millisecond; true if they are.
+bool run_while_waking(int n, const std::function<bool()>& work);
+
 }  // namespace nengo_dl

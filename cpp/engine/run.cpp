@@ -102,8 +102,9 @@ class Divided {
                                                      i > 0 ? workers_[0].get() : nullptr));
   }
 
+  int threads() const { return static_cast<int>(workers_.size()); }
   int64_t operator()(RunResult*, int64_t first, int64_t steps) {
-    run_together(static_cast<int>(workers_.size()), [&](int number, Team& team) {
+    run_together(threads(), [&](int number, Team& team) {
       for (int64_t g = 0; g < groups_; ++g) workers_[number]->run_divided(number, team, g, first, steps);
     });
     return steps;
@@ -116,7 +117,7 @@ class Divided {
 
 // Whether threads that share out ops are faster than those that take groups is seen when they do: it depends on what
 // else the processors do, since each waits for the others several times per window. Both ways give the same bits. They
-// take turns: the one that was faster lately has most of them.
+// take turns: the one that was faster lately has most of them. While threads wake up the caller goes on alone.
 template <class T>
 class Raced {
  public:
@@ -124,24 +125,37 @@ class Raced {
       : alone_(std::move(alone)), divided_(std::move(divided)), paces_(paces), turn_(turn) {}
 
   int64_t operator()(RunResult* result, int64_t first, int64_t steps) {
-    for (int64_t done = 0; done < steps;) {
-      const int64_t some = std::min(turn_, steps - done);
-      const bool together = next();
+    int64_t done = 0;
+    const auto turn = [&](auto& way, std::atomic<double>& lately, int64_t most) {
+      const int64_t some = std::min(most, steps - done);
       const Clock::time_point start = Clock::now();
-      together ? divided_(result, first + done, some) : alone_(result, first + done, some);
+      way(result, first + done, some);
       const double pace = seconds_since(start) / static_cast<double>(some);
-      std::atomic<double>& lately = together ? paces_.divided : paces_.alone;
-      if (2 * some > turn_) lately = lately > 0 ? (lately + pace) / 2 : pace;  // less says little
+      if (2 * some > turn_) lately = 0 < lately && lately < pace ? (lately + pace) / 2 : pace;  // less says little
       done += some;
+    };
+    const auto wake = [&] {
+      constexpr int64_t kPieces = 8;  // of a turn
+      const auto more = [&] { return steps - done > turn_; };
+      return more() && run_while_waking(divided_.threads(), [&] {
+               turn(alone_, paces_.alone, turn_ / kPieces + 1);
+               return more();
+             });
+    };
+    while (done < steps) {
+      awake_ = prefers_divided() && (awake_ || wake());
+      if (done < steps) awake_ ? turn(divided_, paces_.divided, turn_) : turn(alone_, paces_.alone, turn_);
     }
     return steps;
   }
 
  private:
-  bool next() {
+  bool prefers_divided() {
     constexpr double kLead = 16;  // turns of the faster one for each that the other would have taken
+    constexpr int64_t kTries = 3;
     const double divided = paces_.divided, alone = paces_.alone;
-    if (divided == 0 || alone == 0) return divided == 0;
+    if (divided == 0 || paces_.tries < kTries) return ++paces_.tries, true;
+    if (alone == 0) return false;
     const bool faster = divided < alone;
     const double lead = kLead * (faster ? alone / divided : divided / alone);
     if (static_cast<double>(++paces_.turns) < lead) return faster;
@@ -152,7 +166,8 @@ class Raced {
   Grouped<T> alone_;
   Divided<T> divided_;
   Paces& paces_;
-  int64_t turn_;  // steps
+  int64_t turn_;        // steps
+  bool awake_ = false;  // the threads, since they have just been at work
 };
 
 // By groups, with as much of inputs and outputs at a time as the space takes.
