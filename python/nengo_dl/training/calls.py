@@ -3,6 +3,8 @@
 import functools
 from dataclasses import dataclass, field
 
+import tensorflow as tf
+
 
 @dataclass
 class Call:
@@ -82,6 +84,22 @@ class Untracked:
     checked: set = field(default_factory=set)
     traces: int = 0
     compile_arguments: dict = field(default_factory=dict)
+
+
+def called_shortly(function):
+    """Return what calls a `tf.ConcreteFunction` of tensors that are known to be what it takes.
+
+    The function itself looks at each argument first, which takes longer than a small minibatch.
+    """
+    captured, structure = function.captured_inputs, function.structured_outputs
+    dtypes = [tensor.dtype for tensor in function.outputs]
+
+    def call(*arguments):
+        given = [*tf.nest.flatten(arguments), *captured]
+        results = tf.raw_ops.StatefulPartitionedCall(args=given, Tout=dtypes, f=function)
+        return tf.nest.pack_sequence_as(structure, results)
+
+    return function if tf.distribute.has_strategy() else call
 
 
 def one_call(method):

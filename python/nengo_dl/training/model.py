@@ -14,7 +14,7 @@ from ..keras_private import fits
 from ..run.interrupt import interrupt
 from ..run.turns import Turns
 from ..tensor_graph import TensorGraph, build_keras_model, merged_updates
-from .calls import Untracked, one_call
+from .calls import Untracked, called_shortly, one_call
 from .minibatches import run_chunks
 from .precision import float_type, python_float_type
 from .targets import Targets, by_probe
@@ -374,9 +374,8 @@ class SimulatorModel(keras.Model):
                 tf.while_loop(lambda index: index < count, body, (0,), parallel_iterations=1)
             return self.get_metrics_result()
 
-        return tf.function(loop, autograph=False).get_concrete_function(
-            tf.TensorSpec((), tf.int32), *specs
-        )
+        traced = tf.function(loop, autograph=False)
+        return called_shortly(traced.get_concrete_function(tf.TensorSpec((), tf.int32), *specs))
 
 
 def _check(condition, message):

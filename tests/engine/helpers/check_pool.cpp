@@ -15,6 +15,7 @@
 #include "engine/pool.h"
 
 using nengo_dl::run_together;
+using nengo_dl::run_while_waking;
 using nengo_dl::Team;
 
 namespace {
@@ -91,6 +92,30 @@ void check_errors() {
   sum_in_rounds(3, 10);
 }
 
+void check_waking() {
+  for (int n : {1, 2, 5}) {
+    const std::thread::id caller = std::this_thread::get_id();
+    long calls = 0;
+    const bool awake = run_while_waking(n, [&] {
+      expect(std::this_thread::get_id() == caller, "another thread than the caller's does the work");
+      if (++calls > 1) usleep(1000);
+      return calls < 20000;
+    });
+    expect(awake && calls >= 1, "after 20 s " + std::to_string(n) + " threads are not awake");
+    calls = 0;
+    run_while_waking(n, [&] { return ++calls, false; });
+    expect(calls == 1, "work that was over was called again");
+    std::string said;
+    try {
+      run_while_waking(n, []() -> bool { throw std::runtime_error("over"); });  // the others are not left waiting
+    } catch (const std::runtime_error& e) {
+      said = e.what();
+    }
+    expect(said == "over", "expected the error of the work, got " + said);
+    sum_in_rounds(n, 10);
+  }
+}
+
 void check_nested_and_at_once() {
   run_together(2, [](int, Team& team) {
     team.barrier();
@@ -134,6 +159,7 @@ int main(int argc, char** argv) {
   check_work_is_done_once();
   for (int n : {2, 3, 8}) sum_in_rounds(n, 200);
   check_errors();
+  check_waking();
   check_nested_and_at_once();
   if (argc > 1 && argv[1] == std::string("fork")) check_fork();
   return wrong != 0;
