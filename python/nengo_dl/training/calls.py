@@ -102,6 +102,12 @@ def called_shortly(function):
     return function if tf.distribute.has_strategy() else call
 
 
+@functools.lru_cache(64)
+def number(value):
+    """Return a number as a tensor, of which few have to be made."""
+    return tf.constant(value)
+
+
 def one_call(method):
     """Let a method of a Keras model wait for its turn, and hand what the simulator says on to it.
 

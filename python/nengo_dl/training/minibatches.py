@@ -152,7 +152,9 @@ class Minibatches:
         made = self._generate(len(rows))
         self.position += len(rows)
         following = self._rows(self.position, self._most(self.chunk))
-        layout = dataclasses.replace(self.layout, items=rows.shape[1])
+        layout, items = self.layout, rows.shape[1]
+        if items != layout.items:
+            layout = dataclasses.replace(layout, items=items)
         return layout, self._sorted(self.given.take(rows, following), made)
 
     def _sorted(self, given, made):
@@ -195,10 +197,12 @@ class Minibatches:
 
     def _generate(self, count):
         """Rows of nodes without data: for each minibatch, or once where all have the same."""
+        missing = [node for node in self.nodes if node not in self.sample]
+        if not missing:
+            return []
         feed, first = self.runtime.feed, self.runtime.layer.n_steps
         if self.made_at != first:
             self.made, self.made_at = {}, first
-        missing = [node for node in self.nodes if node not in self.sample]
         groups = []
         for k in range(count if self.moving else 1):
             # sources are called in the program, and have to know that they get no data

@@ -14,7 +14,7 @@ from ..keras_private import fits
 from ..run.interrupt import interrupt
 from ..run.turns import Turns
 from ..tensor_graph import TensorGraph, build_keras_model, merged_updates
-from .calls import Untracked, called_shortly, one_call
+from .calls import Untracked, called_shortly, number, one_call
 from .minibatches import run_chunks
 from .precision import float_type, python_float_type
 from .targets import Targets, by_probe
@@ -354,7 +354,7 @@ class SimulatorModel(keras.Model):
             with float_type(self.compute_dtype):
                 self._make_metrics(specs[1])
                 self.untracked.functions[key] = self._trace(step, layout, specs, single)
-        return self.untracked.functions[key](tf.constant(count), *stack)
+        return self.untracked.functions[key](number(count), *stack)
 
     def _make_metrics(self, y):
         outputs = dict(zip(self.output_names, self.outputs, strict=True))
