@@ -117,9 +117,62 @@ void check_callbacks() {
   expect(table.calls == kThreads * kRounds * kFunctions * kSteps, "every call was counted by its run");
 }
 
+// A filter of a product of all that it put out in the step before: threads share out rows of the product, each needs
+// what the others have made.
+struct Recurrent {
+  static constexpr int64_t kSize = 400, kSteps = 800;
+  std::vector<double> weights, state, output;
+
+  Recurrent() : weights(kSize * kSize), state(kSize), output(kSize * kSteps) {
+    for (int64_t i = 0; i < kSize * kSize; ++i) weights[i] = (i * 7 % 11 - 5) / 400.0;
+    for (int64_t i = 0; i < kSize; ++i) state[i] = i % 3;
+  }
+
+  static std::string bytes() {
+    using namespace program_bytes;
+    Parts p;
+    p.buffers = {buffer("param", kSize * kSize, 0), buffer("local", kSize), buffer("carried", kSize, -1, 0)};
+    p.params = {param(kSize * kSize)};
+    p.outputs = {port(kSize)};
+    p.state_size = kSize;
+    const Slice a{0, {kSize, kSize}}, y{1, {kSize}}, before{2, {kSize}}, now{2, {kSize}, {0}, 1};
+    const Entries set = {{"set", integer(1)}}, first = {{"index", integer(0)}};
+    p.regions = {region("loop", {op("dense", {{"A", a}, {"X", before}, {"Y", y}}, set),
+                                 op("lowpass", {{"x", y}, {"y", now}}, {{"a", number(0.75)}, {"b", number(0.25)}})}),
+                 region("sequence", {op("output", {{"src", now}}, first)})};
+    return program(p);
+  }
+
+  void run(const Compiled& compiled, int threads) {
+    RunArgs<double> args;
+    args.batch = 1, args.n_steps = kSteps, args.threads = threads;
+    args.params = {weights.data()}, args.outputs = {output.data()}, args.keep_last = {0};
+    args.state = state.data();
+    compiled.run(args);
+  }
+};
+
+void check_shared_out_loops() {
+  const Compiled compiled(Recurrent::bytes());
+  Recurrent expected;
+  expected.run(compiled, 1);
+  expect(expected.output.back() != 0, "the product has come to nothing");
+  for (int threads : {2, 3}) {
+    bool waits = false;
+    for (const auto& ops : compiled.divided(threads)) waits = waits || (ops.region == 0 && ops.how == "islands");
+    expect(waits, "the rows of the product are not shared out");
+    for (int round = 0; round < 3; ++round) {
+      Recurrent got;
+      got.run(compiled, threads);
+      expect(got.output == expected.output && got.state == expected.state, "shared out, results differ");
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
+  check_shared_out_loops();
   check_one_program();
   check_making_and_dropping();
   check_callbacks();
