@@ -23,7 +23,8 @@ from nengo_dl import _engine
 class Saved:
     """A program and its numbers."""
 
-    def __init__(self, path):
+    def __init__(self, path, tf32=False):
+        self.tf32 = tf32
         data = np.load(path)
         self.program = data["program"].tobytes()
         self.dtype = data["state"].dtype
@@ -49,7 +50,9 @@ class Saved:
 def run(saved, compiled, steps, batch, keep_last=False):
     """The outputs of a run."""
     args = saved.arguments(steps, batch)
-    outputs, done, error = compiled.run(*args, [keep_last] * len(saved.sizes[1]), threads=0)
+    outputs, done, error = compiled.run(
+        *args, [keep_last] * len(saved.sizes[1]), threads=0, tf32=saved.tf32
+    )
     assert error is None and done == steps
     return outputs
 
@@ -60,7 +63,7 @@ def seconds(saved, compiled, steps, batch, repeats):
     for _ in range(repeats):
         args = saved.arguments(steps, batch)
         start = time.perf_counter()
-        compiled.run(*args, [True] * len(saved.sizes[1]), threads=0)
+        compiled.run(*args, [True] * len(saved.sizes[1]), threads=0, tf32=saved.tf32)
         taken.append(time.perf_counter() - start)
     return statistics.median(taken)
 
@@ -81,7 +84,7 @@ def difference(got, due):
 def training_step(saved, compiled, repeats):
     """The gradients of a training step, and the median time of forward and backward."""
     args = saved.arguments(saved.steps, saved.batch)
-    keep = [False] * len(saved.sizes[1])
+    keep, how = [False] * len(saved.sizes[1]), {"threads": 0, "tf32": saved.tf32}
     tape = compiled.tape(saved.batch, saved.steps)
     rng = np.random.RandomState(1)
     shapes = [(saved.batch, saved.steps, n) for n in saved.sizes[1]]
@@ -90,8 +93,8 @@ def training_step(saved, compiled, repeats):
     for _ in range(repeats):
         now = saved.arguments(saved.steps, saved.batch)
         start = time.perf_counter()
-        compiled.run(*now, keep, threads=0, tape=tape)
-        gradients = compiled.grad(*args, keep, output_grads=by_output, tape=tape, threads=0)
+        compiled.run(*now, keep, tape=tape, **how)
+        gradients = compiled.grad(*args, keep, output_grads=by_output, tape=tape, **how)
         taken.append(time.perf_counter() - start)
     return gradients, statistics.median(taken)
 
@@ -127,7 +130,7 @@ def same_as_plain(saved, steps):
 
 def report_run(path, options):
     """Compare and time one network."""
-    saved = Saved(path)
+    saved = Saved(path, options.tf32)
     cpu, gpu = _engine.Compiled(saved.program, "cpu"), _engine.Compiled(saved.program, "cuda")
     first, again, due = (run(saved, c, options.steps, 1) for c in (gpu, gpu, cpu))
     same, plain = equal(first, again), same_as_plain(saved, options.plain_steps)
@@ -144,7 +147,7 @@ def report_run(path, options):
 
 def report_training(path, options):
     """Compare and time one training step."""
-    saved = Saved(path)
+    saved = Saved(path, options.tf32)
     cpu, gpu = _engine.Compiled(saved.program, "cpu"), _engine.Compiled(saved.program, "cuda")
     (due, on_cpu), (got, on_gpu) = (training_step(saved, c, n) for c, n in ((cpu, 3), (gpu, 9)))
     again, _ = training_step(saved, gpu, 1)
@@ -165,6 +168,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--plain-steps", type=int, default=30, help="(%(default)s)")
     parser.add_argument("--only", nargs="+", help="names of programs")
+    parser.add_argument("--tf32", action="store_true", help="products on the GPU may be TF32")
     given = parser.parse_args()
     _engine.load_cuda()
     good = True

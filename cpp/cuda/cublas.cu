@@ -89,8 +89,6 @@ struct Cublas {
   }
 };
 
-bool tf32 = false;
-
 // Null if there is none.
 const Cublas* cublas() {
   static const Cublas* const made = []() -> const Cublas* {
@@ -108,7 +106,8 @@ void start(const Gemm<T>& g, Product<T> one, Products<T> several) {
   const int m = static_cast<int>(g.m), n = static_cast<int>(g.n), k = static_cast<int>(g.k);
   const int a_row = static_cast<int>(g.a_row), b_row = static_cast<int>(g.b_row), c_row = static_cast<int>(g.c_row);
   const Handle handle = cublas()->handle;
-  check_status(cublas()->set_math_mode(handle, tf32 ? kTf32Math : kDefaultMath), "it doesn't take the precision");
+  const int mode = g.tf32 && sizeof(T) == 4 ? kTf32Math : kDefaultMath;
+  check_status(cublas()->set_math_mode(handle, mode), "it doesn't take the precision");
   const int status = g.count == 1 ? one(handle, b_op, a_op, n, m, k, &alpha, g.b, b_row, g.a, a_row, &beta, g.c, c_row)
                                   : several(handle, b_op, a_op, n, m, k, &alpha, g.b, b_row, g.b_at, g.a, a_row, g.a_at,
                                             &beta, g.c, c_row, g.c_at, static_cast<int>(g.count));
@@ -130,11 +129,6 @@ void gemm(const Gemm<float>& g) {
 void gemm(const Gemm<double>& g) {
   const std::lock_guard<std::recursive_mutex> hold(launching());
   start(g, cublas()->dgemm, cublas()->dgemm_strided);
-}
-
-void allow_tf32(bool allowed) {
-  const std::lock_guard<std::recursive_mutex> hold(launching());
-  tf32 = allowed;
 }
 
 }  // namespace cuda

@@ -19,6 +19,7 @@ struct Gemm {
   bool add = false;                         // else C isn't read
   int64_t count = 1;                        // so many products,
   int64_t a_at = 0, b_at = 0, c_at = 0;     // elements from one's matrices to the next's; those of C are apart
+  bool tf32 = false;                        // as in RunArgs
 };
 
 // Whether rows are apart and sizes such as cuBLAS takes, which counts in 32 bits.
@@ -34,8 +35,6 @@ bool has_gemm();
 // Of what cuBLAS `takes`, if there is one. Takes effect in order with kernels and copies; the same bits each time.
 void gemm(const Gemm<float>& g);
 void gemm(const Gemm<double>& g);
-// Whether products of float32 may round their factors to 10 bits, which is much faster. At first they may not.
-void allow_tf32(bool allowed);
 
 }  // namespace cuda
 }  // namespace nengo_dl

@@ -93,7 +93,7 @@ class DenseKernel final : public DeviceKernel<T, DenseOp<T>> {
     const int64_t steps = t1 - t0, rows = steps * f.batch;
     Gemm<T> g{rows, m_, n_, x_.at(f, t0, 0), a_.at(f, t0, 0), y_.at(f, t0, 0)};
     g.a_row = distance(f, x_, steps), g.b_row = a_row_, g.c_row = distance(f, y_, steps);
-    g.b_turned = !by_columns_, g.add = !this->op().set || this->op().has_bias;
+    g.b_turned = !by_columns_, g.add = !this->op().set || this->op().has_bias, g.tf32 = f.tf32;
     if (!asks_for(g, x_, a_, y_, !this->op().y.start, rows)) return false;
     if (this->op().has_bias)
       launch<false>(FillBias<T>{this->op(), on_device(f, sizes_), t0, t1}, this->op().y.work(f, steps));
@@ -106,7 +106,7 @@ class DenseKernel final : public DeviceKernel<T, DenseOp<T>> {
     const int64_t steps = t1 - t0, rows = steps * f.adjoint.batch;
     Gemm<T> g{rows, n_, m_, y_.at(f.adjoint, t0, 0), a_.at(f.value, t0, 0), x_.at(f.adjoint, t0, 0)};
     g.a_row = distance(f.adjoint, y_, steps), g.b_row = a_row_, g.c_row = distance(f.adjoint, x_, steps);
-    g.b_turned = by_columns_, g.add = true;
+    g.b_turned = by_columns_, g.add = true, g.tf32 = f.adjoint.tf32;
     if (!asks_for(g, y_, a_, x_, !this->op().x.start, rows)) return false;
     start(g, y_, a_, x_);
     return true;
@@ -122,7 +122,7 @@ class DenseKernel final : public DeviceKernel<T, DenseOp<T>> {
     Gemm<T> g{by_columns_ ? n_ : m_, by_columns_ ? m_ : n_, rows};
     g.a = by_columns_ ? x : dy, g.b = by_columns_ ? dy : x, g.c = a_.at(f.adjoint, t0, 0);
     g.a_row = by_columns_ ? x_row : y_row, g.b_row = by_columns_ ? y_row : x_row, g.c_row = a_row_;
-    g.a_turned = g.add = true;
+    g.a_turned = g.add = true, g.tf32 = f.adjoint.tf32;
     if (!asks_for(g, left, right, a_, !this->op().a.start, rows)) return false;
     start(g, left, right, a_);
     return true;

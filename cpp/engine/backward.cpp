@@ -25,7 +25,7 @@ Backward<T>::Backward(const Schedule<T>& schedule, const BackPlan<T>& back, cons
   for (char last : args.run.keep_last) output_steps_.push_back(last ? 1 : args.run.n_steps);
   Frame<T>& v = frame_.value;
   v = {};
-  v.dt = program_.dt;
+  v.dt = program_.dt, v.tf32 = args.run.tf32;
   v.inputs = inputs_.data(), v.outputs = nullptr;
   v.input_steps = input_steps_.data(), v.output_steps = output_steps_.data();
   v.istate_item = program_.istate_size;

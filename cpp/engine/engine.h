@@ -51,6 +51,7 @@ struct RunArgs {
   const std::atomic<bool>* cancel = nullptr;
   Tape* tape = nullptr;  // where to record what the gradient needs
   TapeOptions record;    // how, if there is a tape
+  bool tf32 = false;     // a GPU's products of float32 may round their factors to 10 bits, which is much faster
 };
 
 // Derivatives of a loss by the inputs, parameters and state of a run, from those by its outputs. Null: zero (what is

@@ -89,6 +89,7 @@ struct Frame {
   CallbackRun* calls;                // null if the program has no callbacks
   std::atomic<signed char>* finite;  // per buffer, of params: see all_finite (ops/finite.h)
   Reordered<T>* reordered;           // per buffer, of params
+  bool tf32;                         // as in RunArgs
 };
 
 constexpr int kMaxRank = 4;

@@ -83,7 +83,7 @@ Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Lay
   }
   frame_ = {};
   frame_.base = base_.data(), frame_.row = row_.data(), frame_.item = item_.data();
-  frame_.dt = program_.dt;
+  frame_.dt = program_.dt, frame_.tf32 = args.tf32;
   frame_.istate_item = program_.istate_size;
   frame_.inputs = inputs_.data(), frame_.outputs = outputs_.data();
   frame_.input_steps = input_steps_.data(), frame_.output_steps = output_steps_.data();

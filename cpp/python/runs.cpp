@@ -39,6 +39,7 @@ struct RunRequest {
   py::object tape;  // or None
   int64_t memory;
   Flags wanted_params;
+  bool tf32;
 };
 
 void check_counts(int64_t first_step, int64_t n_steps, int64_t batch) {
@@ -82,6 +83,7 @@ RunArgs<T> run_args(const Compiled& compiled, const RunRequest& q, bool write) {
   args.istate = data_of<int32_t>(q.istate, {q.batch, p.istate_size}, write, "istate");
   args.keep_last.assign(q.keep_last.begin(), q.keep_last.end());
   args.record = options_of(p, q.memory, q.wanted_params);
+  args.tf32 = q.tf32;
   if (!q.tape.is_none() && !py::isinstance<PyTape>(q.tape))
     throw py::value_error("the tape: expected a Tape, as Compiled.tape() makes them, got a " +
                           std::string(py::str(py::type::of(q.tape).attr("__name__"))));
@@ -121,7 +123,7 @@ py::tuple run(const Compiled& compiled, const RunRequest& q, double time_limit) 
 py::tuple run_any(const Compiled& compiled, py::sequence inputs, py::sequence params, py::object state,
                   py::object istate, int64_t first_step, int64_t n_steps, int64_t batch, std::vector<bool> keep_last,
                   int64_t callbacks, int threads, double time_limit, py::object tape, int64_t memory,
-                  Flags wanted_params) {
+                  Flags wanted_params, bool tf32) {
   const RunRequest q{inputs,
                      params,
                      state,
@@ -134,7 +136,8 @@ py::tuple run_any(const Compiled& compiled, py::sequence inputs, py::sequence pa
                      threads,
                      tape,
                      memory,
-                     std::move(wanted_params)};
+                     std::move(wanted_params),
+                     tf32};
   return compiled.program().float64 ? run<double>(compiled, q, time_limit) : run<float>(compiled, q, time_limit);
 }
 
@@ -226,9 +229,9 @@ py::tuple grad_any(const Compiled& compiled, py::sequence inputs, py::sequence p
                    py::object istate, int64_t first_step, int64_t n_steps, int64_t batch, std::vector<bool> keep_last,
                    py::sequence output_grads, py::object learned_grads, py::object state_out_grad, Flags want_inputs,
                    Flags want_params, bool want_state, py::object tape, int64_t memory, Flags wanted_params,
-                   int64_t callbacks, int threads) {
+                   int64_t callbacks, int threads, bool tf32) {
   const GradRequest q{{inputs, params, state, istate, first_step, n_steps, batch, std::move(keep_last), callbacks,
-                       threads, tape, memory, std::move(wanted_params)},
+                       threads, tape, memory, std::move(wanted_params), tf32},
                       output_grads,
                       learned_grads,
                       state_out_grad,
@@ -263,6 +266,7 @@ time_limit : float, stop between steps after so many seconds; 0 for none
 tape : Tape, where to record what the gradient needs, or None
 memory : int, bytes that recorded values may take; -1 for no limit, 0 for only what is needed to run again
 wanted_params : sequence of bool, whose gradients may be asked for; None for all
+tf32 : bool, whether a GPU's products of float32 may round their factors to 10 bits
 
 Returns
 -------
@@ -275,7 +279,7 @@ constexpr char kGradDoc[] = R"(Differentiate a run; returns (input_grads, param_
 
 Parameters
 ----------
-inputs, params, state, istate, first_step, n_steps, batch, keep_last, callbacks, threads
+inputs, params, state, istate, first_step, n_steps, batch, keep_last, callbacks, threads, tf32
     The run, with the values from before it; nothing of this is changed.
 output_grads : sequence of arrays (batch, n_steps or 1, size) or None
     Derivatives of the loss by the outputs; None stands for zero, here and below.
@@ -304,10 +308,11 @@ void define_runs(py::module_& m, py::class_<Compiled>& compiled) {
       .def_property_readonly("memory", &PyTape::array,
                              "Its memory, an array of uint8; ValueError if only its backend can read it.");
   const py::arg_v tape("tape", py::none()), memory("memory", -1), wanted("wanted_params", py::none());
+  const py::arg_v tf32("tf32", false);
   compiled
       .def("run", &run_any, py::arg("inputs"), py::arg("params"), py::arg("state"), py::arg("istate"),
            py::arg("first_step"), py::arg("n_steps"), py::arg("batch"), py::arg("keep_last"), py::arg("callbacks") = -1,
-           py::arg("threads") = 0, py::arg("time_limit") = 0.0, tape, memory, wanted, kRunDoc)
+           py::arg("threads") = 0, py::arg("time_limit") = 0.0, tape, memory, wanted, tf32, kRunDoc)
       .def("tape_bytes", &tape_bytes, py::arg("batch"), py::arg("n_steps"), memory, wanted,
            "The size of the tape of a run in bytes; ProgramError if the program has no gradient.")
       .def("tape", &new_tape, py::arg("batch"), py::arg("n_steps"), memory, wanted,
@@ -316,7 +321,7 @@ void define_runs(py::module_& m, py::class_<Compiled>& compiled) {
            py::arg("first_step"), py::arg("n_steps"), py::arg("batch"), py::arg("keep_last"), py::arg("output_grads"),
            py::arg("learned_grads") = py::none(), py::arg("state_out_grad") = py::none(),
            py::arg("want_inputs") = py::none(), py::arg("want_params") = py::none(), py::arg("want_state") = true, tape,
-           memory, wanted, py::arg("callbacks") = -1, py::arg("threads") = 0, kGradDoc);
+           memory, wanted, py::arg("callbacks") = -1, py::arg("threads") = 0, tf32, kGradDoc);
 }
 
 }  // namespace nengo_dl

@@ -2,6 +2,7 @@
 #include "engine/bound.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_mgr.h"
+#include "tensorflow/core/platform/tensor_float_32_utils.h"
 #include "tf/compiled_cache.h"
 #include "tf/run_call.h"
 #include "tf/variables.h"
@@ -94,6 +95,7 @@ class VariableProgram : public BoundProgram {
     RunArgs<T> args;
     args.batch = batch_, args.n_steps = bound.n_steps, args.time_limit = bound.time_limit;
     args.threads = threads_, args.keep_last = keep_last_;
+    args.tf32 = tensorflow::tensor_float_32_execution_enabled();
     for (const void* input : bound.inputs) args.inputs.push_back(static_cast<const T*>(input));
     for (void* output : bound.outputs) args.outputs.push_back(static_cast<T*>(output));
     args.params.reserve(program().params.size());

@@ -1,5 +1,7 @@
 #include "tf/run_call.h"
 
+#include "tensorflow/core/platform/tensor_float_32_utils.h"
+
 namespace nengo_dl {
 
 using absl::Status;
@@ -176,6 +178,7 @@ Status RunCall<T>::guarded(const std::function<void()>& work) {
   args.callbacks = table.get();
   args.keep_last.assign(options_.keep_last.begin(), options_.keep_last.end());
   args.threads = thread_bound(*ctx_, options_.threads);
+  args.tf32 = tensorflow::tensor_float_32_execution_enabled();
   CancelFlag cancel(ctx_->cancellation_manager());
   args.cancel = cancel.flag();
   try {

@@ -31,6 +31,7 @@ class Compiled:
         tape: Tape | None = None,
         memory: int = -1,
         wanted_params: Sequence[bool] | None = None,
+        tf32: bool = False,
     ) -> tuple[list[np.ndarray], int, BaseException | None]: ...
     def tape_bytes(
         self,
@@ -67,6 +68,7 @@ class Compiled:
         wanted_params: Sequence[bool] | None = None,
         callbacks: int = -1,
         threads: int = 0,
+        tf32: bool = False,
     ) -> tuple[list[np.ndarray | None], list[np.ndarray | None], np.ndarray | None]: ...
 
 class Tape:

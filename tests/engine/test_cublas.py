@@ -65,21 +65,25 @@ def test_products(libraries, dtype, a_turned, b_turned, add, count):
     expected = a @ b + (c if add else 0)
     arrays = (a_array, b_array, c_array)
     numbers = [m, n, k, *(v.shape[2] for v in arrays), a_turned, b_turned, add, count]
-    numbers += [v[0].size for v in arrays]
+    numbers += [*(v[0].size for v in arrays), 0]
     multiply = libraries[0].product32 if dtype == "float32" else libraries[0].product64
-    multiply(*(v.ctypes.data_as(ctypes.c_void_p) for v in arrays), (ctypes.c_int64 * 13)(*numbers))
+    multiply(*(v.ctypes.data_as(ctypes.c_void_p) for v in arrays), (ctypes.c_int64 * 14)(*numbers))
     limit = 1e-5 if dtype == "float32" else 1e-13
     np.testing.assert_allclose(c, expected, rtol=limit, atol=limit)
     assert np.isnan(c_array[:, m:]).all()
     assert np.isnan(c_array[:, :, n:]).all()
 
 
-def test_precision_is_what_was_allowed(libraries):
+@pytest.mark.parametrize("count", [1, 2])
+def test_precision_is_what_each_product_allows(libraries, count):
+    """CUBLAS_TF32_TENSOR_OP_MATH or CUBLAS_DEFAULT_MATH; float64 is never rounded."""
     caller, called = libraries
-    one = np.ones(1, np.float32)
-    pointer = one.ctypes.data_as(ctypes.c_void_p)
-    numbers = (ctypes.c_int64 * 13)(1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0)
-    for allowed, mode in [(1, 3), (0, 0)]:  # CUBLAS_TF32_TENSOR_OP_MATH, CUBLAS_DEFAULT_MATH
-        caller.allow_tf32(allowed)
-        caller.product32(pointer, pointer, pointer, numbers)
+    for dtype, allowed, mode in [
+        ("float32", 1, 3), ("float64", 1, 0), ("float32", 1, 3), ("float32", 0, 0),
+    ]:  # fmt: skip
+        a, b, c = (np.ones(count, dtype) for _ in range(3))
+        multiply = caller.product32 if dtype == "float32" else caller.product64
+        numbers = [1, 1, 1, 1, 1, 1, 0, 0, 0, count, 1, 1, 1, allowed]
+        multiply(*(v.ctypes.data_as(ctypes.c_void_p) for v in (a, b, c)),
+                 (ctypes.c_int64 * 14)(*numbers))  # fmt: skip
         assert called.last_math_mode() == mode

@@ -70,7 +70,7 @@ class Product:
         maker.region(self.region, *ops)
         return maker
 
-    def results(self, backend, steps, batch, calls):
+    def results(self, backend, steps, batch, calls, **options):
         """What a run and the way back leave, and how many products each asked cuBLAS for."""
         maker, rng, asked = self.maker(), np.random.RandomState(0), []
         _engine.set_backend(backend)
@@ -81,12 +81,12 @@ class Product:
             if self.kind == "learned":
                 maker.values[0] = np.tile(maker.values[0], (batch, 1))
             before = calls()
-            (y,), done, error, state = maker.run(steps, batch, [x], compiled=compiled)
+            (y,), done, error, state = maker.run(steps, batch, [x], compiled=compiled, **options)
             assert done == steps
             assert error is None
             asked.append(calls() - before)
             given = ([x], maker.values, state, np.zeros((batch, 0), np.int32), 0, steps, batch)
-            dx, params, _ = compiled.grad(*given, [False], [dy])
+            dx, params, _ = compiled.grad(*given, [False], [dy], **options)
             asked.append(calls() - before - 2 * asked[0])  # it begins with a run, too
         finally:
             _engine.set_backend("cpu")
@@ -165,3 +165,35 @@ def test_rows_of_one_step_are_enough_if_they_are_many(calls):
 
 def test_windows_are_products_of_their_own(calls):
     assert Product(60, 50, window=20).check(60, 8, calls) == [3, 6]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("region", ["sequence", "loop"])
+def test_tf32_is_a_matter_of_each_run(order, region, calls):
+    """Factors of float32 are rounded to 10 bits in runs that allow it, which none does by itself.
+
+    So are those of the way back; in a loop, it alone asks cuBLAS, and that for the weights'.
+    """
+    product = Product(48, 40, "float32", order=order, region=region)
+
+    def results(**options):
+        return product.results("phases", 32, 8, calls, **options)[0]
+
+    plain, rounded, off, again = (
+        results(**options) for options in ({}, {"tf32": True}, {"tf32": False}, {})
+    )
+    for values in (off, again):
+        for a, b in zip(values, plain, strict=True):
+            np.testing.assert_array_equal(a, b)
+    found = [np.abs(a - b).max() / np.abs(b).max() for a, b in zip(rounded, plain, strict=True)]
+    asked = [region == "sequence"] * 2 + [True]
+    for value, rounds in zip(found, asked, strict=True):
+        assert 2e-5 < value < 2e-3 if rounds else value == 0, found
+
+
+def test_tf32_is_nothing_to_float64_or_the_processor(calls):
+    for backend, dtype in (("phases", "float64"), ("cpu", "float32"), ("cpu", "float64")):
+        product = Product(48, 40, dtype)
+        pair = [product.results(backend, 32, 8, calls, tf32=on)[0] for on in (True, False)]
+        for a, b in zip(*pair, strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -24,10 +24,12 @@ def gpu(request, monkeypatch):
     """A backend in place of the GPU's; the CPU's instructions are those that it is compiled for."""
     request.getfixturevalue(f"{request.param}_library")
     monkeypatch.setitem(device.BACKENDS, "GPU", request.param)
-    before = _engine.isa()
+    before, tf32 = _engine.isa(), tf.config.experimental.tensor_float_32_execution_enabled()
     _engine.set_isa("baseline")
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # numbers are compared
     yield request.param
     _engine.set_isa(before)
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
 
 
 def integrator():
@@ -364,3 +366,55 @@ def test_no_device_and_no_gpu(Sim, monkeypatch, caplog, forked):
     assert not caplog.records
     assert chosen(sim) == (["cpu"], []) and str(sim.plan) == str(due.plan)
     sim.run_steps(3)
+
+
+def products(sim, net):
+    """What runs, predictions and training leave of products with weights."""
+    x = np.random.RandomState(0).uniform(-1, 1, (4, 32, 60))
+    y = np.zeros((4, 32, 50))
+    sim.reset()
+    sim.run_steps(32, data={net.inp: x}, progress_bar=False)
+    found = [np.array(sim.data[net.p]), sim.predict({net.inp: x}, verbose=0)[net.p]]
+    sim.fit({net.inp: x}, {net.p: y}, shuffle=False, verbose=0)
+    (trained,) = (w for w in sim.keras_model.get_weights() if w.size == 50 * 60)
+    return [*found, trained]
+
+
+@pytest.mark.parametrize("side", ["/cpu:0", "/gpu:0"])
+def test_tf32_is_as_tensorflow_says(Sim, gpu, monkeypatch, side):
+    """Products of single precision, by the switch as it is at the time of each call."""
+    monkeypatch.setenv("NENGO_DL_GEMM", "1")  # however small, products are cuBLAS's
+    monkeypatch.setenv("NENGO_DL_TEST_PIECE", str(1 << 30))
+    with nengo.Network(seed=0) as net:
+        net.inp = nengo.Node(np.zeros(60))
+        ens = nengo.Ensemble(50, 1, neuron_type=nengo.Tanh(tau_ref=1), gain=np.ones(50),
+                             bias=np.zeros(50)).neurons  # fmt: skip
+        weights = np.random.RandomState(1).randn(50, 60) / 8
+        nengo.Connection(net.inp, ens, transform=weights, synapse=None)
+        net.p = nengo.Probe(ens)
+    sim = Sim(net, minibatch_size=4, device=side)
+    sim.compile(keras.optimizers.SGD(1000.0), loss="mse")
+    history = []
+    for allowed in (False, True, False, True):
+        tf.config.experimental.enable_tensor_float_32_execution(allowed)
+        history.append(products(sim, net))
+    plain, rounded, off, on = history
+    for first, second in ((plain, off), (rounded, on)):
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a, b)
+    for a, b in zip(plain, rounded, strict=True):
+        if side == "/gpu:0" and gpu == "phases":
+            assert 1e-5 < np.abs(a - b).max() / np.abs(a).max() < 5e-3
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_second_gpu_is_told_how_to_be_the_first(Sim, gpu):
+    """The engine runs on the first GPU that the process sees."""
+    message = "'/gpu:1': .*the first GPU .*expected '/gpu:0', got '/gpu:1'.*CUDA_VISIBLE_DEVICES=1 "
+    with pytest.warns(UserWarning, match=message):
+        sim = Sim(integrator(), device="/gpu:1")
+    assert chosen(sim)[0] == [gpu]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        Sim(integrator(), device="/gpu:0"), Sim(integrator(), device="/gpu")

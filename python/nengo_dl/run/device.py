@@ -57,7 +57,11 @@ def backend_of(device):
         return CPU
     logger.info("device %r: %s", device, _info(name))
     if spec.device_index:
-        warn_user(f"device {device!r}: expected '/gpu:0', the GPU that the engine runs on")
+        warn_user(
+            f"device {device!r}: the model runs on the first GPU that this process sees; expected"
+            f" '/gpu:0', got {device!r}. For that one, start Python with"
+            f" CUDA_VISIBLE_DEVICES={spec.device_index} in its environment, and give '/gpu:0'"
+        )
     return name
 
 

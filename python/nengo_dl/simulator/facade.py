@@ -76,12 +76,12 @@ class Simulator(KerasMethods, ParameterMethods):
     model : nengo.builder.Model, optional
         A model that was built before.
     device : str, optional
-        ``"/cpu:0"``, or ``"/gpu:0"`` for a GPU of NVIDIA. None: what is predicted to be faster.
+        ``"/cpu:0"``, or ``"/gpu:0"`` for a GPU of NVIDIA, whose products of single precision
+        round to TF32 unless TensorFlow is told otherwise. None: what is predicted to be faster.
     unroll_simulation : int
         Steps of a run are a multiple of this; it changes nothing else.
     minibatch_size : int, optional
-        Number of items simulated at once. None is one item, and probed values then have no
-        axis of items.
+        Items simulated at once. None is one item, and probed values then have no axis of items.
     progress_bar : bool or nengo.utils.progress.ProgressBar
         Progress bar of the build, and of runs where nothing else is said.
     optimize : bool

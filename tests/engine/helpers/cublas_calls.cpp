@@ -23,7 +23,7 @@ void product(const T* a, const T* b, T* c, const int64_t* v) {
   g.a = a, g.b = b, g.c = c;
   g.m = v[0], g.n = v[1], g.k = v[2], g.a_row = v[3], g.b_row = v[4], g.c_row = v[5];
   g.a_turned = v[6] != 0, g.b_turned = v[7] != 0, g.add = v[8] != 0;
-  g.count = v[9], g.a_at = v[10], g.b_at = v[11], g.c_at = v[12];
+  g.count = v[9], g.a_at = v[10], g.b_at = v[11], g.c_at = v[12], g.tf32 = v[13] != 0;
   if (!takes(g)) std::abort();
   gemm(g);
 }
@@ -37,5 +37,4 @@ int found() try { return nengo_dl::cuda::has_gemm(); } catch (const std::excepti
 }
 void product32(const float* a, const float* b, float* c, const int64_t* v) { nengo_dl::cuda::product(a, b, c, v); }
 void product64(const double* a, const double* b, double* c, const int64_t* v) { nengo_dl::cuda::product(a, b, c, v); }
-void allow_tf32(int allowed) { nengo_dl::cuda::allow_tf32(allowed != 0); }
 }

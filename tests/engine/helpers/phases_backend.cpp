@@ -2,7 +2,9 @@
 // reach. Each of its sources is compiled by itself; this one holds what stands for the device. Loading the library adds
 // the backend.
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 
 #include "cuda/cublas.h"
 #include "cuda/device.h"
@@ -46,6 +48,16 @@ Open::~Open() {
 namespace {
 int64_t products = 0;
 
+// A factor as a GPU takes it in TF32: with the nearest 10 bits behind the point.
+float tf32_of(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  bits = (bits + 0x0fff + (bits >> 13 & 1)) & ~uint32_t{0x1fff};
+  std::memcpy(&value, &bits, sizeof bits);
+  return value;
+}
+double tf32_of(double value) { return value; }
+
 template <class T>
 void multiply(const Gemm<T>& g) {
   if (!takes(g)) std::abort();
@@ -59,7 +71,7 @@ void multiply(const Gemm<T>& g) {
         for (int64_t k = 0; k < g.k; ++k) {
           const T a = g.a[l * g.a_at + (g.a_turned ? k * g.a_row + i : i * g.a_row + k)];
           const T b = g.b[l * g.b_at + (g.b_turned ? j * g.b_row + k : k * g.b_row + j)];
-          sum = std::fma(a, b, sum);
+          sum = g.tf32 ? std::fma(tf32_of(a), tf32_of(b), sum) : std::fma(a, b, sum);
         }
         T& c = g.c[l * g.c_at + i * g.c_row + j];
         c = g.add ? c + sum : sum;
