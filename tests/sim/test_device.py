@@ -382,7 +382,7 @@ def products(sim, net):
 
 @pytest.mark.parametrize("side", ["/cpu:0", "/gpu:0"])
 def test_tf32_is_as_tensorflow_says(Sim, gpu, monkeypatch, side):
-    """Products of single precision, by the switch as it is at the time of each call."""
+    """S-05: products of single precision, by the switch as it is at the time of each call."""
     monkeypatch.setenv("NENGO_DL_GEMM", "1")  # however small, products are cuBLAS's
     monkeypatch.setenv("NENGO_DL_TEST_PIECE", str(1 << 30))
     with nengo.Network(seed=0) as net:
