@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import native
+import nengo
 import numpy as np
 import pytest
 
@@ -30,6 +31,15 @@ def pytest_configure(config):
 def _same_networks_in_every_run():
     """Networks without a seed take theirs from NumPy's global generator."""
     np.random.seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_decoder_cache(tmp_path_factory):
+    """Whoever finds Nengo's cache locked by another process is warned."""
+    folder = tmp_path_factory.mktemp("decoders")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(nengo.rc["decoder_cache"], "path", str(folder))
+        yield
 
 
 @pytest.fixture(params=["baseline", "avx2", "avx512"])
