@@ -131,7 +131,8 @@ class Raced {
       const Clock::time_point start = Clock::now();
       way(result, first + done, some);
       const double pace = seconds_since(start) / static_cast<double>(some);
-      if (2 * some > turn_) lately = 0 < lately && lately < pace ? (lately + pace) / 2 : pace;  // less says little
+      const double slower = (lately + std::min(pace, 2 * lately)) / 2;             // a turn may have been held up, once
+      if (2 * some > turn_) lately = 0 < lately && lately < pace ? slower : pace;  // less says little
       done += some;
     };
     const auto wake = [&] {
