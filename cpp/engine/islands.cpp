@@ -12,8 +12,9 @@ namespace nengo_dl {
 namespace {
 
 constexpr int64_t kMostAtoms = int64_t{1} << 16;  // of an op; wider ones are cut into several lanes at a time
-constexpr int64_t kMostRows = 16;                 // of an atom, so that kernels have whole vectors of them
-constexpr double kEven = 1.2;                     // the longest share against an even one: worth a stretch
+// A block that is cut into rows makes about so many atoms, of no more rows than a vector has.
+constexpr int64_t kAtomsOfRows = 16, kMostRows = 16;
+constexpr double kEven = 1.2;  // the longest share against an even one: worth a stretch
 
 struct Span {  // elements of a buffer, both included, and the number of the atom that touches them
   int64_t first, last;
@@ -53,7 +54,7 @@ struct Cut {
   // `most`: atoms of a block.
   int64_t pieces_of_atom(int64_t blocks, int64_t most) const {
     const int64_t fewest =
-        by_rows ? std::clamp(pieces / kMostRows, kFewestRows, kMostRows) : std::max<int64_t>(1, pieces / most);
+        by_rows ? std::clamp(pieces / kAtomsOfRows, kFewestRows, kMostRows) : std::max<int64_t>(1, pieces / most);
     return std::max(fewest, (pieces * blocks + kMostAtoms - 1) / kMostAtoms);
   }
 };

@@ -22,8 +22,8 @@ struct TapeRecipe {
   Layout replay;  // of a window whose values were not kept
 };
 
-// Seconds per step that runs took lately; 0: there was none. How often the slower way was tried at first, and how often
-// the faster one was taken since the other was.
+// Seconds per step that runs took lately; 0: there was none. How often threads that share out ops were tried at
+// first, and how often the faster way was taken since the other was.
 struct Paces {
   std::atomic<double> alone{0}, divided{0};
   std::atomic<int64_t> tries{0}, turns{0};

@@ -19,7 +19,7 @@ int64_t rows(const OpRecord& op);
 constexpr int64_t kFewestRows = 8;
 // Parts that are looked at to share out an op: blocks, or of one with few blocks their lanes.
 int64_t part_count(const OpRecord& op);
-constexpr int64_t kEnoughPieces = 64;      // of a block: more would make shares no evener
+constexpr int64_t kEnoughPieces = 64;      // into which threads cut a block: more would make shares no evener
 bool has_many_blocks(const OpRecord& op);  // enough to share them out evenly
 // Lanes first .. first+count-1 of some blocks, in the order in which they are named, or `by_rows` their rows.
 OpRecord slice(const OpRecord& op, const std::vector<int64_t>& blocks, int64_t first, int64_t count,
