@@ -141,7 +141,7 @@ def test_closing_waits(Sim):
         def on_predict_begin(self, logs=None):
             running.set()
             closing.wait(30)
-            time.sleep(0.2)
+            time.sleep(2)
 
     def close():
         running.wait(30)
@@ -150,7 +150,7 @@ def test_closing_waits(Sim):
 
     def late():
         closing.wait(30)
-        time.sleep(0.05)
+        time.sleep(1)  # until close() waits, too
         sim.predict(x)
 
     found = at_once(lambda: sim.predict(x, callbacks=[Slow()]), close, late)
