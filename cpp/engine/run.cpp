@@ -152,7 +152,7 @@ class Raced {
 
  private:
   bool prefers_divided() {
-    constexpr double kLead = 16;  // turns of the faster one for each that the other would have taken
+    constexpr double kLead = 16;   // turns of the faster one for each that the other would have taken
     constexpr int64_t kTries = 8;  // the first find memory cold
     const double divided = paces_.divided, alone = paces_.alone;
     if (divided == 0 || paces_.tries < kTries) return ++paces_.tries, true;
