@@ -38,7 +38,7 @@ class CopyKernel final : public DeviceKernel<T, CopyOp<T>> {
     if (!straight_ || !even) return Phases::grad_params(f, t0, t1);
     sums_.add(rows.at, batch == 1 ? rows.row : rows.item, steps * batch, src.count, rows_of(f.adjoint, src, t0).at);
   }
-  bool sets() const override { return straight_; }
+  bool sets(int64_t) const override { return straight_; }
 
  private:
   static void stream(const Frame<T>& f, const Place& from, const Place& to, int64_t t0, int64_t t1, bool set) {

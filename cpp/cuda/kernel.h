@@ -59,7 +59,7 @@ class DeviceKernel : public Kernel<T> {
   }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
-  bool sets() const override { return Op::sets; }
+  bool sets(int64_t) const override { return Op::sets; }
 
  protected:
   const Op& op() const { return op_; }

@@ -34,7 +34,7 @@ class NeuronsKernel final : public Kernel<T> {
   }
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
-  bool sets() const override { return !op_.summed; }
+  bool sets(int64_t) const override { return !op_.summed; }
 
  private:
   void back(const GradFrame<T>& frame, int64_t t0, int64_t t1, Pass pass) const {

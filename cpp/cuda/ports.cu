@@ -64,7 +64,7 @@ class OutputKernel final : public DeviceKernel<T, OutputOp<T>> {
     copy_rows<T>(t1 - t0, f.adjoint.batch, src.size, {rows, kept == 1 ? 0 : src.size, kept * src.size}, to,
                  f.unset[src.view.buffer]);
   }
-  bool sets() const override { return straight_; }
+  bool sets(int64_t) const override { return straight_; }
 
  private:
   const bool straight_;

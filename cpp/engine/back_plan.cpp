@@ -84,7 +84,8 @@ void BackPlan<T>::find_single_readers(const Schedule<T>& schedule) {
         if (alone && kind == BufferKind::carried && o.access == Access::update && flow.uses[b] == 1)
           held[b] = !op.params;
         if (alone && (kind == BufferKind::window || kind == BufferKind::local) && o.access == Access::read)
-          unset[b] = !parts[r].whole && !op.only_last && op.op->sets() && is_whole(*o.operand, program.buffers[b].size);
+          unset[b] =
+              !parts[r].whole && !op.only_last && op.op->sets(b) && is_whole(*o.operand, program.buffers[b].size);
       }
 }
 

@@ -10,7 +10,8 @@ constexpr int64_t kItems = 16, kSteps = 256, kMaxSteps = 4096;
 constexpr int64_t kCache = 512 * 1024;     // bytes
 constexpr int64_t kRows = 256;             // of a product that pay; more where weights are large
 constexpr int64_t kLargeMatrix = 2 << 20;  // bytes
-constexpr int64_t kSumRows = 48;           // of a product for which clearing and adding up another sum pays
+constexpr int64_t kSumRows = 48;           // of a product for which clearing and adding up another sum pays,
+constexpr int64_t kSumRowsPerMiB = 32;     // more where sums come from memory
 constexpr int64_t kLarge = 64 << 20;       // bytes that one thread may take for a window with so many rows
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -51,7 +52,8 @@ class CpuTiling final : public Tiling {
   // only run; it is shorter where its values would not fit into the memory that one thread may reasonably take.
   Geometry of_recorded_run(const RunSizes& s) const override {
     Geometry g;
-    const int64_t sums = s.batch * std::min(s.n_steps, kSumRows) / kSumRows;
+    const int64_t pay = std::max(kSumRows, (s.matrix_bytes >> 20) * kSumRowsPerMiB);
+    const int64_t sums = s.batch * std::min(s.n_steps, pay) / pay;
     g.accumulators = s.whole ? 1 : std::clamp<int64_t>(std::min(s.batch / 8, sums), 1, 8);
     g.group = s.whole ? s.batch : std::min(kItems, ceil_div(s.batch, g.accumulators));
     g.accumulators = std::min(g.accumulators, ceil_div(s.batch, g.group));

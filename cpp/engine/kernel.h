@@ -161,9 +161,9 @@ class Kernel {
   // Adds to the adjoints of its operands in param (and learned) buffers for steps t0 .. t1-1. Called after grad() for a
   // whole window at once, or before grad() step by step if the adjoint of what it writes lies in place.
   virtual void grad_params(const GradFrame<T>&, int64_t, int64_t) const {}
-  // Whether grad() sets adjoints with rows, where GradFrame::unset says so, instead of adding to them: those of
-  // operands that it only reads. Then the engine need not clear what this op alone reads, all of it.
-  virtual bool sets() const { return false; }
+  // Whether grad() sets the adjoint of a buffer with rows that it only reads, where GradFrame::unset says so, instead
+  // of adding to it. Then the engine need not clear what this op alone reads, all of it.
+  virtual bool sets(int64_t /*buffer*/) const { return false; }
   // What it runs, for people, where it is more than an op.
   virtual std::string text() const { return {}; }
 };

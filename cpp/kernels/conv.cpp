@@ -14,6 +14,11 @@ constexpr int kVectors = 4, kPositions[] = {8, 8, 8, 6};
 constexpr int kVectors = 2, kPositions[] = {8, 6};
 #endif
 
+template <int N>
+struct Count {
+  static constexpr int value = N;
+};
+
 template <class T>
 struct Strip {  // some output channels, and input channels from c0 on
   const T *weight, *input;
@@ -23,22 +28,23 @@ struct Strip {  // some output channels, and input channels from c0 on
   bool begin;  // with 0
 };
 
-// kEach: every output channel has an input channel of its own.
+// Outputs lie side by side. kEach: every output channel has an input channel of its own.
 template <class T, int L, int P, int MV, bool kEach>
 __attribute__((noinline)) void tile(const ConvPoints<T>& c, const Strip<T>& s, const T* const* input_at,
                                     T* const* out) {
   using V = Vec<T, L>;
   const int last = c.rank - 1;
   const int64_t weight_channel = c.weight_channel, input_channel = c.input_channel, in_channels = s.in_channels;
-  const int64_t last_vector = s.last, out_step = c.out_step;
+  const int64_t last_vector = s.last;
   const auto vector = [&](int v) { return v == MV - 1 ? last_vector : v * L; };
   const T* input[P];
+  V sum[P][MV];
+#pragma GCC unroll 8
   for (int p = 0; p < P; p++) input[p] = input_at[p];
-  V sum[P][MV] = {};
-  if (!s.begin)
-    for (int p = 0; p < P; p++)
-      for (int v = 0; v < MV; v++)
-        sum[p][v] = out_step == 1 ? load<V>(out[p] + vector(v)) : gather<V>(out[p] + vector(v) * out_step, out_step, L);
+#pragma GCC unroll 8
+  for (int p = 0; p < P; p++)
+#pragma GCC unroll 8
+    for (int v = 0; v < MV; v++) sum[p][v] = s.begin ? V{} : load<V>(out[p] + vector(v));
   each_tap_line(c, [&](int64_t weight_at, int64_t at_line) {
     for (int64_t k = 0; k < c.taps[last]; k++) {
       const T* weight = s.weight + weight_at + k * c.weight_step[last];
@@ -57,13 +63,24 @@ __attribute__((noinline)) void tile(const ConvPoints<T>& c, const Strip<T>& s, c
       }
     }
   });
+#pragma GCC unroll 8
   for (int p = 0; p < P; p++)
-    for (int v = 0; v < MV; v++) {
-      if (out_step == 1)
-        store<V>(out[p] + vector(v), sum[p][v]);
-      else
-        scatter(out[p] + vector(v) * out_step, out_step, sum[p][v], L);
-    }
+#pragma GCC unroll 8
+    for (int v = 0; v < MV; v++) store<V>(out[p] + vector(v), sum[p][v]);
+}
+
+// The same for outputs that lie apart: side by side for so long.
+template <class T, int L, int P, int MV, bool kEach>
+void tile_apart(const ConvPoints<T>& c, const Strip<T>& s, const T* const* input, T* const* out) {
+  alignas(64) T room[P][MV * L];
+  T* at[P];
+  for (int p = 0; p < P; p++) {
+    at[p] = room[p];
+    for (int64_t o = 0; o < s.last + L && !s.begin; o++) room[p][o] = out[p][o * c.out_step];
+  }
+  tile<T, L, P, MV, kEach>(c, s, input, at);
+  for (int p = 0; p < P; p++)
+    for (int64_t o = 0; o < s.last + L; o++) out[p][o * c.out_step] = room[p][o];
 }
 
 // All positions, P at a time. Of a last tile that lacks some, the last position is computed several times: what is
@@ -71,6 +88,10 @@ __attribute__((noinline)) void tile(const ConvPoints<T>& c, const Strip<T>& s, c
 template <class T, int L, int MV, bool kEach>
 void positions(const ConvPoints<T>& c, const Strip<T>& s) {
   constexpr int P = kPositions[MV - 1];
+  const auto some = [&](auto count, const T* const* input, T* const* out) {
+    constexpr int N = decltype(count)::value;
+    c.out_step == 1 ? tile<T, L, N, MV, kEach>(c, s, input, out) : tile_apart<T, L, N, MV, kEach>(c, s, input, out);
+  };
   GridWalk walk(c.grid);
   const T* input[P];
   T* out[P];
@@ -81,11 +102,11 @@ void positions(const ConvPoints<T>& c, const Strip<T>& s) {
     }
     walk.next();
     if (left == 1)
-      tile<T, L, 1, MV, kEach>(c, s, input, out);
+      some(Count<1>(), input, out);
     else if (left <= P / 2)
-      tile<T, L, P / 2, MV, kEach>(c, s, input, out);
+      some(Count<P / 2>(), input, out);
     else
-      tile<T, L, P, MV, kEach>(c, s, input, out);
+      some(Count<P>(), input, out);
   }
 }
 

@@ -58,6 +58,12 @@ void conv_dots(const ConvPoints<T>& c) {
 
 // ---- gradient of the weights
 
+#if defined(__AVX512F__)
+constexpr int kInputs = 8;  // channels at once; with two vectors of outputs, registers hold all sums
+#else
+constexpr int kInputs = 4;
+#endif
+
 // I input channels from `first_in` on by N vectors of output channels from `first` on, `rest` lanes in the last.
 template <int I, int N, class T>
 void sums_tile(const ConvSums<T>& c, int64_t first_in, int64_t first, int64_t rest) {
@@ -65,7 +71,11 @@ void sums_tile(const ConvSums<T>& c, int64_t first_in, int64_t first, int64_t re
   constexpr int64_t W = Lane<V>::width;
   const int last = c.rank - 1;
   const int64_t count = c.count[last], input_step = c.input_step[last], output_step = c.output_step[last];
-  V sum[I][N] = {};
+  V sum[I][N];
+#pragma GCC unroll 8
+  for (int i = 0; i < I; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < N; v++) sum[i][v] = V{};
   each_line(c.rank, c.count, c.input_step, c.output_step, [&](int64_t input_at, int64_t output_at) {
     const T* input = c.input + input_at + first_in * c.input_channel;
     const T* output = c.output + output_at + first;
@@ -74,12 +84,14 @@ void sums_tile(const ConvSums<T>& c, int64_t first_in, int64_t first, int64_t re
       for (int v = 0; v + 1 < N; v++) out[v] = load<V>(output + v * W);
       const T* tail = output + (N - 1) * W;
       out[N - 1] = rest == W ? load<V>(tail) : load_part(tail, rest);
+#pragma GCC unroll 8
       for (int i = 0; i < I; i++) {
         const V in = splat<V>(input[i * c.input_channel]);
         for (int v = 0; v < N; v++) sum[i][v] = fma(in, out[v], sum[i][v]);
       }
     }
   });
+#pragma GCC unroll 8
   for (int i = 0; i < I; i++) {
     T* weight = c.weight + (first_in + i) * c.weight_channel + first;
     for (int v = 0; v + 1 < N; v++) store<V>(weight + v * W, load<V>(weight + v * W) + sum[i][v]);
@@ -94,6 +106,7 @@ void sums_tile(const ConvSums<T>& c, int64_t first_in, int64_t first, int64_t re
 template <int N, class T>
 void sums_columns(const ConvSums<T>& c, int64_t first, int64_t rest) {
   int64_t i = 0;
+  for (; i + kInputs <= c.in_channels; i += kInputs) sums_tile<kInputs, N>(c, i, first, rest);
   for (; i + 4 <= c.in_channels; i += 4) sums_tile<4, N>(c, i, first, rest);
   const int64_t left = c.in_channels - i;
   if (left == 3)

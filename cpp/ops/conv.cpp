@@ -50,12 +50,13 @@ class ConvolutionKernel : public Kernel<T> {
   }
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
-    if (!constant_X_) grad_X(f, t0, t1);
+    if (!constant_X_) grad_X(f, t0, t1, f.unset[X_.buffer]);
     if (!constant_W_) grad_W(f, t0, t1);
   }
+  bool sets(int64_t buffer) const override { return buffer == X_.buffer; }
 
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
-    if (constant_X_) grad_X(f, t0, t1);
+    if (constant_X_) grad_X(f, t0, t1, false);
     if (constant_W_) grad_W(f, t0, t1);
   }
 
@@ -76,7 +77,7 @@ class ConvolutionKernel : public Kernel<T> {
       for (int64_t b = 0; b < items; b++) f(t, b, int64_t{1}, false);
   }
 
-  void grad_X(const GradFrame<T>& f, int64_t t0, int64_t t1) const {
+  void grad_X(const GradFrame<T>& f, int64_t t0, int64_t t1, bool set) const {
     if (!f.adjoint.base[X_.buffer] || !f.adjoint.base[Y_.buffer]) return;
     const bool together = !f.value.row[W_.buffer] && !f.value.item[W_.buffer] && backward_.together();
     for (int64_t k = 0; k < Y_.blocks; k++) {
@@ -86,7 +87,7 @@ class ConvolutionKernel : public Kernel<T> {
         if (W != held) prepared = backward_.prepared(W);
         held = W;
         backward_.add(prepared, Y_.at(f.adjoint, t, b) + Y_.offsets[k], distance(f.adjoint, Y_, along),
-                      X_.at(f.adjoint, t, b) + X_.offsets[k], distance(f.adjoint, X_, along), count);
+                      X_.at(f.adjoint, t, b) + X_.offsets[k], distance(f.adjoint, X_, along), count, set);
       });
     }
   }

@@ -83,7 +83,7 @@ class Convolution {
   void (*run_)(const ConvPoints<T>&);
 };
 
-// dx += the adjoint of the convolution of dy: the transposed one, or the other way round. Few input channels would
+// dx (+)= the adjoint of the convolution of dy: the transposed one, or the other way round. Few input channels would
 // leave most lanes of a vector of them empty; then the sums go over vectors of output channels, and W can stay as it
 // is.
 template <class T>
@@ -103,8 +103,8 @@ class ConvAdjoint {
   }
   // Whether add() takes several items.
   bool together() const { return !few_ || shape_.channels_last; }
-  void add(const T* W, const T* dY, int64_t dY_item, T* dX, int64_t dX_item, int64_t items) const {
-    adjoint_.run(W, few_ ? shape_.outputs_channels_last(dY) : dY, dY_item, dX, dX_item, items, false);
+  void add(const T* W, const T* dY, int64_t dY_item, T* dX, int64_t dX_item, int64_t items, bool set) const {
+    adjoint_.run(W, few_ ? shape_.outputs_channels_last(dY) : dY, dY_item, dX, dX_item, items, set);
   }
 
  private:
@@ -140,6 +140,9 @@ class ConvProducts {
       s.input_step[d] = input_step_[d - 1] * (shape.transposed ? 1 : stride);
       s.output_step[d] = output_step_[d - 1] * (shape.transposed ? stride : 1);
     }
+    group_step_ = s.in_channels * s.input_channel;
+    if (s.in_channels == 1) s.input_channel = input_step_.back();  // of taps, which may be joined
+    find_joined_taps();
   }
 
   // So many of `batch` items are worth a sum of their own: sums are long, and what they read stays in the cache.
@@ -157,6 +160,18 @@ class ConvProducts {
   }
 
  private:
+  // Taps of the last dimension that join the same outputs to inputs side by side are as many more input channels.
+  void find_joined_taps() {
+    const ConvDimension& last = shape_.dims[shape_.rank - 1];
+    const bool rows = input_step_.back() == sums_.in_channels * sums_.input_channel;
+    const bool may = rows && !shape_.transposed && !shape_.each_its_own();
+    joined_taps_.assign(last.kernel, 1);
+    for (int64_t tap = last.kernel - 1; may && tap-- > 0;) {
+      const Joined here = last.joined(tap, false), next = last.joined(tap + 1, false);
+      if (here.count == next.count && here.small == next.small) joined_taps_[tap] += joined_taps_[tap + 1];
+    }
+  }
+
   // Positions along the first dimension of the smaller image.
   int64_t small_lines() const { return shape_.transposed ? shape_.dims[0].in : shape_.dims[0].out; }
 
@@ -173,9 +188,11 @@ class ConvProducts {
   // From `line` on, as many as are taken at once.
   void add_lines(ConvSums<T>* sums, int64_t line, const T* X, const T* dY, T* dW) const {
     ConvSums<T>& s = *sums;
-    int64_t at[kMaxSpatial] = {};
-    const int64_t tap_size = s.in_channels * shape_.out_channels;
-    for (int64_t tap = shape_.taps(); tap-- > 0; dW += tap_size) {
+    const int last = s.rank - 2;
+    const int64_t channels = s.in_channels, tap_size = channels * shape_.out_channels;
+    int64_t at[kMaxSpatial] = {}, together;
+    for (int64_t left = shape_.taps(); left > 0; left -= together, dW += together * tap_size) {
+      together = joined_taps_[at[last]];
       int64_t input = 0, output = 0;
       bool empty = false;
       for (int d = 1; d < s.rank; d++) {
@@ -186,19 +203,24 @@ class ConvProducts {
         input += (shape_.transposed ? j.small : j.large) * input_step_[d - 1];
         output += (shape_.transposed ? j.large : j.small) * output_step_[d - 1];
       }
+      s.in_channels = channels * together;
       for (int64_t g = 0; g < groups_ && !empty; g++) {
-        s.input = X + input + g * s.in_channels * s.input_channel;
+        s.input = X + input + g * group_step_;
         s.output = dY + output + g * s.out_channels;
         s.weight = dW + g * s.out_channels;
         run_(s);
       }
-      for (int d = s.rank - 2; d >= 0 && ++at[d] == shape_.dims[d].kernel; d--) at[d] = 0;
+      at[last] += together - 1;
+      for (int d = last; d >= 0 && ++at[d] == shape_.dims[d].kernel; d--) at[d] = 0;
     }
+    s.in_channels = channels;
   }
 
   ConvShape shape_;
   std::vector<int64_t> input_step_, output_step_;  // elements from position to position
+  std::vector<int64_t> joined_taps_;               // by tap of the last dimension: so many, from it on
   int64_t groups_, lines_;                         // calls for each tap; lines of positions at once
+  int64_t group_step_;                             // from the inputs of a group to those of the next
   ConvSums<T> sums_{};
   void (*run_)(const ConvSums<T>&);
 };

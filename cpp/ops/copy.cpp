@@ -99,7 +99,7 @@ class CopyKernel : public Kernel<T> {
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     if (shared_) back(f.adjoint, t0, t1);
   }
-  bool sets() const override { return !lists_; }
+  bool sets(int64_t) const override { return !lists_; }
 
  private:
   void back(const Frame<T>& f, int64_t t0, int64_t t1, bool set = false) const {

@@ -52,6 +52,7 @@ class DenseKernel : public Kernel<T> {
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
+  bool sets(int64_t buffer) const override { return buffer == x_.buffer; }
 
  private:
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {

@@ -83,6 +83,7 @@ class DenseGrad {
     const auto rows = [&](int64_t t, int64_t b, int64_t count, bool along_steps) {
       DenseArgs<T> d = transposed();
       d.a = a.at(f.value, t, b), d.x = y.at(f.adjoint, t, b), d.y = x.at(f.adjoint, t, b), d.rows = count;
+      d.set = f.unset[x.buffer];
       d.x_row = along_steps ? f.adjoint.row[y.buffer] : f.adjoint.item[y.buffer];
       d.y_row = along_steps ? f.adjoint.row[x.buffer] : f.adjoint.item[x.buffer];
       if (!distinct_x_)

@@ -143,7 +143,7 @@ class NeuronsKernel : public Kernel<T> {
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
 
-  bool sets() const override { return true; }
+  bool sets(int64_t) const override { return true; }
 
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
     if (constant_ && f.adjoint.base[views_[0].buffer]) back(f, t0, t1, Pass::params);
