@@ -44,6 +44,9 @@ constexpr int64_t kPackedBytes = 4800000;
 constexpr int64_t kPackedSize = 768, kPackedRows = 192;  // measured: what is large, and how many are many
 NDL_DECLARE_KERNEL(void, dense_packed32, (const DenseArgs<float>& args))
 NDL_DECLARE_KERNEL(void, dense_packed64, (const DenseArgs<double>& args))
+// Rows from which it is faster than dense_rows for matrices that the cache holds, if sums are longer than dense_turned
+// takes: measured.
+NDL_DECLARE_KERNEL(int64_t, dense_packed_from, ())
 
 // As dense_cols, of finite A and x_j == 1: columns of inputs that are not 0. Pays if those are few.
 NDL_DECLARE_KERNEL(bool, dense_few32, (const DenseArgs<float>& args))

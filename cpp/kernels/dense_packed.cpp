@@ -168,6 +168,13 @@ void blocks(const DenseArgs<T>& d) {
 
 }  // namespace
 
+int64_t dense_packed_from() {
+#if defined(__AVX512F__)
+  return 256;
+#else
+  return 32;
+#endif
+}
 void dense_packed32(const DenseArgs<float>& d) { blocks(d); }
 void dense_packed64(const DenseArgs<double>& d) { blocks(d); }
 

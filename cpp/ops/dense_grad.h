@@ -25,9 +25,8 @@ class DenseGrad {
         row_major_(d_.n > 1 && d_.a_j == 1),
         x_kernel_(kernel_of(transposed())),
         a_kernel_(kernel_of(outer(row_major_, 2))),
-        large_(std::min(d_.m, d_.n) >= kPackedSize),
-        a_packed_(large_ && a_kernel_ == NDL_PICK_TYPED(T, dense_cols)),
-        x_packed_(large_ && x_kernel_ == NDL_PICK_TYPED(T, dense_rows) && d_.x_j == 1) {
+        a_packed_(std::min(d_.m, d_.n) >= kPackedSize && a_kernel_ == NDL_PICK_TYPED(T, dense_cols)),
+        x_packed_from_(rows_for_packed_x()) {
     const bool rows = d_.m > 1 && d_.n >= 8 && d_.a_i == 1 && d_.y_i == 1 && d_.x_j == 1;
     few_y_ = rows && d_.m <= 24, some_y_ = rows && d_.m <= 64;
   }
@@ -53,6 +52,14 @@ class DenseGrad {
     d.x_at = d_.y_at, d.x_j = d_.y_i, d.y_at = d_.x_at, d.y_i = d_.x_j;
     d.bias = nullptr, d.b_i = 1, d.set = false;
     return d;
+  }
+
+  int64_t rows_for_packed_x() const {
+    constexpr int64_t kSize = 65;
+    const int64_t size = std::min(d_.m, d_.n);
+    if (size < kSize || x_kernel_ != NDL_PICK_TYPED(T, dense_rows) || d_.x_j != 1) return INT64_MAX;
+    const int64_t from = NDL_PICK(dense_packed_from)();
+    return size < kPackedSize ? from : std::min(3 * from, kPackedRows);  // turning it leaves the cache
   }
 
   // For many rows and a sum over few elements of Y that lie side by side in A: where turning A pays was measured.
@@ -88,7 +95,7 @@ class DenseGrad {
       d.y_row = along_steps ? f.adjoint.row[x.buffer] : f.adjoint.item[x.buffer];
       if (!distinct_x_)
         overlapping(d);
-      else if (x_packed_ && count >= kPackedRows)
+      else if (count >= x_packed_from_)
         run_packed(d);
       else
         kernel_of_x(count)(d);
@@ -165,7 +172,8 @@ class DenseGrad {
   bool shared_a_, shared_x_, shared_bias_, distinct_x_, distinct_a_, row_major_;
   bool few_y_, some_y_;  // sums of dX are short
   DenseFunction<T> x_kernel_, a_kernel_;
-  bool large_, a_packed_, x_packed_;  // packed: of many rows
+  bool a_packed_;          // of several rows
+  int64_t x_packed_from_;  // rows
   DenseFunction<T> turned_ = NDL_PICK_TYPED(T, dense_turned), outer_ = NDL_PICK_TYPED(T, dense_outer);
   void (*sum_rows_)(const T*, int64_t, T*, int64_t, int64_t, bool) = NDL_PICK_TYPED(T, vec_copy);
 };
