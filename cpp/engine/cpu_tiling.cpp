@@ -52,8 +52,9 @@ class CpuTiling final : public Tiling {
   // only run; it is shorter where its values would not fit into the memory that one thread may reasonably take.
   Geometry of_recorded_run(const RunSizes& s) const override {
     Geometry g;
-    const int64_t pay = std::max(kSumRows, (s.matrix_bytes >> 20) * kSumRowsPerMiB);
-    const int64_t sums = s.batch * std::min(s.n_steps, pay) / pay;
+    const auto pay = static_cast<double>(std::max(kSumRows, (s.matrix_bytes >> 20) * kSumRowsPerMiB));
+    const double rows = std::min(static_cast<double>(s.n_steps) * s.weight_uses, pay);  // of an item
+    const auto sums = static_cast<int64_t>(static_cast<double>(s.batch) * rows / pay);
     g.accumulators = s.whole ? 1 : std::clamp<int64_t>(std::min(s.batch / 8, sums), 1, 8);
     g.group = s.whole ? s.batch : std::min(kItems, ceil_div(s.batch, g.accumulators));
     g.accumulators = std::min(g.accumulators, ceil_div(s.batch, g.group));

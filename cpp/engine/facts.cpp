@@ -29,10 +29,14 @@ Facts::Facts(const Program& program, uint64_t fingerprint)
       unwritten(may_read_unwritten(program, flow)),
       matrix(largest_matrix(program)) {
   std::vector<int64_t> changed;  // in running order
+  double weights = 0, uses = 0;
   for (const auto& stage : flow.stages)
     for (const FlowOp& op : stage) {
       for (const FlowOperand& o : op.operands) {
-        work += static_cast<double>(o.operand->count()) * static_cast<double>(op.record->blocks);
+        const double elements = static_cast<double>(o.operand->count()) * static_cast<double>(op.record->blocks);
+        work += elements;
+        if (program.buffers[o.operand->buffer].kind == BufferKind::param)
+          weights += elements, uses += elements * (op.kind->uses ? op.kind->uses(*op.record) : 1);
         if (o.written() && o.in_place) changed.push_back(o.operand->buffer);
       }
       parts += static_cast<double>(std::min(part_count(*op.record), op.record->blocks * kEnoughPieces));
@@ -41,6 +45,7 @@ Facts::Facts(const Program& program, uint64_t fingerprint)
         functions = std::max(functions, op.record->integer("index") + 1);
       }
     }
+  if (weights > 0) weight_uses = uses / weights;
   std::sort(undo.begin(), undo.end());
   undo.erase(std::unique(undo.begin(), undo.end()), undo.end());
 }

@@ -16,6 +16,7 @@ struct Facts {
   int64_t functions = 0;      // Python functions that the table must hold
   std::vector<int64_t> undo;  // state and learned buffers that change before the last Python function of a step
   double work = 0;            // elements touched per step and item: what threads are worth
+  double weight_uses = 1;     // of an element of param buffers, per step and item, on average
   double parts = 0;           // of all ops (engine/slice.h): what it costs to share them out
 
   const int64_t matrix;  // elements of the largest weights that ops outside of loops multiply many rows with

@@ -14,6 +14,7 @@ struct RunSizes {
   int64_t item_bytes;        // that one step of one item takes within a window
   bool whole;                // all items in one group: Python functions are called for all of them in a step
   int64_t matrix_bytes = 0;  // of the largest weights that all rows of a window are multiplied with
+  double weight_uses = 1;    // of an element of all weights, per step and item, on average
 };
 
 struct Geometry {

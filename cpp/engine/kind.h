@@ -62,6 +62,9 @@ struct NDL_API Kind {
   // What else of an op changes when `part` has `count` of its rows, from `first` on.
   std::function<void(const OpRecord& op, int64_t first, int64_t count, OpRecord* part)> cut_rows = nullptr;
 
+  // How often a step of an item uses each element of the op's weights, if not once.
+  std::function<double(const OpRecord&)> uses = nullptr;
+
   // The argument of this name, numbered ones ("in3" for "in*") too; nullptr if the kind has none such.
   const ArgSpec* find_arg(const std::string& name) const;
   const AttrSpec* find_attr(const std::string& name) const;

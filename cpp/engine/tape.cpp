@@ -29,8 +29,8 @@ TapeLayout::TapeLayout(const Facts& facts, const Activity& activity, int64_t bat
                        const Tiling& tiling)
     : needs(facts.program, facts.flow, activity), element_(facts.program.float64 ? 8 : 4) {
   const Program& program = facts.program;
-  geometry = tiling.of_recorded_run(
-      {batch, n_steps, program.window, item_bytes(program, activity), facts.calls_python, facts.matrix * element_});
+  geometry = tiling.of_recorded_run({batch, n_steps, program.window, item_bytes(program, activity), facts.calls_python,
+                                     facts.matrix * element_, facts.weight_uses});
   groups = (batch + geometry.group - 1) / geometry.group;
   windows = n_steps / geometry.window + (n_steps % geometry.window != 0);
   last_steps_ = n_steps - (windows - 1) * geometry.window;

@@ -117,7 +117,14 @@ using ConvKernel = ConvolutionKernel<T, false>;
 template <class T>
 using ConvTransposeKernel = ConvolutionKernel<T, true>;
 
-Kind kind(const char* name) {
+// Of each tap: the positions of the smaller image.
+double positions(const OpRecord& op, const char* shape) {
+  double n = 1;
+  for (int64_t length : op.integers(shape)) n *= static_cast<double>(length);
+  return n;
+}
+
+Kind kind(const char* name, const char* smaller) {
   Kind k{name, {{"W", Access::read}, {"X", Access::read}, {"Y", Access::inc}}};
   k.attrs = {kSet,
              {"in_shape", AttrType::integers},
@@ -133,10 +140,11 @@ Kind kind(const char* name) {
   k.gradient = Gradient::exact;
   k.reads = {"W", "X"};
   k.check = check;
+  k.uses = [smaller](const OpRecord& op) { return positions(op, smaller); };
   return k;
 }
 
-const KindRegistration conv(kind("conv")), conv_transpose(kind("conv_transpose"));
+const KindRegistration conv(kind("conv", "out_shape")), conv_transpose(kind("conv_transpose", "in_shape"));
 const CpuKernel<ConvKernel> conv_kernel("conv");
 const CpuKernel<ConvTransposeKernel> conv_transpose_kernel("conv_transpose");
 

@@ -11,6 +11,11 @@ int64_t rows(int64_t item_bytes, int64_t matrix_bytes, int64_t batch) {
   return g.group * g.window;
 }
 
+// Sums of weight gradients, of 64 items.
+int64_t sums(int64_t n_steps, int64_t matrix_bytes, double weight_uses) {
+  return cpu_tiling().of_recorded_run({64, n_steps, 0, 1024, false, matrix_bytes, weight_uses}).accumulators;
+}
+
 }  // namespace
 
 int main() {
@@ -23,5 +28,9 @@ int main() {
   expect(rows(64 * KB, 4 * MB, 64) == 64, "no more than the weights take");
   expect(rows(1 * MB, 1 * MB, 1) == 1, "a step at least");
   expect(rows(1 * KB, 16 * MB, 64) == 512, "no fewer than fit");
+  expect(sums(1, 0, 1) == 1, "64 rows: one sum");
+  expect(sums(6, 0, 1) == 8, "48 rows for each of eight");
+  expect(sums(1, 0, 100) == 8, "a convolution of 100 positions sums as many rows in a step");
+  expect(sums(32, 16 * MB, 1) == 4, "sums that come from memory want more rows");
   return failures;
 }
