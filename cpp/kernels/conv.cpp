@@ -158,8 +158,17 @@ void strips(const ConvPoints<T>& all) {
   }
 }
 
+// Whether tiles take all input channels of a tap before the next tap.
+template <class T>
+bool fits(const ConvPoints<T>& all) {
+  const ConvPoints<T> c = joined(all);
+  return channels_at_once(c, kVectors * kLanes<T>) >= c.in_channels;
+}
+
 }  // namespace
 
+bool conv_fits32(const ConvPoints<float>& p) { return fits(p); }
+bool conv_fits64(const ConvPoints<double>& p) { return fits(p); }
 void conv_points32(const ConvPoints<float>& p) { strips<float, kLanes<float>, false>(p); }
 void conv_points64(const ConvPoints<double>& p) { strips<double, kLanes<double>, false>(p); }
 void conv_each32(const ConvPoints<float>& p) { strips<float, kLanes<float>, true>(p); }

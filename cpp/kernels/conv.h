@@ -35,6 +35,21 @@ struct ConvPoints {
 // conv_dots: the same for few output channels of many input channels, which lie side by side in `input` and `weight`;
 // `weight_channel` is then the distance of output channels, and the sums go over vectors of input channels.
 
+// The inputs of one item and step that are not 0, one group, channels innermost. Input element i belongs to position
+// i / in_channels; joined to it are the taps and outputs start[position] .. start[position + 1]-1:
+// out[out_at[k] + o] += weight[weight_at[k] + channel * out_channels + o] x[i]. The bits of conv_points of all inputs,
+// if all weights are finite and conv_fits says so of the points with all taps: sums get their terms in the same order.
+template <class T>
+struct ConvFired {
+  const T *x, *weight;
+  T* out;
+  const int32_t* at;  // elements that are not 0, ascending
+  int64_t count;
+  const int32_t *start, *weight_at, *out_at;
+  int32_t in_channels;
+  int64_t out_channels;
+};
+
 // The gradient of the weights of one tap of one group:
 // weight[c, o] += sum over items and positions of input[position, c] output[position, o]. Output channels lie side by
 // side in `weight` and `output` (adjoints). conv_sums_each: weight[o] += sum of input[position, o] output[position, o].
@@ -50,6 +65,10 @@ struct ConvSums {
 
 NDL_DECLARE_KERNEL(void, conv_points32, (const ConvPoints<float>& points))
 NDL_DECLARE_KERNEL(void, conv_points64, (const ConvPoints<double>& points))
+NDL_DECLARE_KERNEL(bool, conv_fits32, (const ConvPoints<float>& points))
+NDL_DECLARE_KERNEL(bool, conv_fits64, (const ConvPoints<double>& points))
+NDL_DECLARE_KERNEL(void, conv_fired32, (const ConvFired<float>& fired))
+NDL_DECLARE_KERNEL(void, conv_fired64, (const ConvFired<double>& fired))
 NDL_DECLARE_KERNEL(void, conv_each32, (const ConvPoints<float>& points))
 NDL_DECLARE_KERNEL(void, conv_each64, (const ConvPoints<double>& points))
 NDL_DECLARE_KERNEL(void, conv_dots32, (const ConvPoints<float>& points))

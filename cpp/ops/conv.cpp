@@ -2,7 +2,9 @@
 #include "engine/backend.h"
 #include "engine/kind.h"
 #include "ops/adjoint.h"
+#include "ops/conv_spikes.h"
 #include "ops/convolution.h"
+#include "ops/finite.h"
 #include "ops/lines.h"
 #include "ops/spatial.h"
 #include "ops/util.h"
@@ -35,7 +37,9 @@ class ConvolutionKernel : public Kernel<T> {
         constant_X_(in_param(op.arg("X"), p)),
         set_(op.set()),
         shape_(op, kTransposed),
+        W_size_(p.buffers[op.arg("W").buffer].size),
         forward_(shape_),
+        spikes_(shape_, forward_.goes_tap_by_tap(shape_)),
         backward_(shape_),
         products_(shape_) {}
 
@@ -43,9 +47,15 @@ class ConvolutionKernel : public Kernel<T> {
     const bool shared_W = !f.row[W_.buffer] && !f.item[W_.buffer];
     each_lines(f, Y_, f, X_, t0, t1, shared_W, [&](int64_t t, int64_t b, int64_t count, bool along_steps) {
       const int64_t X_item = distance(f, X_, along_steps), Y_item = distance(f, Y_, along_steps);
-      for (int64_t k = 0; k < Y_.blocks; k++)
-        forward_.run(W_.at(f, t, b) + W_.offsets[k], X_.at(f, t, b) + X_.offsets[k], X_item,
-                     Y_.at(f, t, b) + Y_.offsets[k], Y_item, count, set_);
+      for (int64_t k = 0; k < Y_.blocks; k++) {
+        const T* const W = W_.at(f, t, b) + W_.offsets[k];
+        const T* X = X_.at(f, t, b) + X_.offsets[k];
+        T* Y = Y_.at(f, t, b) + Y_.offsets[k];
+        int64_t left = count;  // the first row that is none of spikes ends the search for them
+        if (skips(f, count))
+          for (; left > 0 && spikes_.run(W, X, Y, set_); left--) X += X_item, Y += Y_item;
+        if (left > 0) forward_.run(W, X, X_item, Y, Y_item, left, set_);
+      }
     });
   }
 
@@ -61,6 +71,9 @@ class ConvolutionKernel : public Kernel<T> {
   }
 
  private:
+  bool skips(const Frame<T>& f, int64_t rows) const {
+    return constant_W_ && spikes_.possible() && all_finite(f, W_.buffer, W_size_, rows);
+  }
   static int64_t distance(const Frame<T>& f, const View& o, bool along_steps) {
     return along_steps ? f.row[o.buffer] : f.item[o.buffer];
   }
@@ -107,7 +120,9 @@ class ConvolutionKernel : public Kernel<T> {
   bool constant_W_, constant_X_;  // in param buffers
   bool set_;
   ConvShape shape_;
+  int64_t W_size_;
   Convolution<T> forward_;
+  ConvSpikes<T> spikes_;
   ConvAdjoint<T> backward_;
   ConvProducts<T> products_;
 };

@@ -43,6 +43,13 @@ class Convolution {
     }
   }
 
+  // Whether sums get the terms of all channels of a tap before those of the next one.
+  bool goes_tap_by_tap(const ConvShape& shape) const {
+    ConvPoints<T> p = points_;
+    for (int d = 0; d < p.rank; d++) p.taps[d] = shape.dims[d].kernel;
+    return run_ == NDL_PICK_TYPED(T, conv_points) && NDL_PICK_TYPED(T, conv_fits)(p);
+  }
+
   // Of items that lie X_item and Y_item apart; what several of them write lies in several places.
   void run(const T* W, const T* X, int64_t X_item, T* Y, int64_t Y_item, int64_t items, bool set) const {
     ConvPoints<T> p = points_;

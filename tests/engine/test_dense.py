@@ -135,9 +135,9 @@ def spikes(rng, shape, share, dtype):
     return x.astype(dtype)
 
 
-def refuse_to_skip(maker):
+def refuse_to_skip(maker, name="A"):
     """A weight that is not finite, behind those that are used: no column may be left out."""
-    matrix = next(i for i, buffer in enumerate(maker.buffers) if buffer.name == "A")
+    matrix = next(i for i, buffer in enumerate(maker.buffers) if buffer.name == name)
     param = maker.buffers[matrix].param
     size = maker.buffers[matrix].size + 1
     maker.buffers[matrix] = replace(maker.buffers[matrix], size=size)
