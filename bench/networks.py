@@ -162,6 +162,25 @@ def spiking(n_neurons=2000, density=None, seed=0):
     return net, probe
 
 
+def convolutions(rate=50, seed=0):
+    """Three convolutions of a constant picture, with neurons that spike between them."""
+    rng = np.random.RandomState(seed)
+    with nengo.Network(seed=seed) as net:
+        layer, shape = nengo.Node(rng.uniform(0, 1, 28 * 28)), (28, 28, 1)
+        for filters, stride in [(32, 1), (64, 2), (128, 2)]:
+            kernel = rng.uniform(-1, 1, (3, 3, shape[-1], filters)) / np.sqrt(3 * shape[-1])
+            transform = nengo.Convolution(filters, shape, strides=(stride, stride), init=kernel)
+            shape, size = transform.output_shape.shape, transform.size_out
+            spiking = nengo.SpikingRectifiedLinear(amplitude=1 / rate)
+            neurons = nengo.Ensemble(
+                size, 1, neuron_type=spiking, gain=np.full(size, rate), bias=np.zeros(size)
+            ).neurons
+            nengo.Connection(layer, neurons, transform=transform, synapse=None)
+            layer = neurons
+        probe = nengo.Probe(layer[:100], synapse=0.01)
+    return net, probe
+
+
 def python_node(neurons=100, seed=0):
     """An ensemble and a Python function in a loop, which is called in every step."""
     with nengo.Network(seed=seed) as net:
@@ -185,6 +204,7 @@ NETWORKS = {
     "chain-10x500": chain,
     "dense-2000": spiking,
     "sparse-2000": lambda: spiking(density=0.05),
+    "convolutions": convolutions,
     "python-node": python_node,
 }
 IN_PYTHON = ("python-node",)  # those that call Python functions in every step
