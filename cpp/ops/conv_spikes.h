@@ -14,12 +14,13 @@ class ConvSpikes {
  public:
   // `fits`: what conv_fits says of the shape.
   ConvSpikes(const ConvShape& shape, bool fits) {
-    constexpr int64_t kChannels = 8,
-                      kMost = 1 << 17;  // fewer channels are a picture; most pairs, which the cache holds
-    const bool plain = shape.channels_last && !shape.transposed && shape.groups == 1 && fits;
-    const int64_t most = std::max(shape.inputs() * shape.in_channels, shape.outputs() * shape.out_channels);
-    if (!plain || shape.in_channels < kChannels || shape.inputs() * shape.taps() > kMost || most > INT32_MAX) return;
-    inputs_ = shape.inputs() * shape.in_channels, outputs_ = shape.outputs() * shape.out_channels;
+    constexpr int64_t kChannels = 8;     // fewer are a picture
+    constexpr int64_t kPairs = 1 << 17;  // of positions and taps, so many of which the cache holds
+    if (!fits || !shape.channels_last || shape.transposed || shape.groups != 1) return;
+    if (shape.in_channels < kChannels || shape.inputs() * shape.taps() > kPairs) return;
+    const int64_t inputs = shape.inputs() * shape.in_channels, outputs = shape.outputs() * shape.out_channels;
+    if (std::max({inputs, outputs, shape.weights()}) > INT32_MAX) return;
+    inputs_ = inputs, outputs_ = outputs;
     fired_.in_channels = static_cast<int32_t>(shape.in_channels), fired_.out_channels = shape.out_channels;
     int64_t at[kMaxSpatial] = {};
     for (int64_t p = shape.inputs(); p-- > 0; next(shape, &ConvDimension::in, at)) {
@@ -29,10 +30,12 @@ class ConvSpikes {
     start_.push_back(static_cast<int32_t>(out_at_.size()));
   }
 
+  // Whether run() may be asked, if all weights are finite.
+  bool possible() const { return !start_.empty(); }
+
   // Whether Y (+)= W * X of one item was done. If not, few inputs are 0, and nothing was.
   bool run(const T* W, const T* X, T* Y, bool set) const {
     constexpr int64_t kWorth = 12;  // measured: of so many inputs, one that is not 0
-    if (start_.empty()) return false;
     int32_t* const at = scratch<int32_t>(inputs_ + kSparseRoom);
     const int64_t count = find_(X, inputs_, at);
     if (count * kWorth > inputs_) return false;
@@ -43,7 +46,6 @@ class ConvSpikes {
     run_(f);
     return true;
   }
-  bool possible() const { return !start_.empty(); }
 
  private:
   static void next(const ConvShape& shape, int64_t ConvDimension::*length, int64_t* at) {
