@@ -1,10 +1,17 @@
 """What the tests of the simulator share."""
 
+import keras
 import nengo
 import numpy as np
 import pytest
 
 import nengo_dl
+
+
+@pytest.fixture(autouse=True)
+def _same_training_in_every_run():
+    """The order of minibatches and initial weights follow TensorFlow's global seed."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture
