@@ -132,13 +132,7 @@ using ConvKernel = ConvolutionKernel<T, false>;
 template <class T>
 using ConvTransposeKernel = ConvolutionKernel<T, true>;
 
-// Of each tap: the positions of the smaller image.
-double positions(const OpRecord& op, const char* shape) {
-  double n = 1;
-  for (int64_t length : op.integers(shape)) n *= static_cast<double>(length);
-  return n;
-}
-
+// `smaller`: the image of which each position meets every tap.
 Kind kind(const char* name, const char* smaller) {
   Kind k{name, {{"W", Access::read}, {"X", Access::read}, {"Y", Access::inc}}};
   k.attrs = {kSet,
@@ -155,7 +149,7 @@ Kind kind(const char* name, const char* smaller) {
   k.gradient = Gradient::exact;
   k.reads = {"W", "X"};
   k.check = check;
-  k.uses = [smaller](const OpRecord& op) { return positions(op, smaller); };
+  k.uses = [smaller](const OpRecord& op) { return static_cast<double>(product_of(op, op.integers(smaller), 1)); };
   return k;
 }
 

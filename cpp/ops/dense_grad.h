@@ -54,8 +54,9 @@ class DenseGrad {
     return d;
   }
 
+  // Rows from which dX is a packed product.
   int64_t rows_for_packed_x() const {
-    constexpr int64_t kSize = 65;
+    constexpr int64_t kSize = 65;  // up to 64 the matrix is turned, see kernel_of_x
     const int64_t size = std::min(d_.m, d_.n);
     if (size < kSize || x_kernel_ != NDL_PICK_TYPED(T, dense_rows) || d_.x_j != 1) return INT64_MAX;
     const int64_t from = NDL_PICK(dense_packed_from)();
