@@ -89,6 +89,15 @@ struct NeuronsOp : PlainOp {
       scan<N, Ahead>(f, t0, t1, i);
   }
 
+  // Which of `models` each block has: a new one where it differs from the block before.
+  static std::vector<int32_t> model_numbers(const OpRecord& op) {
+    const NeuronSpec& spec = spec_of(op);
+    std::vector<int32_t> numbers{0};
+    for (int64_t k = 1; k < op.blocks; ++k)
+      numbers.push_back(numbers.back() + (parameters_of(op, spec, k) != parameters_of(op, spec, k - 1)));
+    return numbers;
+  }
+
   bool loops_back() const { return !summed; }
   NDL_HD int64_t neurons() const { return J.blocks * n; }
   NDL_HD int64_t parts_size(const GradFrame<T>& f, int64_t steps, Pass pass) const {
@@ -222,6 +231,12 @@ struct NeuronsOp : PlainOp {
     }
   }
 
+  static std::vector<double> parameters_of(const OpRecord& op, const NeuronSpec& spec, int64_t k) {
+    std::vector<double> found{op.has("width") ? op.per_block("width")[k] : 1.0};
+    for (const std::string& key : spec.parameters) found.push_back(op.per_block(key)[k]);
+    return found;
+  }
+
   static const NeuronSpec& spec_of(const OpRecord& op) {
     const std::string type = op.text("type");
     for (const NeuronSpec& spec : neuron_specs())
@@ -249,26 +264,17 @@ struct NeuronsOp : PlainOp {
     op.fail("unknown surrogate '" + op.text("surrogate") + "'");
   }
 
-  // One for each block that differs from the one before.
   void add_models(const OpRecord& op, const NeuronSpec& spec, double dt, Tables& tables) {
     const int surrogate = surrogate_of(op, spec);
     straight = spec.spikes && surrogate >= 0 && !surrogate_specs()[surrogate].width;
-    const std::vector<double> width = op.has("width") ? op.per_block("width") : std::vector<double>(op.blocks, 1.0);
-    std::vector<std::vector<double>> values{width};
-    for (const std::string& key : spec.parameters) values.push_back(op.per_block(key));
     std::vector<NeuronModel> made;
     std::vector<device::Surrogate<T>> bump;
-    std::vector<int32_t> which;
-    std::vector<double> before;
+    const std::vector<int32_t> which = model_numbers(op);
     for (int64_t k = 0; k < op.blocks; ++k) {
-      std::vector<double> p;
-      for (const auto& v : values) p.push_back(v[k]);
-      if (k == 0 || p != before) {
-        made.push_back(prepared(op, spec, {p.begin() + 1, p.end()}, dt));
-        bump.emplace_back(surrogate, width[k]);
-      }
-      before = p;
-      which.push_back(static_cast<int32_t>(made.size()) - 1);
+      if (which[k] < static_cast<int32_t>(made.size())) continue;
+      const std::vector<double> p = parameters_of(op, spec, k);
+      made.push_back(prepared(op, spec, {p.begin() + 1, p.end()}, dt));
+      bump.emplace_back(surrogate, p[0]);
     }
     models = tables.add(made);
     if (made.size() > 1) model_of = tables.add(which);

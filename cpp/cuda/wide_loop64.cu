@@ -3,7 +3,7 @@
 namespace nengo_dl {
 namespace cuda {
 
-template void start_wide(const WideCall<double>&, const std::vector<WideBlock>&, int64_t);
+template void start_wide(const WideCall<double>&, int64_t, int64_t);
 
 }  // namespace cuda
 }  // namespace nengo_dl

@@ -51,8 +51,8 @@ void add_product(WidePart& part, const OpRecord& op, int64_t k, const Program& p
 }
 
 const std::pair<const char*, const char*> kKinds[] = {{"copy", "dst"},    {"elementwise", "Y"}, {"lowpass", "y"},
-                                                      {"neurons", "out"}, {"pes", "delta"},     {"dense", "Y"},
-                                                      {"sparse", "Y"}};
+                                                      {"neurons", "out"}, {"pes", "delta"},     {"output", "src"},
+                                                      {"dense", "Y"},     {"sparse", "Y"}};
 
 WidePart part_of(const OpRecord& op, size_t number, int64_t k, const Program& program) {
   const auto* const found =
@@ -69,6 +69,7 @@ WidePart part_of(const OpRecord& op, size_t number, int64_t k, const Program& pr
   if (part.kind == Wide::elementwise)
     part.args[kWideIn] = whole(op.arg("A"), k), part.args[kWideIn + 1] = whole(op.arg("X"), k);
   if (part.kind == Wide::lowpass) part.args[kWideIn] = whole(op.arg("x"), k);
+  if (part.kind == Wide::output) part.args[kWideIn] = part.args[0], part.outs = 0;
   if (part.kind == Wide::outer) add_outer(part, op, k);
   if (part.kind >= Wide::dense) add_product(part, op, k, program);
   if (part.kind == Wide::neurons) {

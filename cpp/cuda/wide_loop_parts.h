@@ -30,7 +30,7 @@ struct WidePart {
   size_t number;  // of the op
   int64_t block;
   bool set = true;
-  int outs = 1;
+  int outs = 1;                         // none of an output: args[0] is what is put out
   std::array<WideArg, kWideNear> args;  // as in WideOp::near
   WideArg x;                            // of a product: what all rows read
   WideArg weights;                      // of a dense product: the rows of A

@@ -1,297 +1,314 @@
-// Which block has which elements, and what it does with them in a step.
+// What each block of a loop does in a step, with its elements in cells of its own memory.
 #include <algorithm>
 #include <map>
+#include <set>
 
+#include "cuda/dense.h"
 #include "cuda/wide_loop_barriers.h"
-#include "cuda/wide_loop_parts.h"
-#include "engine/sets.h"
+#include "cuda/wide_loop_owners.h"
+#include "cuda/wide_loop_rows.h"
 
 namespace nengo_dl {
 namespace cuda {
 namespace {
 
-constexpr int64_t kMany = -2;  // ops
+constexpr size_t kMostOps = 64;  // of a block
+constexpr size_t kMostExchanges = 8192;
 
 template <class T>
 class Planner {
  public:
-  Planner(const std::vector<LoopOp>& ops, const Program& program, Tables& tables, int64_t blocks)
-      : program_(program), parts_(wide_parts(ops, program)), blocks_(blocks) {
-    int64_t next = 0;
-    for (const Buffer& b : program.buffers) start_.push_back(next), next += b.size;
-    written_.assign(next, -1), now_.assign(next, 0), owner_.assign(next, -1), cell_.assign(next, -1);
-    flip_.assign(next, 0);
-    for (const WidePart& p : parts_)
-      for (int s = 0; s < p.outs; ++s)
-        for (int64_t e : p.args[s].at) {
-          int64_t& by = written_[id(p.args[s], e)];
-          by = by == -1 || by == int64_t(p.number) ? int64_t(p.number) : kMany;
-        }
+  Planner(const std::vector<LoopOp>& ops, const Program& program, Tables& tables, int64_t blocks, bool together)
+      : program_(program),
+        parts_(wide_parts(ops, program)),
+        owners_(parts_, program, blocks, together),
+        of_blocks_(owners_.blocks()) {
+    now_.assign(owners_.count(), 0), cell_.assign(owners_.count(), -1), flip_.assign(owners_.count(), 0);
     for (const WidePart& p : parts_)
       if (p.kind == Wide::neurons && !models_.count(p.number)) {
         const NeuronsOp<T> made(*p.op, program, tables);
-        need_wide(!made.draws && !made.model_of);
-        models_.emplace(p.number, made);
+        need_wide(!made.draws);
+        models_.emplace(p.number, std::make_pair(made, NeuronsOp<T>::model_numbers(*p.op)));
       }
-    assign();
     make_cells();
-    for (const WidePart& p : parts_) emit(p);
+    for (size_t i = 0, next; i < parts_.size(); i = next) {
+      for (next = i; next < parts_.size() && parts_[next].number == parts_[i].number;) ++next;
+      exchange(i, next);
+      for (size_t k = i; k < next; ++k) emit(parts_[k]);
+    }
     finish();
+    plan.good = together || !known_.empty();
   }
   WidePlan<T> plan;
 
  private:
-  int64_t id(const WideArg& a, int64_t e) const { return start_[a.buffer] + e; }
-  bool inner(const WideArg& a, int64_t e) const { return written_[id(a, e)] != -1; }
-  BufferKind kind(const WideArg& a) const { return program_.buffers[a.buffer].kind; }
+  // What a block has and does.
+  struct Block {
+    int32_t item = 0, fixed = 0, bits = 0;  // elements of an item, of all; integers of an item
+    size_t number = SIZE_MAX;               // of the op that the last one is a part of
+    std::vector<WideOp<T>> ops;
+    std::vector<WideFetch> fetches;
+    std::vector<WideLoad> loads;
+    std::vector<WideWeights> weights;
+    std::vector<WideEntry> entries;
+    std::vector<int32_t> integers;
+    std::vector<WideExchange> exchanges;
+    std::map<int32_t, int32_t> heard;  // by number of the exchange: where it is among them
+  };
+  // What a product reads.
+  struct Source {
+    int32_t told = -1;  // as bits
+    Near x;
+    bool own = false;  // cells of the block
+  };
 
-  // Whether a vector consists of spikes of one height, made before its reader.
-  bool spikes(const WidePart& reader) const {
-    const auto by = models_.find(static_cast<size_t>(std::max<int64_t>(0, written_[id(reader.x, reader.x.at[0])])));
-    if (by == models_.end() || by->first >= reader.number || reader.x.at.size() < 64 || reader.x.at.size() > 4096)
-      return false;
-    for (int64_t e : reader.x.at)
-      if (written_[id(reader.x, e)] != int64_t(by->first)) return false;
-    for (const WidePart& p : parts_) {
-      if (p.number != by->first) continue;
-      const std::string type = p.op->text("type");
-      return type == "LIF" || type == "AdaptiveLIF" || type == "CubaLIF" || type == "Izhikevich";
-    }
-    return false;
-  }
-  T height(size_t number) const {
-    for (const WidePart& p : parts_)
-      if (p.number == number && p.op->has("amplitude")) return T(p.op->per_block("amplitude")[0] / program_.dt);
-    return T(1.0 / program_.dt);
-  }
-
-  WideExchange exchange_of(const WidePart& p) const {
-    WideExchange x{};
-    x.bits = spikes(p), x.n = static_cast<int32_t>(p.x.at.size());
-    x.parts = 1;
-    while (x.parts < 4 && 2 * x.parts * kWideLanes <= blocks_) x.parts *= 2;
-    x.deep = (x.rounds() + x.parts - 1) / x.parts;
-    x.words = x.bits ? x.parts * kWideLanes : x.n * static_cast<int32_t>(sizeof(T) / 4);
-    return x;
-  }
-
-  void assign() {
-    Sets sets(written_.size());
-    std::vector<int64_t> load(written_.size(), 0);
-    for (const WidePart& p : parts_)
-      for (int64_t i = 0; i < p.count(); ++i) {
-        const int64_t to = id(p.args[0], p.args[0].at[i]);
-        for (int s = 0; s < kWideA; ++s)
-          if (p.args[s].there() && inner(p.args[s], p.args[s].at[i])) sets.join(to, id(p.args[s], p.args[s].at[i]));
-        if (p.args[kWideA].there())
-          for (size_t j = 0; j < p.x.at.size(); ++j) {
-            const int64_t e = p.args[kWideA].at[i] + static_cast<int64_t>(j) * p.a_step;
-            need_wide(inner(p.args[kWideA], e));
-            sets.join(to, id(p.args[kWideA], e));
-          }
-      }
-    for (const WidePart& p : parts_)
-      for (int64_t e : p.args[0].at)
-        load[sets.find(id(p.args[0], e))] += 1 + int64_t(p.weights.at.size() ? p.x.at.size() : 0);
-    std::vector<int64_t> block(written_.size(), -1), total(blocks_, 0);
-    const auto give = [&](int64_t set, int64_t to) { block[set] = to, total[to] += load[set]; };
-    for (const WidePart& p : parts_) {
-      if (p.kind < Wide::dense || !inner(p.x, p.x.at[0]) || !spikes(p)) continue;
-      const WideExchange x = exchange_of(p);
-      for (int32_t i = 0; i < x.n; ++i) {
-        const int64_t set = sets.find(id(p.x, p.x.at[i]));
-        if (block[set] < 0) give(set, x.word(i));
-        need_wide(block[set] == x.word(i));
-      }
-    }
-    for (size_t i = 0; i < written_.size(); ++i) {
-      if (written_[i] == -1) continue;
-      const int64_t set = sets.find(static_cast<int64_t>(i));
-      if (block[set] < 0) give(set, std::min_element(total.begin(), total.end()) - total.begin());
-      owner_[i] = static_cast<int32_t>(block[set]);
-    }
-  }
-
+  int64_t id(const WideArg& a, int64_t e) const { return owners_.id(a, e); }
+  bool inner(const WideArg& a, int64_t e) const { return owners_.inner(id(a, e)); }
+  BufferKind kind(const WideArg& a) const { return owners_.kind(a); }
   void make_cells() {
-    item_.assign(blocks_, 0), fixed_.assign(blocks_, 0), bits_.assign(blocks_, 0);
-    ops_.resize(blocks_), fetches_.resize(blocks_), loads_.resize(blocks_), weights_.resize(blocks_);
-    entries_.resize(blocks_), integers_.resize(blocks_), heard_.resize(blocks_);
     for (size_t b = 0; b < program_.buffers.size(); ++b) {
       const BufferKind kind = program_.buffers[b].kind;
-      std::vector<std::vector<int64_t>> of(blocks_);
+      const int64_t start = owners_.start(b);
+      std::map<int32_t, std::vector<int64_t>> of;
       for (int64_t e = 0; e < program_.buffers[b].size; ++e)
-        if (written_[start_[b] + e] != -1) of[owner_[start_[b] + e]].push_back(e);
-      for (int64_t k = 0; k < blocks_; ++k) {
-        const auto count = static_cast<int32_t>(of[k].size());
+        if (owners_.inner(start + e)) of[owners_.owner(start + e)].push_back(e);
+      for (const auto& [k, elements] : of) {
+        Block& block = of_blocks_[k];
+        const auto count = static_cast<int32_t>(elements.size());
         const int32_t flip = kind == BufferKind::carried ? count : 0;
         for (int32_t i = 0; i < count; ++i)
-          cell_[start_[b] + of[k][i]] = item_[k] + i, flip_[start_[b] + of[k][i]] = flip;
-        if (kind == BufferKind::carried || in_place(kind)) add_loads(k, static_cast<int32_t>(b), of[k], flip);
-        item_[k] += count + flip;
+          cell_[start + elements[i]] = block.item + i, flip_[start + elements[i]] = flip;
+        if (kind == BufferKind::carried || in_place(kind)) add_loads(block, static_cast<int32_t>(b), elements, flip);
+        block.item += count + flip;
       }
     }
   }
-  void add_loads(int64_t k, int32_t buffer, const std::vector<int64_t>& at, int32_t flip) {
+  void add_loads(Block& block, int32_t buffer, const std::vector<int64_t>& at, int32_t flip) {
     for (size_t i = 0, next; i < at.size(); i = next) {
       const int64_t step = i + 1 < at.size() ? at[i + 1] - at[i] : 0;
       for (next = i + 1; next < at.size() && at[next] - at[next - 1] == step;) ++next;
-      loads_[k].push_back({{buffer, 0, at[i], step},
-                           static_cast<int32_t>(next - i),
-                           {item_[k] + static_cast<int32_t>(i), 1, flip, 0},
-                           in_place(program_.buffers[buffer].kind)});
+      block.loads.push_back({{buffer, 0, at[i], step},
+                             static_cast<int32_t>(next - i),
+                             {block.item + static_cast<int32_t>(i), 1, flip, 0},
+                             in_place(program_.buffers[buffer].kind)});
     }
   }
 
-  // Element i of a part's argument, for a block.
-  struct Spot {
-    bool far;
-    int64_t cell, element, flip;
-  };
-  Spot spot(const WidePart& p, int s, int64_t i) const {
-    const WideArg& a = p.args[s];
+  // Element i of an argument. `old`: what was there before, whoever writes it in this step; `adds`: to that.
+  WideSpot spot(const WideArg& a, int64_t i, bool old, bool adds) const {
     const int64_t e = a.at[i], at = id(a, e);
-    if (written_[at] == -1) return {true, 0, e, 0};
-    const bool old = s < kWideOuts || now_[at] || in_place(kind(a)) || (kind(a) == BufferKind::carried && a.shift == 0);
-    if (!old) {  // adds to what another region has made
-      need_wide(s == kWideOld && !p.set && kind(a) == BufferKind::window);
+    if (!owners_.inner(at)) return {true, 0, e, 0};
+    if (!old && !now_[at] && !in_place(kind(a)) && !(kind(a) == BufferKind::carried && a.shift == 0)) {
+      need_wide(adds && kind(a) == BufferKind::window);  // to what another region has made
       return {true, 0, e, 0};
     }
-    need_wide(!(s == kWideOld && !p.set && kind(a) == BufferKind::carried));
+    need_wide(!(adds && kind(a) == BufferKind::carried));
     return {false, cell_[at], e, flip_[at]};
   }
-
-  void emit(const WidePart& p) {
-    int32_t exchange = -1;
-    if (p.kind >= Wide::dense && inner(p.x, p.x.at[0])) exchange = exchanged(p);
-    std::vector<std::vector<int64_t>> of(blocks_);
-    for (int64_t i = 0; i < p.count(); ++i) of[owner_[id(p.args[0], p.args[0].at[i])]].push_back(i);
-    for (int64_t k = 0; k < blocks_; ++k) {
-      if (of[k].empty()) continue;
-      if (exchange >= 0) hear(k, exchange);
-      for (size_t i = 0, next; i < of[k].size(); i = next) next = run(p, k, of[k], i, exchange);
-      need_wide(ops_[k].size() <= 48);
-    }
-    for (int s = 0; s < p.outs; ++s)
-      for (int64_t e : p.args[s].at) now_[id(p.args[s], e)] = 1;
+  Near near(Block& block, const WideArg& a, const WideRow& row, size_t count) {
+    const auto shift = static_cast<int32_t>(a.shift);
+    if (row.first.far)
+      return fetched(block, {static_cast<int32_t>(a.buffer), shift, row.first.element, row.step.element},
+                     static_cast<int32_t>(count));
+    return {int32_t(row.first.cell), int32_t(row.step.cell), int32_t(row.first.flip), row.first.flip ? shift : 0};
   }
-
-  // One op of elements from `first` on, as many as lie at regular distances.
-  size_t run(const WidePart& p, int64_t k, const std::vector<int64_t>& of, size_t first, int32_t exchange) {
-    size_t next = of.size();
-    WideOp<T> op{};
-    std::array<std::pair<Spot, Spot>, kWideNear> spots;
-    for (int s = 0; s < kWideNear; ++s) {
-      if (!p.args[s].there()) continue;
-      const Spot a = spot(p, s, of[first]), b = first + 1 < of.size() ? spot(p, s, of[first + 1]) : a;
-      spots[s] = {a, {b.far, b.cell - a.cell, b.element - a.element, b.flip}};
-      for (size_t i = first; i < next; ++i) {
-        const Spot c = spot(p, s, of[i]);
-        const int64_t d = static_cast<int64_t>(i - first);
-        if (c.far != a.far || c.flip != a.flip || c.cell != a.cell + d * spots[s].second.cell ||
-            c.element != a.element + d * spots[s].second.element)
-          next = i;
-      }
-    }
-    op.kind = p.kind, op.set = p.set, op.outs = p.outs, op.count = static_cast<int32_t>(next - first);
-    for (int s = 0; s < kWideNear; ++s) {
-      if (!p.args[s].there()) continue;
-      const auto& [a, step] = spots[s];
-      const auto shift = static_cast<int32_t>(p.args[s].shift), buffer = static_cast<int32_t>(p.args[s].buffer);
-      if (s < p.outs) op.kept[s] = {buffer, shift, a.element, step.element};
-      if (a.far)
-        op.near[s] = fetched(k, {buffer, shift, a.element, step.element}, op.count);
-      else
-        op.near[s] = {int32_t(a.cell), int32_t(step.cell), int32_t(a.flip), a.flip ? shift : 0};
-    }
-    if (p.kind == Wide::lowpass) op.a = T(p.op->per_block("a")[p.block]), op.b = T(p.op->per_block("b")[p.block]);
-    if (p.kind == Wide::outer) op.a = T(p.op->per_block("alpha")[p.block]);
-    if (p.kind == Wide::neurons) op.type = models_.at(p.number).type, op.model = models_.at(p.number).models;
-    if (p.kind >= Wide::dense) product(p, k, of, first, next, exchange, op);
-    ops_[k].push_back(op);
-    return next;
-  }
-  Near fetched(int64_t k, const Far& from, int32_t count) {
+  Near fetched(Block& block, const Far& from, int32_t count) {
     if (from.step == 0) count = 1;
-    const Near near{item_[k], from.step ? 1 : 0, count, 0};
-    fetches_[k].push_back({from, count, item_[k]});
-    item_[k] += 2 * count;
+    const Near near{block.item, from.step ? 1 : 0, count, 0};
+    block.fetches.push_back({from, count, block.item});
+    block.item += 2 * count;
     return near;
   }
 
-  void product(const WidePart& p, int64_t k, const std::vector<int64_t>& of, size_t first, size_t next,
-               int32_t exchange, WideOp<T>& op) {
+  void emit(const WidePart& p) {
+    std::map<int32_t, std::vector<int64_t>> of;
+    for (int64_t i = 0; i < p.count(); ++i) of[owners_.owner(id(p.args[0], p.args[0].at[i]))].push_back(i);
+    for (const auto& [k, elements] : of) {
+      Block& block = of_blocks_[k];
+      const Source source = p.kind >= Wide::dense ? source_of(p, k) : Source{};
+      for (size_t i = 0, next; i < elements.size(); i = next) next = run(p, block, elements, i, source);
+      need_wide(block.ops.size() <= kMostOps);
+    }
+    for (int s = 0; s < p.outs; ++s)
+      for (int64_t e : p.args[s].at) ++now_[id(p.args[s], e)];
+  }
+
+  // One op of elements from `first` on, as many as lie at regular distances.
+  size_t run(const WidePart& p, Block& block, const std::vector<int64_t>& of, size_t first, const Source& source) {
+    WideOp<T> op{};
+    size_t count = of.size() - first;
+    std::array<WideRow, kWideNear> rows;
+    for (int s = 0; s < kWideNear; ++s) {
+      if (!p.args[s].there() || (s == 0 && p.outs == 0)) continue;
+      const bool adds = s == kWideOld && !p.set;
+      count = rows[s].find(count, [&](size_t i) { return spot(p.args[s], of[first + i], s < kWideOuts, adds); });
+    }
+    if (p.kind == Wide::output) count = output(p, of, first, count, op);
+    op.kind = p.kind, op.set = p.set, op.outs = p.outs, op.count = static_cast<int32_t>(count);
+    for (int s = 0; s < kWideNear; ++s) {
+      const WideArg& a = p.args[s];
+      if (!a.there() || (s == 0 && p.outs == 0)) continue;
+      if (s < p.outs)
+        op.kept[s] = {static_cast<int32_t>(a.buffer), static_cast<int32_t>(a.shift), rows[s].first.element,
+                      rows[s].step.element};
+      op.near[s] = near(block, a, rows[s], count);
+    }
+    if (p.kind == Wide::lowpass) op.a = T(p.op->per_block("a")[p.block]), op.b = T(p.op->per_block("b")[p.block]);
+    if (p.kind == Wide::outer) op.a = T(p.op->per_block("alpha")[p.block]);
+    if (p.kind == Wide::neurons) {
+      const auto& [neurons, which] = models_.at(p.number);
+      op.type = neurons.type, op.model = neurons.models + which[p.block];
+    }
+    if (p.kind >= Wide::dense) product(p, block, of, first, source, op);
+    if (block.number != p.number || !join(block.ops.back(), op)) block.ops.push_back(op);
+    block.number = p.number;
+    return first + count;
+  }
+
+  // Returns how many it takes.
+  static size_t output(const WidePart& p, const std::vector<int64_t>& of, size_t first, size_t count, WideOp<T>& op) {
+    op.exchange = static_cast<int32_t>(p.op->integer("index")), op.n = static_cast<int32_t>(p.count());
+    op.place = static_cast<int32_t>(of[first]);
+    op.place_step = count > 1 ? static_cast<int32_t>(of[first + 1] - of[first]) : 0;
+    size_t taken = 1;
+    while (taken < count && of[first + taken] == op.place + static_cast<int64_t>(taken) * op.place_step) ++taken;
+    return taken;
+  }
+
+  // ---- products
+
+  void product(const WidePart& p, Block& block, const std::vector<int64_t>& of, size_t first, const Source& source,
+               WideOp<T>& op) {
     const auto n = static_cast<int32_t>(p.x.at.size());
     op.n = n, op.has_bias = p.args[kWideIn].there(), op.in_cells = p.args[kWideA].there();
-    op.teams = n >= 32, op.width = n, op.weights = fixed_[k];
-    if (exchange >= 0 && plan.exchanges[exchange].bits) {
-      op.told = exchange, op.b = height(static_cast<size_t>(written_[id(p.x, p.x.at[0])]));
-      op.width = (plan.exchanges[exchange].rounds() + 1) * kWideLanes;
+    op.told = source.told, op.x = source.x, op.own = source.own;
+    op.teams = n >= DenseOp<T>::kLong, op.weights = block.fixed;
+    op.width = op.teams ? n : n | 1;  // threads with a row each: in different banks of memory
+    if (op.told >= 0) {
+      op.b = T(owners_.height(p));
+      op.width = (block.exchanges[op.told].rounds() + 1) * kWideLanes;
       need_wide(!op.in_cells);
-    } else if (exchange >= 0) {
-      op.x = {plan.exchanges[exchange].at, 1, 0, 0};
-    } else {
-      const int64_t step = n > 1 ? p.x.at[1] - p.x.at[0] : 0;
-      for (int32_t j = 0; j < n; ++j) need_wide(!inner(p.x, p.x.at[j]) && p.x.at[j] == p.x.at[0] + j * step);
-      op.x = fetched(k, {int32_t(p.x.buffer), int32_t(p.x.shift), p.x.at[0], step}, n);
     }
-    if (p.kind == Wide::sparse) return sparse(p, k, of, first, next, op);
+    if (p.kind == Wide::sparse) return sparse(p, block, of, first, op);
     if (op.in_cells) {
       const int64_t from = id(p.args[kWideA], p.args[kWideA].at[of[first]]);
       op.a_step = n > 1 ? cell_[from + p.a_step] - cell_[from] : 0;
-      for (size_t i = first; i < next; ++i)
-        for (int64_t j = 0, row = id(p.args[kWideA], p.args[kWideA].at[of[i]]); j < n; ++j)
+      for (int32_t i = 0; i < op.count; ++i)
+        for (int64_t j = 0, row = id(p.args[kWideA], p.args[kWideA].at[of[first + i]]); j < n; ++j)
           need_wide(cell_[row + j * p.a_step] == cell_[row] + j * op.a_step);
       return;
     }
     const int64_t row = p.weights.at[of[first]], step = op.count > 1 ? p.weights.at[of[first + 1]] - row : 0;
-    for (size_t i = first; i < next; ++i) need_wide(p.weights.at[of[i]] == row + int64_t(i - first) * step);
-    weights_[k].push_back({{int32_t(p.weights.buffer), 0, row, step}, p.a_step, op.count, n, op.weights, op.width});
-    fixed_[k] += op.count * op.width;
+    for (int32_t i = 0; i < op.count; ++i) need_wide(p.weights.at[of[first + i]] == row + i * step);
+    block.weights.push_back({{int32_t(p.weights.buffer), 0, row, step}, p.a_step, op.count, n, op.weights, op.width});
+    block.fixed += op.count * op.width;
   }
-  void sparse(const WidePart& p, int64_t k, const std::vector<int64_t>& of, size_t first, size_t next, WideOp<T>& op) {
+  void sparse(const WidePart& p, Block& block, const std::vector<int64_t>& of, size_t first, WideOp<T>& op) {
     const std::vector<int64_t>&columns = p.op->integers("indices"), &starts = p.op->integers("indptr");
     const Operand& A = p.op->arg("A");
     op.teams = static_cast<int64_t>(columns.size()) >= 32 * (static_cast<int64_t>(starts.size()) - 1);
     std::vector<int32_t> codes, from{0};
-    for (size_t i = first; i < next; ++i) {
-      for (int64_t e = starts[of[i]]; e < starts[of[i] + 1]; ++e) {
+    for (int32_t i = 0; i < op.count; ++i) {
+      for (int64_t e = starts[of[first + i]]; e < starts[of[first + i] + 1]; ++e) {
         const auto c = static_cast<int32_t>(columns[e]);
-        entries_[k].push_back({A.offsets[0] + e * A.strides[0], int32_t(A.buffer), fixed_[k]++});
-        codes.push_back(op.told < 0 ? c : plan.exchanges[op.told].word(c) * 32 + plan.exchanges[op.told].bit(c));
+        block.entries.push_back({A.offsets[0] + e * A.strides[0], int32_t(A.buffer), block.fixed++});
+        const auto& known = block.exchanges;
+        codes.push_back(op.told < 0 ? c : known[op.told].word(c) * 32 + known[op.told].bit(c));
       }
       from.push_back(static_cast<int32_t>(codes.size()));
     }
-    auto& all = integers_[k];
+    auto& all = block.integers;
     op.starts = static_cast<int32_t>(all.size()), all.insert(all.end(), from.begin(), from.end());
     op.codes = static_cast<int32_t>(all.size()), all.insert(all.end(), codes.begin(), codes.end());
   }
 
-  // The exchange of what a product reads. Its elements are told when they are asked for first.
-  int32_t exchanged(const WidePart& p) {
-    for (int64_t e : p.x.at) need_wide(inner(p.x, e) && (now_[id(p.x, e)] || in_place(kind(p.x))));
-    std::vector<int64_t> key{p.x.buffer, p.x.shift, now_[id(p.x, p.x.at[0])]};
-    key.insert(key.end(), p.x.at.begin(), p.x.at.end());
-    for (int64_t e : p.x.at) need_wide(written_[id(p.x, e)] != kMany);
-    if (const auto known = known_.find(key); known != known_.end()) return known->second;
-    WideExchange x = exchange_of(p);
-    x.first = words_, words_ += x.words;
-    x.at = x.bits ? bits_total_ : vectors_;
-    (x.bits ? bits_total_ : vectors_) += x.bits ? x.integers() : x.n;
-    const auto number = static_cast<int32_t>(plan.exchanges.size());
-    need_wide(number < 8);
-    plan.exchanges.push_back(x);
-    std::vector<std::vector<int32_t>> of(blocks_);
-    for (int32_t i = 0; i < x.n; ++i) of[owner_[id(p.x, p.x.at[i])]].push_back(i);
-    for (int64_t k = 0; k < blocks_; ++k)
-      for (size_t i = 0, next; i < of[k].size(); i = next) next = send(p, k, of[k], i, number);
-    return known_[key] = number;
+  // ---- what products read
+
+  // Whether a block has all of it, or it comes from other regions.
+  bool has(int32_t k, const WideArg& x) const {
+    return std::all_of(x.at.begin(), x.at.end(),
+                       [&](int64_t e) { return !inner(x, e) || owners_.owner(id(x, e)) == k; });
   }
-  size_t send(const WidePart& p, int64_t k, const std::vector<int32_t>& of, size_t i, int32_t number) {
-    const WideExchange& x = plan.exchanges[number];
+  Source source_of(const WidePart& p, int32_t k) {
+    Block& block = of_blocks_[k];
+    if (has(k, p.x)) return own(p, block);
+    const int32_t at = block.heard.at(known_.at(key_of(p)));
+    const WideExchange& x = block.exchanges[at];
+    return x.bits ? Source{at, {}, false} : Source{-1, {x.at, 1, 0, 0}, false};
+  }
+  // In one row, else copied into one.
+  Source own(const WidePart& p, Block& block) {
+    const WideArg& x = p.x;
+    const auto at = [&](size_t i) { return spot(x, static_cast<int64_t>(i), false, false); };
+    WideRow row;
+    if (row.find(x.at.size(), at) == x.at.size()) return {-1, near(block, x, row, x.at.size()), !row.first.far};
+    const Near made{block.item, 1, 0, 0};
+    block.item += static_cast<int32_t>(x.at.size());
+    for (size_t i = 0; i < x.at.size();) {
+      const size_t count = row.find(x.at.size() - i, [&](size_t j) { return at(i + j); });
+      WideOp<T> op{};
+      op.kind = Wide::copy, op.count = static_cast<int32_t>(count);
+      op.near[0] = {made.at + static_cast<int32_t>(i), 1, 0, 0}, op.near[kWideIn] = near(block, x, row, count);
+      block.ops.push_back(op);
+      i += count;
+    }
+    return {-1, made, true};
+  }
+
+  // ---- what goes round
+
+  using Key = std::vector<int64_t>;
+  // A vector, as it is at this place in the step.
+  Key key_of(const WidePart& p) const {
+    Key key{p.x.buffer, p.x.shift};
+    for (int64_t e : p.x.at) key.push_back(e), key.push_back(now_[id(p.x, e)]);
+    return key;
+  }
+  // Before an op (its parts first .. last - 1): what other blocks have is told, then heard, all at once.
+  void exchange(size_t first, size_t last) {
+    std::set<int64_t> written;
+    std::map<int32_t, std::vector<int32_t>> hears;  // block: exchanges
+    for (size_t i = first; i < last; ++i)
+      for (int s = 0; s < parts_[i].outs; ++s)
+        for (int64_t e : parts_[i].args[s].at) written.insert(id(parts_[i].args[s], e));
+    for (size_t i = first; i < last; ++i) {
+      const WidePart& p = parts_[i];
+      if (p.kind < Wide::dense) continue;
+      std::set<int32_t> readers;
+      for (int64_t e : p.args[0].at) readers.insert(owners_.owner(id(p.args[0], e)));
+      for (int64_t e : p.x.at) need_wide(!written.count(id(p.x, e)));
+      for (int32_t k : readers) {
+        if (has(k, p.x)) continue;
+        const int32_t number = told(p);
+        if (of_blocks_[k].heard.try_emplace(number, -1).second) hears[k].push_back(number);
+      }
+    }
+    for (const auto& [k, numbers] : hears) hear(of_blocks_[k], numbers);
+  }
+  // The number of the exchange of what a product reads. Its elements are told when they are asked for first.
+  int32_t told(const WidePart& p) {
+    for (int64_t e : p.x.at) need_wide(inner(p.x, e) && (now_[id(p.x, e)] || in_place(kind(p.x))));
+    const auto [found, is_new] = known_.try_emplace(key_of(p), static_cast<int32_t>(vectors_.size()));
+    if (!is_new) return found->second;
+    WideExchange x = owners_.exchange(p, sizeof(T) / 4);
+    x.first = plan.words, plan.words += x.words;
+    need_wide(vectors_.size() < kMostExchanges);
+    vectors_.push_back(x);
+    std::map<int32_t, std::vector<int32_t>> of;
+    for (int32_t i = 0; i < x.n; ++i) of[owners_.owner(id(p.x, p.x.at[i]))].push_back(i);
+    for (const auto& [k, places] : of) {
+      of_blocks_[k].exchanges.push_back(x);
+      for (size_t i = 0, next; i < places.size(); i = next) next = send(p, of_blocks_[k], places, i);
+    }
+    return found->second;
+  }
+  size_t send(const WidePart& p, Block& block, const std::vector<int32_t>& of, size_t i) {
+    const WideExchange& x = block.exchanges.back();
     const auto at = [&](size_t e) { return cell_[id(p.x, p.x.at[of[e]])]; };
     WideOp<T> op{};
     const int64_t first = id(p.x, p.x.at[of[i]]);
-    op.kind = Wide::send, op.exchange = number, op.place = x.bits ? x.word(of[i]) : of[i];
+    op.kind = Wide::send, op.exchange = static_cast<int32_t>(block.exchanges.size()) - 1;
+    op.place = x.bits ? x.word(of[i]) : of[i];
     const int32_t step = i + 1 < of.size() ? at(i + 1) - at(i) : 0;
     op.place_step = i + 1 < of.size() ? of[i + 1] - of[i] : 0;
     size_t next = i + 1;
@@ -299,15 +316,23 @@ class Planner {
     need_wide(!x.bits || next == of.size());
     op.count = static_cast<int32_t>(next - i);
     op.near[kWideIn] = {cell_[first], step, flip_[first], flip_[first] ? int32_t(p.x.shift) : 0};
-    ops_[k].push_back(op);
+    block.ops.push_back(op);
     return next;
   }
-  void hear(int64_t k, int32_t number) {
-    if (std::count(heard_[k].begin(), heard_[k].end(), number)) return;
-    heard_[k].push_back(number);
+  void hear(Block& block, const std::vector<int32_t>& numbers) {
     WideOp<T> op{};
-    op.kind = Wide::receive, op.exchange = number;
-    ops_[k].push_back(op);
+    op.kind = Wide::receive, op.exchange = static_cast<int32_t>(block.exchanges.size());
+    op.count = static_cast<int32_t>(numbers.size());
+    int32_t start = 0;
+    for (int32_t number : numbers) {
+      WideExchange x = vectors_[number];
+      int32_t& room = x.bits ? block.bits : block.item;
+      x.at = room, room += x.bits ? x.integers() : x.n;
+      x.start = start, start += x.lanes();
+      block.heard[number] = static_cast<int32_t>(block.exchanges.size());
+      block.exchanges.push_back(x);
+    }
+    block.ops.push_back(op);
   }
 
   void finish() {
@@ -316,55 +341,46 @@ class Planner {
       all.insert(all.end(), some.begin(), some.end());
       return span;
     };
-    for (int64_t k = 0; k < blocks_; ++k) {
-      add_barriers(ops_[k]);
-      for (WideOp<T>& op : ops_[k])  // vectors lie behind the cells of a block
-        if (op.kind >= Wide::dense && op.kind <= Wide::sparse && op.told < 0 && op.x.flip == 0) op.x.at += item_[k];
+    for (Block& b : of_blocks_) {
+      add_barriers(b.ops, b.exchanges);
       WideBlock block;
-      block.ops = append(plan.ops, ops_[k]), block.fetches = append(plan.fetches, fetches_[k]);
-      block.loads = append(plan.loads, loads_[k]), block.weights = append(plan.weights, weights_[k]);
-      block.entries = append(plan.entries, entries_[k]), block.integers = append(plan.integers, integers_[k]);
-      block.fixed = fixed_[k], block.cells = item_[k], block.item = item_[k] + vectors_;
-      block.item_integers = bits_total_;
+      block.ops = append(plan.ops, b.ops), block.fetches = append(plan.fetches, b.fetches);
+      block.loads = append(plan.loads, b.loads), block.weights = append(plan.weights, b.weights);
+      block.entries = append(plan.entries, b.entries), block.integers = append(plan.integers, b.integers);
+      block.exchanges = append(plan.exchanges, b.exchanges);
+      block.fixed = b.fixed, block.item = b.item, block.item_integers = b.bits;
       plan.blocks.push_back(block);
     }
-    for (const WidePart& p : parts_)
+    for (const WidePart& p : parts_) {
       for (int s = 0; s < p.outs; ++s)
         if (in_place(kind(p.args[s]))) plan.in_place.push_back(p.args[s].buffer);
-    for (const WidePart& p : parts_)
       if (!p.set && kind(p.args[0]) == BufferKind::window) plan.in_rows.push_back(p.args[0].buffer);
-    plan.words = words_, plan.good = !plan.exchanges.empty();
+    }
   }
 
   const Program& program_;
   const std::vector<WidePart> parts_;
-  const int64_t blocks_;
-  std::vector<int64_t> start_, written_;  // by which op, or -1
-  std::vector<char> now_;                 // in this step
-  std::vector<int32_t> owner_, cell_, flip_, item_, fixed_, bits_;
-  std::map<size_t, NeuronsOp<T>> models_;
-  std::vector<std::vector<WideOp<T>>> ops_;
-  std::vector<std::vector<WideFetch>> fetches_;
-  std::vector<std::vector<WideLoad>> loads_;
-  std::vector<std::vector<WideWeights>> weights_;
-  std::vector<std::vector<WideEntry>> entries_;
-  std::vector<std::vector<int32_t>> integers_, heard_;
-  std::map<std::vector<int64_t>, int32_t> known_;
-  int32_t words_ = 0, bits_total_ = 0, vectors_ = 0;
+  const WideOwners owners_;
+  std::vector<Block> of_blocks_;
+  std::vector<int32_t> now_, cell_, flip_;  // now_: how often it was written in this step
+  std::map<size_t, std::pair<NeuronsOp<T>, std::vector<int32_t>>> models_;
+  std::map<Key, int32_t> known_;
+  std::vector<WideExchange> vectors_;
 };
 
 }  // namespace
 
 template <class T>
-WidePlan<T> plan_wide(const std::vector<LoopOp>& ops, const Program& program, Tables& tables, int64_t blocks) {
+WidePlan<T> plan_wide(const std::vector<LoopOp>& ops, const Program& program, Tables& tables, int64_t blocks,
+                      bool together) {
   try {
-    return Planner<T>(ops, program, tables, blocks).plan;
+    return Planner<T>(ops, program, tables, blocks, together).plan;
   } catch (const NotWide&) {
     return {};
   }
 }
-template WidePlan<float> plan_wide(const std::vector<LoopOp>&, const Program&, Tables&, int64_t);
-template WidePlan<double> plan_wide(const std::vector<LoopOp>&, const Program&, Tables&, int64_t);
+template WidePlan<float> plan_wide(const std::vector<LoopOp>&, const Program&, Tables&, int64_t, bool);
+template WidePlan<double> plan_wide(const std::vector<LoopOp>&, const Program&, Tables&, int64_t, bool);
 
 }  // namespace cuda
 }  // namespace nengo_dl

@@ -15,17 +15,20 @@ struct WideRun {
   const WideBlock& block;
   const WideThreads threads;
   const int32_t number, items;
+  const int64_t first;  // item
   const WideOp<T>* ops = nullptr;
+  const WideExchange* exchanges = nullptr;
   T *fixed = nullptr, *near = nullptr;
   int32_t *codes = nullptr, *integers = nullptr;
   bool finite = true;  // all weights of products of bits
 
   NDL_IN_BLOCK WideRun(const WideCall<T>& call, int32_t number, const WideThreads& threads, char* memory)
       : call(call),
-        block(call.blocks[number]),
+        block(call.blocks[number % call.count]),
         threads(threads),
         number(number),
-        items(static_cast<int32_t>(call.frame.batch)) {
+        items(items_of(call, number / call.count)),
+        first(first_of(call, number / call.count)) {
     const auto take = [&](int64_t bytes) {
       char* const at = memory;
       memory += (bytes + 15) / 16 * 16;
@@ -33,6 +36,8 @@ struct WideRun {
     };
     auto* const mine = reinterpret_cast<WideOp<T>*>(take(block.ops.count * int64_t{sizeof(WideOp<T>)}));
     ops = mine;
+    auto* const known = reinterpret_cast<WideExchange*>(take(block.exchanges.count * int64_t{sizeof(WideExchange)}));
+    exchanges = known;
     fixed = reinterpret_cast<T*>(take((block.fixed + int64_t{items} * block.item) * int64_t{sizeof(T)}));
     near = fixed + block.fixed;
     codes = reinterpret_cast<int32_t*>(take((block.integers.count + int64_t{items} * block.item_integers) * 4));
@@ -40,8 +45,16 @@ struct WideRun {
     threads.aside(block.ops.count * static_cast<int32_t>(sizeof(WideOp<T>) / 4), [&](int32_t i) {
       reinterpret_cast<int32_t*>(mine)[i] = reinterpret_cast<const int32_t*>(call.ops + block.ops.first)[i];
     });
+    threads.aside(block.exchanges.count, [&](int32_t i) { known[i] = call.exchanges[block.exchanges.first + i]; });
     threads.aside(block.integers.count, [&](int32_t i) { codes[i] = call.integers[block.integers.first + i]; });
     load();
+  }
+
+  // Of a team; none: it has nothing to do.
+  static NDL_IN_BLOCK int64_t first_of(const WideCall<T>& call, int64_t team) { return call.first + team * call.items; }
+  static NDL_IN_BLOCK int32_t items_of(const WideCall<T>& call, int64_t team) {
+    const int64_t left = call.last - first_of(call, team);
+    return static_cast<int32_t>(left < 0 ? 0 : left < call.items ? left : call.items);
   }
 
   NDL_IN_BLOCK void load() {
@@ -49,7 +62,7 @@ struct WideRun {
     for (int32_t i = 0; i < block.loads.count; ++i) {
       const WideLoad& l = call.loads[block.loads.first + i];
       threads.each(items, l.count,
-                   [&](int32_t b, int32_t e) { cell(l.near, call.t0, b, e) = *l.from.at(f, call.t0, b, e); });
+                   [&](int32_t b, int32_t e) { cell(l.near, call.t0, b, e) = *l.from.at(f, call.t0, first + b, e); });
     }
     bool all = true;
     for (int32_t i = 0; i < block.weights.count; ++i) {
@@ -75,8 +88,9 @@ struct WideRun {
     for (int32_t i = 0; i < block.loads.count; ++i) {
       const WideLoad& l = call.loads[block.loads.first + i];
       if (!l.back) continue;
-      threads.each(items, l.count,
-                   [&](int32_t b, int32_t e) { *l.from.at(call.frame, call.t0, b, e) = cell(l.near, call.t0, b, e); });
+      threads.each(items, l.count, [&](int32_t b, int32_t e) {
+        *l.from.at(call.frame, call.t0, first + b, e) = cell(l.near, call.t0, b, e);
+      });
     }
   }
 
@@ -94,7 +108,7 @@ struct WideRun {
       for (int32_t b = 0; b < items; ++b)
         threads.aside(from.count, [&](int32_t e) {
           T* const to = near + from.at + b * block.item + e;
-          const T* const there = from.from.at(f, t, b, e);
+          const T* const there = from.from.at(f, t, first + b, e);
           threads.fetch(to + ((t & 1) ? from.count : 0), there);
           if (!rows) threads.fetch(to + ((t & 1) ? 0 : from.count), there);
         });
@@ -110,7 +124,7 @@ struct WideRun {
   NDL_IN_BLOCK void put(const WideOp<T>& op, int32_t s, int64_t t, int32_t b, int32_t e, T value) const {
     cell(op.near[s], t, b, e) = value;
     const Far& kept = op.kept[s];
-    if (kept.buffer >= 0 && call.frame.row[kept.buffer] != 0) *kept.at(call.frame, t, b, e) = value;
+    if (kept.buffer >= 0 && call.frame.row[kept.buffer] != 0) *kept.at(call.frame, t, first + b, e) = value;
   }
   NDL_IN_BLOCK void set(const WideOp<T>& op, int64_t t, int32_t b, int32_t e, T value) const {
     put(op, 0, t, b, e, op.set ? value : cell(op.near[kWideOld], t, b, e) + value);
@@ -141,6 +155,9 @@ struct WideRun {
       case Wide::neurons:
         with_neuron_type<T>(op.type, [&](auto* type) { neurons<typename device::Bare<decltype(*type)>::type>(op, t); });
         break;
+      case Wide::output:
+        output(op, t);
+        break;
       case Wide::dense:
       case Wide::sparse:
         product(op, t);
@@ -152,6 +169,17 @@ struct WideRun {
         return receive(op, t);
     }
     return true;
+  }
+
+  // Of an output of which one row is kept, that of the call's last step: later calls overwrite it.
+  NDL_IN_BLOCK void output(const WideOp<T>& op, int64_t t) const {
+    const Frame<T>& f = call.frame;
+    const int64_t rows = f.output_steps[op.exchange], row = rows == 1 ? 0 : f.offset + t;
+    if (rows == 1 && t + 1 != call.t1) return;
+    threads.each(items, op.count, [&](int32_t b, int32_t e) {
+      f.outputs[op.exchange][((first + b) * rows + row) * op.n + op.place + e * op.place_step] =
+          cell(op.near[kWideIn], t, b, e);
+    });
   }
 
   template <class N>
@@ -201,7 +229,7 @@ struct WideRun {
   // Of neurons that have fired.
   template <class Team>
   NDL_IN_BLOCK T fired(const WideOp<T>& op, int32_t b, int32_t r, const Team& team) const {
-    const WideExchange& x = call.exchanges[op.told];
+    const WideExchange& x = exchanges[op.told];
     const T height = op.b;
     const T* const A = fixed + op.weights + r * op.width;
     T sum = 0;
@@ -232,8 +260,7 @@ struct WideRun {
     const int32_t* const code = codes + op.codes;
     const T* const A = fixed + op.weights;
     const T* const X = near + op.x.row(t) + b * block.item;
-    const int32_t* const bits =
-        op.told >= 0 ? integers + b * block.item_integers + call.exchanges[op.told].at : nullptr;
+    const int32_t* const bits = op.told >= 0 ? integers + b * block.item_integers + exchanges[op.told].at : nullptr;
     T sum = 0;
     NDL_UNROLL_SUM
     for (int32_t j = from + team.lane; j < to; j += team.size) {
@@ -250,11 +277,13 @@ struct WideRun {
     return uint64_t{static_cast<uint32_t>(call.tag + 1 + static_cast<uint32_t>(t - call.t0))} << 32;
   }
   NDL_IN_BLOCK uint64_t* words(const WideExchange& x, int64_t t, int32_t copy, int32_t b) const {
-    return call.told + (((t - call.t0) * kWideCopies + copy) * items + b) * call.words + x.first;
+    const int64_t all = call.last - call.first, item = first - call.first + b;
+    return call.told + (((t - call.t0) * kWideCopies + copy) * all + item) * call.words + x.first;
   }
 
   NDL_IN_BLOCK void send(const WideOp<T>& op, int64_t t) const {
-    const WideExchange& x = call.exchanges[op.exchange];
+    const WideExchange& x = exchanges[op.exchange];
+    if (x.bits && x.whole) return send_all_bits(op, x, t);
     if (x.bits) return send_bits(op, x, t);
     threads.each(items, op.count, [&](int32_t b, int32_t e) {
       Words parts;
@@ -275,6 +304,15 @@ struct WideRun {
       const bool fired = lane < op.count && cell(op.near[kWideIn], t, b, lane) != T(0);
       const uint64_t word = tag(t) | __ballot_sync(0xffffffffu, fired);
       if (lane < kWideCopies) threads.tell(words(x, t, lane, b) + op.place, word);
+    }
+  }
+  __device__ __forceinline__ void send_all_bits(const WideOp<T>& op, const WideExchange& x, int64_t t) const {
+    const int32_t lane = threads.thread % 32;
+    for (int32_t i = threads.thread / 32; i < items * x.words; i += kWideThreads / 32) {
+      const int32_t b = i / x.words, w = i - b * x.words, e = x.element(w, lane);
+      const bool fired = lane < x.deep && e < x.n && cell(op.near[kWideIn], t, b, e) != T(0);
+      const uint64_t word = tag(t) | __ballot_sync(0xffffffffu, fired);
+      if (lane < kWideCopies) threads.tell(words(x, t, lane, b) + w, word);
     }
   }
   // Of each lane of sums: which of its elements have fired, in their order, up to a multiple of four with zeros'
@@ -305,6 +343,15 @@ struct WideRun {
       for (int32_t copy = 0; copy < kWideCopies; ++copy) threads.tell(words(x, t, copy, b) + op.place, word);
     }
   }
+  void send_all_bits(const WideOp<T>& op, const WideExchange& x, int64_t t) const {
+    for (int32_t b = 0; b < items; ++b)
+      for (int32_t w = 0; w < x.words; ++w) {
+        uint64_t word = tag(t);
+        for (int32_t k = 0; k < x.deep; ++k)
+          if (x.element(w, k) < x.n && cell(op.near[kWideIn], t, b, x.element(w, k)) != T(0)) word |= uint64_t{1} << k;
+        for (int32_t copy = 0; copy < kWideCopies; ++copy) threads.tell(words(x, t, copy, b) + w, word);
+      }
+  }
   void list(const WideExchange&, int32_t, int32_t, uint32_t) const {}
 #endif
 
@@ -316,26 +363,33 @@ struct WideRun {
     *value = static_cast<uint32_t>(word);
     return (word ^ tag(t)) >> 32 == 0;
   }
-  // Words are a multiple of a warp's lanes where they are bits.
+  // Words of one vector are a multiple of a warp's lanes.
   NDL_IN_BLOCK bool receive(const WideOp<T>& op, int64_t t) const {
-    const WideExchange& x = call.exchanges[op.exchange];
-    const int32_t copy = number % kWideCopies, count = x.bits ? x.words : x.n;
+    const WideExchange *const heard = exchanges + op.exchange, *const end = heard + op.count;
+    const int32_t copy = number % kWideCopies;
     bool all = true;
-    threads.each(1, items * count, [&](int32_t, int32_t i) {
-      const int32_t b = i / count, w = i - b * count;
-      if (x.bits) {
-        uint32_t value = 0;
-        if (x.has(w)) all = hear(words(x, t, copy, b) + w, t, &value) && all;
-        integers[b * block.item_integers + x.at + w] = static_cast<int32_t>(value);
-        list(x, b, w, value);
-      } else {
-        Words parts;
-        for (int k = 0; k < static_cast<int>(sizeof(T) / 4); ++k)
-          all = hear(words(x, t, copy, b) + w * static_cast<int32_t>(sizeof(T) / 4) + k, t, parts + k) && all;
-        __builtin_memcpy(near + block.cells + x.at + b * block.item + w, parts, sizeof parts);
-      }
+    threads.each(1, (end[-1].start + end[-1].lanes()) * items, [&](int32_t, int32_t i) {
+      const WideExchange* x = heard;
+      while (x + 1 < end && i >= x[1].start * items) ++x;
+      const int32_t k = i - x->start * items, lanes = x->lanes(), b = items == 1 ? 0 : k / lanes;
+      all = hear_word(*x, copy, b, k - b * lanes, t) && all;
     });
     threads.barrier();
+    return all;
+  }
+  NDL_IN_BLOCK bool hear_word(const WideExchange& x, int32_t copy, int32_t b, int32_t w, int64_t t) const {
+    bool all = true;
+    if (x.bits) {
+      uint32_t value = 0;
+      if (x.has(w)) all = hear(words(x, t, copy, b) + w, t, &value);
+      integers[b * block.item_integers + x.at + w] = static_cast<int32_t>(value);
+      list(x, b, w, value);
+    } else if (w < x.n) {
+      Words parts;
+      for (int k = 0; k < static_cast<int>(sizeof(T) / 4); ++k)
+        all = hear(words(x, t, copy, b) + w * static_cast<int32_t>(sizeof(T) / 4) + k, t, parts + k) && all;
+      __builtin_memcpy(near + x.at + b * block.item + w, parts, sizeof parts);
+    }
     return all;
   }
 };

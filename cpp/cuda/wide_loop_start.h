@@ -13,9 +13,10 @@ namespace cuda {
 extern __shared__ __align__(16) unsigned char close_memory[];
 
 template <class T>
-__global__ void __launch_bounds__(kWideThreads) wide_loop(const WideCall<T> call) {
+__global__ void __launch_bounds__(kWideThreads, 1) wide_loop(const WideCall<T> call) {
   WideRun<T> run(call, static_cast<int32_t>(blockIdx.x), WideThreads{static_cast<int32_t>(threadIdx.x)},
                  reinterpret_cast<char*>(close_memory));
+  if (run.items <= 0) return;
   for (int64_t t = call.t0; t < call.t1; ++t) {
     run.begin(t);
     for (int32_t i = 0; i < run.block.ops.count; ++i) run.run(run.ops[i], t);
@@ -24,14 +25,15 @@ __global__ void __launch_bounds__(kWideThreads) wide_loop(const WideCall<T> call
 }
 
 template <class T>
-void start_wide(const WideCall<T>& call, const std::vector<WideBlock>& blocks, int64_t bytes) {
+void start_wide(const WideCall<T>& call, int64_t teams, int64_t bytes) {
   const auto kernel = wide_loop<T>;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
         "a wide loop doesn't fit into a block's memory");
   WideCall<T> argument = call;
   void* arguments[] = {&argument};
-  check(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(blocks.size())),
-                                    dim3(kWideThreads), arguments, static_cast<size_t>(bytes), stream()),
+  check(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel),
+                                    dim3(static_cast<unsigned>(teams * call.count)), dim3(kWideThreads), arguments,
+                                    static_cast<size_t>(bytes), stream()),
         "a kernel for all processors can't be started");
 }
 
@@ -39,9 +41,9 @@ void start_wide(const WideCall<T>& call, const std::vector<WideBlock>& blocks, i
 
 // Each block goes on as far as it can. Whatever the order of the blocks, all come to the end.
 template <class T>
-void start_wide(const WideCall<T>& call, const std::vector<WideBlock>& blocks, int64_t bytes) {
+void start_wide(const WideCall<T>& call, int64_t teams, int64_t bytes) {
   const Open open;
-  const size_t count = blocks.size();
+  const auto count = static_cast<size_t>(teams * call.count);
   std::vector<std::vector<char> > memory(count, std::vector<char>(static_cast<size_t>(bytes)));
   std::vector<WideRun<T> > runs;
   std::vector<int64_t> step(count, call.t0);

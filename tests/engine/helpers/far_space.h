@@ -70,8 +70,9 @@ class FarSpace final : public Space {
     std::lock_guard<std::mutex> hold(lock_);
     const int64_t start = static_cast<char*>(memory) - room_, size = rounded(bytes);
     held_ -= size;
-    const int64_t page = (start + kPage - 1) / kPage * kPage, pages = start + size - page;
-    if (size > kLarge) madvise(room_ + page, pages, MADV_DONTNEED);  // each page makes protect() slower
+    // Pages that are wholly its own, as each of them makes protect() slower.
+    const int64_t first = (start + kPage - 1) / kPage * kPage, last = (start + size) / kPage * kPage;
+    if (size > kLarge) madvise(room_ + first, last - first, MADV_DONTNEED);
     auto it = free_.emplace(start, size).first;
     const auto join = [this](auto left) {
       const auto right = std::next(left);
