@@ -61,6 +61,7 @@ struct TeamOp {
   bool adjoint = false;                         // load, store: of adjoints
   bool straight = false;                        // neurons: the surrogate is no bump
   Strip x, y;                                   // on the way back: their adjoints
+  Strip bias;                                   // dense, forward
   Strip old[kMaxNeuronStates];                  // states before the step
   int32_t now[kMaxNeuronStates] = {};           // where they begin after it
   int32_t value[kMaxNeuronStates] = {}, J = 0;  // on the way back: where the values of `old` and of J begin
@@ -74,6 +75,7 @@ struct TeamOp {
   // dense: weights; load, store: elements of row 0 of the team's first item (null: nowhere), a_i from row to row, a_j
   // from item to item. Found before the first step.
   T* far = nullptr;
+  // a_first: the first, of weights, or of a part of a buffer that is loaded.
   int64_t a_first = 0, a_i = 0, a_j = 0;
   int32_t a_buffer = 0;
   const NeuronModel* models = nullptr;
@@ -225,6 +227,10 @@ struct TeamStep {
     own_elements(op, [=](int32_t item, int32_t e) { to[item * item_stride + e] = from[item * stride + e]; });
   }
 
+  // What a product comes to, of which `sum` is the sum.
+  NDL_HD T with_bias(const Strip& bias, int32_t item, int32_t row, T sum) const {
+    return bias.buffer < 0 ? sum : sum + TeamView<T>(me, bias)(item, row);
+  }
   // Sets an element, for all blocks of the team if it is theirs, too.
   NDL_HD void tell(bool split, T* at, T value) const {
     if (!split) {
@@ -241,6 +247,7 @@ struct TeamStep {
     const bool set = op.set, split = op.split;
     const int32_t n = op.n, begin = me.begin(split, op.m), rows = me.end(split, op.m) - begin;
     const TeamView<T> x(me, op.x), y(me, op.y);
+    const Strip bias = op.bias;
     const T* const A = kNear ? me.weights + op.pin : op.far + begin * op.a_i;
     const int64_t a_i = kNear ? team_pitch(n) : op.a_i, a_j = kNear ? 1 : op.a_j;
     threads.each_team(op.share, (rows + R - 1) / R, [=](int32_t group, const auto& team) {
@@ -266,7 +273,8 @@ struct TeamStep {
         const int32_t r = first + k / G;
         if (r >= rows) return;
         T* const to = &y(k % G, begin + r);
-        tell(split, to, set ? sum : *to + sum);
+        const T value = with_bias(bias, k % G, begin + r, sum);
+        tell(split, to, set ? value : *to + value);
       });
     });
   }
@@ -274,6 +282,7 @@ struct TeamStep {
     const bool set = op.set, split = op.split;
     const int32_t n = op.n, begin = me.begin(split, op.m), rows = me.end(split, op.m) - begin;
     const TeamView<T> x(me, op.x), y(me, op.y);
+    const Strip bias = op.bias;
     const bool near = op.pin >= 0;
     const T* const A = near ? me.weights + op.pin : op.far + begin * op.a_i;
     const int64_t a_i = near ? team_pitch(n) : op.a_i, a_j = near ? 1 : op.a_j;
@@ -282,7 +291,8 @@ struct TeamStep {
         T sum = 0;
         for (int32_t j = 0; j < n; ++j) sum = device::fma(A[r * a_i + j * a_j], x(item, j), sum);
         T* const to = &y(item, begin + r);
-        tell(split, to, set ? sum : *to + sum);
+        const T value = with_bias(bias, item, begin + r, sum);
+        tell(split, to, set ? value : *to + value);
       });
   }
   template <int G>

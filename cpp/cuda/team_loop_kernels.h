@@ -101,7 +101,7 @@ template <class T>
 NDL_HD void team_find_row(TeamOp<T>& op, const Frame<T>& f, bool rows, int64_t first) {
   const int32_t b = op.x.buffer;
   op.a_i = f.row[b], op.a_j = f.item[b];
-  op.far = f.base[b] ? f.base[b] + op.shift * op.a_i + first * op.a_j : nullptr;
+  op.far = f.base[b] ? f.base[b] + op.a_first + op.shift * op.a_i + first * op.a_j : nullptr;
   if (op.kind == team_store) op.skipped = !op.far || (rows && op.a_i == 0);
 }
 template <class T>

@@ -1,4 +1,4 @@
-// From the ops of a loop to those of a team: where signals lie, what is loaded and stored, who waits for whom.
+// From the ops of a loop to those of a team: where signals lie, what is loaded and stored.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cuda/loop_order.h"
-#include "cuda/team_loop.h"
+#include "cuda/team_loop_order.h"
 #include "engine/backend.h"
 
 namespace nengo_dl {
@@ -30,9 +30,7 @@ class TeamPlan {
     else
       for (const LoopOp& op : ops) add(*op.op);
     add_behind();
-    order();
-    find_waits();
-    share_warps();
+    order_team(before, steps, after, back);
   }
 
   bool good = true;
@@ -241,7 +239,8 @@ class TeamPlan {
   }
   void add_dense(TeamOp<T>& made, const OpRecord& op) {
     const Operand& a = op.arg("A");
-    if (op.blocks != 1 || op.find_arg("bias") || !in_param(a, program_) || a.count() > INT32_MAX) good = false;
+    if (op.blocks != 1 || !in_param(a, program_) || a.count() > INT32_MAX) good = false;
+    if (op.find_arg("bias") && !back_) made.bias = bias(op.arg("bias"));
     if (!good) return;
     made.m = static_cast<int32_t>(a.shape[0]), made.n = static_cast<int32_t>(a.shape[1]);
     made.count = back_ ? made.n : made.m;
@@ -249,9 +248,30 @@ class TeamPlan {
     made.a_buffer = static_cast<int32_t>(a.buffer);
     made.split = made.count >= 32 && a.count() >= 4096;
   }
+  // A signal, or one that is made of a parameter.
+  Strip bias(const Operand& o) {
+    if (!in_param(o, program_)) return strip(o, false, new_row_of);
+    const auto count = static_cast<int32_t>(o.count());
+    if (o.shape.size() != 1 || (count > 1 && o.strides[0] != 1)) return good = false, Strip{};
+    TeamOp<T> load;
+    load.kind = team_load, load.count = count, load.a_first = o.offsets[0];
+    load.x = {room(count), 1, static_cast<int16_t>(o.buffer)}, load.stage = load.x.first;
+    load.opens = before.empty();
+    before.push_back(load);
+    return load.x;
+  }
+  // Its adjoint gets that of y, as in a copy.
+  void add_back_of_bias(const OpRecord& op) {
+    const Operand* const o = op.find_arg("bias");
+    if (!o || in_param(*o, program_)) return;
+    TeamOp<T> copy;
+    copy.kind = team_copy, copy.count = elements(*o);
+    copy.x = strip(*o, true, new_row_of), copy.y = strip(op.arg("Y"), false, new_row_of);
+    steps.push_back(copy);
+  }
   void add(const OpRecord& op) { steps.push_back(made(op)); }
   void add_back(const LoopOp& op) {
-    if (op.passes) steps.push_back(made(*op.op));
+    if (op.passes) steps.push_back(made(*op.op)), add_back_of_bias(*op.op);
     for (const auto& [view, elements] : op.cleared) {
       if (elements->empty()) continue;
       TeamOp<T> clear;
@@ -265,114 +285,6 @@ class TeamPlan {
       clear.x = {static_cast<int32_t>(found->second + e[0]), static_cast<int16_t>(step), -1};
       steps.push_back(clear);
     }
-  }
-
-  struct Touched {
-    int32_t first, last;
-    bool writes, shared;  // shared: each block writes a part of it for all
-  };
-  std::vector<Touched> touched(const TeamOp<T>& op) const {
-    std::vector<Touched> all;
-    const auto add = [&](const Strip& s, int32_t count, bool writes) {
-      if (count <= 0) return;
-      const int32_t end = s.first + (count - 1) * s.step;
-      all.push_back({std::min(s.first, end), std::max(s.first, end), writes, writes && op.split});
-    };
-    const bool dense = op.kind == team_dense;
-    if (op.kind == team_load || op.kind == team_clear || op.kind == team_store || op.kind == team_move) {
-      add(op.x, op.count, op.kind != team_store);
-      if (op.kind == team_move) add(op.y, op.count, false);
-      return all;
-    }
-    if (op.kind != team_lowpass) add(op.y, dense ? op.m : op.count, !back_);
-    add(op.x, dense ? op.n : op.count, back_);
-    for (int k = 0; k < (op.kind == team_lowpass ? 1 : op.states); ++k) {
-      const Strip& old = op.old[k];
-      add(old, op.count, true), add({op.now[k], old.step, -1}, op.count, true);
-      if (back_ && op.kind == team_neurons) add({op.value[k], old.step, -1}, op.count, false);
-    }
-    if (back_ && op.kind == team_neurons) add({op.J, op.x.step, -1}, op.count, false);
-    return all;
-  }
-  static bool meet(const Touched& a, const Touched& b) {
-    return (a.writes || b.writes) && a.first <= b.last && b.first <= a.last;
-  }
-  // Ops that don't wait for each other side by side; products first among them.
-  void order() {
-    std::vector<std::pair<int64_t, size_t>> keys;
-    std::vector<std::vector<Touched>> all;
-    std::vector<int64_t> level;
-    for (size_t i = 0; i < steps.size(); ++i) {
-      all.push_back(touched(steps[i]));
-      level.push_back(0);
-      for (size_t k = 0; k < i; ++k)
-        for (const Touched& a : all[i])
-          for (const Touched& b : all[k])
-            if (meet(a, b)) level[i] = std::max(level[i], level[k] + 1);
-      const TeamOp<T>& op = steps[i];
-      const int rank = op.kind == team_load ? 0 : op.kind == team_dense ? 1 : 2;
-      keys.emplace_back(4 * level[i] + rank, i);
-    }
-    std::stable_sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    std::vector<TeamOp<T>> sorted;
-    for (const auto& key : keys) sorted.push_back(steps[key.second]);
-    steps = std::move(sorted);
-  }
-  // Several rounds, as the ops of a step may have to wait for those of the step before.
-  void find_waits() {
-    for (int round = 0; round < 3; ++round) {
-      std::vector<Touched> in_block, in_team;
-      const auto go = [&](std::vector<TeamOp<T>>& ops) {
-        for (TeamOp<T>& op : ops) {
-          const std::vector<Touched> next = touched(op);
-          for (const Touched& a : next) {
-            for (const Touched& b : in_team)
-              if (meet(a, b) && (a.shared || b.shared)) op.wait = team_waits;
-            for (const Touched& b : in_block)
-              if (meet(a, b) && op.wait == team_goes_on) op.wait = team_waits_in_block;
-          }
-          if (op.wait != team_goes_on) in_block.clear();
-          if (op.wait == team_waits) in_team.clear();
-          in_block.insert(in_block.end(), next.begin(), next.end());
-          in_team.insert(in_team.end(), next.begin(), next.end());
-        }
-      };
-      go(before), go(steps), go(steps), go(after);
-    }
-  }
-  // Roughly the instructions of an op, for four items in a team of four blocks, and how many warps can share them.
-  std::pair<double, int> work(const TeamOp<T>& op) const {
-    const double part = op.split ? 0.25 : 1;
-    if (op.kind == team_dense && back_) {
-      const double warps = std::ceil(part * op.n * 2 / 32);
-      return {warps * (60 + 4.5 * op.m), static_cast<int>(std::min(16.0, warps))};
-    }
-    if (op.kind == team_dense) {
-      const double groups = std::ceil(part * op.m / 4);
-      return {60 + groups * (80 + op.n * 0.8), static_cast<int>(std::min(16.0, groups))};
-    }
-    const double warps = std::ceil(op.count * (op.kind == team_store ? 1 : 4) / 32.0);
-    const double each = op.kind == team_neurons ? 80 : op.kind == team_load ? 40 : 20;
-    return {60 + warps * each, static_cast<int>(std::min(16.0, warps))};
-  }
-  // Ops side by side share out the warps.
-  void share_warps() {
-    constexpr int kWarps = kTeamThreads / 32;
-    for (size_t begin = 0, end; begin < steps.size(); begin = end) {
-      double all = 0, before = 0;
-      for (end = begin; end < steps.size() && (end == begin || steps[end].wait == team_goes_on); ++end)
-        all += work(steps[end]).first;
-      for (size_t i = begin; i < end; ++i) {
-        const auto [mine, most] = work(steps[i]);
-        const int count = std::clamp(static_cast<int>(std::ceil(kWarps * mine / all)), 1, most);
-        const int first = std::min(static_cast<int>(kWarps * before / all), kWarps - count);
-        steps[i].share = {static_cast<int16_t>(first), static_cast<int16_t>(count)};
-        before += mine;
-      }
-    }
-    for (auto* part : {&before, &steps, &after})
-      for (TeamOp<T>& op : *part)
-        if (op.count > 1) op.magic = static_cast<uint32_t>(((uint64_t{1} << 32) + op.count - 1) / op.count);
   }
 
   const Program& program_;

@@ -18,8 +18,11 @@ WAY = "team"
 pytestmark = pytest.mark.usefixtures("one_way")
 
 
-def memory():
-    """A Legendre memory unit: a hidden layer and a linear memory that feed each other."""
+def memory(memory_first=False):
+    """A Legendre memory unit: a hidden layer and a linear memory that feed each other.
+
+    What is first given to the memory is copied to it, or the bias of a product, if that is itself.
+    """
     tanh = {"neuron_type": nengo.Tanh(tau_ref=1), "gain": nengo.dists.Choice([1.0])}
     rng = np.random.RandomState(3)
 
@@ -32,8 +35,11 @@ def memory():
         h = nengo.Ensemble(SIZE - 3, 1, bias=nengo.dists.Choice([0.1]), **tanh).neurons
         nengo.Connection(u, into, synapse=None)
         nengo.Connection(u, h, transform=weights(SIZE - 3, 1), synapse=None)
-        nengo.Connection(into, m, transform=weights(SIZE, 1), synapse=None)
-        nengo.Connection(m, m, transform=0.9 * weights(SIZE, SIZE), synapse=0)
+        for pre in (m, into) if memory_first else (into, m):
+            if pre is into:
+                nengo.Connection(into, m, transform=weights(SIZE, 1), synapse=None)
+            else:
+                nengo.Connection(m, m, transform=0.9 * weights(SIZE, SIZE), synapse=0)
         nengo.Connection(m, h, transform=weights(SIZE - 3, SIZE), synapse=None)
         nengo.Connection(h, h, transform=weights(SIZE - 3, SIZE - 3), synapse=0)
         nengo.Connection(h, into, transform=weights(1, SIZE - 3), synapse=0)
@@ -44,7 +50,23 @@ def memory():
     return net
 
 
-MODELS = {"spiking": lambda: spiking_layers(SIZE), "memory": memory}
+def ensemble():
+    """Neurons with encoders, biases and decoders in the loop."""
+    with nengo.Network(seed=8) as net:
+        u = nengo.Node(np.full(SIZE, 0.05))
+        a = nengo.Ensemble(SIZE, SIZE, neuron_type=nengo.Sigmoid())
+        nengo.Connection(u, a, synapse=None)
+        nengo.Connection(a, a, synapse=0.005)
+        nengo.Probe(a, synapse=0.01)
+    return net
+
+
+MODELS = {
+    "spiking": lambda: spiking_layers(SIZE),
+    "memory": memory,
+    "memory first": lambda: memory(memory_first=True),
+    "ensemble": ensemble,
+}
 EVERY_MODEL = pytest.mark.parametrize("name", MODELS)
 
 
@@ -83,6 +105,15 @@ def test_gradients(name, batch):
     assert_close(got, expected, 1e-5)
     assert_same_bits(made.gradients(teams, 25, batch, tape=True), got)
     assert_same_bits(made.gradients(plain, 25, batch), got)
+
+
+@pytest.mark.parametrize("name, kind", [("memory first", "state"), ("ensemble", "param")])
+def test_biases(name, kind):
+    """These models have products with a bias of this kind in their loops."""
+    program = model(name).training.program
+    loops = [op for region in program.regions if region.kind == "loop" for op in region.ops]
+    biases = [op.args["bias"] for op in loops if "bias" in op.args]
+    assert [program.buffers[bias.buffer].kind for bias in biases] == [kind]
 
 
 def test_an_unknown_way_is_refused(monkeypatch):
