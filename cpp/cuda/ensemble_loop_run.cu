@@ -70,10 +70,10 @@ void start(const EnsembleCall<T>& call) {
                                    call.ports};
     std::vector<T> slots(call.slots);
     const int64_t item = i / call.count;
+    HostWarp::Shared shared;
     if (lanes)
-      run_warp([&](const HostWarp& warp) {
-        const Open open_here;
-        run_island<T, N, K, D, R>(tables, call, slots.data(), item, warp);
+      run_threads(HostWarp::size, [&](int lane) {
+        run_island<T, N, K, D, R>(tables, call, slots.data(), item, HostWarp{lane, &shared});
       });
     else
       run_island<T, N, K * kEnsembleLanes, D, R>(tables, call, slots.data(), item, AloneInStep{});

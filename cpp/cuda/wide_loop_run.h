@@ -3,17 +3,19 @@
 // GPU it waits for it.
 #pragma once
 
+#include "cuda/wide_loop_talk.h"
 #include "cuda/wide_loop_threads.h"
 
 namespace nengo_dl {
 namespace cuda {
 
-template <class T>
+template <class T, class Threads>
 struct WideRun {
-  using Words = uint32_t[sizeof(T) / 4];
+  using Value = T;
+  using Sharing = Threads;
   const WideCall<T>& call;
   const WideBlock& block;
-  const WideThreads threads;
+  const Threads threads;
   const int32_t number, items;
   const int64_t first;  // item
   const WideOp<T>* ops = nullptr;
@@ -22,7 +24,7 @@ struct WideRun {
   int32_t *codes = nullptr, *integers = nullptr;
   bool finite = true;  // all weights of products of bits
 
-  NDL_IN_BLOCK WideRun(const WideCall<T>& call, int32_t number, const WideThreads& threads, char* memory)
+  NDL_IN_BLOCK WideRun(const WideCall<T>& call, int32_t number, const Threads& threads, char* memory)
       : call(call),
         block(call.blocks[number % call.count]),
         threads(threads),
@@ -82,6 +84,14 @@ struct WideRun {
     fetch(call.t0, true);
   }
 
+  // All steps. On the GPU; elsewhere blocks that don't wait are to be run in turn.
+  NDL_IN_BLOCK void all() {
+    for (int64_t t = call.t0; t < call.t1; ++t) {
+      begin(t);
+      for (int32_t i = 0; i < block.ops.count; ++i) run(ops[i], t);
+    }
+    store();
+  }
   // State goes back to where it lies between windows.
   NDL_IN_BLOCK void store() {
     threads.barrier();
@@ -163,10 +173,10 @@ struct WideRun {
         product(op, t);
         break;
       case Wide::send:
-        send(op, t);
+        WideTalk<WideRun>{*this}.send(op, t);
         break;
       case Wide::receive:
-        return receive(op, t);
+        return WideTalk<WideRun>{*this}.receive(op, t);
     }
     return true;
   }
@@ -269,128 +279,6 @@ struct WideRun {
       sum = device::fma(A[j], value, sum);
     }
     return sum;
-  }
-
-  // ---- what goes round
-
-  NDL_IN_BLOCK uint64_t tag(int64_t t) const {
-    return uint64_t{static_cast<uint32_t>(call.tag + 1 + static_cast<uint32_t>(t - call.t0))} << 32;
-  }
-  NDL_IN_BLOCK uint64_t* words(const WideExchange& x, int64_t t, int32_t copy, int32_t b) const {
-    const int64_t all = call.last - call.first, item = first - call.first + b;
-    return call.told + (((t - call.t0) * kWideCopies + copy) * all + item) * call.words + x.first;
-  }
-
-  NDL_IN_BLOCK void send(const WideOp<T>& op, int64_t t) const {
-    const WideExchange& x = exchanges[op.exchange];
-    if (x.bits && x.whole) return send_all_bits(op, x, t);
-    if (x.bits) return send_bits(op, x, t);
-    threads.each(items, op.count, [&](int32_t b, int32_t e) {
-      Words parts;
-      const T value = cell(op.near[kWideIn], t, b, e);
-      __builtin_memcpy(parts, &value, sizeof value);
-      const int32_t at = (op.place + e * op.place_step) * static_cast<int32_t>(sizeof(T) / 4);
-      for (int32_t copy = 0; copy < kWideCopies; ++copy)
-        for (int k = 0; k < static_cast<int>(sizeof(T) / 4); ++k)
-          threads.tell(words(x, t, copy, b) + at + k, tag(t) | parts[k]);
-    });
-  }
-
-#ifdef __CUDACC__
-  // The elements of an item are one warp's, as in WideThreads::each.
-  __device__ __forceinline__ void send_bits(const WideOp<T>& op, const WideExchange& x, int64_t t) const {
-    const int32_t lane = threads.thread % 32;
-    for (int32_t b = threads.thread / 32; b < items; b += kWideThreads / 32) {
-      const bool fired = lane < op.count && cell(op.near[kWideIn], t, b, lane) != T(0);
-      const uint64_t word = tag(t) | __ballot_sync(0xffffffffu, fired);
-      if (lane < kWideCopies) threads.tell(words(x, t, lane, b) + op.place, word);
-    }
-  }
-  __device__ __forceinline__ void send_all_bits(const WideOp<T>& op, const WideExchange& x, int64_t t) const {
-    const int32_t lane = threads.thread % 32;
-    for (int32_t i = threads.thread / 32; i < items * x.words; i += kWideThreads / 32) {
-      const int32_t b = i / x.words, w = i - b * x.words, e = x.element(w, lane);
-      const bool fired = lane < x.deep && e < x.n && cell(op.near[kWideIn], t, b, e) != T(0);
-      const uint64_t word = tag(t) | __ballot_sync(0xffffffffu, fired);
-      if (lane < kWideCopies) threads.tell(words(x, t, lane, b) + w, word);
-    }
-  }
-  // Of each lane of sums: which of its elements have fired, in their order, up to a multiple of four with zeros'
-  // number.
-  __device__ __forceinline__ void list(const WideExchange& x, int32_t b, int32_t w, uint32_t bits) const {
-    int32_t* const there = integers + b * block.item_integers;
-    const int32_t lane = w / x.parts, part = w % x.parts, own = __popc(bits);
-    int32_t sum = own;
-    for (int32_t d = 1; d < x.parts; d *= 2) {
-      const int32_t before = __shfl_up_sync(0xffffffffu, sum, d, x.parts);
-      if (part >= d) sum += before;
-    }
-    auto* const bytes = reinterpret_cast<unsigned char*>(there + x.lists() + lane);
-    const auto put = [&](int32_t i, int32_t k) {
-      bytes[(i / 4) * (kWideLanes * 4) + i % 4] = static_cast<unsigned char>(k);
-    };
-    for (int32_t i = sum - own; bits; bits &= bits - 1, ++i) put(i, part * x.deep + __ffs(bits) - 1);
-    if (part != x.parts - 1) return;
-    there[x.counts() + lane] = sum;
-    for (int32_t i = sum; i % 4; ++i) put(i, x.rounds());
-  }
-#else
-  void send_bits(const WideOp<T>& op, const WideExchange& x, int64_t t) const {
-    for (int32_t b = 0; b < items; ++b) {
-      uint64_t word = tag(t);
-      for (int32_t e = 0; e < op.count; ++e)
-        if (cell(op.near[kWideIn], t, b, e) != T(0)) word |= uint64_t{1} << e;
-      for (int32_t copy = 0; copy < kWideCopies; ++copy) threads.tell(words(x, t, copy, b) + op.place, word);
-    }
-  }
-  void send_all_bits(const WideOp<T>& op, const WideExchange& x, int64_t t) const {
-    for (int32_t b = 0; b < items; ++b)
-      for (int32_t w = 0; w < x.words; ++w) {
-        uint64_t word = tag(t);
-        for (int32_t k = 0; k < x.deep; ++k)
-          if (x.element(w, k) < x.n && cell(op.near[kWideIn], t, b, x.element(w, k)) != T(0)) word |= uint64_t{1} << k;
-        for (int32_t copy = 0; copy < kWideCopies; ++copy) threads.tell(words(x, t, copy, b) + w, word);
-      }
-  }
-  void list(const WideExchange&, int32_t, int32_t, uint32_t) const {}
-#endif
-
-  NDL_IN_BLOCK bool hear(const uint64_t* at, int64_t t, uint32_t* value) const {
-    uint64_t word;
-    do {
-      word = threads.hear(at);
-    } while (WideThreads::waits && (word ^ tag(t)) >> 32);
-    *value = static_cast<uint32_t>(word);
-    return (word ^ tag(t)) >> 32 == 0;
-  }
-  // Words of one vector are a multiple of a warp's lanes.
-  NDL_IN_BLOCK bool receive(const WideOp<T>& op, int64_t t) const {
-    const WideExchange *const heard = exchanges + op.exchange, *const end = heard + op.count;
-    const int32_t copy = number % kWideCopies;
-    bool all = true;
-    threads.each(1, (end[-1].start + end[-1].lanes()) * items, [&](int32_t, int32_t i) {
-      const WideExchange* x = heard;
-      while (x + 1 < end && i >= x[1].start * items) ++x;
-      const int32_t k = i - x->start * items, lanes = x->lanes(), b = items == 1 ? 0 : k / lanes;
-      all = hear_word(*x, copy, b, k - b * lanes, t) && all;
-    });
-    threads.barrier();
-    return all;
-  }
-  NDL_IN_BLOCK bool hear_word(const WideExchange& x, int32_t copy, int32_t b, int32_t w, int64_t t) const {
-    bool all = true;
-    if (x.bits) {
-      uint32_t value = 0;
-      if (x.has(w)) all = hear(words(x, t, copy, b) + w, t, &value);
-      integers[b * block.item_integers + x.at + w] = static_cast<int32_t>(value);
-      list(x, b, w, value);
-    } else if (w < x.n) {
-      Words parts;
-      for (int k = 0; k < static_cast<int>(sizeof(T) / 4); ++k)
-        all = hear(words(x, t, copy, b) + w * static_cast<int32_t>(sizeof(T) / 4) + k, t, parts + k) && all;
-      __builtin_memcpy(near + x.at + b * block.item + w, parts, sizeof parts);
-    }
-    return all;
   }
 };
 

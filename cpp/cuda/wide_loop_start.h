@@ -1,6 +1,7 @@
 // Starts a wide loop: as a kernel of all processors, or block after block.
 #pragma once
 
+#include <cstdlib>
 #include <stdexcept>
 
 #include "cuda/wide_loop_run.h"
@@ -14,14 +15,10 @@ extern __shared__ __align__(16) unsigned char close_memory[];
 
 template <class T>
 __global__ void __launch_bounds__(kWideThreads, 1) wide_loop(const WideCall<T> call) {
-  WideRun<T> run(call, static_cast<int32_t>(blockIdx.x), WideThreads{static_cast<int32_t>(threadIdx.x)},
-                 reinterpret_cast<char*>(close_memory));
+  WideRun<T, WideThreads> run(call, static_cast<int32_t>(blockIdx.x), WideThreads({static_cast<int32_t>(threadIdx.x)}),
+                              reinterpret_cast<char*>(close_memory));
   if (run.items <= 0) return;
-  for (int64_t t = call.t0; t < call.t1; ++t) {
-    run.begin(t);
-    for (int32_t i = 0; i < run.block.ops.count; ++i) run.run(run.ops[i], t);
-  }
-  run.store();
+  run.all();
 }
 
 template <class T>
@@ -41,18 +38,16 @@ void start_wide(const WideCall<T>& call, int64_t teams, int64_t bytes) {
 
 // Each block goes on as far as it can. Whatever the order of the blocks, all come to the end.
 template <class T>
-void start_wide(const WideCall<T>& call, int64_t teams, int64_t bytes) {
-  const Open open;
-  const auto count = static_cast<size_t>(teams * call.count);
+void run_in_turn(const WideCall<T>& call, size_t count, int64_t bytes) {
   std::vector<std::vector<char> > memory(count, std::vector<char>(static_cast<size_t>(bytes)));
-  std::vector<WideRun<T> > runs;
+  std::vector<WideRun<T, WideThreads> > runs;
   std::vector<int64_t> step(count, call.t0);
   std::vector<int32_t> next(count, 0);
   runs.reserve(count);
   for (size_t b = 0; b < count; ++b) runs.emplace_back(call, static_cast<int32_t>(b), WideThreads{}, memory[b].data());
   const auto go = [&](size_t b) {
     bool moved = false;
-    for (WideRun<T>& run = runs[b]; step[b] < call.t1; ++step[b], next[b] = 0, moved = true) {
+    for (auto& run = runs[b]; step[b] < call.t1; ++step[b], next[b] = 0, moved = true) {
       if (next[b] == 0) run.begin(step[b]);
       for (; next[b] < run.block.ops.count; ++next[b], moved = true)
         if (!run.run(run.ops[next[b]], step[b])) return moved;
@@ -67,6 +62,21 @@ void start_wide(const WideCall<T>& call, int64_t teams, int64_t bytes) {
     if (step[b] < call.t1) throw std::logic_error("blocks of a loop wait for each other");
     runs[b].store();
   }
+}
+
+// With NENGO_DL_PHASES_LANES all threads of all blocks are the host's, and wait for each other as a GPU's do.
+template <class T>
+void start_wide(const WideCall<T>& call, int64_t teams, int64_t bytes) {
+  const Open open;
+  const auto count = static_cast<size_t>(teams * call.count);
+  if (!std::getenv("NENGO_DL_PHASES_LANES")) return run_in_turn(call, count, bytes);
+  std::vector<std::vector<char> > memory(count, std::vector<char>(static_cast<size_t>(bytes)));
+  std::vector<HostThreads::Block> blocks(count);
+  run_threads(static_cast<int>(count) * HostThreads::count, [&](int i) {
+    const int block = i / HostThreads::count;
+    const WideSharing<HostThreads> threads({i % HostThreads::count, &blocks[block]});
+    WideRun<T, WideSharing<HostThreads> >(call, block, threads, memory[block].data()).all();
+  });
 }
 
 #endif

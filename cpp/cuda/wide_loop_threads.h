@@ -1,30 +1,42 @@
-// The threads of a block of a wide loop: on a GPU, and as loops in plain C++.
+// The threads of a block of a wide loop: on a GPU; in plain C++ a loop in their place, or threads of the host.
 #pragma once
 
 #include "cuda/wide_loop.h"
 
+#ifdef __CUDACC__
+#define NDL_IN_BLOCK __device__ __forceinline__
+#else
+#define NDL_IN_BLOCK inline
+
+#include <memory>
+
+#include "cuda/host_warp.h"
+#endif
+
 namespace nengo_dl {
 namespace cuda {
 
-#ifdef __CUDACC__
+// How threads share out work, for those that can wait for each other. Base: `thread` of `count`, barrier, any, warp,
+// ...
+template <class Base>
+struct WideSharing : Base {
+  static constexpr bool many = true;
+  static constexpr int32_t warps = Base::count / kWideLanes;
 
-#define NDL_IN_BLOCK __device__ __forceinline__
+  NDL_IN_BLOCK explicit WideSharing(const Base& base) : Base(base) {}
+  NDL_IN_BLOCK int32_t lane() const { return this->thread % kWideLanes; }
+  NDL_IN_BLOCK int32_t warp_number() const { return this->thread / kWideLanes; }
 
-struct WideThreads {
-  static constexpr bool waits = true, warps = true;
-  int32_t thread;
-
-  __device__ __forceinline__ void barrier() const { __syncthreads(); }
   // body(item, element): an element of an item is always the same thread's.
   template <class Body>
-  __device__ __forceinline__ void each(int32_t items, int32_t count, const Body& body) const {
+  NDL_IN_BLOCK void each(int32_t items, int32_t count, const Body& body) const {
     for (int32_t b = 0; b < items; ++b)
-      for (int32_t e = (thread - 32 * b) & (kWideThreads - 1); e < count; e += kWideThreads) body(b, e);
+      for (int32_t e = (this->thread - kWideLanes * b) & (Base::count - 1); e < count; e += Base::count) body(b, e);
   }
   template <class Body>
-  __device__ __forceinline__ void each_row(int32_t items, int32_t count, const Body& body) const {
-    const Warp team{thread % 32};
-    for (int32_t i = thread / 32, b = 0; b < items; i += kWideThreads / 32) {
+  NDL_IN_BLOCK void each_row(int32_t items, int32_t count, const Body& body) const {
+    const auto team = this->warp();
+    for (int32_t i = warp_number(), b = 0; b < items; i += warps) {
       while (i >= count) {
         i -= count;
         if (++b >= items) return;
@@ -34,11 +46,28 @@ struct WideThreads {
   }
   // All threads, of what is not on the way to anything: those first that the loops above need last.
   template <class Body>
-  __device__ __forceinline__ void aside(int32_t count, const Body& body) const {
-    for (int32_t i = kWideThreads - 1 - thread; i < count; i += kWideThreads) body(i);
+  NDL_IN_BLOCK void aside(int32_t count, const Body& body) const {
+    for (int32_t i = Base::count - 1 - this->thread; i < count; i += Base::count) body(i);
   }
-  __device__ __forceinline__ bool any(bool value) const { return __syncthreads_or(value); }
+};
 
+#ifdef __CUDACC__
+
+struct DeviceThreads {
+  static constexpr bool waits = true;
+  static constexpr int32_t count = kWideThreads;
+  int32_t thread;
+
+  __device__ __forceinline__ void barrier() const { __syncthreads(); }
+  __device__ __forceinline__ bool any(bool value) const { return __syncthreads_or(value); }
+  __device__ __forceinline__ Warp warp() const { return {thread % kWideLanes}; }
+  __device__ __forceinline__ static uint32_t ballot(bool value) { return __ballot_sync(0xffffffffu, value); }
+  __device__ __forceinline__ static int32_t ones(uint32_t bits) { return __popc(bits); }
+  __device__ __forceinline__ static int32_t lowest(uint32_t bits) { return __ffs(bits) - 1; }
+  // The value of the lane `distance` before, of `width` lanes.
+  __device__ __forceinline__ static int32_t before(int32_t value, int32_t distance, int32_t width) {
+    return __shfl_up_sync(0xffffffffu, value, distance, width);
+  }
   // A copy that may take until `fetched` is called; before Ampere there are none that don't wait.
   template <class T>
   __device__ __forceinline__ static void fetch(T* to, const T* from) {
@@ -63,14 +92,13 @@ struct WideThreads {
     return word;
   }
 };
+using WideThreads = WideSharing<DeviceThreads>;
 
 #else
 
-#define NDL_IN_BLOCK inline
-
 // Backwards, every other one first.
 struct WideThreads {
-  static constexpr bool waits = false, warps = false;
+  static constexpr bool waits = false, many = false;
 
   template <class Body>
   static void odd(int32_t count, const Body& body) {
@@ -98,6 +126,45 @@ struct WideThreads {
   static void fetched() {}
   static void tell(uint64_t* to, uint64_t word) { *to = word; }
   static uint64_t hear(const uint64_t* from) { return *from; }
+};
+
+// Threads of the host in the place of a GPU's, fewer of them: what waits are for is seen when one is missing.
+struct HostThreads {
+  static constexpr bool waits = true;
+  static constexpr int32_t count = 2 * HostWarp::size;
+  // What the threads of a block have in common.
+  struct Block {
+    HostBarrier all{count};
+    HostWarp::Shared warps[count / HostWarp::size];
+    std::atomic<int32_t> seen{0};  // by `any`
+  };
+  int32_t thread;
+  Block* block;
+
+  void barrier() const { block->all.wait(); }
+  bool any(bool value) const {
+    block->seen |= value;
+    barrier();
+    const bool found = block->seen;
+    barrier();
+    return found;
+  }
+  HostWarp warp() const { return {thread % HostWarp::size, &block->warps[thread / HostWarp::size]}; }
+  uint32_t ballot(bool value) const { return warp().ballot(value); }
+  static int32_t ones(uint32_t bits) { return __builtin_popcount(bits); }
+  static int32_t lowest(uint32_t bits) { return __builtin_ctz(bits); }
+  int32_t before(int32_t value, int32_t distance, int32_t width) const { return warp().before(value, distance, width); }
+  template <class T>
+  static void fetch(T* to, const T* from) {
+    *to = *from;
+  }
+  static void fetched() {}
+  static void tell(uint64_t* to, uint64_t word) { __atomic_store_n(to, word, __ATOMIC_RELAXED); }
+  static uint64_t hear(const uint64_t* from) {
+    const uint64_t word = __atomic_load_n(from, __ATOMIC_RELAXED);
+    std::this_thread::yield();  // should it not be there yet
+    return word;
+  }
 };
 
 #endif

@@ -125,6 +125,20 @@ def test_runs(name, dtype):
         assert_same_bits(made.run(made.compiled("phases", fuse=False), 40, batch), got)
 
 
+LANES = ["spikes", "heights", "few spikes", "basal ganglia", "controlled", "by neurons"]
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("name", LANES)
+def test_threads(name, batch, monkeypatch):
+    """Threads of the host in the place of a GPU's find the same, but for the order of sums."""
+    made = model(name, "float64")
+    expected = made.run(made.compiled("phases"), 12, batch)
+    monkeypatch.setenv("NENGO_DL_PHASES_LANES", "32")
+    for _ in range(3):
+        assert_close(made.run(made.compiled("phases"), 12, batch), expected, 1e-12)
+
+
 @pytest.mark.parametrize("name, batch", [("spikes", 70), ("large", 23)])
 def test_many_items(name, batch):
     """Of teams of blocks, and more than the blocks have room for at a time."""

@@ -81,6 +81,17 @@ def test_runs(name, dtype):
         assert_same_bits(model.run(plain, 80, batch), got)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_threads(name, batch, monkeypatch):
+    """Threads of the host in the place of a GPU's find the same, but for the order of sums."""
+    monkeypatch.setenv("NENGO_DL_PHASES_PROCESSORS", "32")
+    model = network.__wrapped__(name, "float64")
+    expected = model.run(model.compiled("phases"), 5, batch)
+    monkeypatch.setenv("NENGO_DL_PHASES_LANES", "32")
+    assert_close(model.run(model.compiled("phases"), 5, batch), expected, 1e-12)
+
+
 def test_weights_that_are_not_finite():
     """Zero times infinity is seen, though nobody fires."""
     model = network.__wrapped__("dense", "float32")  # one of its own, as it is changed
