@@ -1,11 +1,7 @@
 // The kernels of cuda/team_loop.h: each way is compiled by a source of its own.
 #pragma once
 
-#include "cuda/team_loop.h"
-
-#ifdef __CUDACC__
-#include <cooperative_groups.h>
-#endif
+#include "cuda/team_loop_threads.h"
 
 namespace nengo_dl {
 namespace cuda {
@@ -163,87 +159,78 @@ NDL_HD void team_steps(const TeamCall<T>& call, const TeamOp<T>* ops, const Each
   all(call.before + call.steps, call.after, last, last);
 }
 
-#ifdef __CUDACC__
+// A block of a team: where its memory is, and what it does, by threads that can wait for each other.
+template <class T, class AnyFrame, class Threads>
+struct TeamBlock {
+  static constexpr bool kBack = IsBack<AnyFrame>::value;
+  const TeamCall<T>& call;
+  const AnyFrame& frame;
+  const Threads threads;
+  T *const weights, *const signals;
+  TeamOp<T>* const ops;
+  TeamModel<T>* const models;
 
-__device__ __forceinline__ int32_t team_rank() {
-#if NDL_HAS_CLUSTERS
-  return static_cast<int32_t>(cooperative_groups::this_cluster().block_rank());
-#else
-  return 0;
-#endif
-}
-__device__ __forceinline__ void team_sync() {
-#if NDL_HAS_CLUSTERS
-  cooperative_groups::this_cluster().sync();
-#else
-  __syncthreads();
-#endif
-}
+  NDL_IN_TEAM TeamBlock(const TeamCall<T>& call, const AnyFrame& frame, const Threads& threads, unsigned char* memory)
+      : call(call),
+        frame(frame),
+        threads(threads),
+        weights(reinterpret_cast<T*>(memory)),
+        signals(weights + call.pinned),
+        ops(reinterpret_cast<TeamOp<T>*>(signals + call.stride * call.items)),
+        models(reinterpret_cast<TeamModel<T>*>(ops + call.count())) {}
 
-struct TeamThreads {
-  static __device__ __forceinline__ bool takes_part(TeamShare share) {
-    return threadIdx.x / 32 - static_cast<unsigned>(share.first) < static_cast<unsigned>(share.count);
+  // `team`: which one it is a part of.
+  NDL_IN_TEAM void run(int64_t team, int32_t rank) const {
+    const int64_t first = team * call.items, left = values_of(frame).batch - first;
+    const int32_t here = static_cast<int32_t>(left < call.items ? left : call.items);
+    const TeamMember<T> me{weights, signals, rank, call.size, call.items, here, call.stride, first};
+    const TeamStep<T, kBack, Threads> step{me, threads};
+    begin(first, step);
+    team_steps<T, kBack>(call, ops, [step](const TeamOp<T>& op, int64_t t, int64_t next) {
+      if (op.wait == team_waits)
+        step.threads.wait_for_team();
+      else if (op.wait == team_waits_in_block)
+        step.threads.wait();
+      if (op.opens) step.threads.wait_for_fetched();  // by all warps: each waits for what it has asked for itself
+      if (step.threads.takes_part(op.share)) team_any(op, step, t, next);
+    });
+    threads.wait_for_team();
   }
-  template <class F>
-  __device__ __forceinline__ void each(TeamShare share, int32_t work, const F& f) const {
-    if (!takes_part(share)) return;
-    for (int32_t i = threadIdx.x - share.first * 32; i < work; i += share.count * 32) f(i);
-  }
-  template <class F>
-  __device__ __forceinline__ void each_team(TeamShare share, int32_t work, const F& f) const {
-    if (!takes_part(share)) return;
-    const Warp team{static_cast<int>(threadIdx.x % 32)};
-    for (int32_t i = threadIdx.x / 32 - share.first; i < work; i += share.count) f(i, team);
-  }
-  template <class T>
-  __device__ __forceinline__ T* peer(T* signals, int32_t rank) const {
-#if NDL_HAS_CLUSTERS
-    return cooperative_groups::this_cluster().map_shared_rank(signals, rank);
-#else
-    return rank == 0 ? signals : nullptr;
-#endif
+
+ private:
+  NDL_IN_TEAM void begin(int64_t first, const TeamStep<T, kBack, Threads>& step) const {
+    for (int32_t i = threads.thread(); i < call.count(); i += Threads::kCount) {
+      TeamOp<T> op = call.ops[i];
+      team_find(op, frame, i >= call.before && i < call.before + call.steps, first);
+      if (op.kind == team_neurons) {
+        models[op.model].model = *op.models, op.models = &models[op.model].model;
+        if (op.bumps) models[op.model].bump = *op.bumps, op.bumps = &models[op.model].bump;
+      }
+      ops[i] = op;
+    }
+    for (int32_t i = threads.thread(); i < call.stride * call.items; i += Threads::kCount) signals[i] = 0;
+    threads.wait();
+    for (int32_t i = 0; i < call.count(); ++i) {
+      team_pin(ops[i], step);
+      if (ops[i].kind == team_load) step.start_load(ops[i], kBack ? call.t1 - 1 : call.t0);
+    }
+    fetched();
+    threads.wait_for_team();
   }
 };
+
+#ifdef __CUDACC__
 
 extern __shared__ __align__(16) unsigned char team_memory[];
 
 template <class T, class AnyFrame>
 __global__ void __launch_bounds__(kTeamThreads) team_loop(const TeamCall<T> call, const AnyFrame f) {
-  constexpr bool kBack = IsBack<AnyFrame>::value;
-  T* const weights = reinterpret_cast<T*>(team_memory);
-  T* const signals = weights + call.pinned;
-  TeamOp<T>* const ops = reinterpret_cast<TeamOp<T>*>(signals + call.stride * call.items);
-  const int64_t first = int64_t{blockIdx.x / call.size} * call.items, left = values_of(f).batch - first;
-  const int32_t here = static_cast<int32_t>(left < call.items ? left : call.items);
-  const TeamMember<T> me{weights, signals, team_rank(), call.size, call.items, here, call.stride, first};
-  const TeamStep<T, kBack, TeamThreads> step{me, {}};
-  auto* const models = reinterpret_cast<TeamModel<T>*>(ops + call.count());
-  for (int32_t i = threadIdx.x; i < call.count(); i += kTeamThreads) {
-    TeamOp<T> op = call.ops[i];
-    team_find(op, f, i >= call.before && i < call.before + call.steps, first);
-    if (op.kind == team_neurons) {
-      models[op.model].model = *op.models, op.models = &models[op.model].model;
-      if (op.bumps) models[op.model].bump = *op.bumps, op.bumps = &models[op.model].bump;
-    }
-    ops[i] = op;
-  }
-  for (int32_t i = threadIdx.x; i < call.stride * call.items; i += kTeamThreads) signals[i] = 0;
-  __syncthreads();
-  for (int32_t i = 0; i < call.count(); ++i) {
-    team_pin(ops[i], step);
-    if (ops[i].kind == team_load) step.start_load(ops[i], kBack ? call.t1 - 1 : call.t0);
-  }
-  fetched();
-  team_sync();
-  team_steps<T, kBack>(call, ops, [&](const TeamOp<T>& op, int64_t t, int64_t next) {
-    if (op.wait == team_waits)
-      team_sync();
-    else if (op.wait == team_waits_in_block)
-      __syncthreads();
-    if (op.opens) fetched();  // by all warps: each waits for what it has asked for itself
-    if (TeamThreads::takes_part(op.share)) team_any(op, step, t, next);
-  });
-  team_sync();
+#if NDL_HAS_CLUSTERS
+  const auto rank = static_cast<int32_t>(cooperative_groups::this_cluster().block_rank());
+#else
+  const int32_t rank = 0;
+#endif
+  TeamBlock<T, AnyFrame, TeamThreads>(call, f, {}, team_memory).run(blockIdx.x / call.size, rank);
 }
 
 template <class T, class AnyFrame>
@@ -265,26 +252,30 @@ void start_team(const TeamCall<T>& call, const AnyFrame& frame, int64_t bytes) {
 
 #else
 
-// Backwards, every other one first.
-template <class T>
-struct TeamThreads {
-  T* const* peers;
-  template <class F>
-  void each(TeamShare, int32_t work, const F& f) const {
-    for (int32_t i = work - 1; i >= 0; i -= 2) f(i);
-    for (int32_t i = work - 2; i >= 0; i -= 2) f(i);
-  }
-  template <class F>
-  void each_team(TeamShare share, int32_t work, const F& f) const {
-    each(share, work, [&](int32_t i) { f(i, Alone{}); });
-  }
-  T* peer(T*, int32_t rank) const { return peers[rank]; }
-};
-
 template <class T, class AnyFrame>
-void start_team(const TeamCall<T>& call, const AnyFrame& f, int64_t) {
+void start_team_of_threads(const TeamCall<T>& call, const AnyFrame& f, int64_t bytes) {
+  using Threads = TeamHostThreads<T>;
+  const int64_t teams = (values_of(f).batch + call.items - 1) / call.items;
+  for (int64_t team = 0; team < teams; ++team) {
+    std::vector<std::vector<unsigned char>> memory(call.size, std::vector<unsigned char>(static_cast<size_t>(bytes)));
+    std::vector<typename Threads::Block> blocks(call.size);
+    HostBarrier all(call.size * Threads::kCount);
+    std::vector<T*> signals;
+    for (auto& m : memory) signals.push_back(reinterpret_cast<T*>(m.data()) + call.pinned);
+    run_threads(call.size * Threads::kCount, [&](int i) {
+      const int32_t rank = i / Threads::kCount;
+      const Threads threads{i % Threads::kCount, &blocks[rank], &all, signals.data()};
+      TeamBlock<T, AnyFrame, Threads>(call, f, threads, memory[rank].data()).run(team, rank);
+    });
+  }
+}
+
+// Block after block; with NENGO_DL_PHASES_LANES all threads of a team at once.
+template <class T, class AnyFrame>
+void start_team(const TeamCall<T>& call, const AnyFrame& f, int64_t bytes) {
   constexpr bool kBack = IsBack<AnyFrame>::value;
   const Open open;
+  if (std::getenv("NENGO_DL_PHASES_LANES")) return start_team_of_threads(call, f, bytes);
   std::vector<TeamOp<T>> ops(call.ops, call.ops + call.count());
   for (int64_t first = 0; first < values_of(f).batch; first += call.items) {
     for (int32_t i = 0; i < call.count(); ++i)

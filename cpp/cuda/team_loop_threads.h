@@ -1,0 +1,109 @@
+// The threads of a block of a team: on a GPU; in plain C++ a loop in their place, or threads of the host.
+#pragma once
+
+#include "cuda/team_loop.h"
+
+#ifdef __CUDACC__
+#include <cooperative_groups.h>
+#define NDL_IN_TEAM __device__ __forceinline__
+#else
+#include <cstdlib>
+
+#include "cuda/host_warp.h"
+#define NDL_IN_TEAM inline
+#endif
+
+namespace nengo_dl {
+namespace cuda {
+
+#ifdef __CUDACC__
+
+struct TeamThreads {
+  static constexpr int32_t kCount = kTeamThreads;
+  __device__ __forceinline__ static int32_t thread() { return static_cast<int32_t>(threadIdx.x); }
+  __device__ __forceinline__ static void wait() { __syncthreads(); }
+  __device__ __forceinline__ static void wait_for_team() {
+#if NDL_HAS_CLUSTERS
+    cooperative_groups::this_cluster().sync();
+#else
+    __syncthreads();
+#endif
+  }
+  __device__ __forceinline__ static void wait_for_fetched() { fetched(); }
+  static __device__ __forceinline__ bool takes_part(TeamShare share) {
+    return threadIdx.x / 32 - static_cast<unsigned>(share.first) < static_cast<unsigned>(share.count);
+  }
+  template <class F>
+  __device__ __forceinline__ void each(TeamShare share, int32_t work, const F& f) const {
+    if (!takes_part(share)) return;
+    for (int32_t i = threadIdx.x - share.first * 32; i < work; i += share.count * 32) f(i);
+  }
+  template <class F>
+  __device__ __forceinline__ void each_team(TeamShare share, int32_t work, const F& f) const {
+    if (!takes_part(share)) return;
+    const Warp team{static_cast<int>(threadIdx.x % 32)};
+    for (int32_t i = threadIdx.x / 32 - share.first; i < work; i += share.count) f(i, team);
+  }
+  template <class T>
+  __device__ __forceinline__ T* peer(T* signals, int32_t rank) const {
+#if NDL_HAS_CLUSTERS
+    return cooperative_groups::this_cluster().map_shared_rank(signals, rank);
+#else
+    return rank == 0 ? signals : nullptr;
+#endif
+  }
+};
+
+#else
+
+// Backwards, every other one first.
+template <class T>
+struct TeamThreads {
+  T* const* peers;
+  template <class F>
+  void each(TeamShare, int32_t work, const F& f) const {
+    for (int32_t i = work - 1; i >= 0; i -= 2) f(i);
+    for (int32_t i = work - 2; i >= 0; i -= 2) f(i);
+  }
+  template <class F>
+  void each_team(TeamShare share, int32_t work, const F& f) const {
+    each(share, work, [&](int32_t i) { f(i, Alone{}); });
+  }
+  T* peer(T*, int32_t rank) const { return peers[rank]; }
+};
+
+// Threads of the host in the place of a GPU's, fewer of them: what waits are for is seen when one is missing.
+template <class T>
+struct TeamHostThreads {
+  static constexpr int32_t kCount = 2 * HostWarp::size;
+  struct Block {
+    HostBarrier all{kCount};
+    HostWarp::Shared warps[kCount / HostWarp::size];
+  };
+  int32_t number;
+  Block* block;
+  HostBarrier* team;
+  T* const* peers;
+
+  int32_t thread() const { return number; }
+  void wait() const { block->all.wait(); }
+  void wait_for_team() const { team->wait(); }
+  void wait_for_fetched() const {}
+  bool takes_part(TeamShare) const { return true; }
+  template <class F>
+  void each(TeamShare, int32_t work, const F& f) const {
+    for (int32_t i = number; i < work; i += kCount) f(i);
+  }
+  template <class F>
+  void each_team(TeamShare, int32_t work, const F& f) const {
+    const int32_t warp = number / HostWarp::size;
+    const HostWarp lanes{number % HostWarp::size, &block->warps[warp]};
+    for (int32_t i = warp; i < work; i += kCount / HostWarp::size) f(i, lanes);
+  }
+  T* peer(T*, int32_t rank) const { return peers[rank]; }
+};
+
+#endif
+
+}  // namespace cuda
+}  // namespace nengo_dl
