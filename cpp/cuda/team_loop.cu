@@ -61,7 +61,8 @@ class TeamLoop final : public LoopWay<T> {
 
  private:
   bool has_products() const {
-    return std::any_of(plan_.steps.begin(), plan_.steps.end(), [](const TeamOp<T>& op) { return op.split; });
+    return std::any_of(plan_.steps.begin(), plan_.steps.end(),
+                       [](const TeamOp<T>& op) { return op.split && op.kind == team_dense; });
   }
   int64_t bytes(int64_t items) const {
     return (call_.pinned + call_.stride * items) * int64_t{sizeof(T)} +

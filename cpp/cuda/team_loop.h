@@ -5,21 +5,10 @@
 #include "cuda/dense.h"
 #include "cuda/flat.h"
 #include "cuda/neurons.h"
+#include "cuda/team_loop_lanes.h"
 
 namespace nengo_dl {
 namespace cuda {
-
-// Before Hopper there are no clusters of blocks: kernels for other GPUs are compiled, but never started.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-#define NDL_HAS_CLUSTERS 1
-#else
-#define NDL_HAS_CLUSTERS 0
-#endif
-#ifdef __CUDA_ARCH__
-#define NDL_UNROLL_TEAM _Pragma("unroll 4")
-#else
-#define NDL_UNROLL_TEAM
-#endif
 
 constexpr int kTeamThreads = 512;             // of a block
 constexpr int kMostTeam = 8, kMostItems = 4;  // blocks, items of a team
@@ -55,7 +44,8 @@ struct TeamOp {
   int32_t count = 0;                            // elements of an item
   uint32_t magic = 0;                           // to divide by count: 2^32 / count, rounded up
   bool set = false;                             // y is set, else added to
-  bool split = false;                           // the blocks of the team share it out
+  bool split = false;                           // the blocks of the team share it out,
+  bool own = false;                             // and none needs what the others have made
   bool skipped = false;                         // nobody wants the adjoints
   bool opens = false;                           // the first load of a step
   bool adjoint = false;                         // load, store: of adjoints
@@ -138,57 +128,6 @@ struct alignas(4 * sizeof(T)) TeamFour {
 // From a row of weights close by to the next: odd, so that those of a column lie in different banks of memory.
 NDL_HD int32_t team_pitch(int32_t columns) { return columns | 1; }
 
-// A copy that may take until `fetched` is called.
-template <class T>
-NDL_HD void fetch(T* to, const T* from) {
-#if NDL_HAS_CLUSTERS
-  const unsigned there = static_cast<unsigned>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(there), "l"(from), "n"(sizeof(T)) : "memory");
-#else
-  *to = *from;
-#endif
-}
-NDL_HD void fetched() {
-#if NDL_HAS_CLUSTERS
-  asm volatile("cp.async.wait_all;" ::: "memory");
-#endif
-}
-
-// use(k, sum over the team of values[k]) by one thread for each k; Warp::sum's bits.
-template <int N, class T, class F>
-NDL_HD void each_sum(const Alone&, T (&values)[N], const F& use) {
-  for (int k = 0; k < N; ++k) use(k, values[k]);
-}
-#ifndef __CUDACC__
-template <int N, class T, class Team, class F>
-void each_sum(const Team& team, T (&values)[N], const F& use) {
-  for (int k = 0; k < N; ++k) {
-    const T sum = team.sum(values[k]);
-    if (team.lane == k) use(k, sum);
-  }
-}
-#endif
-#ifdef __CUDACC__
-// Each lane adds up for half of what is left in each round.
-template <int N, class T, class F>
-__device__ __forceinline__ void each_sum(const Warp& team, T (&values)[N], const F& use) {
-  int distance = 16;
-  NDL_UNROLL
-  for (int half = N / 2; half > 0; half /= 2, distance /= 2) {
-    const bool upper = (team.lane & distance) != 0;
-    NDL_UNROLL
-    for (int k = 0; k < half; ++k) {
-      const T sent = upper ? values[k] : values[k + half], kept = upper ? values[k + half] : values[k];
-      values[k] = kept + __shfl_xor_sync(0xffffffffu, sent, distance);
-    }
-  }
-  NDL_UNROLL
-  for (int left = 16 / N; left > 0; left /= 2) values[0] += __shfl_xor_sync(0xffffffffu, values[0], left);
-  constexpr int kLanes = 32 / N;  // with the same sum
-  if (team.lane % kLanes == 0) use(team.lane / kLanes, values[0]);
-}
-#endif
-
 // What the ops do. `Threads`: each(share, work, f(i)), each_team(share, work, f(i, team)), peer(signals, rank).
 template <class T, bool kBack, class Threads>
 struct TeamStep {
@@ -198,10 +137,19 @@ struct TeamStep {
   // f(item, e) for all elements; or of the items that are this block's to store.
   template <class F>
   NDL_HD void elements(const TeamOp<T>& op, const F& f) const {
+    if (op.split) return part_of_elements(op, f);
     const uint32_t count = static_cast<uint32_t>(op.count), magic = op.magic;
     threads.each(op.share, op.count * me.here, [=](int32_t i) {
       const uint32_t item = magic == 0 ? i : static_cast<uint32_t>(uint64_t{static_cast<uint32_t>(i)} * magic >> 32);
       f(static_cast<int32_t>(item), static_cast<int32_t>(i - item * count));
+    });
+  }
+  template <class F>
+  NDL_HD void part_of_elements(const TeamOp<T>& op, const F& f) const {
+    const int32_t begin = me.begin(true, op.count), count = me.end(true, op.count) - begin;
+    threads.each(op.share, count * me.here, [=](int32_t i) {
+      const int32_t item = i / count;
+      f(item, begin + i - item * count);
     });
   }
   template <class F>
@@ -240,9 +188,9 @@ struct TeamStep {
   NDL_HD T with_bias(const Strip& bias, int32_t item, int32_t row, T sum) const {
     return bias.buffer < 0 ? sum : sum + TeamView<T>(me, bias)(item, row);
   }
-  // Sets an element, for all blocks of the team if it is theirs, too.
-  NDL_HD void tell(bool split, T* at, T value) const {
-    if (!split) {
+  // Sets an element, for all blocks of the team if it is for them, too.
+  NDL_HD void tell(bool all, T* at, T value) const {
+    if (!all) {
       *at = value;
       return;
     }
@@ -253,7 +201,7 @@ struct TeamStep {
   template <int G, bool kNear>
   NDL_HD void dense_rows(const TeamOp<T>& op) const {
     constexpr int R = 4;
-    const bool set = op.set, split = op.split;
+    const bool set = op.set, split = op.split, tells = split && !op.own;
     const int32_t n = op.n, begin = me.begin(split, op.m), rows = me.end(split, op.m) - begin;
     const TeamView<T> x(me, op.x), y(me, op.y);
     const Strip bias = op.bias;
@@ -283,12 +231,12 @@ struct TeamStep {
         if (r >= rows) return;
         T* const to = &y(k % G, begin + r);
         const T value = with_bias(bias, k % G, begin + r, sum);
-        tell(split, to, set ? value : *to + value);
+        tell(tells, to, set ? value : *to + value);
       });
     });
   }
   NDL_HD void dense_short(const TeamOp<T>& op) const {
-    const bool set = op.set, split = op.split;
+    const bool set = op.set, split = op.split, tells = split && !op.own;
     const int32_t n = op.n, begin = me.begin(split, op.m), rows = me.end(split, op.m) - begin;
     const TeamView<T> x(me, op.x), y(me, op.y);
     const Strip bias = op.bias;
@@ -301,7 +249,7 @@ struct TeamStep {
         for (int32_t j = 0; j < n; ++j) sum = device::fma(A[r * a_i + j * a_j], x(item, j), sum);
         T* const to = &y(item, begin + r);
         const T value = with_bias(bias, item, begin + r, sum);
-        tell(split, to, set ? value : *to + value);
+        tell(tells, to, set ? value : *to + value);
       });
   }
   template <int G>
@@ -318,7 +266,7 @@ struct TeamStep {
   // x += A^T y, column by column. kFours: four of y at once.
   template <int G, bool kNear, bool kFours>
   NDL_HD void dense_back(const TeamOp<T>& op) const {
-    const bool split = op.split;
+    const bool split = op.split, tells = split && !op.own;
     const int32_t m = op.m, begin = me.begin(split, op.n), columns = me.end(split, op.n) - begin;
     const TeamView<T> x(me, op.x), y(me, op.y);
     const T* const A = kNear ? me.weights + op.pin : op.far + begin * op.a_j;
@@ -346,7 +294,7 @@ struct TeamStep {
         for (int g = 0; g < G; ++g) sums[g] = device::fma(*column, y(first + g, row), sums[g]);
       for (int g = 0; g < G; ++g) {
         T* const to = &x(first + g, begin + c);
-        tell(split, to, *to + (T(0) + sums[g]));
+        tell(tells, to, *to + (T(0) + sums[g]));
       }
     });
   }

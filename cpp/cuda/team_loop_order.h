@@ -13,6 +13,8 @@ namespace cuda {
 
 template <class T>
 class TeamOrder {
+  static constexpr int32_t kShared = 32;  // elements that are worth sharing out
+
  public:
   using Ops = std::vector<TeamOp<T>>;
   explicit TeamOrder(bool back) : back_(back) {}
@@ -38,6 +40,17 @@ class TeamOrder {
     for (const auto& key : keys) sorted.push_back(steps[key.second]);
     steps = std::move(sorted);
   }
+  // Where the next op that touches what an op writes shares out the same elements, each block may write its part only:
+  // what the others have is told by the last of such ops, and nobody waits before.
+  void find_own(Ops& steps) const {
+    for (TeamOp<T>& op : steps) {
+      TeamOp<T>* const next = next_for(steps, op);
+      if (next && op.split && next->kind == team_dense) next->split = true;
+    }
+    for (size_t i = steps.size(); i-- > 0;)
+      if (const TeamOp<T>* const next = next_for(steps, steps[i]); next && next->split)
+        steps[i].split = steps[i].own = true;
+  }
   // Several rounds, as the ops of a step may have to wait for those of the step before.
   void find_waits(Ops& before, Ops& steps, Ops& after) const {
     for (int round = 0; round < 3; ++round) {
@@ -47,7 +60,7 @@ class TeamOrder {
           const std::vector<Touched> next = touched(op);
           for (const Touched& a : next) {
             for (const Touched& b : in_team)
-              if (meet(a, b) && (a.shared || b.shared)) op.wait = team_waits;
+              if (meet(a, b) && (a.shared || b.shared) && !parts_of_one(a, b)) op.wait = team_waits;
             for (const Touched& b : in_block)
               if (meet(a, b) && op.wait == team_goes_on) op.wait = team_waits_in_block;
           }
@@ -80,14 +93,15 @@ class TeamOrder {
  private:
   struct Touched {
     int32_t first, last;
-    bool writes, shared;  // shared: each block writes a part of it for all
+    bool writes, shared, own;  // shared: each block writes a part of it for all; own: for itself
   };
   std::vector<Touched> touched(const TeamOp<T>& op) const {
     std::vector<Touched> all;
     const auto add = [&](const Strip& s, int32_t count, bool writes) {
       if (count <= 0) return;
       const int32_t end = s.first + (count - 1) * s.step;
-      all.push_back({std::min(s.first, end), std::max(s.first, end), writes, writes && op.split});
+      const bool part = writes && op.split;
+      all.push_back({std::min(s.first, end), std::max(s.first, end), writes, part && !op.own, part && op.own});
     };
     const bool dense = op.kind == team_dense;
     if (op.kind == team_load || op.kind == team_clear || op.kind == team_store || op.kind == team_move) {
@@ -108,6 +122,34 @@ class TeamOrder {
   }
   static bool meet(const Touched& a, const Touched& b) {
     return (a.writes || b.writes) && a.first <= b.last && b.first <= a.last;
+  }
+  // Whether blocks write each its part of the same elements.
+  static bool parts_of_one(const Touched& a, const Touched& b) {
+    return (a.own || b.own) && (a.own || a.shared) && (b.own || b.shared) && a.first == b.first && a.last == b.last;
+  }
+  // What an op writes, if it is one strip that may be shared out; its elements are as many as *count.
+  const Strip* written(const TeamOp<T>& op, int32_t* count) const {
+    const bool dense = op.kind == team_dense;
+    if (!dense && op.kind != team_copy && op.kind != team_load) return nullptr;
+    *count = !dense ? op.count : back_ ? op.n : op.m;
+    return back_ || op.kind == team_load ? &op.x : &op.y;
+  }
+  // The op that is the next in this step to touch what `op` writes, if it writes just that, and doesn't read it.
+  TeamOp<T>* next_for(Ops& steps, const TeamOp<T>& op) const {
+    int32_t count = 0, next_count = 0;
+    const Strip* const mine = written(op, &count);
+    if (!mine || count < kShared) return nullptr;
+    const int32_t end = mine->first + (count - 1) * mine->step;
+    const Touched whole{std::min(mine->first, end), std::max(mine->first, end), true, false, false};
+    for (size_t i = static_cast<size_t>(&op - steps.data()) + 1; i < steps.size(); ++i) {
+      int met = 0;
+      for (const Touched& t : touched(steps[i])) met += meet(whole, t);
+      if (met == 0) continue;
+      const Strip* const theirs = written(steps[i], &next_count);
+      const bool same = theirs && theirs->first == mine->first && theirs->step == mine->step && next_count == count;
+      return same && met == 1 ? &steps[i] : nullptr;
+    }
+    return nullptr;
   }
   // Roughly the instructions of an op, for four items in a team of four blocks, and how many warps can share them.
   std::pair<double, int> work(const TeamOp<T>& op) const {
@@ -133,6 +175,7 @@ void order_team(std::vector<TeamOp<T>>& before, std::vector<TeamOp<T>>& steps, s
                 bool back) {
   const TeamOrder<T> order(back);
   order.order(steps);
+  order.find_own(steps);
   order.find_waits(before, steps, after);
   order.share_warps(steps);
   for (auto* part : {&before, &steps, &after})

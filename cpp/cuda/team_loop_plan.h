@@ -30,6 +30,7 @@ class TeamPlan {
     else
       for (const LoopOp& op : ops) add(*op.op);
     add_behind();
+    if (back) clear_locals();
     order_team(before, steps, after, back);
   }
 
@@ -93,15 +94,11 @@ class TeamPlan {
     return static_cast<int32_t>(at);
   }
   void place_all(const std::vector<LoopOp>& ops) {
-    for (const bool local : {true, false}) {  // these together, to be cleared at once
-      for (size_t b = 0; b < uses_.size(); ++b) {
-        const Buffer& buffer = program_.buffers[b];
-        if (!uses_[b].in_loop || buffer.kind == BufferKind::param || local != (buffer.kind == BufferKind::local))
-          continue;
-        place_[{b, old_row_of}] = place_[{b, new_row_of}] = room(buffer.size);
-        if (buffer.kind == BufferKind::carried && !alias(b)) place_[{b, new_row_of}] = room(buffer.size);
-      }
-      if (local) locals_ = stride;
+    for (size_t b = 0; b < uses_.size(); ++b) {
+      const Buffer& buffer = program_.buffers[b];
+      if (!uses_[b].in_loop || buffer.kind == BufferKind::param) continue;
+      place_[{b, old_row_of}] = place_[{b, new_row_of}] = room(buffer.size);
+      if (buffer.kind == BufferKind::carried && !alias(b)) place_[{b, new_row_of}] = room(buffer.size);
     }
     if (!back_) return;
     for (const LoopOp& op : ops) {
@@ -154,10 +151,12 @@ class TeamPlan {
       }
     });
     for (int64_t b : values_) load(b, value_of);
-    if (!back_ || locals_ == 0) return;
-    TeamOp<T> clear;
-    clear.kind = team_clear, clear.count = locals_, clear.x = {0, 1, -1};
-    steps.push_back(clear);
+  }
+  // Adjoints of one step are zero when the next begins, as they are when the first does.
+  void clear_locals() {
+    each_buffer([&](size_t b, BufferKind kind, const Use&) {
+      if (kind == BufferKind::local) steps.push_back(whole(team_clear, b, old_row_of));
+    });
   }
   void add_behind() {
     each_buffer([&](size_t b, BufferKind kind, const Use& use) {
@@ -293,7 +292,6 @@ class TeamPlan {
   std::vector<Use> uses_;
   std::map<std::pair<int64_t, int>, int32_t> place_;
   std::set<int64_t> values_;
-  int32_t locals_ = 0;
 };
 
 }  // namespace cuda

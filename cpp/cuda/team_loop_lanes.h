@@ -1,0 +1,73 @@
+// What ops of teams leave to the threads of a warp: copies that don't wait, and sums of several numbers at once.
+#pragma once
+
+#include "cuda/phase.h"
+
+namespace nengo_dl {
+namespace cuda {
+
+// Before Hopper there are no clusters of blocks: kernels for other GPUs are compiled, but never started.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#define NDL_HAS_CLUSTERS 1
+#else
+#define NDL_HAS_CLUSTERS 0
+#endif
+#ifdef __CUDA_ARCH__
+#define NDL_UNROLL_TEAM _Pragma("unroll 4")
+#else
+#define NDL_UNROLL_TEAM
+#endif
+
+// A copy that may take until `fetched` is called.
+template <class T>
+NDL_HD void fetch(T* to, const T* from) {
+#if NDL_HAS_CLUSTERS
+  const unsigned there = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(there), "l"(from), "n"(sizeof(T)) : "memory");
+#else
+  *to = *from;
+#endif
+}
+NDL_HD void fetched() {
+#if NDL_HAS_CLUSTERS
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+// use(k, sum over the team of values[k]) by one thread for each k; Warp::sum's bits.
+template <int N, class T, class F>
+NDL_HD void each_sum(const Alone&, T (&values)[N], const F& use) {
+  for (int k = 0; k < N; ++k) use(k, values[k]);
+}
+#ifndef __CUDACC__
+template <int N, class T, class Team, class F>
+void each_sum(const Team& team, T (&values)[N], const F& use) {
+  for (int k = 0; k < N; ++k) {
+    const T sum = team.sum(values[k]);
+    if (team.lane == k) use(k, sum);
+  }
+}
+#endif
+#ifdef __CUDACC__
+// Each lane adds up for half of what is left in each round.
+template <int N, class T, class F>
+__device__ __forceinline__ void each_sum(const Warp& team, T (&values)[N], const F& use) {
+  int distance = 16;
+  NDL_UNROLL
+  for (int half = N / 2; half > 0; half /= 2, distance /= 2) {
+    const bool upper = (team.lane & distance) != 0;
+    NDL_UNROLL
+    for (int k = 0; k < half; ++k) {
+      const T sent = upper ? values[k] : values[k + half], kept = upper ? values[k + half] : values[k];
+      values[k] = kept + __shfl_xor_sync(0xffffffffu, sent, distance);
+    }
+  }
+  NDL_UNROLL
+  for (int left = 16 / N; left > 0; left /= 2) values[0] += __shfl_xor_sync(0xffffffffu, values[0], left);
+  constexpr int kLanes = 32 / N;  // with the same sum
+  if (team.lane % kLanes == 0) use(team.lane / kLanes, values[0]);
+}
+#endif
+
+}  // namespace cuda
+}  // namespace nengo_dl
