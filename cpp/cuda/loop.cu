@@ -334,12 +334,12 @@ int64_t processors() {
   }();
   return count;
 }
-int64_t close_bytes() {
+int64_t block_bytes() {
   static const int bytes = [] {
     int most = 0;
     check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
           "the GPU can't be asked for its blocks' memory");
-    return std::min(most - 2048, 96 << 10);
+    return most;
   }();
   return bytes;
 }
@@ -348,8 +348,9 @@ int64_t processors() {  // fewer for tests with a thread for each of theirs
   const char* const count = std::getenv("NENGO_DL_PHASES_PROCESSORS");
   return count ? std::atoll(count) : 132;
 }
-int64_t close_bytes() { return 96 << 10; }
+int64_t block_bytes() { return 227 << 10; }  // an H100's
 #endif
+int64_t close_bytes() { return std::min<int64_t>(block_bytes() - 2048, 96 << 10); }
 
 }  // namespace cuda
 }  // namespace nengo_dl

@@ -1,4 +1,5 @@
 // Which loops teams of blocks run, and how.
+#include "cuda/loop.h"
 #include "cuda/loop_ways.h"
 #include "cuda/team_loop_plan.h"
 
@@ -17,11 +18,9 @@ constexpr int64_t kProcessors = 132;
 #ifdef __CUDACC__
 bool has_teams() {
   static const bool found = [] {
-    int major = 0, bytes = 0;
+    int major = 0;
     check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "the GPU can't be asked for its kind");
-    check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
-          "the GPU can't be asked for its blocks' memory");
-    return major >= 9 && bytes >= kBlockBytes;
+    return major >= 9 && block_bytes() >= kBlockBytes;
   }();
   return found;
 }

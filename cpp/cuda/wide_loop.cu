@@ -11,7 +11,6 @@ namespace {
 
 // Seconds on an H100: until what is told is heard, an op, a term of a product; terms that a neuron's step is worth.
 constexpr double kExchange = 1.2e-6, kOp = 0.12e-6, kTerm = 1e-11, kNeuron = 20;
-constexpr int64_t kRoom = 220 << 10;      // bytes of a block
 constexpr int64_t kMostItems = 256;       // of a block
 constexpr int64_t kMostWords = 64 << 20;  // that go round, of a launch
 
@@ -27,7 +26,8 @@ class WideKernel final : public LoopWay<T> {
     call_.integers = tables_.add(plan_.integers), call_.exchanges = tables_.add(plan_.exchanges);
     call_.words = plan_.words, call_.count = static_cast<int32_t>(plan_.blocks.size());
     teams_ = together ? std::max<int64_t>(1, processors() / call_.count) : 1;
-    while (most_ < kMostItems && bytes(most_ + 1) <= kRoom) ++most_;
+    const int64_t room = block_bytes() - (4 << 10);  // some are the compiler's and the driver's
+    while (most_ < kMostItems && bytes(most_ + 1) <= room) ++most_;
     find_taken();
   }
   bool good() const { return plan_.good && most_ > 0; }
