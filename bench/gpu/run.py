@@ -3,8 +3,9 @@
 ``python bench/gpu/run.py FOLDER`` needs the package with the CUDA backend and a GPU; neither
 TensorFlow nor Nengo. For each program of ``bench/gpu/save.py`` it prints the largest difference of
 the two engines (relative to the largest value), whether two runs on the GPU are equal bit by bit,
-and medians of the time per step. Times are those of a call with its copies, as a caller sees them;
-of the GPU from the difference of a long and a short run, so that they hold the steps alone.
+and medians of the time per step. ``device`` is what the GPU took for it between two of its events,
+without copies of arguments and results; ``call`` what a caller sees, with its copies, from the
+difference of a long and a short run, so that it holds the steps alone.
 It fails if a run on the GPU fails, two of them are not equal, or loops that run as one kernel give
 other bits than their ops one by one (``--plain-steps`` of them).
 """
@@ -32,8 +33,16 @@ class Saved:
         self.batch = int(data["batch"]) if "batch" in data else 1
         self.sizes = data["inputs"], data["outputs"]
         self.learned = data["learned"]
-        self.params = [data[f"param{i}"] for i in range(len(self.learned))]
+        self.params = [self.param(data, i) for i in range(len(self.learned))]
         self.start = data["state"], data["istate"]
+
+    def param(self, data, i):
+        """The values of a parameter, or as many random numbers of the same spread."""
+        if f"param{i}" in data:
+            return data[f"param{i}"]
+        size, spread = data[f"random{i}"]
+        values = np.random.default_rng(i).standard_normal(int(size), np.float32)
+        return (values * np.float32(spread)).astype(self.dtype)
 
     def arguments(self, steps, batch, seed=0):
         """What `Compiled.run` takes, with random inputs."""
@@ -68,6 +77,17 @@ def seconds(saved, compiled, steps, batch, repeats):
     return statistics.median(taken)
 
 
+def on_device(saved, compiled, batch, steps, repeats=5):
+    """Seconds of a step that the GPU itself takes."""
+    taken = []
+    for _ in range(repeats + 1):
+        compiled.run(
+            *saved.arguments(steps, batch), [True] * len(saved.sizes[1]), threads=0, tf32=saved.tf32
+        )
+        taken.append(_engine.cuda_seconds())
+    return statistics.median(taken[1:]) / steps
+
+
 def per_step(saved, compiled, batch, steps, repeats=5):
     """Seconds of a step, from runs of `steps` and three times as many."""
     seconds(saved, compiled, steps, batch, 1)
@@ -82,21 +102,23 @@ def difference(got, due):
 
 
 def training_step(saved, compiled, repeats):
-    """The gradients of a training step, and the median time of forward and backward."""
+    """The gradients of a training step, and medians: all of the calls, and on the device."""
     args = saved.arguments(saved.steps, saved.batch)
     keep, how = [False] * len(saved.sizes[1]), {"threads": 0, "tf32": saved.tf32}
     tape = compiled.tape(saved.batch, saved.steps)
     rng = np.random.RandomState(1)
     shapes = [(saved.batch, saved.steps, n) for n in saved.sizes[1]]
     by_output = [rng.uniform(-1, 1, shape).astype(saved.dtype) for shape in shapes]
-    taken = []
+    on_gpu, taken, busy = compiled.backend == "cuda", [], []
     for _ in range(repeats):
         now = saved.arguments(saved.steps, saved.batch)
         start = time.perf_counter()
         compiled.run(*now, keep, tape=tape, **how)
+        forward = _engine.cuda_seconds() if on_gpu else 0
         gradients = compiled.grad(*args, keep, output_grads=by_output, tape=tape, **how)
         taken.append(time.perf_counter() - start)
-    return gradients, statistics.median(taken)
+        busy.append(forward + (_engine.cuda_seconds() if on_gpu else 0))
+    return gradients, statistics.median(taken), statistics.median(busy)
 
 
 def flat(gradients):
@@ -137,9 +159,10 @@ def report_run(path, options):
     line = f"{path.stem:22s} difference {difference(first, due):.1e} twice equal {same}"
     line += f" as op by op {plain}"
     for batch in options.batch:
-        on_gpu = per_step(saved, gpu, batch, options.steps)
+        busy = on_device(saved, gpu, batch, options.steps)
+        call = per_step(saved, gpu, batch, options.steps)
         on_cpu = per_step(saved, cpu, batch, options.steps, 3) if batch == 1 else 0
-        line += f"  batch {batch}: {1e6 * on_gpu:.2f} us per step"
+        line += f"  batch {batch}: device {1e6 * busy:.2f} us per step, call {1e6 * call:.2f}"
         line += f" (CPU {1e6 * on_cpu:.2f})" if batch == 1 else ""
     print(line, flush=True)
     return same and plain
@@ -148,16 +171,17 @@ def report_run(path, options):
 def report_training(path, options):
     """Compare and time one training step."""
     saved = Saved(path, options.tf32)
-    cpu, gpu = _engine.Compiled(saved.program, "cpu"), _engine.Compiled(saved.program, "cuda")
-    (due, on_cpu), (got, on_gpu) = (training_step(saved, c, n) for c, n in ((cpu, 3), (gpu, 9)))
-    again, _ = training_step(saved, gpu, 1)
-    same, plain = equal(flat(got), flat(again)), same_as_plain(saved, options.plain_steps)
-    print(
-        f"{path.stem:22s} difference {difference(flat(got), flat(due)):.1e} twice equal {same}"
-        f" as op by op {plain}"
-        f"  {1e3 * on_gpu:.3f} ms per training step (CPU {1e3 * on_cpu:.1f})",
-        flush=True,
-    )
+    gpu = _engine.Compiled(saved.program, "cuda")
+    got, call, busy = training_step(saved, gpu, 9 if options.cpu else 3)
+    again, *_ = training_step(saved, gpu, 1)
+    line, same = f"{path.stem:22s}", equal(flat(got), flat(again))
+    if options.cpu:
+        due, on_cpu, _ = training_step(saved, _engine.Compiled(saved.program, "cpu"), 3)
+        line += f" difference {difference(flat(got), flat(due)):.1e}"
+    plain = same_as_plain(saved, options.plain_steps)
+    line += f" twice equal {same} as op by op {plain}"
+    line += f"  device {1e3 * busy:.3f} ms per training step, call {1e3 * call:.3f}"
+    print(line + (f" (CPU {1e3 * on_cpu:.1f})" if options.cpu else ""), flush=True)
     return same and plain
 
 
@@ -169,6 +193,7 @@ if __name__ == "__main__":
     parser.add_argument("--plain-steps", type=int, default=30, help="(%(default)s)")
     parser.add_argument("--only", nargs="+", help="names of programs")
     parser.add_argument("--tf32", action="store_true", help="products on the GPU may be TF32")
+    parser.add_argument("--no-cpu", dest="cpu", action="store_false", help="no CPU beside training")
     given = parser.parse_args()
     _engine.load_cuda()
     good = True

@@ -2,13 +2,16 @@
 
 ``python bench/gpu/save.py FOLDER`` builds the networks of ``bench/networks.py`` and of
 ``bench/training_networks.py`` and writes an ``.npz`` for each: the program's bytes, parameters,
-state and sizes. ``bench/gpu/run.py`` runs them.
+state and sizes. ``bench/gpu/run.py`` runs them. ``--large`` saves a layer of 16384 neurons, too,
+in ``FOLDER/large``, which takes 12 GB of memory. Of parameters with more than 2^26 numbers the
+spread is written, and numbers are drawn where they are run: how long that takes is the same.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+import nengo
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -31,6 +34,18 @@ def layer():
     return training_networks.with_surrogate(training_networks.mlp(sizes=(512, 512), synapse=None))
 
 
+def large_layer(n=16384):
+    """Likewise, with weights that Nengo draws itself."""
+    limit = np.sqrt(3 / n)
+    weights = nengo.Dense((n, n), init=nengo.dists.Uniform(-limit, limit))
+    with nengo.Network(seed=0) as net:
+        net.inp = nengo.Node(np.zeros(n))
+        neurons = training_networks.population(n, nengo.LIF(amplitude=0.01))
+        nengo.Connection(net.inp, neurons, transform=weights, synapse=None)
+        net.p = nengo.Probe(neurons)
+    return training_networks.with_surrogate(net)
+
+
 # by name: what makes it, steps and batch of a training step
 TRAINED = {
     "train-784-256-10": (training_networks.mlp, 25, 100),
@@ -39,6 +54,8 @@ TRAINED = {
     "train-layer-512": (layer, 500, 16),
     "train-lmu": (training_networks.lmu, 784, 100),
 }
+LARGE = {"train-layer-16384": (large_layer, 500, 16)}
+MOST = 1 << 26  # numbers of a parameter that are written
 
 
 def save(path, net, **sizes):
@@ -47,7 +64,13 @@ def save(path, net, **sizes):
         (piece,) = sim.plan.runs
         program = training_program(piece.program) if sizes else piece.program
         values = sim.plan.param_values
-    arrays = {f"param{i}": np.asarray(v, program.dtype).ravel() for i, v in enumerate(values)}
+    arrays = {}
+    for i, value in enumerate(values):
+        value = np.asarray(value, program.dtype).ravel()
+        if value.size > MOST:
+            arrays[f"random{i}"] = np.array([value.size, np.std(value[:MOST])])
+        else:
+            arrays[f"param{i}"] = value
     np.savez_compressed(
         path,
         program=np.frombuffer(to_bytes(program), np.uint8),
@@ -62,7 +85,7 @@ def save(path, net, **sizes):
     print("saved", path.name, flush=True)
 
 
-def main(folder):
+def main(folder, large=False):
     """Save all networks that a GPU can run."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in networks.NETWORKS.items():
@@ -70,9 +93,20 @@ def main(folder):
             save(folder / f"{name}.npz", make()[0])
     for name, (make, steps, batch) in TRAINED.items():
         save(folder / f"{name}.npz", make(), steps=steps, batch=batch)
+    if large:
+        main_large(folder / "large")
+
+
+def main_large(folder):
+    """Save what takes long to save and to run."""
+    folder.mkdir(exist_ok=True)
+    for name, (make, steps, batch) in LARGE.items():
+        save(folder / f"{name}.npz", make(), steps=steps, batch=batch)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    main(parser.parse_args().folder)
+    parser.add_argument("--large", action="store_true", help="a layer of 16384 neurons, too")
+    given = parser.parse_args()
+    main(given.folder, given.large)

@@ -18,7 +18,8 @@ namespace cuda {
 
 // Of the process: kernels and copies of all threads take effect in the order in which they are started.
 Space& device_space();
-int64_t device_bytes();  // how large the memory is
+int64_t device_bytes();   // how large the memory is
+double device_seconds();  // of the last work; see Space::begin_work
 // The backend of this library; kernels add themselves to it while the library is loaded.
 Backend& device_backend();
 // Held while the phases of an op are started: what they leave for each other belongs to one run at a time.

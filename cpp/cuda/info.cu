@@ -33,6 +33,9 @@ extern "C" __attribute__((visibility("default"))) const char* nengo_dl_cuda_stam
 extern "C" __attribute__((visibility("default"))) void nengo_dl_cuda_info(std::string* text) {
   *text = nengo_dl::cuda::describe();
 }
+extern "C" __attribute__((visibility("default"))) void nengo_dl_cuda_seconds(double* seconds) {
+  *seconds = nengo_dl::cuda::device_seconds();
+}
 extern "C" __attribute__((visibility("default"))) void nengo_dl_cuda_memory(int64_t* free, int64_t* total) {
   size_t now = 0, all = 0;
   nengo_dl::cuda::check(cudaMemGetInfo(&now, &all), "the GPU's memory can't be asked for");

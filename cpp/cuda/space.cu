@@ -120,7 +120,19 @@ class CudaSpace final : public Space {
   }
   void add(const float* from, float* to, int64_t count) override { launch<false>(Sum<float>{from, to}, count); }
   void add(const double* from, double* to, int64_t count) override { launch<false>(Sum<double>{from, to}, count); }
+  void begin_work() override { mark(0); }
+  void end_work() override { mark(1); }
   void wait() override { check(cudaStreamSynchronize(stream()), "a kernel failed"); }
+
+  double seconds() {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    if (!marks_[1])
+      throw std::runtime_error("the CUDA backend: expected a run or gradient on the GPU before, got none");
+    float milliseconds = 0;
+    check(cudaEventSynchronize(marks_[1]), "a kernel failed");
+    check(cudaEventElapsedTime(&milliseconds, marks_[0], marks_[1]), "events can't be compared");
+    return 1e-3 * milliseconds;
+  }
 
  private:
   static void start_copy(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
@@ -130,6 +142,11 @@ class CudaSpace final : public Space {
     check(cudaMemcpy2DAsync(to, static_cast<size_t>(to_distance), from, static_cast<size_t>(from_distance),
                             static_cast<size_t>(bytes), static_cast<size_t>(rows), kind, on),
           "a copy failed");
+  }
+  void mark(int i) {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    if (!marks_[i]) check(cudaEventCreate(&marks_[i]), "an event can't be made");
+    check(cudaEventRecord(marks_[i], stream()), "an event can't be recorded");
   }
   // Few sizes, so that what one run releases fits the next.
   static int64_t rounded(int64_t bytes) {
@@ -170,6 +187,7 @@ class CudaSpace final : public Space {
   std::map<int64_t, std::vector<void*>> spare_;  // by size
   char* slab_ = nullptr;                         // the rest of the latest one
   int64_t left_ = 0;
+  cudaEvent_t marks_[2] = {};  // where the last work began and ended
 };
 
 bool has_gpu() {
@@ -213,10 +231,12 @@ int64_t device_bytes() {
   return bytes;
 }
 
-Space& device_space() {
+static CudaSpace& cuda_space() {
   static auto* const space = new CudaSpace;
   return *space;
 }
+Space& device_space() { return cuda_space(); }
+double device_seconds() { return cuda_space().seconds(); }
 
 // Where there is no GPU, or the engine is of another build, kernels add themselves to a backend that nobody finds.
 Backend& device_backend() {

@@ -182,6 +182,7 @@ void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
   const TurnedGrad<T> turned(program, host_args, space.on_host());
   const ResidentGrad<T> resident(space, program, turned.args(), params_of(r, host_args));
   const GradArgs<T>& args = resident.args();
+  space.begin_work();
   fill_learned(space, program, args);
   if (args.tape) {
     const char* recorded = static_cast<const char*>(args.tape->memory);
@@ -199,6 +200,7 @@ void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
     if (record_run(r, scratch.args, *recipe->record, false).cancelled) throw Cancelled();
     go_back(r, args, *recipe, recorded.get(), scratch.args);
   }
+  space.end_work();
   resident.bring_back();
   turned.bring_back();
 }

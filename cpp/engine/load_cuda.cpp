@@ -55,6 +55,12 @@ std::string cuda_info() {
   return text;
 }
 
+double cuda_seconds() {
+  double seconds = 0;
+  reinterpret_cast<void (*)(double*)>(in_library("nengo_dl_cuda_seconds"))(&seconds);
+  return seconds;
+}
+
 std::pair<int64_t, int64_t> cuda_memory() {
   std::pair<int64_t, int64_t> bytes;
   reinterpret_cast<void (*)(int64_t*, int64_t*)>(in_library("nengo_dl_cuda_memory"))(&bytes.first, &bytes.second);

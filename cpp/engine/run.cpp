@@ -259,6 +259,7 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
                           by_pieces ? piece_steps(space, r.facts.program, host_args) : host_args.n_steps);
   const RunArgs<T>& args = turned.args();
   RunResult result;
+  space.begin_work();
   if (recipe) {
     host_args.tape->params = sent;
     result = record_run(r, resident.args(), *recipe, true);
@@ -273,6 +274,7 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
     else
       result = run_grouped(r, args, &resident, threads);
   }
+  space.end_work();
   resident.bring_back(result.steps);
   return result;
 }

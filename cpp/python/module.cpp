@@ -139,6 +139,8 @@ PYBIND11_MODULE(_engine, m) {
         "Add the backend \"cuda\"; RuntimeError if this package was built without it, or there is no GPU.");
   m.def("cuda_info", &cuda_info,
         "The GPU, its driver and whether there is cuBLAS; RuntimeError unless \"cuda\" is loaded.");
+  m.def("cuda_seconds", &cuda_seconds,
+        "Seconds that the last run or gradient took on the GPU, without copies of arguments and results.");
   m.def("cuda_memory", &cuda_memory,
         "Bytes of the GPU's memory that are free, and of all of it; RuntimeError unless \"cuda\" is loaded.");
   m.def("set_backend", &set_backend, py::arg("name"),

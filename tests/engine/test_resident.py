@@ -7,6 +7,7 @@ import pytest
 from test_engine_run import integrator
 
 from nengo_dl import _engine
+from nengo_dl.ir.program import to_bytes
 
 BATCH = 4
 
@@ -53,3 +54,37 @@ def test_stopped_between_pieces(device_bytes):
     due = np.broadcast_to(np.arange(1.0, done + 1)[:, None], (BATCH, done, 3))
     np.testing.assert_array_equal(after[:, :done], due)
     np.testing.assert_array_equal(state[:, :3], due[:, -1])
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_work_is_timed_without_copies(device_bytes, phases_library, recorded, monkeypatch):
+    """It begins when all arguments have come, and ends before results go: `cuda_seconds`."""
+    monkeypatch.setenv("NENGO_DL_TEST_PIECE", str(1 << 20))
+    phases_library.work_mark.restype = ctypes.c_int64
+    totals = phases_library.bytes_received, phases_library.bytes_given
+    for total in totals:
+        total.restype = ctypes.c_int64
+
+    def marked(work):
+        """Bytes that came and went before the work, in it (frames may come), and after it."""
+        before = [total() for total in totals]
+        work()
+        begin, end = ([phases_library.work_mark(2 * i + k) for k in range(2)] for i in range(2))
+        (came, _), (frames, none), (nothing, went) = np.diff(
+            [before, begin, end, [total() for total in totals]], axis=0
+        )
+        assert frames < x.nbytes / 4 and none == nothing == 0
+        return came, went
+
+    steps, maker = 400, integrator()
+    compiled = _engine.Compiled(to_bytes(maker.program()))
+    x = np.ones((BATCH, steps, 3))
+    tape = compiled.tape(BATCH, steps) if recorded else None
+    came, went = marked(lambda: maker.run(steps, BATCH, [x], compiled=compiled, tape=tape))
+    assert came >= x.nbytes and went >= 2 * x.nbytes
+    start = [np.zeros((BATCH, n), dtype) for n, dtype in ((maker.state_size, float), (0, np.int32))]
+    last, ones = [False] * 2, [np.ones((BATCH, steps, 3))] * 2
+    came, went = marked(
+        lambda: compiled.grad([x], [], *start, 0, steps, BATCH, last, ones, tape=tape)
+    )
+    assert came >= 3 * x.nbytes and went >= x.nbytes

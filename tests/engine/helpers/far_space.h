@@ -96,6 +96,7 @@ class FarSpace final : public Space {
   }
   void copy_out(const void* from, void* host, int64_t bytes) override {
     const Open open(*this);
+    given_ += bytes;
     std::memcpy(host, inside(from), bytes);
   }
   void bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
@@ -107,11 +108,16 @@ class FarSpace final : public Space {
   void bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
                  int64_t rows) override {
     const Open open(*this);
+    given_ += bytes * rows;
     host_space().copy_rows(inside(from), from_distance, host, host_distance, bytes, rows);
   }
   int64_t used() const { return used_; }          // the most at a time, in bytes
   int64_t held() const { return held_; }          // at present
   int64_t received() const { return received_; }  // bytes that came from the host
+  int64_t given() const { return given_; }        // and that went there
+  void begin_work() override { marks_[0] = received(), marks_[1] = given(); }
+  void end_work() override { marks_[2] = received(), marks_[3] = given(); }
+  int64_t mark(int i) const { return marks_[i]; }  // received and given when work began, and when it ended
   int64_t piece_bytes() const override {
     const char* const bytes = std::getenv("NENGO_DL_TEST_PIECE");
     return bytes ? std::atoll(bytes) : 1024;  // so that short runs have several pieces
@@ -162,7 +168,7 @@ class FarSpace final : public Space {
   std::mutex lock_;
   std::map<int64_t, int64_t> free_;  // first byte -> bytes
   int64_t used_ = 0;
-  std::atomic<int64_t> held_{0}, received_{0};
+  std::atomic<int64_t> held_{0}, received_{0}, given_{0}, marks_[4] = {};
   // A protection key opens and closes the pages for one thread in a few cycles. Where the processor has none (-1),
   // the pages are open for the process while a thread is at work.
   const int key_ = pkey_alloc(0, 0);

@@ -88,4 +88,6 @@ void gemm(const Gemm<double>& g) { multiply(g); }
 
 extern "C" int64_t gemm_calls() { return nengo_dl::cuda::products; }
 extern "C" int64_t bytes_received() { return nengo_dl::far_space().received(); }
+extern "C" int64_t bytes_given() { return nengo_dl::far_space().given(); }
+extern "C" int64_t work_mark(int i) { return nengo_dl::far_space().mark(i); }
 extern "C" int64_t device_bytes_used() { return nengo_dl::far_space().used(); }
