@@ -76,16 +76,10 @@ class DenseKernel final : public DeviceKernel<T, DenseOp<T>> {
  private:
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
     const std::lock_guard<std::recursive_mutex> hold(launching());
-    back_phase<0>(f, t0, t1, pass, [&] { return !in_loop_ && is_one(f.value, a_) && product_x(f, t0, t1); });
-    back_phase<1>(f, t0, t1, pass, [&] { return is_one(f.adjoint, a_) && product_a(f, t0, t1); });
-    back_phase<2>(f, t0, t1, pass, [] { return false; });
-  }
-  template <int P, class F>
-  void back_phase(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, const F& product) const {
-    const int64_t work = this->op().template back_work<P>(f, t1 - t0, pass);
-    if (work == 0 || product()) return;
-    const BackPhase<T, DenseOp<T>, P> body{this->op(), on_device(f, sizes_), t0, t1, pass};
-    this->op().back_teams(P) ? launch<true>(body, work) : launch<false>(body, work);
+    this->template back_phase<0>(f, t0, t1, pass,
+                                 [&] { return !in_loop_ && is_one(f.value, a_) && product_x(f, t0, t1); });
+    this->template back_phase<1>(f, t0, t1, pass, [&] { return is_one(f.adjoint, a_) && product_a(f, t0, t1); });
+    this->template back_phase<2>(f, t0, t1, pass, [] { return false; });
   }
 
   // Y (+)= X A^T

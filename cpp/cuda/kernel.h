@@ -63,6 +63,13 @@ class DeviceKernel : public Kernel<T> {
 
  protected:
   const Op& op() const { return op_; }
+  // Phase P of the way back, unless `instead()` has done its work.
+  template <int P, class F>
+  void back_phase(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, const F& instead) const {
+    const int64_t work = op_.template back_work<P>(f, t1 - t0, pass);
+    if (work == 0 || instead()) return;
+    start<true>(BackPhase<T, Op, P>{op_, on_device(f, sizes_), t0, t1, pass}, work, op_.back_teams(P));
+  }
 
  private:
   template <int... P>

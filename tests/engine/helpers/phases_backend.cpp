@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "cuda/conv_tiles.h"
 #include "cuda/cublas.h"
 #include "cuda/device.h"
 #include "cuda/tiling.h"
@@ -87,6 +88,7 @@ void gemm(const Gemm<double>& g) { multiply(g); }
 }  // namespace nengo_dl
 
 extern "C" int64_t gemm_calls() { return nengo_dl::cuda::products; }
+extern "C" int64_t tiles_launched() { return nengo_dl::cuda::tiles_launched; }
 extern "C" int64_t bytes_received() { return nengo_dl::far_space().received(); }
 extern "C" int64_t bytes_given() { return nengo_dl::far_space().given(); }
 extern "C" int64_t work_mark(int i) { return nengo_dl::far_space().mark(i); }
