@@ -17,9 +17,8 @@ class ConvKernel final : public DeviceKernel<T, ConvolutionOp<T, kTransposed>> {
 
  public:
   ConvKernel(const OpRecord& record, const Program& program) : Phases(record, program) {
-    const char* const asked = std::getenv("NENGO_DL_CONV_TILES");
-    always_ = asked && std::string(asked) == "1";
-    if (asked && std::string(asked) == "0") return;
+    if (const char* const asked = std::getenv("NENGO_DL_CONV_TILES")) asked_ = asked;
+    if (asked_ == "0") return;
     const Op& op = this->op();
     const int64_t size = std::max({op.w.size, op.x.size, op.y.size});
     if (size > INT32_MAX) return;
@@ -44,7 +43,7 @@ class ConvKernel final : public DeviceKernel<T, ConvolutionOp<T, kTransposed>> {
   // Whether an operand is worth a table of terms.
   bool suits(int64_t columns, int64_t terms) const {
     constexpr int64_t kFewest = 4, kMost = int64_t{1} << 20;
-    return terms <= kMost && (columns >= kFewest || always_);
+    return terms <= kMost && (columns >= kFewest || !asked_.empty());
   }
 
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
@@ -54,7 +53,7 @@ class ConvKernel final : public DeviceKernel<T, ConvolutionOp<T, kTransposed>> {
       return map(op.backward, to_x_, f.value, op.y, f.adjoint, op.x, f.adjoint, t0, t1, ConvPut::add);
     });
     this->template back_phase<1>(f, t0, t1, pass, [&] {
-      return to_w_.fields.fit && run_conv_tiles(WeightJob<T>(op, to_w_, f, t0, t1 - t0), always_);
+      return to_w_.fields.fit && run_conv_tiles(WeightJob<T>(op, to_w_, f, t0, t1 - t0), asked_);
     });
     this->template back_phase<2>(f, t0, t1, pass, [] { return false; });
   }
@@ -68,13 +67,13 @@ class ConvKernel final : public DeviceKernel<T, ConvolutionOp<T, kTransposed>> {
     if (!terms.fields.fit || !own) return false;
     const MapJob<T> job(way, terms, {this->op().w, weights, t0}, {from, from_frame, t0}, {to, to_frame, t0}, steps,
                         batch, put);
-    return run_conv_tiles(job, always_);
+    return run_conv_tiles(job, asked_);
   }
 
   Tables tables_;
   MapTerms<T> to_y_, to_x_;  // nothing fits: never in tiles
   PositionTerms<T> to_w_;
-  bool always_ = false;
+  std::string asked_;
 };
 
 template <class T>

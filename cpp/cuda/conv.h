@@ -129,7 +129,7 @@ struct ConvProduct {
 template <class T, bool kTransposed>
 struct ConvolutionOp : PlainOp {
   static constexpr int back_phases = 3;  // X; W; parts of W to W
-  static constexpr int64_t kThreadsAsked = int64_t{1} << 16, kMostParts = 64;
+  static constexpr int64_t kThreadsAsked = int64_t{1} << 20, kMostParts = 64;
   Place w, x, y;
   bool set, shared_w, shared_x;  // shared: in a param buffer
   ConvMap<T> forward, backward;

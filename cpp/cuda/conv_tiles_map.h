@@ -94,7 +94,8 @@ struct MapJob {
   ConvPut way;
   bool apart;  // each item at each step has weights of its own
   uint32_t above;
-  int64_t b_column, out_column;
+  int32_t b_column;
+  int64_t out_column;
   bool b_columns_inner;
 
   MapJob(const ConvMap<T>& map_of, const MapTerms<T>& terms_of, const ConvArray<T>& w_of, const ConvArray<T>& x_of,
@@ -109,7 +110,7 @@ struct MapJob {
         way(way_of),
         apart((steps > 1 && w.row != 0) || (batch > 1 && w.item != 0)),
         above(terms.fields.above),
-        b_column(map.weight_own),
+        b_column(static_cast<int32_t>(map.weight_own)),
         out_column(map.shape.channels_last ? 1 : map.positions),
         b_columns_inner(map.weight_own == 1) {}
 
@@ -122,14 +123,16 @@ struct MapJob {
       n *= MapTerms<T>::positions(map.shape, d, digits.take(MapTerms<T>::phases_of(map.shape, d)));
     return n;
   }
-  // Blocks of threads, and what they sum: `sums` of `used` terms altogether, where tiles have `slots`.
+  // What the choice of tiles depends on: all sums, blocks of threads, parts of slices that are terms, and of blocks
+  // that have any.
   int64_t copies() const { return y.view.blocks * map.shape.groups * (apart ? steps * batch : 1); }
-  int64_t all_sums() const { return copies() * map.per_group * map.positions * (apart ? 1 : steps * batch); }
+  double all_sums() const { return double(copies()) * map.per_group * map.positions * (apart ? 1 : steps * batch); }
   template <class Tile>
   int64_t blocks() const {  // no phase has more rows than the first one
     return conv_pieces(columns(), Tile::columns) * copies() * terms.phases * conv_pieces(rows(0), Tile::rows);
   }
   double filled() const { return terms.filled; }
+  double busy() const { return 1; }
   bool countable() const { return true; }  // slices of a tile, in 32 bits
 
   struct At {

@@ -58,7 +58,8 @@ struct WeightJob {
   bool joined;                                  // all blocks have the same weights
   int64_t large_group, small_group, large_channel, taps;
   uint32_t above;
-  int64_t b_column, out_column;
+  int32_t b_column;
+  int64_t out_column;
   bool b_columns_inner;
 
   template <bool kTransposed>
@@ -81,7 +82,7 @@ struct WeightJob {
         large_channel(kTransposed ? product.output_channel : product.input_channel),
         taps(product.shape.taps()),
         above(terms.fields.above),
-        b_column(kTransposed ? product.input_channel : product.output_channel),
+        b_column(static_cast<int32_t>(kTransposed ? product.input_channel : product.output_channel)),
         out_column(kTransposed ? product.shape.out_channels : 1),
         b_columns_inner(product.shape.channels_last) {}
 
@@ -91,12 +92,13 @@ struct WeightJob {
     const int64_t targets = (w.row ? steps : 1) * (w.item ? batch : 1) * (joined ? 1 : w.view.blocks);
     return product.shape.groups * targets * parts;
   }
-  int64_t all_sums() const { return copies() * taps * large_group * small_group; }
+  double all_sums() const { return copies() * busy() * taps * large_group * small_group; }
   template <class Tile>
   int64_t blocks() const {
     return conv_pieces(columns(), Tile::columns) * copies() * conv_pieces(taps * large_group, Tile::rows);
   }
   double filled() const { return terms.filled; }
+  double busy() const { return double(std::min(parts, all_rows())) / parts; }
   bool countable() const { return all_rows() * rounds_of_row() <= INT32_MAX / terms.slices; }
 
   struct At {
