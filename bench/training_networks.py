@@ -137,17 +137,17 @@ def with_surrogate(net, surrogate="SuperSpike"):
     return net
 
 
-def convolutional(n_steps=10, batch=20):
-    """Two convolutions with stride 2 of a picture of 28 x 28, and a dense layer."""
+def convolutional(n_steps=10, batch=20, filters=(16, 32), neuron_type=None):
+    """Convolutions with stride 2 of a picture of 28 x 28, and a dense layer."""
     rng = np.random.RandomState(5)
     with nengo.Network(seed=0) as net:
         net.inp = layer = nengo.Node(np.zeros(28 * 28))
         shape = (28, 28, 1)
-        for filters in (16, 32):
-            kernel = uniform(rng, filters, 9 * shape[-1]).T.reshape(3, 3, shape[-1], filters)
-            transform = nengo.Convolution(filters, shape, strides=(2, 2), init=kernel)
+        for n in filters:
+            kernel = uniform(rng, n, 9 * shape[-1]).T.reshape(3, 3, shape[-1], n)
+            transform = nengo.Convolution(n, shape, strides=(2, 2), init=kernel)
             shape = transform.output_shape.shape
-            neurons = population(transform.size_out, nengo.RectifiedLinear())
+            neurons = population(transform.size_out, neuron_type or nengo.RectifiedLinear())
             nengo.Connection(layer, neurons, transform=transform, synapse=None)
             layer = neurons
         out = nengo.Node(size_in=10)

@@ -29,6 +29,8 @@ part 'loops by ensembles' 30 env NENGO_DL_LOOP_WAY=ensembles python3 bench/gpu/r
 part 'the same, 512 items' 30 env NENGO_DL_LOOP_WAY=ensembles python3 bench/gpu/run.py "$folder" --only integrators-128x100 --batch 512
 part 'wide loops' 30 env NENGO_DL_LOOP_WAY=wide python3 bench/gpu/run.py "$folder" --only dense-2000 sparse-2000 pes-32
 part 'coupled ensembles' 30 env NENGO_DL_LOOP_WAY=coupled python3 bench/gpu/run.py "$folder" --only random-20x8 basal-ganglia-32x64 --batch 1 512
+part 'convolutions in tiles' 60 "${pytest[@]}" "${parallel[@]}" tests/engine/test_conv_tiles.py
+part 'the same, not in tiles' 30 env NENGO_DL_CONV_TILES=0 python3 bench/gpu/run.py "$folder" --only convolutions train-convolutions
 part 'kernels' 40 python3 bench/gpu/kernels.py "$folder" --rows 6
 part 'contract' 100 "${pytest[@]}" "${parallel[@]}" tests/contract
 for tool in memcheck racecheck; do

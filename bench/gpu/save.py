@@ -46,12 +46,20 @@ def large_layer(n=16384):
     return training_networks.with_surrogate(net)
 
 
+def convolutions():
+    """Three convolutions with stride 2 of a picture, spikes and a surrogate gradient."""
+    spikes = nengo.LIF(amplitude=0.01)
+    net = training_networks.convolutional(filters=(32, 64, 128), neuron_type=spikes)
+    return training_networks.with_surrogate(net)
+
+
 # by name: what makes it, steps and batch of a training step
 TRAINED = {
     "train-784-256-10": (training_networks.mlp, 25, 100),
     "train-surrogate": (surrogate, 25, 100),
     "train-recurrent": (lambda: surrogate(loop=True), 25, 100),
     "train-layer-512": (layer, 500, 16),
+    "train-convolutions": (convolutions, 25, 100),
     "train-lmu": (training_networks.lmu, 784, 100),
 }
 LARGE = {"train-layer-16384": (large_layer, 500, 16)}

@@ -129,7 +129,7 @@ struct ConvProduct {
 template <class T, bool kTransposed>
 struct ConvolutionOp : PlainOp {
   static constexpr int back_phases = 3;  // X; W; parts of W to W
-  static constexpr int64_t kThreadsAsked = int64_t{1} << 20, kMostParts = 64;
+  static constexpr int64_t kThreadsAsked = int64_t{1} << 20, kMostParts = 256;
   Place w, x, y;
   bool set, shared_w, shared_x;  // shared: in a param buffer
   ConvMap<T> forward, backward;
@@ -183,6 +183,7 @@ struct ConvolutionOp : PlainOp {
       sums[i] = sum;
     } else {
       T sum = 0;
+      NDL_UNROLL_SUM
       for (int64_t part = 0; part < parts; ++part) sum += sums[part * w.count + i];
       w.view.at(f.adjoint, t0, 0)[offset_of(w, i)] += sum;
     }

@@ -100,7 +100,6 @@ struct ConvTiles {
   struct Lane {
     Walk walk;
     T a[kA], b[kB];
-    bool has[kA];
     T sum[Tile::own][4];
     T total[Job::sums ? Tile::own : 1][4];
   };
@@ -156,15 +155,16 @@ struct ConvTiles {
  private:
   NDL_HD static int row_of(int thread, int i) { return thread / Tile::quads + i * (kRows / Tile::own); }
 
-  // The factors of a slice, of which this thread loads some, are on their way.
-  NDL_HD void take(int thread, Lane& lane, const Shared& shared, int buffer) const {
+  // Starts to load this thread's part of the factors of a slice, and says which there are.
+  NDL_HD void take(int thread, Lane& lane, Shared& shared, int buffer) const {
     Walk& walk = lane.walk;
+    bool has[kA];
     NDL_UNROLL
     for (int i = 0; i < kA; ++i) {
-      const ConvTerm& term = shared.terms[buffer][a_term(thread, i)];
-      const ConvRow& row = shared.rows[a_row(thread, i)];
-      lane.has[i] = within(term.number, row, job.above);
-      lane.a[i] = lane.has[i] ? walk.a[row.a + term.a] : T(0);
+      const ConvTerm term = shared.terms[buffer][a_term(thread, i)];
+      const ConvRow row = shared.rows[a_row(thread, i)];
+      has[i] = within(term.number, row, job.above);
+      lane.a[i] = has[i] ? walk.a[row.a + term.a] : T(0);
     }
     NDL_UNROLL
     for (int i = 0; i < kB; ++i) {
@@ -172,6 +172,9 @@ struct ConvTiles {
       const int32_t at = shared.terms[buffer][b_term(thread, i)].b;
       lane.b[i] = column < walk.columns ? walk.b[at + column * job.b_column] : T(0);
     }
+    NDL_UNROLL
+    for (int i = 0; i < kA; ++i)
+      reinterpret_cast<unsigned char*>(shared.has[buffer][a_row(thread, i)])[a_term(thread, i)] = has[i];
     if (++walk.taken == walk.slices) {
       walk.taken = 0;
       job.next(&walk);
@@ -182,7 +185,6 @@ struct ConvTiles {
     for (int i = 0; i < kA; ++i) {
       const int k = a_term(thread, i), row = a_row(thread, i);
       shared.a[buffer][row][k / kVector].v[k % kVector] = lane.a[i];
-      reinterpret_cast<unsigned char*>(shared.has[buffer][row])[k] = lane.has[i];
     }
     NDL_UNROLL
     for (int i = 0; i < kB; ++i) {
