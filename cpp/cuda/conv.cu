@@ -42,8 +42,8 @@ class ConvKernel final : public DeviceKernel<T, ConvolutionOp<T, kTransposed>> {
  private:
   // Whether an operand is worth a table of terms.
   bool suits(int64_t columns, int64_t terms) const {
-    constexpr int64_t kFewest = 4, kMost = int64_t{1} << 20;
-    return terms <= kMost && (columns >= kFewest || !asked_.empty());
+    constexpr int64_t kFewest = 4;
+    return terms <= kMostTerms && (columns >= kFewest || !asked_.empty());
   }
 
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
@@ -71,7 +71,7 @@ class ConvKernel final : public DeviceKernel<T, ConvolutionOp<T, kTransposed>> {
   }
 
   Tables tables_;
-  MapTerms<T> to_y_, to_x_;  // nothing fits: never in tiles
+  MapTerms<T> to_y_, to_x_;  // if their fields fit, as those of to_w_
   PositionTerms<T> to_w_;
   std::string asked_;
 };

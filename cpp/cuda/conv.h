@@ -1,5 +1,5 @@
 // Convolutions: one thread per output, per adjoint of an input, and per weight. Channels that lie innermost are read
-// side by side by neighbouring threads.
+// side by side by neighbouring threads. Large ones are done in tiles (cuda/conv_tiles.h), which keep the order of sums.
 #pragma once
 
 #include "cuda/kernel.h"

@@ -37,7 +37,11 @@ struct MapTerms {
   MapTerms(const ConvMap<T>& map, Tables& tables) {
     const ConvShape& shape = map.shape;
     int64_t kernel[kMaxSpatial];
-    for (int d = 0; d < shape.rank; ++d) kernel[d] = shape.dims[d].kernel, phases *= phases_of(shape, d);
+    for (int d = 0; d < shape.rank; ++d) {
+      kernel[d] = shape.dims[d].kernel;
+      if (phases_of(shape, d) > kMostTerms / phases) return;
+      phases *= phases_of(shape, d);
+    }
     fields = ConvFields(shape.rank, kernel);
     std::vector<ConvTerm> all;
     std::vector<int64_t> starts{0};
@@ -178,9 +182,8 @@ struct MapJob {
       const int64_t taps = typename MapTerms<T>::Line(shape, d, of_phase).count;
       // Number i meets the image at start - i or start + i.
       const int64_t start = shape.transposed ? (of_phase + dim.pad) / dim.stride + j : j * dim.stride - dim.pad;
-      int64_t first = shape.transposed ? start - dim.in + 1 : -start,
-              last = shape.transposed ? start : first + dim.in - 1;
-      first = first > 0 ? first : 0, last = last < taps ? last : taps - 1;
+      const int64_t begin = shape.transposed ? start - dim.in + 1 : -start, end = begin + dim.in - 1;
+      const int64_t first = begin > 0 ? begin : 0, last = end < taps ? end : taps - 1;
       none = none || first > last;
       if (!none) row->first |= terms.fields.field(d, first), row->last |= terms.fields.field(d, last);
       row->a += start * map.image_step[d];

@@ -9,6 +9,8 @@
 namespace nengo_dl {
 namespace cuda {
 
+constexpr int64_t kMostTerms = int64_t{1} << 20;  // in a table
+
 // Numbers of a term, a field each in a word (ConvRow).
 struct ConvFields {
   int rank = 0;

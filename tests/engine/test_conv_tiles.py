@@ -286,6 +286,31 @@ def test_tiles_of_few_channels_are_not_worth_it(device, launched):
     launched(0)
 
 
+def test_dimensions_whose_numbers_fit_in_no_word(monkeypatch, device, launched):
+    """Those of positions, for the weights; those of taps do."""
+    case, found = Conv((4,) * 7 + (8,), 1, 2, (1,) * 8), []
+    for name, expected in (("0", 0), ("1", 3)):
+        monkeypatch.setenv("NENGO_DL_CONV_TILES", name)
+        launched()
+        found.append(case.results(device, "float32", 1, 1))
+        launched(expected)
+    same_bits(*found)
+
+
+def test_strides_that_no_table_holds(monkeypatch, device, launched):
+    """A transposed convolution would have a phase for each remainder."""
+    case, found = (
+        Conv((2,), 3, 5, (2,), stride=(1 << 21,), pad=((1 << 20) - 3,), transposed=True),
+        [],
+    )
+    for name, expected in (("0", 0), ("1", 2)):
+        monkeypatch.setenv("NENGO_DL_CONV_TILES", name)
+        launched()
+        found.append(case.results(device, "float32", 1, 1))
+        launched(expected)
+    same_bits(*found)
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("filters", [16, 600, 1000])
 def test_sums_in_parts(filters, transposed, monkeypatch, device):
