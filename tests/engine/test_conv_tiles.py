@@ -198,6 +198,7 @@ CASES = [
     Conv((6, 7), 5, 20, (3, 3), pad=(1, 1), places=((0, 1, 2), (0, 2, 1), (1, 2, 0))),
     # weights of each item, and of each step; an image for all
     Conv((6, 7), 5, 20, (3, 3), stride=(2, 1), pad=(1, 1), weights="learned"),
+    Conv((6, 7), 5, 20, (3, 3), weights="learned", places=((0, 0), (0, 1), (0, 1))),
     Conv((6, 7), 5, 20, (3, 3), stride=(2, 1), pad=(1, 1), weights="window"),
     Conv((6, 7), 5, 20, (3, 3), weights="window", places=((0, 1), (0, 1), (1, 0)), transposed=True),
     Conv((6, 7), 5, 20, (3, 3), pad=(1, 1), image="param"),
