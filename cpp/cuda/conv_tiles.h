@@ -17,12 +17,6 @@
 namespace nengo_dl {
 namespace cuda {
 
-#ifdef __CUDA_ARCH__
-#define NDL_UNROLL _Pragma("unroll")
-#else
-#define NDL_UNROLL
-#endif
-
 // A term: where its factors are, and its number in each dimension (ConvSpans).
 struct alignas(16) ConvTerm {
   int32_t a, b;

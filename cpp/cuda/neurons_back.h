@@ -6,14 +6,6 @@
 #include "kernels/neurons.h"
 #include "neurons/types.h"
 
-#ifdef __CUDA_ARCH__  // for the device alone
-#define NDL_UNROLL _Pragma("unroll")
-#define NDL_NO_UNROLL _Pragma("unroll 1")
-#else
-#define NDL_UNROLL
-#define NDL_NO_UNROLL
-#endif
-
 namespace nengo_dl {
 namespace cuda {
 

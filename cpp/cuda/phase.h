@@ -10,10 +10,14 @@
 namespace nengo_dl {
 namespace cuda {
 
-// Several loads at once, before a loop over a sum.
+// For the device alone. NDL_UNROLL_SUM: several loads at once, before a loop over a sum.
 #ifdef __CUDA_ARCH__
+#define NDL_UNROLL _Pragma("unroll")
+#define NDL_NO_UNROLL _Pragma("unroll 1")
 #define NDL_UNROLL_SUM _Pragma("unroll 8")
 #else
+#define NDL_UNROLL
+#define NDL_NO_UNROLL
 #define NDL_UNROLL_SUM
 #endif
 
