@@ -21,10 +21,8 @@ pytest=(python3 -m pytest -q -p no:cacheprovider)
 part 'numbers, bits and times' 90 python3 bench/gpu/run.py "$folder" --batch 1
 part '512 items' 20 python3 bench/gpu/run.py "$folder" --batch 512 --only integrators-128x100
 part 'training in TF32' 20 python3 bench/gpu/run.py "$folder" --tf32 --only train-layer-512 train-surrogate
-if [ -e "$folder/large" ]; then # of save.py --large
-  part '16384 neurons, TF32' 40 python3 bench/gpu/run.py "$folder/large" --no-cpu --plain-steps 2 --tf32
-  part '16384 neurons, float32' 40 python3 bench/gpu/run.py "$folder/large" --no-cpu --plain-steps 2
-fi
+part '16384 neurons, TF32' 40 python3 bench/gpu/run.py "$folder/large" --no-cpu --plain-steps 2 --tf32
+part '16384 neurons, float32' 40 python3 bench/gpu/run.py "$folder/large" --no-cpu --plain-steps 2
 part 'loops by ensembles' 30 env NENGO_DL_LOOP_WAY=ensembles python3 bench/gpu/run.py "$folder" --only integrators-128x100 --batch 1
 part 'the same, 512 items' 30 env NENGO_DL_LOOP_WAY=ensembles python3 bench/gpu/run.py "$folder" --only integrators-128x100 --batch 512
 part 'wide loops' 30 env NENGO_DL_LOOP_WAY=wide python3 bench/gpu/run.py "$folder" --only dense-2000 sparse-2000 pes-32

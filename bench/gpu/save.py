@@ -2,9 +2,9 @@
 
 ``python bench/gpu/save.py FOLDER`` builds the networks of ``bench/networks.py`` and of
 ``bench/training_networks.py`` and writes an ``.npz`` for each: the program's bytes, parameters,
-state and sizes. ``bench/gpu/run.py`` runs them. ``--large`` saves a layer of 16384 neurons, too,
-in ``FOLDER/large``, which takes 12 GB of memory. Of parameters with more than 2^26 numbers the
-spread is written, and numbers are drawn where they are run: how long that takes is the same.
+state and sizes. ``bench/gpu/run.py`` runs them. A layer of 16384 neurons, which takes 4 GB of
+memory to build, goes to ``FOLDER/large``. Of parameters with more than 2^26 numbers the spread is
+written, and numbers are drawn where they are run: how long that takes is the same.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def save(path, net, **sizes):
     print("saved", path.name, flush=True)
 
 
-def main(folder, large=False):
+def main(folder):
     """Save all networks that a GPU can run."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in networks.NETWORKS.items():
@@ -101,20 +101,12 @@ def main(folder, large=False):
             save(folder / f"{name}.npz", make()[0])
     for name, (make, steps, batch) in TRAINED.items():
         save(folder / f"{name}.npz", make(), steps=steps, batch=batch)
-    if large:
-        main_large(folder / "large")
-
-
-def main_large(folder):
-    """Save what takes long to save and to run."""
-    folder.mkdir(exist_ok=True)
+    (folder / "large").mkdir(exist_ok=True)
     for name, (make, steps, batch) in LARGE.items():
-        save(folder / f"{name}.npz", make(), steps=steps, batch=batch)
+        save(folder / "large" / f"{name}.npz", make(), steps=steps, batch=batch)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--large", action="store_true", help="a layer of 16384 neurons, too")
-    given = parser.parse_args()
-    main(given.folder, given.large)
+    main(parser.parse_args().folder)
