@@ -105,33 +105,65 @@ void WideOwners::join_ensembles(Sets& sets) const {
   }
 }
 
+struct WideOwners::Shares {
+  Sets sets;
+  std::vector<int64_t> load, block, total;  // of each set; block: -1 before it has one; of each block
+
+  void give(int64_t set, int64_t to) { block[set] = to, total[to] += load[set]; }
+  int64_t lightest() const { return std::min_element(total.begin(), total.end()) - total.begin(); }
+};
+
 void WideOwners::share_out() {
-  Sets sets = joined();
-  std::vector<int64_t> load(written_.size(), 0), block(written_.size(), -1), total(blocks_, 0), order;
+  const auto none = std::vector<int64_t>(written_.size(), -1), zero = std::vector<int64_t>(written_.size(), 0);
+  Shares shares{joined(), zero, none, {}};
   for (const WidePart& p : parts_)
     for (int64_t e : p.args[0].at)
-      load[sets.find(id(p.args[0], e))] += 1 + int64_t(p.weights.at.size() ? p.x.at.size() : 0);
-  const auto give = [&](int64_t set, int64_t to) { block[set] = to, total[to] += load[set]; };
+      shares.load[shares.sets.find(id(p.args[0], e))] += 1 + int64_t(p.weights.at.size() ? p.x.at.size() : 0);
+  together_ ? by_ensembles(&shares) : by_words(&shares);
+  for (int64_t i = 0; i < count(); ++i) {
+    if (!inner(i)) continue;
+    const int64_t set = shares.sets.find(i);
+    if (shares.block[set] < 0) shares.give(set, shares.lightest());
+    owner_[i] = static_cast<int32_t>(shares.block[set]);
+  }
+}
+
+// Neurons whose spikes go round as bits of a word are one block's.
+void WideOwners::by_words(Shares* shares) {
+  shares->total.assign(blocks_, 0);
   for (const WidePart& p : parts_) {
-    if (together_ || p.kind < Wide::dense || !inner(id(p.x, p.x.at[0])) || !spikes(p)) continue;
+    if (p.kind < Wide::dense || !inner(id(p.x, p.x.at[0])) || !spikes(p)) continue;
     const WideExchange x = exchange(p, 1);
     for (int32_t i = 0; i < x.n; ++i) {
-      const int64_t set = sets.find(id(p.x, p.x.at[i]));
-      if (block[set] < 0) give(set, x.word(i));
-      need_wide(block[set] == x.word(i));
+      const int64_t set = shares->sets.find(id(p.x, p.x.at[i]));
+      if (shares->block[set] < 0) shares->give(set, x.word(i));
+      need_wide(shares->block[set] == x.word(i));
     }
   }
-  for (int64_t i = 0; i < count(); ++i)
-    if (inner(i) && sets.find(i) == i) order.push_back(i);
-  if (together_) {
-    blocks_ = std::min<int64_t>(blocks_, static_cast<int64_t>(order.size()));
-    total.resize(blocks_);
-    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return load[a] > load[b]; });
+}
+
+// The largest first; then what only follows from those of one block, such as what is decoded for an output.
+void WideOwners::by_ensembles(Shares* shares) {
+  std::vector<int64_t> sets;
+  for (const WidePart& p : parts_)
+    if (p.kind == Wide::neurons) sets.push_back(shares->sets.find(id(p.args[0], p.args[0].at[0])));
+  need_wide(!sets.empty());
+  std::sort(sets.begin(), sets.end());
+  sets.erase(std::unique(sets.begin(), sets.end()), sets.end());
+  std::stable_sort(sets.begin(), sets.end(), [&](int64_t a, int64_t b) { return shares->load[a] > shares->load[b]; });
+  blocks_ = std::min<int64_t>(blocks_, static_cast<int64_t>(sets.size()));
+  shares->total.assign(blocks_, 0);
+  for (int64_t set : sets) shares->give(set, shares->lightest());
+  for (const WidePart& p : parts_) {
+    if (p.kind < Wide::dense || !inner(id(p.x, p.x.at[0]))) continue;
+    const int64_t block = shares->block[shares->sets.find(id(p.x, p.x.at[0]))];
+    const bool one = block >= 0 && std::all_of(p.x.at.begin(), p.x.at.end(), [&](int64_t e) {
+                       return inner(id(p.x, e)) && shares->block[shares->sets.find(id(p.x, e))] == block;
+                     });
+    for (int64_t e : p.args[0].at)
+      if (const int64_t set = shares->sets.find(id(p.args[0], e)); one && shares->block[set] < 0)
+        shares->give(set, block);
   }
-  for (int64_t set : order)
-    if (block[set] < 0) give(set, std::min_element(total.begin(), total.end()) - total.begin());
-  for (int64_t i = 0; i < count(); ++i)
-    if (inner(i)) owner_[i] = static_cast<int32_t>(block[sets.find(i)]);
 }
 
 }  // namespace cuda

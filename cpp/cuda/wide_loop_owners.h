@@ -34,7 +34,10 @@ class WideOwners {
  private:
   Sets joined() const;
   void join_ensembles(Sets& sets) const;
+  struct Shares;
   void share_out();
+  void by_words(Shares* shares);
+  void by_ensembles(Shares* shares);
   bool one_owner(const WideArg& a) const;
 
   const std::vector<WidePart>& parts_;

@@ -5,7 +5,9 @@ from functools import cache
 import nengo
 import numpy as np
 import pytest
+from random_networks import network
 from test_phases import EVERY_DTYPE, LIMITS, assert_close, assert_same_bits
+from test_wide_loop import learning
 from whole_models import BENCH, model_of
 
 WAY = "coupled"
@@ -96,6 +98,7 @@ NETWORKS = {
     "controlled": controlled,
     "by neurons": by_neurons,
     "many": many,
+    "learning": learning,
 }
 
 
@@ -125,7 +128,17 @@ def test_runs(name, dtype):
         assert_same_bits(made.run(made.compiled("phases", fuse=False), 40, batch), got)
 
 
-LANES = ["spikes", "heights", "few spikes", "basal ganglia", "controlled", "by neurons"]
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, *range(5, 15)])
+def test_random_networks(seed):
+    """Whatever acts on what, bits are those of kernels of single ops."""
+    made = model_of(network(seed), "float64")
+    blocks, plain = made.compiled("phases"), made.compiled("phases", fuse=False)
+    assert NAME in ways(blocks)
+    for batch in (1, 3):
+        assert_same_bits(made.run(blocks, 30, batch), made.run(plain, 30, batch))
+
+
+LANES = ["spikes", "heights", "few spikes", "basal ganglia", "controlled", "by neurons", "learning"]
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -5,6 +5,7 @@ from functools import cache
 import nengo
 import numpy as np
 import pytest
+from random_networks import network as random_network
 from scipy.sparse import csr_matrix
 from test_phases import (  # noqa: F401
     EVERY_DTYPE,
@@ -90,6 +91,16 @@ def test_threads(name, batch, monkeypatch):
     expected = model.run(model.compiled("phases"), 5, batch)
     monkeypatch.setenv("NENGO_DL_PHASES_LANES", "32")
     assert_close(model.run(model.compiled("phases"), 5, batch), expected, 1e-12)
+
+
+@pytest.mark.parametrize("seed", [1, *range(5, 12)])
+def test_random_networks(seed):
+    """Whatever acts on what."""
+    model = model_of(random_network(seed), "float64")
+    wide, plain = model.compiled("phases"), model.compiled("phases", fuse=False)
+    assert "the whole loop: wide" in [found[3] for found in wide.fused()]
+    for batch in (1, 3):
+        assert_same_bits(model.run(wide, 30, batch), model.run(plain, 30, batch))
 
 
 def test_weights_that_are_not_finite():
