@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# check.sh FOLDER: what a GPU has to show, within five minutes. FOLDER holds the programs of bench/gpu/save.py.
+# check.sh FOLDER: what a GPU has to show, in some five minutes. FOLDER holds the programs of bench/gpu/save.py.
 # Run at the top of a checkout whose python/nengo_dl holds the built libraries (bench/README.md, "A GPU machine without
-# TensorFlow"). Every part has a time limit, and a part that fails does not end the others.
+# TensorFlow"). Every part has a time limit, should it hang, and a part that fails does not end the others.
 set -uo pipefail
 folder=$1
 export PYTHONPATH=$PWD/python:${PYTHONPATH:-} PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 NENGO_DL_TEST_BACKENDS=cuda PYTHONUNBUFFERED=1

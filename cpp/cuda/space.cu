@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <new>
 #include <stdexcept>
@@ -120,14 +121,15 @@ class CudaSpace final : public Space {
   }
   void add(const float* from, float* to, int64_t count) override { launch<false>(Sum<float>{from, to}, count); }
   void add(const double* from, double* to, int64_t count) override { launch<false>(Sum<double>{from, to}, count); }
-  void begin_work() override { mark(0); }
-  void end_work() override { mark(1); }
+  void begin_work() override { ended_ = false, mark(0); }
+  void end_work() override { mark(1), ended_ = true; }
   void wait() override { check(cudaStreamSynchronize(stream()), "a kernel failed"); }
 
   double seconds() {
     const std::lock_guard<std::recursive_mutex> hold(launching());
-    if (!marks_[1])
-      throw std::runtime_error("the CUDA backend: expected a run or gradient on the GPU before, got none");
+    if (!ended_)
+      throw std::runtime_error(
+          "the CUDA backend: expected a run or gradient on the GPU before, got none or a failed one");
     float milliseconds = 0;
     check(cudaEventSynchronize(marks_[1]), "a kernel failed");
     check(cudaEventElapsedTime(&milliseconds, marks_[0], marks_[1]), "events can't be compared");
@@ -188,6 +190,7 @@ class CudaSpace final : public Space {
   char* slab_ = nullptr;                         // the rest of the latest one
   int64_t left_ = 0;
   cudaEvent_t marks_[2] = {};  // where the last work began and ended
+  std::atomic<bool> ended_{false};
 };
 
 bool has_gpu() {

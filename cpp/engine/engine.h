@@ -134,7 +134,8 @@ NDL_API void load_cuda();
 NDL_API const char* build_stamp();  // of the engine
 NDL_API std::string cuda_info();    // the GPU, the driver, cuBLAS; std::runtime_error if "cuda" is not loaded
 // Seconds that the last run or gradient on the GPU took there, without the copies of its arguments and results (but for
-// those of a long run's pieces, which are on their way meanwhile); likewise, and if there was none.
+// those of a long run's pieces, which are on their way meanwhile); likewise, and if there was none. Of runs at the same
+// time, from the last beginning to the last end.
 NDL_API double cuda_seconds();
 NDL_API std::pair<int64_t, int64_t> cuda_memory();  // bytes of the GPU that are free, and all; likewise
 

@@ -156,6 +156,7 @@ void go_back(const Runnable<T>& r, const GradArgs<T>& args, const GradRecipe<T>&
   std::vector<std::unique_ptr<Backward<T>>> workers;
   for (int i = 0; i < threads; ++i)
     workers.push_back(std::make_unique<Backward<T>>(r.schedule, recipe.back, args, recorded, tape, scratch, replay));
+  if (args.tape) r.schedule.space().begin_work();  // else the run that was recorded for it has begun
   std::atomic<int64_t> next{0};
   std::atomic<bool> cancelled{false};
   run_together(threads, [&](int number, Team&) {
@@ -167,6 +168,7 @@ void go_back(const Runnable<T>& r, const GradArgs<T>& args, const GradRecipe<T>&
   });
   if (cancelled) throw Cancelled();
   sums.sum(threads);
+  r.schedule.space().end_work();
 }
 
 }  // namespace
@@ -182,7 +184,6 @@ void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
   const TurnedGrad<T> turned(program, host_args, space.on_host());
   const ResidentGrad<T> resident(space, program, turned.args(), params_of(r, host_args));
   const GradArgs<T>& args = resident.args();
-  space.begin_work();
   fill_learned(space, program, args);
   if (args.tape) {
     const char* recorded = static_cast<const char*>(args.tape->memory);
@@ -200,7 +201,6 @@ void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
     if (record_run(r, scratch.args, *recipe->record, false).cancelled) throw Cancelled();
     go_back(r, args, *recipe, recorded.get(), scratch.args);
   }
-  space.end_work();
   resident.bring_back();
   turned.bring_back();
 }

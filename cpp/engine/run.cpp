@@ -5,6 +5,7 @@
 #include <chrono>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "engine/pool.h"
 #include "engine/resident.h"
@@ -47,20 +48,26 @@ class Slabs {
 };
 
 // Runs slab by slab; way(result, first, steps) runs up to so many steps of all groups, from step `first` of the run on,
-// and returns how many of them are complete.
-template <class T, class Way>
-RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Way&& way) {
+// and returns how many of them are complete. `meanwhile`: what the host does while the last of them are at work.
+template <class T, class Way, class F>
+RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Way&& way, const F& meanwhile) {
   RunResult result;
   Slabs slabs(args.time_limit, args.cancel, args.n_steps, unit);
   while (result.steps < args.n_steps && !result.error && !slabs.late(result.steps)) {
     if ((result.cancelled = slabs.cancelled())) break;
     const int64_t steps = slabs.next(args.n_steps - result.steps);
     const int64_t complete = way(&result, result.steps, steps);
+    space.end_work();
+    meanwhile();
     space.wait();
     slabs.finished(std::max<int64_t>(1, complete));
     result.steps += complete;
   }
   return result;
+}
+template <class T, class Way>
+RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Way&& way) {
+  return run_slabs(space, args, unit, std::forward<Way>(way), [] {});
 }
 
 // Threads take one group after the other.
@@ -177,12 +184,11 @@ RunResult run_grouped(const Runnable<T>& r, const RunArgs<T>& whole, ResidentRun
   const RunArgs<T>& args = resident->args();
   const std::shared_ptr<const Layout> layout = r.recipes.run(args.batch, args.n_steps, threads);
   const Grouped<T> way(r, args, *layout, threads, nullptr);
-  return run_slabs(r.schedule.space(), whole, 1, [&](RunResult* result, int64_t first, int64_t steps) {
+  const auto by_pieces = [&](RunResult* result, int64_t first, int64_t steps) {
     const int64_t start = resident->turn_to(first);
-    const int64_t complete = way(result, first - start, std::min(steps, start + args.n_steps - first));
-    resident->meanwhile();
-    return complete;
-  });
+    return way(result, first - start, std::min(steps, start + args.n_steps - first));
+  };
+  return run_slabs(r.schedule.space(), whole, 1, by_pieces, [&] { resident->meanwhile(); });
 }
 
 // One that can be divided: `work` elements in all.
@@ -274,7 +280,6 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
     else
       result = run_grouped(r, args, &resident, threads);
   }
-  space.end_work();
   resident.bring_back(result.steps);
   return result;
 }

@@ -39,8 +39,8 @@ class NDL_API Space {
   virtual void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) = 0;
   virtual void add(const float* from, float* to, int64_t count) = 0;
   virtual void add(const double* from, double* to, int64_t count) = 0;
-  // Around the work of a run or gradient: its arguments have come before, its results go afterwards. For who asks how
-  // long that took.
+  // Around the work of a run or gradient: its arguments have come before, its results go afterwards. The last of
+  // several ends counts. For who asks how long that took.
   virtual void begin_work() {}
   virtual void end_work() {}
   // Until all that was started has taken effect. std::runtime_error if some of it failed.

