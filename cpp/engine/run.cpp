@@ -52,6 +52,7 @@ class Slabs {
 template <class T, class Way, class F>
 RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Way&& way, const F& meanwhile) {
   RunResult result;
+  space.begin_work();
   Slabs slabs(args.time_limit, args.cancel, args.n_steps, unit);
   while (result.steps < args.n_steps && !result.error && !slabs.late(result.steps)) {
     if ((result.cancelled = slabs.cancelled())) break;
@@ -265,7 +266,6 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
                           by_pieces ? piece_steps(space, r.facts.program, host_args) : host_args.n_steps);
   const RunArgs<T>& args = turned.args();
   RunResult result;
-  space.begin_work();
   if (recipe) {
     host_args.tape->params = sent;
     result = record_run(r, resident.args(), *recipe, true);

@@ -73,7 +73,7 @@ def test_work_is_timed_without_copies(device_bytes, phases_library, recorded, mo
         (came, _), (_, none), (nothing, went) = np.diff(
             [before, begin, end, [total() for total in totals]], axis=0
         )
-        assert none == nothing == 0
+        assert (none, nothing) == (0, 0)
         return came, went
 
     steps, maker = 400, integrator()
