@@ -1,7 +1,6 @@
 // Which block has which elements of a loop that blocks share out, and what of it goes round between them.
 #pragma once
 
-#include <map>
 #include <vector>
 
 #include "cuda/wide_loop_parts.h"

@@ -5,7 +5,7 @@ from functools import cache
 import nengo
 import numpy as np
 import pytest
-from random_networks import network
+from coupled_networks import network
 from test_phases import EVERY_DTYPE, LIMITS, assert_close, assert_same_bits
 from test_wide_loop import learning
 from whole_models import BENCH, model_of

@@ -5,7 +5,7 @@ from functools import cache
 import nengo
 import numpy as np
 import pytest
-from random_networks import network as random_network
+from coupled_networks import network as random_network
 from scipy.sparse import csr_matrix
 from test_phases import (  # noqa: F401
     EVERY_DTYPE,
