@@ -8,6 +8,7 @@ import nengo
 import numpy as np
 import pytest
 from handmade_programs import Maker, _engine, op, to_bytes, view
+from test_kernels_conv import Conv as OneConv
 from test_phases import assert_close
 from whole_models import model_of
 
@@ -55,18 +56,11 @@ def _as_it_is(device, monkeypatch):
 
 
 @dataclass(frozen=True)
-class Conv:
-    """Blocks of a convolution or of its transpose; each has a place in W, X and Y."""
+class Conv(OneConv):
+    """Blocks of a convolution, in any dimensions; each has a place in W, X and Y."""
 
-    size: tuple
-    channels: int
-    filters: int
-    kernel: tuple
     stride: tuple = None
     pad: tuple = None
-    groups: int = 1
-    last: bool = True
-    transposed: bool = False
     weights: str = "param"  # what kind of buffer: param, learned, window
     image: str = "window"
     places: tuple = ((0,), (0,), (0,))
@@ -83,20 +77,6 @@ class Conv:
     def pads(self):
         return self.pad or (0,) * self.rank
 
-    @property
-    def out(self):
-        sizes = zip(self.size, self.kernel, self.strides, self.pads, strict=True)
-        if self.transposed:
-            return tuple((n - 1) * s + k - 2 * p for n, k, s, p in sizes)
-        return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in sizes)
-
-    @property
-    def elements(self):
-        """Of a block of W, X and Y."""
-        weights = np.prod(self.kernel) * self.channels // self.groups * self.filters
-        sizes = weights, np.prod(self.size) * self.channels, np.prod(self.out) * self.filters
-        return tuple(int(n) for n in sizes)
-
     def maker(self, dtype, set_, numbers, window=0):
         """A program in which Y starts as 1; what is in no window is a param."""
         maker, ops, args = Maker(dtype, window=window), [], {}
@@ -111,19 +91,7 @@ class Conv:
                 ops.append(op("fill", {"dst": whole}, value=1.0))
             elif kind == "window":
                 ops.append(maker.input(buffer, count, name))
-        attrs = {
-            "in_shape": self.size,
-            "out_shape": self.out,
-            "in_channels": self.channels,
-            "out_channels": self.filters,
-            "kernel": self.kernel,
-            "stride": self.strides,
-            "pad": self.pads,
-            "groups": self.groups,
-            "channels_last": int(self.last),
-        }
-        kind = "conv_transpose" if self.transposed else "conv"
-        ops.append(op(kind, args, len(self.places[0]), set=set_, **attrs))
+        ops.append(self.op(args, len(self.places[0]), set=set_))
         maker.region("sequence", *ops, maker.output(whole))
         return maker
 

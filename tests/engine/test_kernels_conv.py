@@ -22,8 +22,16 @@ class Conv:
     transposed: bool = False
 
     @property
+    def strides(self):
+        return self.stride
+
+    @property
+    def pads(self):
+        return self.pad
+
+    @property
     def out(self):
-        sizes = zip(self.size, self.kernel, self.stride, self.pad, strict=True)
+        sizes = zip(self.size, self.kernel, self.strides, self.pads, strict=True)
         if self.transposed:
             return tuple((n - 1) * s + k - 2 * p for n, k, s, p in sizes)
         return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in sizes)
@@ -35,29 +43,33 @@ class Conv:
         sizes = weights, np.prod(self.size) * self.channels, np.prod(self.out) * self.filters
         return tuple(int(n) for n in sizes)
 
+    def op(self, args, blocks=1, **attrs):
+        """The convolution as an op."""
+        shapes = {
+            "in_shape": self.size,
+            "out_shape": self.out,
+            "in_channels": self.channels,
+            "out_channels": self.filters,
+            "kernel": self.kernel,
+            "stride": self.strides,
+            "pad": self.pads,
+            "groups": self.groups,
+            "channels_last": int(self.last),
+        }
+        kind = "conv_transpose" if self.transposed else "conv"
+        return op(kind, args, blocks, **shapes, **attrs)
+
     def program(self, dtype, weights, set_=1, window=0):
         """Input -> X, Y starts as 1 if it is incremented."""
         maker, sizes = Maker(dtype, window=window), self.elements
         places = maker.buffer("param", sizes[0], "W", weights)
         X, Y = maker.buffer("window", sizes[1], "X"), maker.buffer("window", sizes[2], "Y")
         flat = [view(b, (n,)) for b, n in zip((places, X, Y), sizes, strict=True)]
-        attrs = {
-            "in_shape": self.size,
-            "out_shape": self.out,
-            "in_channels": self.channels,
-            "out_channels": self.filters,
-            "kernel": self.kernel,
-            "stride": self.stride,
-            "pad": self.pad,
-            "groups": self.groups,
-            "channels_last": int(self.last),
-        }
-        kind = "conv_transpose" if self.transposed else "conv"
         maker.region(
             "sequence",
             maker.input(X, sizes[1]),
             op("fill", {"dst": flat[2]}, value=1.0),
-            op(kind, dict(zip("WXY", flat, strict=True)), set=set_, **attrs),
+            self.op(dict(zip("WXY", flat, strict=True)), set=set_),
             maker.output(flat[2]),
         )
         return maker
