@@ -7,6 +7,8 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cuda/device.h"
 #include "cuda/phase.h"
@@ -39,10 +41,63 @@ struct Zero {
   }
 };
 
+template <class T>
+struct FindOther {
+  const T* values;
+  int* found;
+  template <class Team>
+  NDL_HD void operator()(int64_t i, const Team&) const {
+    if (values[i] != T(0)) *found = 1;
+  }
+};
+
+// A block turns one tile after the other, by way of its shared memory, so that neighbours read and write neighbours.
+template <class T>
+__global__ void __launch_bounds__(256) turn_tiles(const T* from, int64_t rows, int64_t columns, int64_t tiles, T* to) {
+  constexpr int kTile = 32, kLines = 8;
+  __shared__ T tile[kTile][kTile + 1];
+  const int x = threadIdx.x % kTile, y = threadIdx.x / kTile;
+  const int64_t across = (columns + kTile - 1) / kTile, down = (rows + kTile - 1) / kTile;
+  for (int64_t k = blockIdx.x; k < tiles; k += gridDim.x) {
+    const int64_t column = k % across * kTile, row = k / across % down * kTile;
+    const int64_t matrix = k / (across * down) * rows * columns;
+    for (int line = y; line < kTile; line += kLines)
+      if (row + line < rows && column + x < columns) tile[line][x] = from[matrix + (row + line) * columns + column + x];
+    __syncthreads();
+    for (int line = y; line < kTile; line += kLines)
+      if (column + line < columns && row + x < rows) to[matrix + (column + line) * rows + row + x] = tile[x][line];
+    __syncthreads();
+  }
+}
+
+template <class T>
+void turn_all(const void* from, int64_t rows, int64_t columns, int64_t count, void* to) {
+  constexpr int64_t kTile = 32, kMostBlocks = 132 * 16;
+  const int64_t tiles = (rows + kTile - 1) / kTile * ((columns + kTile - 1) / kTile) * count;
+  if (tiles == 0) return;
+  turn_tiles<T><<<static_cast<unsigned>(std::min(tiles, kMostBlocks)), 256, 0, stream()>>>(
+      static_cast<const T*>(from), rows, columns, tiles, static_cast<T*>(to));
+  check_launch();
+}
+
 cudaStream_t new_stream() {
   cudaStream_t s;
   check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "a stream can't be made");
   return s;
+}
+
+cudaEvent_t new_event() {
+  cudaEvent_t event;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event can't be made");
+  return event;
+}
+
+// What is started in `after` from now on waits for all that was started in `before`.
+void order(cudaStream_t before, cudaStream_t after) {
+  static const cudaEvent_t reached = new_event();
+  const std::lock_guard<std::recursive_mutex> hold(launching());
+  check(cudaEventRecord(reached, before), "an event can't be recorded");
+  check(cudaStreamWaitEvent(after, reached, 0), "a stream can't be made to wait");
 }
 
 // For copies beside what `stream` runs.
@@ -89,15 +144,9 @@ class CudaSpace final : public Space {
   // From and to pageable memory the driver copies while the caller waits, and the GPU goes on with what was started.
   void bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
                 int64_t rows) override {
-    static const cudaEvent_t brought = [] {
-      cudaEvent_t event;
-      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event can't be made");
-      return event;
-    }();
     const std::lock_guard<std::recursive_mutex> hold(launching());
     start_copy(host, host_distance, to, to_distance, bytes, rows, cudaMemcpyHostToDevice, beside());
-    check(cudaEventRecord(brought, beside()), "a copy to the GPU failed");
-    check(cudaStreamWaitEvent(stream(), brought, 0), "a copy to the GPU failed");
+    order(beside(), stream());
   }
   void bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
                  int64_t rows) override {
@@ -119,10 +168,30 @@ class CudaSpace final : public Space {
     else
       launch<false>(Zero<double>{static_cast<double*>(first), there}, count);
   }
+  void transpose(const void* from, int64_t rows, int64_t columns, int64_t count, void* to, int64_t size) override {
+    if (size == 4)
+      turn_all<float>(from, rows, columns, count, to);
+    else
+      turn_all<double>(from, rows, columns, count, to);
+  }
+  bool all_zero(const float* values, int64_t count) override { return only_zeros(values, count); }
+  bool all_zero(const double* values, int64_t count) override { return only_zeros(values, count); }
   void add(const float* from, float* to, int64_t count) override { launch<false>(Sum<float>{from, to}, count); }
   void add(const double* from, double* to, int64_t count) override { launch<false>(Sum<double>{from, to}, count); }
   void begin_work() override { ended_ = false, mark(0); }
   void end_work() override { mark(1), ended_ = true; }
+  void follow(Neighbour& neighbour) override {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    guests_.push_back(&neighbour);
+    order(stream_of(neighbour), stream());
+  }
+  // All that uses its memory was started before: the neighbour may use it again for what it starts from now on.
+  void lead(Neighbour& neighbour) override {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    guests_.erase(std::find(guests_.begin(), guests_.end(), &neighbour));
+    order(stream(), stream_of(neighbour));
+    give_back(true);
+  }
   void wait() override { check(cudaStreamSynchronize(stream()), "a kernel failed"); }
 
   double seconds() {
@@ -145,6 +214,16 @@ class CudaSpace final : public Space {
                             static_cast<size_t>(bytes), static_cast<size_t>(rows), kind, on),
           "a copy failed");
   }
+  static cudaStream_t stream_of(const Neighbour& neighbour) { return static_cast<cudaStream_t>(neighbour.stream()); }
+  template <class T>
+  bool only_zeros(const T* values, int64_t count) {
+    const Memory<int> found = nengo_dl::allocate<int>(*this, 1);
+    int other = 0;
+    zero(found.get(), sizeof other);
+    launch<false>(FindOther<T>{values, found.get()}, count);
+    copy_out(found.get(), &other, sizeof other);
+    return !other;
+  }
   void mark(int i) {
     const std::lock_guard<std::recursive_mutex> hold(launching());
     if (!marks_[i]) check(cudaEventCreate(&marks_[i]), "an event can't be made");
@@ -163,30 +242,52 @@ class CudaSpace final : public Space {
     slab_ += size, left_ -= size;
     return memory;
   }
+  // From a neighbour, if there is one: TensorFlow has taken almost all that the driver had.
+  void* from_neighbour(int64_t size) {
+    if (guests_.empty()) return nullptr;
+    void* const memory = guests_.back()->allocate(size);
+    if (!memory) return nullptr;
+    lent_[memory] = guests_.back();
+    order(stream_of(*guests_.back()), stream());  // whoever had it before may still be at work
+    return memory;
+  }
   void* from_driver(int64_t size) {
     stream();  // a process that was forked is told
+    if (void* const memory = from_neighbour(size)) return memory;
     size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "the GPU's memory can't be asked for");
     check_fits(size, static_cast<int64_t>(total));
     void* memory = nullptr;
     if (cudaMalloc(&memory, static_cast<size_t>(size)) == cudaSuccess) return memory;
     cudaGetLastError();  // it is dealt with here
-    give_back();
+    wait();
+    give_back(false);
     if (cudaMalloc(&memory, static_cast<size_t>(size)) == cudaSuccess) return memory;
     cudaGetLastError();
     throw std::bad_alloc();
   }
-  // Large blocks that nobody uses, to the driver.
-  void give_back() {
-    wait();
-    for (auto& [size, blocks] : spare_) {
-      if (size < kLarge) continue;
-      for (void* memory : blocks) check(cudaFree(memory), "memory can't be given back");
-      blocks.clear();
+  // Large blocks that nobody uses, to where they came from; perhaps only those of neighbours.
+  void give_back(bool only_lent) {
+    for (auto blocks = spare_.lower_bound(kLarge); blocks != spare_.end(); ++blocks) {
+      std::vector<void*> kept;
+      for (void* memory : blocks->second) {
+        const auto lent = lent_.find(memory);
+        if (lent != lent_.end()) {
+          lent->second->release(memory);
+          lent_.erase(lent);
+        } else if (only_lent) {
+          kept.push_back(memory);
+        } else {
+          check(cudaFree(memory), "memory can't be given back");
+        }
+      }
+      blocks->second = std::move(kept);
     }
   }
 
   std::map<int64_t, std::vector<void*>> spare_;  // by size
+  std::vector<Neighbour*> guests_;               // that were followed and not yet led
+  std::map<void*, Neighbour*> lent_;             // memory from them
   char* slab_ = nullptr;                         // the rest of the latest one
   int64_t left_ = 0;
   cudaEvent_t marks_[2] = {};  // where the last work began and ended

@@ -70,7 +70,9 @@ std::vector<DividedOps> Compiled::divided(int threads) const {
 
 const std::string& Compiled::backend() const { return impl_->backend.name(); }
 
-bool Compiled::on_host() const { return impl_->backend.space().on_host(); }
+Space& Compiled::space() const { return impl_->backend.space(); }
+
+bool Compiled::on_host() const { return space().on_host(); }
 
 RunResult Compiled::run(const RunArgs<float>& args) const {
   if (!impl_->as32) throw std::logic_error("run: expected float64 arguments, as the program has, got float32");

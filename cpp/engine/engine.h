@@ -14,6 +14,8 @@
 
 namespace nengo_dl {
 
+class Space;  // engine/space.h
+
 // What a run records for the gradient.
 struct TapeOptions {
   int64_t memory = -1;  // bytes that recorded values may take; -1: no limit; 0: only checkpoints, windows are run again
@@ -51,6 +53,7 @@ struct RunArgs {
   const std::atomic<bool>* cancel = nullptr;
   Tape* tape = nullptr;  // where to record what the gradient needs
   TapeOptions record;    // how, if there is a tape
+  bool there = false;    // all but istate lies in the memory of the backend, as TensorFlow's tensors on a GPU do
   bool tf32 = false;     // a GPU's products of float32 may round their factors to 10 bits, which is much faster
 };
 
@@ -104,7 +107,8 @@ class NDL_API Compiled {
   std::vector<FusedOps> fused() const;
   std::vector<DividedOps> divided(int threads) const;
   const std::string& backend() const;
-  bool on_host() const;  // the host may read what the backend works on, tapes among it
+  Space& space() const;  // what the backend works on, tapes among it
+  bool on_host() const;  // whether the host may read that
   // std::invalid_argument if arguments are missing; what they point to must have the sizes above.
   RunResult run(const RunArgs<float>& args) const;   // std::logic_error if the program is of the other dtype
   RunResult run(const RunArgs<double>& args) const;  // safe to call from several threads at once

@@ -139,8 +139,9 @@ void fill_learned(Space& space, const Program& p, const GradArgs<T>& a) {
 template <class T>
 SentParams params_of(const Runnable<T>& r, const GradArgs<T>& a) {
   if (!a.tape) return r.params.send(a.run, [&a](size_t i) { return a.param_grads[i] != nullptr; });
-  const size_t expected = r.schedule.space().on_host() ? 0 : a.param_grads.size();
-  if (a.tape->params.size() != expected) fail("the tape: expected one of this backend, got one that another recorded");
+  const size_t expected = r.schedule.space().on_host() || a.run.there ? 0 : a.param_grads.size();
+  if (a.tape->params.size() != expected)
+    fail("the tape: expected one of this backend, got one that another recorded, or from arguments in other memory");
   return a.tape->params;
 }
 
@@ -181,9 +182,9 @@ void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
   const std::shared_ptr<const GradRecipe<T>> recipe = r.recipes.grad(host_args);
   const TapeLayout& tape = recipe->record->tape;
   if (host_args.tape) tape.check(*host_args.tape, host_args.run.first_step, host_args.run.n_steps);
-  const TurnedGrad<T> turned(program, host_args, space.on_host());
-  const ResidentGrad<T> resident(space, program, turned.args(), params_of(r, host_args));
-  const GradArgs<T>& args = resident.args();
+  const ResidentGrad<T> resident(space, program, host_args, params_of(r, host_args));
+  const TurnedGrad<T> turned(space, program, resident.args());
+  const GradArgs<T>& args = turned.args();
   fill_learned(space, program, args);
   if (args.tape) {
     const char* recorded = static_cast<const char*>(args.tape->memory);
@@ -201,8 +202,8 @@ void differentiate(const Runnable<T>& r, const GradArgs<T>& host_args) {
     if (record_run(r, scratch.args, *recipe->record, false).cancelled) throw Cancelled();
     go_back(r, args, *recipe, recorded.get(), scratch.args);
   }
-  resident.bring_back();
   turned.bring_back();
+  resident.bring_back();
 }
 
 template void differentiate(const Runnable<float>&, const GradArgs<float>&);

@@ -60,6 +60,37 @@ class Spares {
   int64_t bytes_ = 0;
 };
 
+// Few columns or rows: all of them at once.
+template <class T, int64_t N>
+void few_columns(const T* from, int64_t rows, T* to) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < N; ++j) to[j * rows + i] = from[i * N + j];
+}
+
+template <class T, int64_t N>
+void few_rows(const T* from, int64_t columns, T* to) {
+  for (int64_t j = 0; j < columns; ++j)
+    for (int64_t i = 0; i < N; ++i) to[j * N + i] = from[i * columns + j];
+}
+
+template <class T, int64_t N>
+bool few(const T* from, int64_t rows, int64_t columns, T* to) {
+  if (columns == N) return few_columns<T, N>(from, rows, to), true;
+  if (rows == N) return few_rows<T, N>(from, columns, to), true;
+  if constexpr (N > 2) return few<T, N - 1>(from, rows, columns, to);
+  return false;
+}
+
+template <class T>
+void turn_matrix(const T* from, int64_t rows, int64_t columns, T* to) {
+  constexpr int64_t kFew = 8, kTile = 32;
+  if (few<T, kFew>(from, rows, columns, to)) return;
+  for (int64_t i0 = 0; i0 < rows; i0 += kTile)
+    for (int64_t j0 = 0; j0 < columns; j0 += kTile)
+      for (int64_t i = i0; i < std::min(rows, i0 + kTile); ++i)
+        for (int64_t j = j0; j < std::min(columns, j0 + kTile); ++j) to[j * rows + i] = from[i * columns + j];
+}
+
 int64_t rounded(int64_t bytes) { return (std::max<int64_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign; }
 
 class HostSpace final : public Space {
@@ -106,6 +137,14 @@ class HostSpace final : public Space {
     else
       zero_all(static_cast<double*>(first), elements);
   }
+  void transpose(const void* from, int64_t rows, int64_t columns, int64_t count, void* to, int64_t size) override {
+    if (size == 4)
+      turn(static_cast<const uint32_t*>(from), rows, columns, count, static_cast<uint32_t*>(to));
+    else
+      turn(static_cast<const uint64_t*>(from), rows, columns, count, static_cast<uint64_t*>(to));
+  }
+  bool all_zero(const float* values, int64_t count) override { return only_zeros(values, count); }
+  bool all_zero(const double* values, int64_t count) override { return only_zeros(values, count); }
   void add(const float* from, float* to, int64_t count) override { add32_(from, 1, to, 1, count, false); }
   void add(const double* from, double* to, int64_t count) override { add64_(from, 1, to, 1, count, false); }
 
@@ -113,6 +152,16 @@ class HostSpace final : public Space {
   template <class T>
   static void zero_all(T* first, const std::vector<int64_t>& elements) {
     for (int64_t e : elements) first[e] = 0;
+  }
+
+  template <class T>
+  static void turn(const T* from, int64_t rows, int64_t columns, int64_t count, T* to) {
+    const int64_t elements = rows * columns;
+    for (int64_t k = 0; k < count; ++k) turn_matrix(from + k * elements, rows, columns, to + k * elements);
+  }
+  template <class T>
+  static bool only_zeros(const T* values, int64_t count) {
+    return std::all_of(values, values + count, [](T value) { return value == T(0); });
   }
 
   void (*add32_)(const float*, int64_t, float*, int64_t, int64_t, bool) = NDL_PICK(vec_copy32);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "engine/pool.h"
 #include "engine/run.h"
@@ -31,7 +32,7 @@ bool equal(const void* a, const void* b, int64_t bytes, int threads) {
 
 template <class T>
 SentParams KeptParams<T>::send(const RunArgs<T>& args, const std::function<bool(size_t)>& trained) const {
-  if (space_.on_host()) return {};
+  if (space_.on_host() || args.there) return {};
   SentParams sent(program_.params.size());
   const std::lock_guard<std::mutex> hold(lock_);
   for (size_t i = 0; i < sent.size(); ++i) {
@@ -56,13 +57,13 @@ std::shared_ptr<void> KeptParams<T>::send(const Param& param, const T* host, Slo
 
 template <class T>
 std::shared_ptr<void> KeptParams<T>::send(const Param& param, const T* host) const {
-  Memory<T> there = allocate<T>(space_, param.size), turned;
-  if (param.turns()) {
-    turned = allocate<T>(host_space(), param.size);
-    turn(param, host, turned.get(), true);
-    host = turned.get();
-  }
+  Memory<T> there = allocate<T>(space_, param.size);
   if (param.size > 0) space_.copy_in(host, there.get(), param.size * static_cast<int64_t>(sizeof(T)));
+  if (param.turns()) {
+    Memory<T> turned = allocate<T>(space_, param.size);
+    turn(space_, param, there.get(), turned.get(), true);
+    there = std::move(turned);
+  }
   const Release release = there.get_deleter();
   return {there.release(), release};
 }

@@ -21,9 +21,9 @@ class KeptParams {
  public:
   KeptParams(Space& space, const Program& program) : space_(space), program_(program), slots_(program.params.size()) {}
 
-  // The parameters of a run, which no later call changes; none if the space is the host's. Those that are `trained` (by
-  // number) are not kept: each step of a training changes them, and the copy would be made in vain. Safe to call from
-  // several threads at once.
+  // The parameters of a run, which no later call changes; none if the backend can reach those of the caller. Those that
+  // are `trained` (by number) are not kept: each step of a training changes them, and the copy would be made in vain.
+  // Safe to call from several threads at once.
   SentParams send(const RunArgs<T>& args, const std::function<bool(size_t)>& trained) const;
 
  private:

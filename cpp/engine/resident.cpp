@@ -34,22 +34,37 @@ ResidentRun<T>::ResidentRun(Space& space, const Program& p, const RunArgs<T>& ar
   if (space.on_host()) return;
   args_ = args;
   args_.n_steps = piece;
+  if (!args.there) {
+    make_room();
+    space.wait();  // for what may still use the memory: what is sent comes in beside it
+    send(0);
+    send_params();
+    args_.state = visitors_.add(args.state, args.batch * p.state_size);
+  }
+  args_.istate = visitors_.add(args.istate, args.batch * p.istate_size);
+}
+
+template <class T>
+void ResidentRun<T>::make_room() {
+  const Program& p = program_;
+  const int64_t batch = args_.batch, piece = args_.n_steps;
   for (int set = 0; set < (follows(0) ? 2 : 1); ++set) {
     for (size_t i = 0; i < p.inputs.size(); ++i)
-      inputs_[set].push_back(visitors_.room(args.inputs[i], args.batch * piece * p.inputs[i].size));
-    for (size_t i = 0; i < args.outputs.size(); ++i)
+      inputs_[set].push_back(visitors_.room(host_.inputs[i], batch * piece * p.inputs[i].size));
+    for (size_t i = 0; i < host_.outputs.size(); ++i)
       outputs_[set].push_back(
-          visitors_.room(args.outputs[i], args.batch * (args.keep_last[i] ? 1 : piece) * p.outputs[i].size));
+          visitors_.room(host_.outputs[i], batch * (host_.keep_last[i] ? 1 : piece) * p.outputs[i].size));
   }
   std::copy(inputs_[0].begin(), inputs_[0].end(), args_.inputs.begin());
   args_.outputs = outputs_[0];
-  space.wait();  // for what may still use the memory: what is sent comes in beside it
-  send(0);
+}
+
+template <class T>
+void ResidentRun<T>::send_params() {
+  const Program& p = program_;
   for (size_t i = 0; i < p.params.size(); ++i)
-    args_.params[i] = p.params[i].learned ? visitors_.add(args.params[i], args.batch * p.params[i].size)
+    args_.params[i] = p.params[i].learned ? visitors_.add(host_.params[i], args_.batch * p.params[i].size)
                                           : static_cast<T*>(sent_[i].get());
-  args_.state = visitors_.add(args.state, args.batch * p.state_size);
-  args_.istate = visitors_.add(args.istate, args.batch * p.istate_size);
 }
 
 template <class T>
@@ -103,10 +118,11 @@ void ResidentRun<T>::bring_back(int64_t steps) const {
   const auto out = [&](const auto* from, auto* to, int64_t count) {
     if (to && count > 0) space_.copy_out(from, to, count * static_cast<int64_t>(sizeof(*from)));
   };
+  out(args_.istate, host_.istate, batch * program_.istate_size);
+  if (host_.there) return;
   for (size_t i = 0; i < program_.params.size(); ++i)
     if (program_.params[i].learned) out(args_.params[i], host_.params[i], batch * program_.params[i].size);
   out(args_.state, host_.state, batch * program_.state_size);
-  out(args_.istate, host_.istate, batch * program_.istate_size);
   fetch(piece_, steps - piece_ * args_.n_steps);
 }
 
@@ -116,6 +132,7 @@ ResidentGrad<T>::ResidentGrad(Space& space, const Program& p, const GradArgs<T>&
   if (space.on_host()) return;
   args_ = args;
   args_.run = run_.args();
+  if (args.run.there) return;
   const int64_t batch = args.run.batch;
   for (size_t i = 0; i < p.outputs.size(); ++i)
     args_.output_grads[i] =
@@ -132,7 +149,7 @@ ResidentGrad<T>::ResidentGrad(Space& space, const Program& p, const GradArgs<T>&
 
 template <class T>
 void ResidentGrad<T>::bring_back() const {
-  if (space_.on_host()) return;
+  if (space_.on_host() || host_.run.there) return;
   const int64_t batch = host_.run.batch;
   const auto out = [&](const T* from, T* to, int64_t count) {
     if (to && count > 0) space_.copy_out(from, to, count * static_cast<int64_t>(sizeof(T)));

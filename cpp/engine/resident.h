@@ -1,5 +1,6 @@
 // The arguments of a run or gradient where the backend can reach them: copies in its space, brought back at the end,
-// or, if the space is the host's, the arguments themselves. Parameters that no run changes were sent before.
+// or, if it reaches what the caller gave, that (but for `istate`, which the host has in any case). Parameters that no
+// run changes were sent before.
 #pragma once
 
 #include <vector>
@@ -36,6 +37,8 @@ class ResidentRun {
   void bring_back(int64_t steps) const;  // what the run changed, and the outputs of `steps` steps
 
  private:
+  void make_room();
+  void send_params();
   void send(int64_t piece);
   void fetch(int64_t piece, int64_t steps) const;
   bool follows(int64_t piece) const { return (piece + 1) * args_.n_steps < host_.n_steps; }

@@ -256,12 +256,12 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
     recipe->tape.check_memory(*host_args.tape);
   }
   Space& space = r.schedule.space();
-  const TurnedRun<T> turned(r.facts.program, host_args, space.on_host());
+  const TurnedRun<T> turned(space, r.facts.program, host_args);
   const SentParams sent = r.params.send(host_args, [&host_args](size_t i) {
     const std::vector<char>& wanted = host_args.record.wanted_params;
     return host_args.tape && (wanted.empty() || wanted[i]);
   });
-  const bool by_pieces = !recipe && !r.facts.calls_python;
+  const bool by_pieces = !recipe && !r.facts.calls_python && !host_args.there;
   ResidentRun<T> resident(space, r.facts.program, turned.args(), sent,
                           by_pieces ? piece_steps(space, r.facts.program, host_args) : host_args.n_steps);
   const RunArgs<T>& args = turned.args();

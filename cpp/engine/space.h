@@ -9,6 +9,17 @@
 
 namespace nengo_dl {
 
+// Who else works with the memory of a space, in a queue of its own: TensorFlow on a GPU. Never destroyed.
+class NDL_API Neighbour {
+ public:
+  virtual void* stream() const = 0;           // the queue, as the device's driver knows it
+  virtual void* allocate(int64_t bytes) = 0;  // aligned to 256; null: it has no such memory
+  virtual void release(void* memory) = 0;
+
+ protected:
+  ~Neighbour() = default;
+};
+
 // Pointers into a space may be offset on the host, but read and written only through it and by kernels. Sizes and
 // distances are in bytes. What is called first takes effect first.
 class NDL_API Space {
@@ -37,12 +48,21 @@ class NDL_API Space {
   virtual void zero(void* memory, int64_t bytes) = 0;
   // Elements of `size` bytes, counted from `first`; the list outlives what the call starts.
   virtual void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) = 0;
+  // `count` matrices of `rows` x `columns` elements of `size` bytes, row by row, turned.
+  virtual void transpose(const void* from, int64_t rows, int64_t columns, int64_t count, void* to, int64_t size) = 0;
+  virtual bool all_zero(const float* values, int64_t count) = 0;
+  virtual bool all_zero(const double* values, int64_t count) = 0;
   virtual void add(const float* from, float* to, int64_t count) = 0;
   virtual void add(const double* from, double* to, int64_t count) = 0;
   // Around the work of a run or gradient: its arguments have come before, its results go afterwards. The last of
   // several ends counts. For who asks how long that took.
   virtual void begin_work() {}
   virtual void end_work() {}
+  // What is started from now on takes effect after all that the neighbour has started, and perhaps in memory from it.
+  virtual void follow(Neighbour&) {}
+  // What the neighbour starts from now on takes effect after all that was started here; memory from it that nobody uses
+  // goes back to it.
+  virtual void lead(Neighbour&) {}
   // Until all that was started has taken effect. std::runtime_error if some of it failed.
   virtual void wait() {}
 

@@ -1,4 +1,4 @@
-// NengoDL>RunGrad and NengoDL>NoGradient on the CPU.
+// NengoDL>RunGrad, and NengoDL>NoGradient.
 #include "tf/far_tapes.h"
 #include "tf/run_attrs.h"
 #include "tf/run_shapes.h"
@@ -34,6 +34,7 @@ class GradKernel : public OpKernel {
 
   void Compute(OpKernelContext* ctx) override {
     RunCall<T> call(ctx, *attrs_.compiled, attrs_.options);
+    OP_REQUIRES_OK(ctx, call.begin());
     OP_REQUIRES_OK(ctx, call.set_state_shapes(ctx->input(kState), ctx->input(kIstate)));
     OP_REQUIRES_OK(ctx, call.set_steps(ctx->input(kFirstStep), ctx->input(kNSteps)));
     OP_REQUIRES_OK(ctx, check_steps(ctx, call));
@@ -119,26 +120,24 @@ class GradKernel : public OpKernel {
       const int64_t rows = attrs_.options.keep_last[i] ? 1 : call.args.n_steps;
       TF_RETURN_IF_ERROR(call.expect_shape(numbered("output_grads", i, p.outputs[i].name), outputs[i],
                                            {batch, rows, p.outputs[i].size}, "minibatch, steps, size"));
-      grad->output_grads.push_back(unless_zero(outputs[i]));
+      grad->output_grads.push_back(unless_zero(call, outputs[i]));
     }
     grad->learned_grads.assign(p.params.size(), nullptr);
     for (size_t i = 0; i < attrs_.learned.size(); ++i) {
       const Param& param = p.params[attrs_.learned[i]];
       TF_RETURN_IF_ERROR(call.expect_param(numbered("learned_grads", i, param.name), learned[i], param));
-      grad->learned_grads[attrs_.learned[i]] = unless_zero(learned[i]);
+      grad->learned_grads[attrs_.learned[i]] = unless_zero(call, learned[i]);
     }
     const Tensor& state = ctx->input(ctx->num_inputs() - 1);
     TF_RETURN_IF_ERROR(call.expect_shape("state_out_grad", state, {batch, p.state_size}, "minibatch, state_size"));
-    grad->state_out_grad = unless_zero(state);
+    grad->state_out_grad = unless_zero(call, state);
     return absl::OkStatus();
   }
 
   // A GradientTape gives zeros for what the loss does not depend on; the engine computes nothing for a null pointer.
-  static const T* unless_zero(const Tensor& tensor) {
+  static const T* unless_zero(const RunCall<T>& call, const Tensor& tensor) {
     const T* values = tensor.flat<T>().data();
-    const int64_t n = tensor.NumElements();
-    const bool zero = std::all_of(values, values + n, [](T value) { return value == T(0); });
-    return zero ? nullptr : values;
+    return call.space().all_zero(values, tensor.NumElements()) ? nullptr : values;
   }
 
   Status allocate_gradients(OpKernelContext* ctx, GradArgs<T>* grad) const {
@@ -168,10 +167,20 @@ class GradKernel : public OpKernel {
   bool want_state_ = false;
 };
 
-REGISTER_KERNEL_BUILDER(Name("NengoDL>RunGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<float>("T"),
-                        GradKernel<float>);
-REGISTER_KERNEL_BUILDER(Name("NengoDL>RunGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<double>("T"),
-                        GradKernel<double>);
+#define REGISTER(T)                                                                                      \
+  REGISTER_KERNEL_BUILDER(Name("NengoDL>RunGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), \
+                          GradKernel<T>);                                                                \
+  REGISTER_KERNEL_BUILDER(Name("NengoDL>RunGrad")                                                        \
+                              .Device(tensorflow::DEVICE_GPU)                                            \
+                              .TypeConstraint<T>("T")                                                    \
+                              .HostMemory("istate")                                                      \
+                              .HostMemory("first_step")                                                  \
+                              .HostMemory("n_steps")                                                     \
+                              .HostMemory("steps")                                                       \
+                              .HostMemory("tape"),                                                       \
+                          GradKernel<T>);
+REGISTER(float)
+REGISTER(double)
 
 class NoGradientKernel : public OpKernel {
  public:

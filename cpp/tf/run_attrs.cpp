@@ -70,6 +70,10 @@ Status RunAttrs::read(tensorflow::OpKernelConstruction* ctx, bool float64) {
         absl::StrCat(op, ": 'memory': expected a number of bytes, or -1 for no limit, got ", record.memory));
   }
   TF_RETURN_IF_ERROR(compile(op.c_str(), bytes, backend, &compiled));
+  if (on_gpu(*ctx) && compiled->on_host()) {
+    return absl::InvalidArgumentError(absl::StrCat(op, ": 'backend': expected one for the GPU that the op was placed ",
+                                                   "on, got '", backend, "', which needs the memory of the host"));
+  }
   const Program& p = program();
   if (p.float64 != float64) {
     return absl::InvalidArgumentError(absl::StrCat(op, ": 'T': expected ", p.float64 ? "float64" : "float32",

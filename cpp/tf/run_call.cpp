@@ -232,8 +232,7 @@ void RunCall<T>::clear_rows_after(size_t output, int64_t size) const {
   const int64_t written = last ? (result.steps > 0 ? 1 : 0) : result.steps;
   if (written >= rows || size == 0) return;
   for (int64_t b = 0; b < args.batch; ++b) {
-    T* row = args.outputs[output] + (b * rows + written) * size;
-    std::fill(row, row + (rows - written) * size, T(0));
+    space().clear(args.outputs[output] + (b * rows + written) * size, (rows - written) * size);
   }
 }
 

@@ -15,7 +15,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "engine/engine.h"
+#include "engine/space.h"
 #include "tensorflow/core/framework/op_kernel.h"
+#include "tf/visit.h"
 
 namespace nengo_dl {
 
@@ -61,13 +63,18 @@ class RunCall {
   using TensorShape = tensorflow::TensorShape;
 
   RunCall(tensorflow::OpKernelContext* ctx, const Compiled& compiled, const RunOptions& options)
-      : ctx_(ctx), compiled_(compiled), program_(compiled.program()), options_(options) {}
+      : ctx_(ctx), compiled_(compiled), program_(compiled.program()), options_(options) {
+    args.there = on_gpu(*ctx);
+  }
 
   RunArgs<T> args;
   RunResult result;
   Tape tape;                  // where args.tape points to, if there is one that the host can read
   std::shared_ptr<Tape> far;  // if it can't
 
+  Status begin() { return visit_.begin(ctx_, space()); }  // before all others
+  // Where the tensors lie, but for `istate`, scalars and strings.
+  Space& space() const { return args.there ? compiled_.space() : host_space(); }
   Status set_state_shapes(const Tensor& state, const Tensor& istate);  // sets the minibatch size
   Status set_steps(const Tensor& first_step, const Tensor& n_steps);
   Status set_time_limit(const Tensor& time_limit);
@@ -106,6 +113,7 @@ class RunCall {
   const Compiled& compiled_;
   const Program& program_;
   const RunOptions& options_;
+  Visit visit_;
 };
 
 }  // namespace nengo_dl

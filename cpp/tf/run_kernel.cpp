@@ -1,4 +1,4 @@
-// NengoDL>Run on the CPU: checks shapes, hands memory to the engine, turns exceptions into Status.
+// NengoDL>Run: checks shapes, hands memory to the engine, turns exceptions into Status.
 #include "tf/far_tapes.h"
 #include "tf/run_attrs.h"
 #include "tf/run_shapes.h"
@@ -24,6 +24,7 @@ class RunKernel : public OpKernel {
 
   void Compute(OpKernelContext* ctx) override {
     RunCall<T> call(ctx, *attrs_.compiled, attrs_.options);
+    OP_REQUIRES_OK(ctx, call.begin());
     OP_REQUIRES_OK(ctx, call.set_state_shapes(ctx->input(kState), ctx->input(kIstate)));
     OP_REQUIRES_OK(ctx, call.set_steps(ctx->input(kFirstStep), ctx->input(kNSteps)));
     OP_REQUIRES_OK(ctx, call.set_time_limit(ctx->input(kFifth)));
@@ -45,14 +46,12 @@ class RunKernel : public OpKernel {
 
   // An output that starts as a copy of an input; in place where nobody else looks at the input.
   template <class V>
-  static Status forward(OpKernelContext* ctx, int from, int to, V** data) {
+  static Status forward(OpKernelContext* ctx, Space& space, int from, int to, V** data) {
     Tensor* out = nullptr;
-    const void* before = ctx->input(from).tensor_data().data();
+    const V* before = ctx->input(from).flat<V>().data();
     TF_RETURN_IF_ERROR(ctx->forward_input_or_allocate_output({from}, to, ctx->input(from).shape(), &out));
     *data = out->flat<V>().data();
-    if (static_cast<const void*>(*data) != before && out->NumElements() > 0) {
-      std::memcpy(*data, before, out->TotalBytes());
-    }
+    if (*data != before) space.copy(before, *data, out->NumElements());
     return absl::OkStatus();
   }
 
@@ -60,10 +59,10 @@ class RunKernel : public OpKernel {
     int out = static_cast<int>(program().outputs.size());
     for (int64_t i : attrs_.learned) {
       const int from = static_cast<int>(kInputs + program().inputs.size() + i);
-      TF_RETURN_IF_ERROR(forward(ctx, from, out++, &call->args.params[i]));
+      TF_RETURN_IF_ERROR(forward(ctx, call->space(), from, out++, &call->args.params[i]));
     }
-    TF_RETURN_IF_ERROR(forward(ctx, kState, out++, &call->args.state));
-    return forward(ctx, kIstate, out++, &call->args.istate);
+    TF_RETURN_IF_ERROR(forward(ctx, call->space(), kState, out++, &call->args.state));
+    return forward(ctx, host_space(), kIstate, out++, &call->args.istate);
   }
 
   // The tape is a string, a view of memory that TensorFlow has allocated: for outputs of any numeric type that the loss
@@ -102,10 +101,22 @@ class RunKernel : public OpKernel {
   bool partial_ = false, record_ = false;
 };
 
-REGISTER_KERNEL_BUILDER(Name("NengoDL>Run").Device(tensorflow::DEVICE_CPU).TypeConstraint<float>("T"),
-                        RunKernel<float>);
-REGISTER_KERNEL_BUILDER(Name("NengoDL>Run").Device(tensorflow::DEVICE_CPU).TypeConstraint<double>("T"),
-                        RunKernel<double>);
+#define REGISTER(T)                                                                                                 \
+  REGISTER_KERNEL_BUILDER(Name("NengoDL>Run").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), RunKernel<T>); \
+  REGISTER_KERNEL_BUILDER(Name("NengoDL>Run")                                                                       \
+                              .Device(tensorflow::DEVICE_GPU)                                                       \
+                              .TypeConstraint<T>("T")                                                               \
+                              .HostMemory("istate")                                                                 \
+                              .HostMemory("first_step")                                                             \
+                              .HostMemory("n_steps")                                                                \
+                              .HostMemory("time_limit")                                                             \
+                              .HostMemory("istate_out")                                                             \
+                              .HostMemory("steps")                                                                  \
+                              .HostMemory("error")                                                                  \
+                              .HostMemory("tape"),                                                                  \
+                          RunKernel<T>);
+REGISTER(float)
+REGISTER(double)
 
 }  // namespace
 }  // namespace nengo_dl

@@ -20,6 +20,8 @@ import tensorflow as tf  # noqa: E402
 from nengo_dl.layer import saved_weights  # noqa: E402
 from nengo_dl.plan.pieces import state_keys  # noqa: E402
 
+CPU, GPU = "/cpu:0", "/gpu:0"
+
 if TYPE_CHECKING:
     from nengo_dl.ir.program import Port
 
@@ -35,8 +37,9 @@ class LayerState(keras.layers.Layer):
 
     Parameters that belong to objects of a model are Keras weights. Constants and state (what else
     lives from step to step) are kept in plain TensorFlow variables, so that they are not part of
-    ``weights``, saved weights or optimizers. All of them live on the CPU, where the only kernels
-    are, whatever device is the default.
+    ``weights``, saved weights or optimizers. Parameters and state live on TensorFlow's GPU if
+    there is one and all programs run on a GPU; otherwise they live on the CPU, whatever device is
+    the default.
 
     Parameters
     ----------
@@ -57,7 +60,8 @@ class LayerState(keras.layers.Layer):
         self.plan = plan
         self.minibatch_size = minibatch_size
         self.initial_values = self._initial_values(param_values, state, istate)
-        with tf.device("/cpu:0"):  # to go once there are kernels for other devices
+        self.device = device_of(plan)
+        with tf.device(self.device or CPU):
             self._add_params(trainable_params)
             self._add_state()
 
@@ -145,8 +149,9 @@ class LayerState(keras.layers.Layer):
         return value.reshape((*value.shape[: int(param.learned)], *weight.shape))
 
     def _add_state(self):
-        def variable(value, name):
-            return tf.Variable(value, trainable=False, name=name, dtype=value.dtype)
+        def variable(value, name):  # integers are counted on the CPU
+            with tf.device(self.device or CPU if value.dtype.kind == "f" else CPU):
+                return tf.Variable(value, trainable=False, name=name, dtype=value.dtype)
 
         keys = [key for i in range(len(self.plan.runs)) for key in state_keys(i)]
         self.saved_state = {key: variable(self.initial_values[key], key) for key in keys}
@@ -255,6 +260,18 @@ class LayerState(keras.layers.Layer):
     def load_own_variables(self, store):
         """Keras' hook: set the weights from ``store``, all of them or, on an error, none."""
         saved_weights.load_weights(self, {name: np.asarray(store[name]) for name in store.keys()})
+
+
+def device_of(plan):
+    """TensorFlow's device for the variables and programs of a plan; None if there is but one.
+
+    A GPU of TensorFlow's is the engine's too: what both work on never leaves it. Where a program
+    runs on the CPU, all are called from there.
+    """
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    backends = {run.backend for run in plan.runs}
+    return GPU if backends and "cpu" not in backends else CPU
 
 
 def unique_names(names):

@@ -1,5 +1,7 @@
 """The gradient of the op that runs a program."""
 
+import contextlib
+
 SECOND = (
     "nengo_dl has no second derivatives: NengoDL>RunGrad, the gradient of a run, can't be "
     "differentiated"
@@ -57,27 +59,28 @@ def _run_gradient(library, op, grads):
     inputs = list(op.inputs)
     given = [_dense(grad, out) for grad, out in zip(grads, op.outputs, strict=True)]
     learned_end = n_outputs + n_learned
-    by_inputs, by_params, by_state = library.nengo_dl_run_grad(
-        state=inputs[STATE],
-        istate=inputs[1],
-        first_step=inputs[2],
-        n_steps=inputs[3],
-        steps=steps,
-        inputs=inputs[INPUTS:params_at],
-        params=inputs[params_at:],
-        tape=tape,
-        output_grads=given[:n_outputs],
-        learned_grads=given[n_outputs:learned_end],
-        state_out_grad=given[learned_end],
-        n_input_grads=len(want_inputs),
-        n_param_grads=len(want_params),
-        n_state_grads=int(want_state),
-        want_inputs=want_inputs,
-        want_params=want_params,
-        want_state=want_state,
-        wanted=wanted,
-        **{name: op.get_attr(name) for name in _COMMON},
-    )
+    with _beside(op.outputs[learned_end]):
+        by_inputs, by_params, by_state = library.nengo_dl_run_grad(
+            state=inputs[STATE],
+            istate=inputs[1],
+            first_step=inputs[2],
+            n_steps=inputs[3],
+            steps=steps,
+            inputs=inputs[INPUTS:params_at],
+            params=inputs[params_at:],
+            tape=tape,
+            output_grads=given[:n_outputs],
+            learned_grads=given[n_outputs:learned_end],
+            state_out_grad=given[learned_end],
+            n_input_grads=len(want_inputs),
+            n_param_grads=len(want_params),
+            n_state_grads=int(want_state),
+            want_inputs=want_inputs,
+            want_params=want_params,
+            want_state=want_state,
+            wanted=wanted,
+            **{name: op.get_attr(name) for name in _COMMON},
+        )
     result = [None] * len(inputs)
     for places, values in (
         ([INPUTS + i for i in want_inputs], by_inputs),
@@ -99,6 +102,13 @@ _COMMON = (
     "threads",
     "memory",
 )
+
+
+def _beside(output):
+    """Puts ops where the one is that made a tensor."""
+    import tensorflow as tf
+
+    return tf.device(output.device) if output.device else contextlib.nullcontext()
 
 
 def _dense(grad, output):

@@ -5,6 +5,7 @@ loaded, by looking for a marker in the file: loading a mismatched one would end 
 symbol at best.
 """
 
+import contextlib
 import functools
 import threading
 from pathlib import Path
@@ -129,9 +130,15 @@ class RunOp:
         Most bytes of values that a run records for its gradient; -1 for no limit.
     backend : str
         The engine's backend that runs it.
+    device : str, optional
+        TensorFlow's device for the op; None if there is but one.
     """
 
-    def __init__(self, program, keep_last, callbacks=-1, threads=0, memory=-1, backend="cpu"):
+    def __init__(
+        self, program, keep_last, callbacks=-1, threads=0, memory=-1, backend="cpu", device=None
+    ):
+        import tensorflow as tf
+
         from nengo_dl.ir.program import to_bytes
 
         learned = [i for i, param in enumerate(program.params) if param.learned]
@@ -151,6 +158,8 @@ class RunOp:
             "memory": memory,
         }
         self._op = load().nengo_dl_run
+        # without it TensorFlow would put any op on a GPU that it has
+        self._place = functools.partial(tf.device, device) if device else contextlib.nullcontext
 
     def __call__(
         self,
@@ -192,18 +201,19 @@ class RunOp:
         -------
         `.RunResult`
         """
-        return RunResult(
-            *self._op(
-                inputs=inputs,
-                params=params,
-                state=state,
-                istate=istate,
-                first_step=first_step,
-                n_steps=n_steps,
-                time_limit=time_limit,
-                partial=partial,
-                record=record,
-                wanted=list(range(len(params))) if wanted is None else list(wanted),
-                **self._attrs,
+        with self._place():
+            return RunResult(
+                *self._op(
+                    inputs=inputs,
+                    params=params,
+                    state=state,
+                    istate=istate,
+                    first_step=first_step,
+                    n_steps=n_steps,
+                    time_limit=time_limit,
+                    partial=partial,
+                    record=record,
+                    wanted=list(range(len(params))) if wanted is None else list(wanted),
+                    **self._attrs,
+                )
             )
-        )

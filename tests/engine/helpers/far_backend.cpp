@@ -1,5 +1,6 @@
 // Backend "far" of the tests: the CPU's kernels on memory that the host can't reach (far_space.h). Loading this library
 // adds the backend.
+#include "helpers/far_gpu_memory.h"
 #include "helpers/far_space.h"
 
 namespace {

@@ -111,10 +111,20 @@ class FarSpace final : public Space {
     given_ += bytes * rows;
     host_space().copy_rows(inside(from), from_distance, host, host_distance, bytes, rows);
   }
-  int64_t used() const { return used_; }          // the most at a time, in bytes
-  int64_t held() const { return held_; }          // at present
-  int64_t received() const { return received_; }  // bytes that came from the host
-  int64_t given() const { return given_; }        // and that went there
+  // Of the stand-in for TensorFlow's GPU (far_gpu.cpp): what waits for all that its streams have begun.
+  void set_streams(void (*wait)()) { wait_for_streams_ = wait; }
+  void follow(Neighbour& neighbour) override {
+    if (wait_for_streams_) wait_for_streams_();
+    void* const lent = neighbour.allocate(kAlign);
+    neighbour.release(inside(lent));  // of this very space
+    ++visits_[0];
+  }
+  void lead(Neighbour&) override { ++visits_[1]; }
+  int64_t visits(bool ended) const { return visits_[ended]; }  // that began, that ended
+  int64_t used() const { return used_; }                       // the most at a time, in bytes
+  int64_t held() const { return held_; }                       // at present
+  int64_t received() const { return received_; }               // bytes that came from the host
+  int64_t given() const { return given_; }                     // and that went there
   void begin_work() override { marks_[0] = received(), marks_[1] = given(); }
   void end_work() override { marks_[2] = received(), marks_[3] = given(); }
   int64_t mark(int i) const { return marks_[i]; }  // received and given when work began, and when it ended
@@ -130,6 +140,12 @@ class FarSpace final : public Space {
     const Open open(*this);
     host_space().zero_elements(inside(first), elements, size);
   }
+  void transpose(const void* from, int64_t rows, int64_t columns, int64_t count, void* to, int64_t size) override {
+    const Open open(*this);
+    host_space().transpose(inside(from), rows, columns, count, inside(to), size);
+  }
+  bool all_zero(const float* values, int64_t count) override { return zeros(values, count); }
+  bool all_zero(const double* values, int64_t count) override { return zeros(values, count); }
   void add(const float* from, float* to, int64_t count) override { add_all(from, to, count); }
   void add(const double* from, double* to, int64_t count) override { add_all(from, to, count); }
 
@@ -138,6 +154,11 @@ class FarSpace final : public Space {
   void add_all(const T* from, T* to, int64_t count) {
     const Open open(*this);
     host_space().add(inside(from), inside(to), count);
+  }
+  template <class T>
+  bool zeros(const T* values, int64_t count) {
+    const Open open(*this);
+    return host_space().all_zero(count > 0 ? inside(values) : values, count);
   }
   static int64_t rounded(int64_t bytes) { return (bytes < 1 ? 1 : bytes + kAlign - 1) / kAlign * kAlign + kAlign; }
 
@@ -168,7 +189,8 @@ class FarSpace final : public Space {
   std::mutex lock_;
   std::map<int64_t, int64_t> free_;  // first byte -> bytes
   int64_t used_ = 0;
-  std::atomic<int64_t> held_{0}, received_{0}, given_{0}, marks_[4] = {};
+  std::atomic<int64_t> held_{0}, received_{0}, given_{0}, marks_[4] = {}, visits_[2] = {};
+  void (*wait_for_streams_)() = nullptr;
   // A protection key opens and closes the pages for one thread in a few cycles. Where the processor has none (-1),
   // the pages are open for the process while a thread is at work.
   const int key_ = pkey_alloc(0, 0);

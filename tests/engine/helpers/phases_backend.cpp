@@ -10,6 +10,7 @@
 #include "cuda/cublas.h"
 #include "cuda/device.h"
 #include "cuda/tiling.h"
+#include "helpers/far_gpu_memory.h"
 #include "helpers/far_space.h"
 
 namespace nengo_dl {
