@@ -9,6 +9,7 @@ import keras
 import nengo
 import numpy as np
 import pytest
+import tensorflow as tf
 from nengo.exceptions import NengoWarning, SimulationError, SimulatorClosed, ValidationError
 
 import nengo_dl
@@ -161,6 +162,25 @@ def test_deleted_while_open(net):
         with pytest.warns(category, match="Simulator.*deallocated while open"):
             del sim
             gc.collect()
+
+
+def test_deleted_while_tensorflow_is_busy(net):
+    """Python may collect its garbage while a function is traced, which then sees none of it."""
+    with net:
+        node = nengo_dl.TensorNode(tf.square, shape_in=(1,), pass_time=False)
+        nengo.Connection(net.ens, node)
+    made = [nengo_dl.Simulator(net, progress_bar=False)]
+    assert made[0]._runtime.layer.direct is None
+
+    @tf.function(autograph=False)
+    def function(x):
+        with pytest.warns(ResourceWarning, match="deallocated while open"):
+            made.clear()
+            gc.collect()
+        return x + 1
+
+    graph = function.get_concrete_function(tf.constant(1.0)).graph
+    assert "ReadVariableOp" not in {op.type for op in graph.get_operations()}
 
 
 def test_removed(Sim, net):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from nengo.exceptions import SimulationError, SimulatorClosed
 
 from ..arguments.checks import warn_user
-from ..run.interrupt import in_one_piece
+from ..run.interrupt import in_one_piece, interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,9 +81,12 @@ class Lifecycle:
             if self.closed:
                 return
             self._final_steps = self._runtime.layer.n_steps
-            self.closed = True
-            self._keras.close()
-            self._runtime.close()
+            self._free()
+
+    def _free(self) -> None:
+        self.closed = True
+        self._keras.close()
+        self._runtime.close()
 
     def train(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Removed in NengoDL 3."""
@@ -122,7 +125,10 @@ class Lifecycle:
                 " them in a `with` block, to free what they hold",
                 OpenSimulatorWarning,
             )
-            self.close()
+            # Nobody is left to ask or to wait for, and TensorFlow, which may be in the middle of
+            # something when Python collects its garbage, is not called.
+            with interrupt.hold():
+                self._free()
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise NotImplementedError("a Simulator can't be pickled or copied; make a new one")

@@ -93,10 +93,15 @@ def called_shortly(function):
     """
     captured, structure = function.captured_inputs, function.structured_outputs
     dtypes = [tensor.dtype for tensor in function.outputs]
+    # as TensorFlow calls it: what a GPU has no kernel for is put on the CPU
+    soft = tf.config.get_soft_device_placement()
+    config = tf.compat.v1.ConfigProto(allow_soft_placement=soft).SerializeToString()
 
     def call(*arguments):
         given = [*tf.nest.flatten(arguments), *captured]
-        results = tf.raw_ops.StatefulPartitionedCall(args=given, Tout=dtypes, f=function)
+        results = tf.raw_ops.StatefulPartitionedCall(
+            args=given, Tout=dtypes, f=function, config_proto=config
+        )
         return tf.nest.pack_sequence_as(structure, results)
 
     return function if tf.distribute.has_strategy() else call

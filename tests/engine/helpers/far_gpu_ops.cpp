@@ -82,13 +82,13 @@ class Update : public tf::OpKernel {
   }
 };
 
-#define REGISTER_LATE(T)                                                                     \
+#define REGISTER_LATE(T)                                                                            \
   REGISTER_KERNEL_BUILDER(Name("FarGpu>Late").Device(tf::DEVICE_GPU).TypeConstraint<T>("T"), Late); \
   REGISTER_KERNEL_BUILDER(Name("FarGpu>Late").Device(tf::DEVICE_CPU).TypeConstraint<T>("T"), AtOnce)
 REGISTER_LATE(float);
 REGISTER_LATE(double);
 
-#define REGISTER_UPDATE(name, T, sign)                                                                        \
+#define REGISTER_UPDATE(name, T, sign)                                                                         \
   REGISTER_KERNEL_BUILDER(Name(name).Device(tf::DEVICE_GPU).HostMemory("resource").TypeConstraint<T>("dtype"), \
                           Update<T, sign>)
 #define REGISTER_UPDATES(T)                     \

@@ -1,0 +1,51 @@
+"""Where TensorFlow has a GPU: tests of devices with a stand-in for one, each in a process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import native
+import pytest
+import tensorflow as tf
+import tf_gpu
+
+HELPERS = Path(__file__).parents[1] / "engine" / "helpers"
+CASES = ["test_device.py", "tf_gpu_cases.py"]  # in this order: the last one ends with an error
+
+pytestmark = pytest.mark.xdist_group("tf_gpu")  # one worker compiles the device
+
+
+@pytest.fixture(scope="module", params=["far", "phases"])
+def memory(request):
+    """A backend, and the file of its library."""
+    library = request.getfixturevalue(f"{request.param}_library")
+    return request.param, Path(library._name)
+
+
+@pytest.fixture(scope="module")
+def environment(memory, tmp_path_factory):
+    """That of a process with the device, whose memory is the backend's."""
+    name, library = memory
+    folder = tmp_path_factory.mktemp("tf_gpu")
+    flags = [flag for flag in tf.sysconfig.get_compile_flags() if not flag.startswith("-std")]
+    flags = ["-std=c++17", "-O1", "-fPIC", *(flag.replace("-I", "-isystem", 1) for flag in flags)]
+    links = tf.sysconfig.get_link_flags()
+    links += ["-Wl,-rpath," + link[2:] for link in links if link.startswith("-L")]
+    device, ops = folder / "libfar_gpu.so", folder / "libfar_gpu_ops.so"
+    native.build_library([HELPERS / "far_gpu.cpp"], device, flags, [
+        *links, library, f"-Wl,-rpath,{library.parent}"
+    ])  # fmt: skip
+    native.build_library([HELPERS / "far_gpu_ops.cpp"], ops, flags, links)
+    return tf_gpu.environment(name, library, device, ops)
+
+
+@pytest.mark.slow
+def test_models_on_the_gpu_of_tensorflow(memory, environment):
+    """S-05: they run, train and are saved as elsewhere, and what both work on stays there."""
+    name, _ = memory
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tf_gpu", "-p", "no:cacheprovider"]
+    command += ["-p", "no:xdist", "-k", name, *(Path(__file__).with_name(case) for case in CASES)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
+    passed = int(done.stdout.rsplit(" passed", 1)[0].split()[-1].strip("="))
+    assert passed >= 40, done.stdout[-1000:]
