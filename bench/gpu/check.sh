@@ -30,7 +30,7 @@ part 'coupled ensembles' 30 env NENGO_DL_LOOP_WAY=coupled python3 bench/gpu/run.
 part 'convolutions in tiles' 60 "${pytest[@]}" "${parallel[@]}" tests/engine/test_conv_tiles.py
 part 'the same, not in tiles' 30 env NENGO_DL_CONV_TILES=0 python3 bench/gpu/run.py "$folder" --only convolutions train-convolutions
 part 'kernels' 40 python3 bench/gpu/kernels.py "$folder" --rows 6
-part 'contract' 100 "${pytest[@]}" "${parallel[@]}" tests/contract
+part 'contract' 100 "${pytest[@]}" "${parallel[@]}" tests/contract tests/engine/test_turned.py
 for tool in memcheck racecheck; do
   part "$tool" 40 compute-sanitizer --tool "$tool" --error-exitcode 1 "${pytest[@]}" tests/contract/test_contract.py \
     -k 'copy or lowpass or max_pool'

@@ -78,7 +78,8 @@ output_sizes: Size of each output, as in the program.
 keep_last: For each output: 1 to keep only the last step, otherwise 0.
 learned: Which parameters are learned, as in the program.
 callbacks: Handle of the table of Python functions; -1 if the program has no callbacks.
-backend: What runs the program: "cpu", or another that the engine has ("cuda"). All tensors lie on the host.
+backend: What runs the program: "cpu", or another that the engine has ("cuda"). On TensorFlow's GPU the op works on
+  tensors there, but for istate, scalars and strings; elsewhere it takes those of the host, whatever the backend.
 partial: If a callback fails: return what was done before (true), or fail (false).
 threads: Most threads to use; 0 for as many as TensorFlow uses inside one op.
 record: Whether the run records a tape.

@@ -40,7 +40,8 @@ def transposed(values, rows, columns):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("m, n", SHAPES)
-def test_runs_and_gradients(dtype, m, n):
+def test_runs_and_gradients(backend, dtype, m, n):
+    """On every backend, which turns them where it keeps values."""
     plain = products(dtype, m, n)
     turned = turn(plain, m, n)
     rng, batch, steps = np.random.RandomState(0), 3, 5

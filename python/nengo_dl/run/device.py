@@ -139,8 +139,9 @@ def _has_room(program, minibatch_size, backend):
     """Whether a GPU's memory takes a program, with windows of steps and something to spare."""
     if backend != "cuda":
         return True
-    tf.config.list_logical_devices()  # a TensorFlow for GPUs takes its memory when it is first used
     free, total = _engine.cuda_memory()
+    if tf.config.list_logical_devices("GPU"):  # it has taken almost all of it, and lends it
+        free = total - tf.config.experimental.get_memory_info("GPU:0")["current"]
     # a window takes a sixteenth at most (cpp/cuda/tiling.cu)
     return free >= total / 8 + 2 * memory(program, minibatch_size)
 
