@@ -266,12 +266,13 @@ def device_of(plan):
     """TensorFlow's device for the variables and programs of a plan; None if there is but one.
 
     A GPU of TensorFlow's is the engine's too: what both work on never leaves it. Where a program
-    runs on the CPU, all are called from there.
+    runs on the CPU, all are called from there, as they are where a strategy of TensorFlow's deals
+    out several devices, of which the engine has but one.
     """
     if not tf.config.list_logical_devices("GPU"):
         return None
-    backends = {run.backend for run in plan.runs}
-    return GPU if backends and "cpu" not in backends else CPU
+    on_gpu = plan.runs and all(run.backend != "cpu" for run in plan.runs)
+    return GPU if on_gpu and not tf.distribute.has_strategy() else CPU
 
 
 def unique_names(names):
