@@ -190,7 +190,7 @@ class CudaSpace final : public Space {
     const std::lock_guard<std::recursive_mutex> hold(launching());
     guests_.erase(std::find(guests_.begin(), guests_.end(), &neighbour));
     order(stream(), stream_of(neighbour));
-    give_back(true);
+    give_back(&neighbour);
   }
   void wait() override { check(cudaStreamSynchronize(stream()), "a kernel failed"); }
 
@@ -261,22 +261,22 @@ class CudaSpace final : public Space {
     if (cudaMalloc(&memory, static_cast<size_t>(size)) == cudaSuccess) return memory;
     cudaGetLastError();  // it is dealt with here
     wait();
-    give_back(false);
+    give_back(nullptr);
     if (cudaMalloc(&memory, static_cast<size_t>(size)) == cudaSuccess) return memory;
     cudaGetLastError();
     throw std::bad_alloc();
   }
-  // Large blocks that nobody uses, to where they came from; perhaps only those of neighbours.
-  void give_back(bool only_lent) {
+  // Large blocks that nobody uses, to where they came from: those of a neighbour, or all.
+  void give_back(const Neighbour* owner) {
     for (auto blocks = spare_.lower_bound(kLarge); blocks != spare_.end(); ++blocks) {
       std::vector<void*> kept;
       for (void* memory : blocks->second) {
         const auto lent = lent_.find(memory);
-        if (lent != lent_.end()) {
+        if (owner && (lent == lent_.end() || lent->second != owner)) {
+          kept.push_back(memory);
+        } else if (lent != lent_.end()) {
           lent->second->release(memory);
           lent_.erase(lent);
-        } else if (only_lent) {
-          kept.push_back(memory);
         } else {
           check(cudaFree(memory), "memory can't be given back");
         }
