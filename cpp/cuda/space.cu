@@ -251,19 +251,23 @@ class CudaSpace final : public Space {
     order(stream_of(*guests_.back()), stream());  // whoever had it before may still be at work
     return memory;
   }
+  static void* new_memory(int64_t size) {
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, static_cast<size_t>(size)) == cudaSuccess) return memory;
+    cudaGetLastError();  // it is dealt with by the caller
+    return nullptr;
+  }
   void* from_driver(int64_t size) {
     stream();  // a process that was forked is told
     if (void* const memory = from_neighbour(size)) return memory;
     size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "the GPU's memory can't be asked for");
     check_fits(size, static_cast<int64_t>(total));
-    void* memory = nullptr;
-    if (cudaMalloc(&memory, static_cast<size_t>(size)) == cudaSuccess) return memory;
-    cudaGetLastError();  // it is dealt with here
+    if (void* const memory = new_memory(size)) return memory;
     wait();
     give_back(nullptr);
-    if (cudaMalloc(&memory, static_cast<size_t>(size)) == cudaSuccess) return memory;
-    cudaGetLastError();
+    if (void* const memory = from_neighbour(size)) return memory;
+    if (void* const memory = new_memory(size)) return memory;
     throw std::bad_alloc();
   }
   // Large blocks that nobody uses, to where they came from: those of a neighbour, or all.
