@@ -62,7 +62,7 @@ class FarSpace final : public Space {
       if (length > size) free_[start + size] = length - size;
       memory = room_ + start;
       if (start + size > used_) {
-        const int64_t page = key_ >= 0 ? kPage : kLargePage, end = (start + size + page - 1) / page * page;
+        const int64_t end = (start + size + page_ - 1) / page_ * page_;
         if (key_ >= 0 && pkey_mprotect(room_ + used_, end - used_, PROT_READ | PROT_WRITE, key_) != 0) std::abort();
         used_ = end;
         if (key_ < 0) protect();
@@ -77,8 +77,8 @@ class FarSpace final : public Space {
     const int64_t start = static_cast<char*>(memory) - room_, size = rounded(bytes);
     held_ -= size;
     // Pages that are wholly its own, as each of them makes protect() slower.
-    const int64_t first = (start + kPage - 1) / kPage * kPage, last = (start + size) / kPage * kPage;
-    if (size > kLarge) madvise(room_ + first, last - first, MADV_DONTNEED);
+    const int64_t first = (start + page_ - 1) / page_ * page_, last = (start + size) / page_ * page_;
+    if (size > kLarge && last > first) madvise(room_ + first, last - first, MADV_DONTNEED);
     auto it = free_.emplace(start, size).first;
     const auto join = [this](auto left) {
       const auto right = std::next(left);
@@ -200,6 +200,7 @@ class FarSpace final : public Space {
   // A protection key opens and closes the pages for one thread in a few cycles. Where the processor has none (-1),
   // the pages are open for the process while a thread is at work.
   const int key_ = pkey_alloc(0, 0);
+  const int64_t page_ = key_ >= 0 ? kPage : kLargePage;
   int opened_ = 0;  // kernels and copies at work in the process
 };
 
