@@ -182,8 +182,8 @@ class CudaSpace final : public Space {
   void end_work() override { mark(1), ended_ = true; }
   void follow(Neighbour& neighbour) override {
     const std::lock_guard<std::recursive_mutex> hold(launching());
-    guests_.push_back(&neighbour);
     order(stream_of(neighbour), stream());
+    guests_.push_back(&neighbour);
   }
   // All that uses its memory was started before: the neighbour may use it again for what it starts from now on.
   void lead(Neighbour& neighbour) override {
