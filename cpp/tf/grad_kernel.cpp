@@ -170,7 +170,7 @@ class GradKernel : public OpKernel {
 #define REGISTER(T)                                                                                      \
   REGISTER_KERNEL_BUILDER(Name("NengoDL>RunGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), \
                           GradKernel<T>);                                                                \
-  REGISTER_KERNEL_BUILDER(Name("NengoDL>RunGrad")                                                        \
+  REGISTER_KERNEL_BUILDER(Name("NengoDL>RunGradOnGpu")                                                   \
                               .Device(tensorflow::DEVICE_GPU)                                            \
                               .TypeConstraint<T>("T")                                                    \
                               .HostMemory("istate")                                                      \

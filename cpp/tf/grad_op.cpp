@@ -1,4 +1,4 @@
-// The signatures of NengoDL>RunGrad and NengoDL>NoGradient.
+// The signatures of NengoDL>RunGrad, NengoDL>RunGradOnGpu and NengoDL>NoGradient.
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tf/run_shapes.h"
@@ -35,8 +35,8 @@ absl::Status check_same(InferenceContext* c, const RunShapes& run, const std::st
                                   c->DebugString(c->input(place))));
 }
 
-absl::Status grad_shapes(InferenceContext* c) {
-  RunShapes run(c, "RunGrad");
+absl::Status grad_shapes(InferenceContext* c, const char* op) {
+  RunShapes run(c, op);
   TF_RETURN_IF_ERROR(run.read("steps"));
   int place = kInputs + run.n_inputs + run.n_params;
   auto tape = c->input(place++);
@@ -66,45 +66,7 @@ absl::Status grad_shapes(InferenceContext* c) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-REGISTER_OP("NengoDL>RunGrad")
-    .Input("state: T")
-    .Input("istate: int32")
-    .Input("first_step: int64")
-    .Input("n_steps: int64")
-    .Input("steps: int64")
-    .Input("inputs: n_inputs * T")
-    .Input("params: n_params * T")
-    .Input("tape: string")
-    .Input("output_grads: n_outputs * T")
-    .Input("learned_grads: n_learned * T")
-    .Input("state_out_grad: T")
-    .Output("input_grads: n_input_grads * T")
-    .Output("param_grads: n_param_grads * T")
-    .Output("state_grad: n_state_grads * T")
-    .Attr("T: {float, double}")
-    .Attr("n_inputs: int >= 0")
-    .Attr("n_params: int >= 0")
-    .Attr("n_outputs: int >= 0")
-    .Attr("n_learned: int >= 0")
-    .Attr("n_input_grads: int >= 0")
-    .Attr("n_param_grads: int >= 0")
-    .Attr("n_state_grads: int >= 0")
-    .Attr("program: string")
-    .Attr("output_sizes: list(int) >= 0")
-    .Attr("keep_last: list(int) >= 0")
-    .Attr("learned: list(int) >= 0")
-    .Attr("callbacks: int = -1")
-    .Attr("backend: string = 'cpu'")
-    .Attr("threads: int = 0")
-    .Attr("memory: int = -1")
-    .Attr("wanted: list(int) >= 0 = []")
-    .Attr("want_inputs: list(int) >= 0")
-    .Attr("want_params: list(int) >= 0")
-    .Attr("want_state: bool")
-    .SetShapeFn(grad_shapes)
-    .Doc(R"doc(
+constexpr const char* kDoc = R"doc(
 Gradient of NengoDL>Run: from the derivatives of a loss by what a run gave, those by what it was given.
 
 A gradient that is all zeros is found out and costs nothing more. Learning rules pass nothing on (docs/PROGRAM.md).
@@ -126,7 +88,49 @@ state_grad: Derivatives by the state before the run, if `want_state`.
 want_inputs: Places of the inputs whose gradients are computed, ascending.
 want_params: Places of the parameters whose gradients are computed, ascending; with a tape, some of `wanted`.
 want_state: Whether the gradient by the state is computed.
-)doc");
+)doc";
+
+#define REGISTER_RUN_GRAD(op)                                             \
+  REGISTER_OP("NengoDL>" op)                                              \
+      .Input("state: T")                                                  \
+      .Input("istate: int32")                                             \
+      .Input("first_step: int64")                                         \
+      .Input("n_steps: int64")                                            \
+      .Input("steps: int64")                                              \
+      .Input("inputs: n_inputs * T")                                      \
+      .Input("params: n_params * T")                                      \
+      .Input("tape: string")                                              \
+      .Input("output_grads: n_outputs * T")                               \
+      .Input("learned_grads: n_learned * T")                              \
+      .Input("state_out_grad: T")                                         \
+      .Output("input_grads: n_input_grads * T")                           \
+      .Output("param_grads: n_param_grads * T")                           \
+      .Output("state_grad: n_state_grads * T")                            \
+      .Attr("T: {float, double}")                                         \
+      .Attr("n_inputs: int >= 0")                                         \
+      .Attr("n_params: int >= 0")                                         \
+      .Attr("n_outputs: int >= 0")                                        \
+      .Attr("n_learned: int >= 0")                                        \
+      .Attr("n_input_grads: int >= 0")                                    \
+      .Attr("n_param_grads: int >= 0")                                    \
+      .Attr("n_state_grads: int >= 0")                                    \
+      .Attr("program: string")                                            \
+      .Attr("output_sizes: list(int) >= 0")                               \
+      .Attr("keep_last: list(int) >= 0")                                  \
+      .Attr("learned: list(int) >= 0")                                    \
+      .Attr("callbacks: int = -1")                                        \
+      .Attr("backend: string = 'cpu'")                                    \
+      .Attr("threads: int = 0")                                           \
+      .Attr("memory: int = -1")                                           \
+      .Attr("wanted: list(int) >= 0 = []")                                \
+      .Attr("want_inputs: list(int) >= 0")                                \
+      .Attr("want_params: list(int) >= 0")                                \
+      .Attr("want_state: bool")                                           \
+      .SetShapeFn([](InferenceContext* c) { return grad_shapes(c, op); }) \
+      .Doc(kDoc)
+
+REGISTER_RUN_GRAD("RunGrad");
+REGISTER_RUN_GRAD("RunGradOnGpu");
 
 REGISTER_OP("NengoDL>NoGradient")
     .Input("x: T")
@@ -142,4 +146,5 @@ y: Never made.
 message: What is said.
 )doc");
 
+}  // namespace
 }  // namespace nengo_dl

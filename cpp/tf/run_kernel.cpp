@@ -103,7 +103,7 @@ class RunKernel : public OpKernel {
 
 #define REGISTER(T)                                                                                                 \
   REGISTER_KERNEL_BUILDER(Name("NengoDL>Run").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), RunKernel<T>); \
-  REGISTER_KERNEL_BUILDER(Name("NengoDL>Run")                                                                       \
+  REGISTER_KERNEL_BUILDER(Name("NengoDL>RunOnGpu")                                                                  \
                               .Device(tensorflow::DEVICE_GPU)                                                       \
                               .TypeConstraint<T>("T")                                                               \
                               .HostMemory("istate")                                                                 \

@@ -1,4 +1,4 @@
-// The signature of NengoDL>Run: what TensorFlow knows about the op without running it.
+// The signatures of NengoDL>Run and NengoDL>RunOnGpu: what TensorFlow knows about the ops without running them.
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tf/run_shapes.h"
@@ -8,8 +8,8 @@ namespace {
 
 using tensorflow::shape_inference::InferenceContext;
 
-absl::Status run_shapes(InferenceContext* c) {
-  RunShapes run(c, "Run");
+absl::Status run_shapes(InferenceContext* c, const char* op) {
+  RunShapes run(c, op);
   TF_RETURN_IF_ERROR(run.read("time_limit"));
   int out = 0;
   for (size_t i = 0; i < run.output_sizes.size(); ++i) c->set_output(out++, run.output(i));
@@ -20,42 +20,7 @@ absl::Status run_shapes(InferenceContext* c) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-REGISTER_OP("NengoDL>Run")
-    .Input("state: T")
-    .Input("istate: int32")
-    .Input("first_step: int64")
-    .Input("n_steps: int64")
-    .Input("time_limit: float64")
-    .Input("inputs: n_inputs * T")
-    .Input("params: n_params * T")
-    .Output("outputs: n_outputs * T")
-    .Output("learned_out: n_learned * T")
-    .Output("state_out: T")
-    .Output("istate_out: int32")
-    .Output("steps: int64")
-    .Output("error: string")
-    .Output("tape: string")
-    .Attr("T: {float, double}")
-    .Attr("n_inputs: int >= 0")
-    .Attr("n_params: int >= 0")
-    .Attr("n_outputs: int >= 0")
-    .Attr("n_learned: int >= 0")
-    .Attr("program: string")
-    .Attr("output_sizes: list(int) >= 0")
-    .Attr("keep_last: list(int) >= 0")
-    .Attr("learned: list(int) >= 0")
-    .Attr("callbacks: int = -1")
-    .Attr("backend: string = 'cpu'")
-    .Attr("partial: bool = false")
-    .Attr("threads: int = 0")
-    .Attr("record: bool = false")
-    .Attr("memory: int = -1")
-    .Attr("wanted: list(int) >= 0 = []")
-    .SetIsStateful()  // callbacks have effects of their own: never fold, merge or drop a run
-    .SetShapeFn(run_shapes)
-    .Doc(R"doc(
+constexpr const char* kDoc = R"doc(
 Runs a program (docs/PROGRAM.md) for `n_steps` steps of a whole minibatch.
 
 state: Packed state before the run, shape (batch, state_size).
@@ -78,13 +43,55 @@ output_sizes: Size of each output, as in the program.
 keep_last: For each output: 1 to keep only the last step, otherwise 0.
 learned: Which parameters are learned, as in the program.
 callbacks: Handle of the table of Python functions; -1 if the program has no callbacks.
-backend: What runs the program: "cpu", or another that the engine has ("cuda"). On TensorFlow's GPU the op works on
-  tensors there, but for istate, scalars and strings; elsewhere it takes those of the host, whatever the backend.
+backend: What runs the program: "cpu", or another that the engine has ("cuda"). NengoDL>RunOnGpu works on
+  tensors of TensorFlow's GPU, but for istate, scalars and strings; NengoDL>Run on those of the host.
 partial: If a callback fails: return what was done before (true), or fail (false).
 threads: Most threads to use; 0 for as many as TensorFlow uses inside one op.
 record: Whether the run records a tape.
 memory: Most bytes of values on the tape; what has no room is computed again for the gradient. -1 for no limit.
 wanted: Parameters whose gradient can be had from the tape.
-)doc");
+)doc";
 
+// Stateful, as callbacks have effects of their own: no run is folded, merged or dropped. What runs on a GPU is an op by
+// itself, so that TensorFlow never puts there what needs the host's memory.
+#define REGISTER_RUN(op)                                                 \
+  REGISTER_OP("NengoDL>" op)                                             \
+      .Input("state: T")                                                 \
+      .Input("istate: int32")                                            \
+      .Input("first_step: int64")                                        \
+      .Input("n_steps: int64")                                           \
+      .Input("time_limit: float64")                                      \
+      .Input("inputs: n_inputs * T")                                     \
+      .Input("params: n_params * T")                                     \
+      .Output("outputs: n_outputs * T")                                  \
+      .Output("learned_out: n_learned * T")                              \
+      .Output("state_out: T")                                            \
+      .Output("istate_out: int32")                                       \
+      .Output("steps: int64")                                            \
+      .Output("error: string")                                           \
+      .Output("tape: string")                                            \
+      .Attr("T: {float, double}")                                        \
+      .Attr("n_inputs: int >= 0")                                        \
+      .Attr("n_params: int >= 0")                                        \
+      .Attr("n_outputs: int >= 0")                                       \
+      .Attr("n_learned: int >= 0")                                       \
+      .Attr("program: string")                                           \
+      .Attr("output_sizes: list(int) >= 0")                              \
+      .Attr("keep_last: list(int) >= 0")                                 \
+      .Attr("learned: list(int) >= 0")                                   \
+      .Attr("callbacks: int = -1")                                       \
+      .Attr("backend: string = 'cpu'")                                   \
+      .Attr("partial: bool = false")                                     \
+      .Attr("threads: int = 0")                                          \
+      .Attr("record: bool = false")                                      \
+      .Attr("memory: int = -1")                                          \
+      .Attr("wanted: list(int) >= 0 = []")                               \
+      .SetIsStateful()                                                   \
+      .SetShapeFn([](InferenceContext* c) { return run_shapes(c, op); }) \
+      .Doc(kDoc)
+
+REGISTER_RUN("Run");
+REGISTER_RUN("RunOnGpu");
+
+}  // namespace
 }  // namespace nengo_dl

@@ -141,7 +141,7 @@ class TensorGraph(LayerState):
 
         self.threads = threads
         self.tape_memory = TAPE_MEMORY if tape_memory is None else tape_memory
-        settings = (self.keep_history, callbacks, threads, self.tape_memory, self.device)
+        settings = (self.keep_history, callbacks, threads, self.tape_memory, self.on_gpu)
         self.run_ops = ops_of(plan, [run.program for run in plan.runs], *settings)
         self.training_ops = None
         if plan.trains:

@@ -11,7 +11,7 @@ import tf_gpu
 
 HELPERS = Path(__file__).parents[1] / "engine" / "helpers"
 OWN = "tf_gpu_cases.py"  # the last, as it ends with an error
-CASES = {"far": ("test_device.py", OWN), "phases": (OWN,)}
+CASES = {"far": ("test_device.py", "test_op.py", "test_gradient_op.py", OWN), "phases": (OWN,)}
 
 pytestmark = pytest.mark.xdist_group("tf_gpu")  # one worker compiles the device
 
@@ -42,9 +42,13 @@ def environment(memory, tmp_path_factory):
 
 @pytest.mark.slow
 def test_models_on_the_gpu_of_tensorflow(memory, environment):
-    """S-05: they run, train and are saved as elsewhere, and what both work on stays there."""
+    """S-05: they run, train and are saved as elsewhere, and what both work on stays there.
+
+    What is tested without a GPU is as it was where there is one.
+    """
     name, _ = memory
-    options = f"-q -p tf_gpu -p no:cacheprovider -p no:xdist -k {name}".split()
+    (other,) = CASES.keys() - {name}
+    options = "-q -p tf_gpu -p no:cacheprovider -p no:xdist -k".split() + [f"not {other}"]
     cases = [Path(__file__).with_name(case) for case in CASES[name]]
     command = [sys.executable, "-m", "pytest", *options, *cases]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200)

@@ -20,7 +20,7 @@ import tensorflow as tf  # noqa: E402
 from nengo_dl.layer import saved_weights  # noqa: E402
 from nengo_dl.plan.pieces import state_keys  # noqa: E402
 
-CPU, GPU = "/cpu:0", "/gpu:0"
+CPU = "/cpu:0"
 
 if TYPE_CHECKING:
     from nengo_dl.ir.program import Port
@@ -60,8 +60,9 @@ class LayerState(keras.layers.Layer):
         self.plan = plan
         self.minibatch_size = minibatch_size
         self.initial_values = self._initial_values(param_values, state, istate)
-        self.device = device_of(plan)
-        with tf.device(self.device or CPU):
+        self.on_gpu = fits_gpu(plan)
+        self._device = "/gpu:0" if self.on_gpu else CPU
+        with tf.device(self._device):
             self._add_params(trainable_params)
             self._add_state()
 
@@ -150,7 +151,7 @@ class LayerState(keras.layers.Layer):
 
     def _add_state(self):
         def variable(value, name):  # integers are counted on the CPU
-            with tf.device(self.device or CPU if value.dtype.kind == "f" else CPU):
+            with tf.device(self._device if value.dtype.kind == "f" else CPU):
                 return tf.Variable(value, trainable=False, name=name, dtype=value.dtype)
 
         keys = [key for i in range(len(self.plan.runs)) for key in state_keys(i)]
@@ -262,17 +263,16 @@ class LayerState(keras.layers.Layer):
         saved_weights.load_weights(self, {name: np.asarray(store[name]) for name in store.keys()})
 
 
-def device_of(plan):
-    """TensorFlow's device for the variables and programs of a plan; None if there is but one.
+def fits_gpu(plan):
+    """Whether parameters and state of a plan live on TensorFlow's GPU, if it has one.
 
-    A GPU of TensorFlow's is the engine's too: what both work on never leaves it. Where a program
-    runs on the CPU, all are called from there, as they are where a strategy of TensorFlow's deals
-    out several devices, of which the engine has but one.
+    It is the engine's too: what both work on never leaves it. Where a program runs on the CPU, all
+    are called from there, as they are where a strategy of TensorFlow's deals out several devices,
+    of which the engine has but one.
     """
-    if not tf.config.list_logical_devices("GPU"):
-        return None
-    on_gpu = plan.runs and all(run.backend != "cpu" for run in plan.runs)
-    return GPU if on_gpu and not tf.distribute.has_strategy() else CPU
+    if not tf.config.list_logical_devices("GPU") or tf.distribute.has_strategy():
+        return False
+    return bool(plan.runs) and all(run.backend != "cpu" for run in plan.runs)
 
 
 def unique_names(names):

@@ -24,18 +24,18 @@ def ops_of(
     callbacks: int,
     threads: int,
     tape_memory: int,
-    device: str | None,
+    on_gpu: bool,
 ) -> tuple[RunOp, ...]:
     """What runs each program of a plan; ``programs`` are those, or their training forms.
 
-    ``device`` is that of TensorFlow for all of them, if it has several; the other arguments are
-    those of `nengo_dl.tensor_graph.TensorGraph`.
+    ``on_gpu``: whether they work on tensors of TensorFlow's GPU. The other arguments are those of
+    `nengo_dl.tensor_graph.TensorGraph`.
     """
     last_only = plan.last_only(keep_history)
     looped = set(runs_of([piece for piece in plan.pieces if isinstance(piece, Loop)]))
     parts = [LOOPED if run in looped else 1 for run in plan.runs]
     return tuple(
-        RunOp(program, last, callbacks, threads, tape_memory // part, run.backend, device)
+        RunOp(program, last, callbacks, threads, tape_memory // part, run.backend, on_gpu)
         for run, program, last, part in zip(plan.runs, programs, last_only, parts, strict=True)
     )
 

@@ -1,6 +1,4 @@
-"""The gradient of the op that runs a program."""
-
-import contextlib
+"""The gradients of the ops that run a program."""
 
 SECOND = (
     "nengo_dl has no second derivatives: NengoDL>RunGrad, the gradient of a run, can't be "
@@ -22,9 +20,14 @@ def register(library):
 
     @tf.RegisterGradient("NengoDL>Run")
     def run(op, *grads):
-        return _run_gradient(library, op, grads)
+        return _run_gradient(library.nengo_dl_run_grad, op, grads)
+
+    @tf.RegisterGradient("NengoDL>RunOnGpu")
+    def run_on_gpu(op, *grads):
+        return _run_gradient(library.nengo_dl_run_grad_on_gpu, op, grads)
 
     @tf.RegisterGradient("NengoDL>RunGrad")
+    @tf.RegisterGradient("NengoDL>RunGradOnGpu")
     def run_grad(op, *grads):
         if tf.executing_eagerly():
             raise LookupError(SECOND)
@@ -39,7 +42,7 @@ def register(library):
     tf.no_gradient("NengoDL>NoGradient")
 
 
-def _run_gradient(library, op, grads):
+def _run_gradient(run_grad, op, grads):
     n_inputs, n_params = op.get_attr("n_inputs"), op.get_attr("n_params")
     n_outputs, n_learned = op.get_attr("n_outputs"), op.get_attr("n_learned")
     params_at = INPUTS + n_inputs
@@ -59,28 +62,27 @@ def _run_gradient(library, op, grads):
     inputs = list(op.inputs)
     given = [_dense(grad, out) for grad, out in zip(grads, op.outputs, strict=True)]
     learned_end = n_outputs + n_learned
-    with _beside(op.outputs[learned_end]):
-        by_inputs, by_params, by_state = library.nengo_dl_run_grad(
-            state=inputs[STATE],
-            istate=inputs[1],
-            first_step=inputs[2],
-            n_steps=inputs[3],
-            steps=steps,
-            inputs=inputs[INPUTS:params_at],
-            params=inputs[params_at:],
-            tape=tape,
-            output_grads=given[:n_outputs],
-            learned_grads=given[n_outputs:learned_end],
-            state_out_grad=given[learned_end],
-            n_input_grads=len(want_inputs),
-            n_param_grads=len(want_params),
-            n_state_grads=int(want_state),
-            want_inputs=want_inputs,
-            want_params=want_params,
-            want_state=want_state,
-            wanted=wanted,
-            **{name: op.get_attr(name) for name in _COMMON},
-        )
+    by_inputs, by_params, by_state = run_grad(
+        state=inputs[STATE],
+        istate=inputs[1],
+        first_step=inputs[2],
+        n_steps=inputs[3],
+        steps=steps,
+        inputs=inputs[INPUTS:params_at],
+        params=inputs[params_at:],
+        tape=tape,
+        output_grads=given[:n_outputs],
+        learned_grads=given[n_outputs:learned_end],
+        state_out_grad=given[learned_end],
+        n_input_grads=len(want_inputs),
+        n_param_grads=len(want_params),
+        n_state_grads=int(want_state),
+        want_inputs=want_inputs,
+        want_params=want_params,
+        want_state=want_state,
+        wanted=wanted,
+        **{name: op.get_attr(name) for name in _COMMON},
+    )
     result = [None] * len(inputs)
     for places, values in (
         ([INPUTS + i for i in want_inputs], by_inputs),
@@ -102,13 +104,6 @@ _COMMON = (
     "threads",
     "memory",
 )
-
-
-def _beside(output):
-    """Puts ops where the one is that made a tensor."""
-    import tensorflow as tf
-
-    return tf.device(output.device) if output.device else contextlib.nullcontext()
 
 
 def _dense(grad, output):

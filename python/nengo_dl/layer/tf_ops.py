@@ -5,7 +5,6 @@ loaded, by looking for a marker in the file: loading a mismatched one would end 
 symbol at best.
 """
 
-import contextlib
 import functools
 import threading
 from pathlib import Path
@@ -130,15 +129,13 @@ class RunOp:
         Most bytes of values that a run records for its gradient; -1 for no limit.
     backend : str
         The engine's backend that runs it.
-    device : str, optional
-        TensorFlow's device for the op; None if there is but one.
+    on_gpu : bool
+        Whether the tensors lie on TensorFlow's GPU (the op ``NengoDL>RunOnGpu``).
     """
 
     def __init__(
-        self, program, keep_last, callbacks=-1, threads=0, memory=-1, backend="cpu", device=None
+        self, program, keep_last, callbacks=-1, threads=0, memory=-1, backend="cpu", on_gpu=False
     ):
-        import tensorflow as tf
-
         from nengo_dl.ir.program import to_bytes
 
         learned = [i for i, param in enumerate(program.params) if param.learned]
@@ -157,9 +154,7 @@ class RunOp:
             "threads": threads,
             "memory": memory,
         }
-        self._op = load().nengo_dl_run
-        # without it TensorFlow would put any op on a GPU that it has
-        self._place = functools.partial(tf.device, device) if device else contextlib.nullcontext
+        self._op = load().nengo_dl_run_on_gpu if on_gpu else load().nengo_dl_run
 
     def __call__(
         self,
@@ -201,19 +196,18 @@ class RunOp:
         -------
         `.RunResult`
         """
-        with self._place():
-            return RunResult(
-                *self._op(
-                    inputs=inputs,
-                    params=params,
-                    state=state,
-                    istate=istate,
-                    first_step=first_step,
-                    n_steps=n_steps,
-                    time_limit=time_limit,
-                    partial=partial,
-                    record=record,
-                    wanted=list(range(len(params))) if wanted is None else list(wanted),
-                    **self._attrs,
-                )
+        return RunResult(
+            *self._op(
+                inputs=inputs,
+                params=params,
+                state=state,
+                istate=istate,
+                first_step=first_step,
+                n_steps=n_steps,
+                time_limit=time_limit,
+                partial=partial,
+                record=record,
+                wanted=list(range(len(params))) if wanted is None else list(wanted),
+                **self._attrs,
             )
+        )
