@@ -13,7 +13,13 @@ HELPERS = Path(__file__).parents[1] / "engine" / "helpers"
 OWN = "tf_gpu_cases.py"  # the last, as it ends with an error
 CASES = {"far": ("test_device.py", "test_op.py", "test_gradient_op.py", OWN), "phases": (OWN,)}
 
-pytestmark = pytest.mark.xdist_group("tf_gpu")  # one worker compiles the device
+pytestmark = [
+    pytest.mark.xdist_group("tf_gpu"),  # one worker compiles the device
+    pytest.mark.skipif(
+        tf.test.is_built_with_cuda(),
+        reason="CUDA kernels of TensorFlow's would run on the stand-in: it takes tensorflow-cpu",
+    ),
+]
 
 
 @pytest.fixture(scope="module", params=["far", "phases"])
