@@ -17,6 +17,7 @@ from test_device import close, integrator, layer_of, learning, trained
 from test_device import gpu as gpu  # the fixture
 
 import nengo_dl
+from nengo_dl.keras_private import plain_variable
 from nengo_dl.layer.tf_ops import RunOp
 from nengo_dl.tensor_graph import TensorGraph
 
@@ -45,11 +46,7 @@ def test_variables_stay_on_the_gpu(make):
     """Parameters and state; integers stay on the CPU."""
     (here, there), _ = layers_of(make())
     for layer, kind in ((here, "CPU"), (there, "GPU")):
-        places = {
-            place_of(w.value if hasattr(w, "value") and not isinstance(w, tf.Variable) else w)
-            for w in layer.base_params
-        }
-        assert places == {kind}
+        assert {place_of(plain_variable(weight)) for weight in layer.base_params} == {kind}
         state = layer.saved_state
         assert place_of(state["state"]) == kind
         assert place_of(state["istate"]) == place_of(state["n_steps"]) == "CPU"
@@ -97,7 +94,7 @@ def derivatives(layer, rows, graph):
 
 
 @pytest.mark.parametrize("graph", [False, True])
-def test_gradients(graph, gpu):
+def test_gradients(graph):
     """Of all weights and inputs, as on the CPU."""
     layers, _ = layers_of(trained("SuperSpike"), minibatch_size=3)
     rows = tf.constant(np.random.RandomState(0).uniform(-1, 1, (3, 9, 6)), tf.float32)

@@ -53,6 +53,11 @@ class LayerState(keras.layers.Layer):
         For each parameter, whether its weight is trainable; by default as the plan says.
     name : str
         Name of the layer.
+
+    Attributes
+    ----------
+    on_gpu : bool
+        Whether parameters and state live on TensorFlow's GPU.
     """
 
     def __init__(self, plan, minibatch_size, param_values, state, istate, trainable_params, name):
