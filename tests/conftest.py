@@ -1,16 +1,20 @@
 """What all tests share."""
 
+import contextlib
 import ctypes
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
+import host_gpu
 import hypothesis
 import native
 import nengo
 import numpy as np
 import pytest
 import tf_gpu
+from gpus import GPU
 
 # Before TensorFlow is imported: its start-up messages would fill the reports of failing tests.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
@@ -56,6 +60,25 @@ def isa(request):
     _engine.set_isa(before)
 
 
+@contextlib.contextmanager
+def only_one(tmp_path_factory, name):
+    """The folder of what test processes that run side by side build once, and whether to build it.
+
+    A build that failed is one that has not been.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = base / name, base / f"{name}.done"
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        is_new = not done.exists()
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        yield folder, is_new
+        done.touch()
+
+
 def add_backend(name, tmp_path_factory, sources=()):
     """Compile and load ``tests/engine/helpers/<name>_backend.cpp``, which adds a backend.
 
@@ -66,15 +89,11 @@ def add_backend(name, tmp_path_factory, sources=()):
     if tf_gpu.NAME == name:
         return tf_gpu.load_backend()  # once more: this process has it
     top, library = Path(__file__).parents[1], Path(_engine.__file__).parent
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    target = folder / f"lib{name}_backend.so"
     sources = [top / "tests" / "engine" / "helpers" / f"{name}_backend.cpp", *sources]
     flags = ["-std=gnu++17", "-O1", "-fPIC", f"-I{top / 'cpp'}", f"-I{top / 'tests' / 'engine'}"]
-    with open(folder / f"{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
+    with only_one(tmp_path_factory, f"{name}_backend") as (folder, is_new):
+        target = folder / f"lib{name}_backend.so"
+        if is_new:
             engine = [library / "libnengo_engine.so", f"-Wl,-rpath,{library}"]
             native.build_library(sources, target, flags, engine)
     assert name not in _engine.backends()
@@ -103,9 +122,33 @@ def phases_library(tmp_path_factory):
     return add_backend("phases", tmp_path_factory, [s for s in sources if s.name not in on_a_gpu])
 
 
+@pytest.fixture(scope="session")
+def cuda_library():
+    """Backend "cuda", of a GPU or of one on the host (host_gpu.py). Returns its library."""
+    from nengo_dl import _engine
+
+    _engine.load_cuda()
+    return ctypes.CDLL(str(Path(_engine.__file__).with_name("libnengo_engine_cuda.so")))
+
+
+@pytest.fixture(scope="session")
+def host_gpu_folder(tmp_path_factory):
+    """A copy of the package whose GPU is on the host (host_gpu.py)."""
+    with only_one(tmp_path_factory, "host_gpu") as (folder, is_new):
+        if is_new:
+            host_gpu.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gpu_library(request):
+    """That of backend `gpus.GPU`."""
+    return request.getfixturevalue(f"{GPU}_library")
+
+
 @pytest.fixture
-def one_way(request, phases_library, monkeypatch):
-    """Loops on "phases" are run in the way that the module's `WAY` names, if it takes them."""
+def one_way(request, gpu_library, monkeypatch):
+    """Loops on a GPU are run in the way that the module's `WAY` names, if it takes them."""
     from nengo_dl import _engine
 
     monkeypatch.setenv("NENGO_DL_LOOP_WAY", request.module.WAY)
@@ -137,10 +180,7 @@ def backend(request):
     if request.param != "cpu":
         if "isa" in request.fixturenames and request.getfixturevalue("isa") != "baseline":
             pytest.skip("one instruction set is enough to tell host and device apart")
-        if request.param == "cuda":
-            _engine.load_cuda()
-        else:
-            request.getfixturevalue(f"{request.param}_library")
+        request.getfixturevalue(f"{request.param}_library")
     _engine.set_backend(request.param)
     yield request.param
     _engine.set_backend("cpu")

@@ -10,16 +10,19 @@ VARIABLE = "NENGO_DL_TEST_TF_GPU"  # name of the backend, its library, the devic
 NAME, *_LIBRARIES = os.environ.get(VARIABLE, "").split(os.pathsep)
 
 
-def environment(name, backend, device, ops):
-    """What a process needs to have the device: `backend` is the library of backend `name`."""
-    here, others = os.path.dirname(__file__), os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([here, others] if others else [here])
+def environment(base, name, backend, device, ops):
+    """That of a process that has the device: `backend` is the library of backend `name`."""
+    path = os.pathsep.join([os.path.dirname(__file__), *filter(None, [base.get("PYTHONPATH")])])
     libraries = os.pathsep.join([name, *map(str, (backend, device, ops))])
-    return {**os.environ, "PYTHONPATH": path, VARIABLE: libraries}
+    return {**base, "PYTHONPATH": path, VARIABLE: libraries}
 
 
 def load_backend():
     """The backend's library."""
+    if NAME == "cuda":  # of the package itself
+        from nengo_dl import _engine
+
+        _engine.load_cuda()
     return ctypes.CDLL(_LIBRARIES[0])
 
 

@@ -269,8 +269,7 @@ __global__ void __launch_bounds__(Tiles::kThreads, Tiles::kResident) run_tiles(c
 
 template <class Tiles>
 void launch_tiles(const Tiles& tiles, int64_t blocks) {
-  run_tiles<Tiles><<<static_cast<unsigned>(blocks), Tiles::kThreads, 0, stream()>>>(tiles);
-  check_launch();
+  start_kernel(run_tiles<Tiles>, {dim3(static_cast<unsigned>(blocks)), Tiles::kThreads}, tiles);
 }
 
 #else

@@ -10,7 +10,7 @@
 #include "engine/space.h"
 
 #ifdef __CUDACC__
-#include <cuda_runtime.h>
+#include "cuda/gpu.h"
 #endif
 
 namespace nengo_dl {
@@ -29,7 +29,10 @@ std::recursive_mutex& launching();
 cudaStream_t stream();                             // std::runtime_error in a process that was forked
 bool has_right_engine();                           // whether the engine is of the same build as this library
 void check(cudaError_t status, const char* what);  // std::runtime_error
-inline void check_launch() { check(cudaGetLastError(), "a kernel can't be started"); }
+template <class... P, class... A>
+void start_kernel(void (*kernel)(P...), const Grid& grid, const A&... arguments) {
+  check(start_on(stream(), kernel, grid, arguments...), "a kernel can't be started");
+}
 #else
 // Compiled as C++, the memory may be touched only while one of these lives.
 struct Open {

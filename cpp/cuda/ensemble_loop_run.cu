@@ -19,8 +19,6 @@ struct SyncedWarp : Warp {
   __device__ __forceinline__ void sync() const { __syncwarp(); }
 };
 
-extern __shared__ __align__(16) unsigned char ensemble_memory[];
-
 template <class U>
 __device__ __forceinline__ void stage(U* to, const U* from, int32_t count) {
   for (int32_t i = threadIdx.x; i < count; i += blockDim.x) to[i] = from[i];
@@ -28,7 +26,8 @@ __device__ __forceinline__ void stage(U* to, const U* from, int32_t count) {
 
 template <class T, class N, int K, int D, int R>
 __global__ void __launch_bounds__(kEnsembleWarps* kEnsembleLanes) ensemble_loop(const EnsembleCall<T> call) {
-  auto* const island = reinterpret_cast<EnsembleIsland<T>*>(ensemble_memory);
+  NDL_BLOCK_MEMORY(memory);
+  auto* const island = reinterpret_cast<EnsembleIsland<T>*>(memory);
   auto* const entries = reinterpret_cast<SmallEntry<T>*>(island + 1);
   auto* const ops = reinterpret_cast<SmallOp*>(entries + call.most_entries);
   T* const slots = reinterpret_cast<T*>(ops + call.most_ops);
@@ -52,9 +51,8 @@ template <class T, class N, int K, int D, int R>
 void start(const EnsembleCall<T>& call) {
   const int32_t warps = static_cast<int32_t>(std::min<int64_t>(kEnsembleWarps, call.frame.batch));
   const int64_t groups = (call.frame.batch + warps - 1) / warps;
-  ensemble_loop<T, N, K, D, R><<<static_cast<unsigned>(call.count * groups), warps * kEnsembleLanes,
-                                 static_cast<size_t>(call.bytes(warps)), stream()>>>(call);
-  check_launch();
+  const dim3 blocks(static_cast<unsigned>(call.count * groups));
+  start_kernel(ensemble_loop<T, N, K, D, R>, {blocks, warps * kEnsembleLanes, call.bytes(warps)}, call);
 }
 
 #else

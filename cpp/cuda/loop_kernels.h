@@ -45,7 +45,7 @@ struct GridThreads {
       const unsigned due = ++waits * gridDim.x;
       __threadfence();
       atomicAdd(arrived, 1u);
-      while (*const_cast<volatile unsigned*>(arrived) < due) {
+      while (hear(arrived) < due) {
       }
       __threadfence();
     } else {
@@ -55,14 +55,13 @@ struct GridThreads {
   }
 };
 
-extern __shared__ __align__(16) unsigned char close_memory[];
-
 template <class T, class Loop, class AnyFrame, class Threads>
 __device__ __forceinline__ void run_block(const Loop& loop, int64_t share, int64_t first, int64_t batch, bool stage_ops,
                                           const Threads& threads) {
   const LoopCall<T>& call = loop.call;
-  auto& frame = *reinterpret_cast<AnyFrame*>(close_memory);
-  Staging<T> staging{reinterpret_cast<char*>(close_memory) + (sizeof(AnyFrame) + 15) / 16 * 16, first, batch,
+  NDL_BLOCK_MEMORY(memory);
+  auto& frame = *reinterpret_cast<AnyFrame*>(memory);
+  Staging<T> staging{reinterpret_cast<char*>(memory) + (sizeof(AnyFrame) + 15) / 16 * 16, first, batch,
                      threadIdx.x, blockDim.x};
   AnyFrame mine;
   staging.stage(call, loop.frame, mine);
@@ -92,13 +91,6 @@ __global__ void __launch_bounds__(512) loop_of_grid(const Loop loop, int64_t bat
   run_block<T, Loop, AnyFrame>(loop, 0, 0, batch, stage_ops, GridThreads{arrived, 0u});
 }
 
-template <class Kernel>
-int64_t shared_bytes(Kernel kernel, int64_t bytes) {
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-        "a loop's frame and ops don't fit into a block's memory");
-  return bytes;
-}
-
 template <class T, class Loop, class AnyFrame>
 int64_t bytes_of(const Loop& loop, const LoopShape& shape) {
   return static_cast<int64_t>((sizeof(AnyFrame) + 15) / 16 * 16) + staged_bytes(loop.call) +
@@ -107,28 +99,19 @@ int64_t bytes_of(const Loop& loop, const LoopShape& shape) {
 
 template <class T, class Loop, class AnyFrame>
 void start_blocks(const Loop& loop, const LoopShape& shape, int64_t groups, int64_t batch) {
-  const auto kernel = loop_of_blocks<T, Loop, AnyFrame>;
-  const int64_t bytes = shared_bytes(kernel, bytes_of<T, Loop, AnyFrame>(loop, shape));
-  const dim3 grid(static_cast<unsigned>(shape.shares), static_cast<unsigned>(groups));
-  kernel<<<grid, shape.threads, static_cast<size_t>(bytes), stream()>>>(loop, batch, shape.stage_ops);
-  check_launch();
+  const Grid grid{dim3(static_cast<unsigned>(shape.shares), static_cast<unsigned>(groups)), shape.threads,
+                  bytes_of<T, Loop, AnyFrame>(loop, shape)};
+  start_kernel(loop_of_blocks<T, Loop, AnyFrame>, grid, loop, batch, shape.stage_ops);
 }
 
 template <class T, class Loop, class AnyFrame>
 void start_grid(const Loop& loop, const LoopShape& shape, int64_t batch) {
-  const auto kernel = loop_of_grid<T, Loop, AnyFrame>;
-  const int64_t bytes = shared_bytes(kernel, bytes_of<T, Loop, AnyFrame>(loop, shape));
   static unsigned* const arrived =
       reinterpret_cast<unsigned*>((new Memory<char>(allocate<char>(device_space(), 4)))->get());
   device_space().zero(arrived, 4);
-  Loop argument = loop;
-  bool stage_ops = shape.stage_ops;
-  unsigned* counter = arrived;
-  void* arguments[] = {&argument, &batch, &stage_ops, &counter};
-  check(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(shape.blocks)),
-                                    dim3(static_cast<unsigned>(shape.threads)), arguments, static_cast<size_t>(bytes),
-                                    stream()),
-        "a kernel for all processors can't be started");
+  Grid grid{dim3(static_cast<unsigned>(shape.blocks)), shape.threads, bytes_of<T, Loop, AnyFrame>(loop, shape)};
+  grid.together = true;
+  start_kernel(loop_of_grid<T, Loop, AnyFrame>, grid, loop, batch, shape.stage_ops, arrived);
 }
 
 #else

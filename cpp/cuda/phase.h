@@ -86,9 +86,8 @@ void launch(const Body& body, int64_t work) {
   int64_t size = kThreads;  // of a block: little work is spread over all processors
   while (size > kFewest && threads <= kProcessors * size / 2) size /= 2;
   const int64_t blocks = (threads + size - 1) / size;
-  run_phase<kTeams><<<static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks), static_cast<unsigned>(size),
-                      0, stream()>>>(body, work);
-  check_launch();
+  const dim3 grid(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks));
+  start_kernel(run_phase<kTeams, Body>, {grid, size}, body, work);
 }
 
 #else

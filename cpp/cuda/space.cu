@@ -18,8 +18,7 @@ namespace nengo_dl {
 namespace cuda {
 namespace {
 
-constexpr int64_t kAlign = 256, kLarge = 1 << 20, kSlab = 32 << 20;  // bytes
-constexpr int64_t kPiece = 64 << 20;                                 // some milliseconds of a bus
+constexpr int64_t kAlign = 256;  // bytes
 
 template <class T>
 struct Sum {
@@ -75,9 +74,8 @@ void turn_all(const void* from, int64_t rows, int64_t columns, int64_t count, vo
   constexpr int64_t kTile = 32, kMostBlocks = 132 * 16;
   const int64_t tiles = (rows + kTile - 1) / kTile * ((columns + kTile - 1) / kTile) * count;
   if (tiles == 0) return;
-  turn_tiles<T><<<static_cast<unsigned>(std::min(tiles, kMostBlocks)), 256, 0, stream()>>>(
-      static_cast<const T*>(from), rows, columns, tiles, static_cast<T*>(to));
-  check_launch();
+  start_kernel(turn_tiles<T>, {dim3(static_cast<unsigned>(std::min(tiles, kMostBlocks))), 256},
+               static_cast<const T*>(from), rows, columns, tiles, static_cast<T*>(to));
 }
 
 cudaStream_t new_stream() {
@@ -153,7 +151,7 @@ class CudaSpace final : public Space {
     start_copy(from, from_distance, host, host_distance, bytes, rows, cudaMemcpyDeviceToHost, beside());
     check(cudaStreamSynchronize(beside()), "a copy from the GPU failed");
   }
-  int64_t piece_bytes() const override { return kPiece; }
+  int64_t piece_bytes() const override { return piece_size(); }
   void zero(void* memory, int64_t bytes) override {
     check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream()), "zeroing memory failed");
   }

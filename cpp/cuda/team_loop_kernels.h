@@ -221,8 +221,6 @@ struct TeamBlock {
 
 #ifdef __CUDACC__
 
-extern __shared__ __align__(16) unsigned char team_memory[];
-
 template <class T, class AnyFrame>
 __global__ void __launch_bounds__(kTeamThreads) team_loop(const TeamCall<T> call, const AnyFrame f) {
 #if NDL_HAS_CLUSTERS
@@ -230,24 +228,15 @@ __global__ void __launch_bounds__(kTeamThreads) team_loop(const TeamCall<T> call
 #else
   const int32_t rank = 0;
 #endif
-  TeamBlock<T, AnyFrame, TeamThreads>(call, f, {}, team_memory).run(blockIdx.x / call.size, rank);
+  NDL_BLOCK_MEMORY(memory);
+  TeamBlock<T, AnyFrame, TeamThreads>(call, f, {}, memory).run(blockIdx.x / call.size, rank);
 }
 
 template <class T, class AnyFrame>
 void start_team(const TeamCall<T>& call, const AnyFrame& frame, int64_t bytes) {
-  const auto kernel = team_loop<T, AnyFrame>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-        "a loop's weights and signals don't fit into a block's memory");
   const int64_t teams = (values_of(frame).batch + call.items - 1) / call.items;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(teams * call.size)), config.blockDim = dim3(kTeamThreads);
-  config.dynamicSmemBytes = static_cast<size_t>(bytes), config.stream = stream();
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = static_cast<unsigned>(call.size);
-  cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
-  config.attrs = &cluster, config.numAttrs = 1;
-  check(cudaLaunchKernelEx(&config, kernel, call, frame), "teams of blocks can't be started");
+  const dim3 blocks(static_cast<unsigned>(teams * call.size));
+  start_kernel(team_loop<T, AnyFrame>, {blocks, kTeamThreads, bytes, call.size}, call, frame);
 }
 
 #else

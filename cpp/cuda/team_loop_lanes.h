@@ -6,33 +6,19 @@
 namespace nengo_dl {
 namespace cuda {
 
-// Before Hopper there are no clusters of blocks: kernels for other GPUs are compiled, but never started.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-#define NDL_HAS_CLUSTERS 1
-#else
-#define NDL_HAS_CLUSTERS 0
-#endif
 #ifdef __CUDA_ARCH__
 #define NDL_UNROLL_TEAM _Pragma("unroll 4")
 #else
 #define NDL_UNROLL_TEAM
 #endif
 
-// A copy that may take until `fetched` is called.
+#ifndef __CUDACC__
 template <class T>
-NDL_HD void fetch(T* to, const T* from) {
-#if NDL_HAS_CLUSTERS
-  const unsigned there = static_cast<unsigned>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(there), "l"(from), "n"(sizeof(T)) : "memory");
-#else
+void fetch(T* to, const T* from) {
   *to = *from;
-#endif
 }
-NDL_HD void fetched() {
-#if NDL_HAS_CLUSTERS
-  asm volatile("cp.async.wait_all;" ::: "memory");
+inline void fetched() {}
 #endif
-}
 
 // use(k, sum over the team of values[k]) by one thread for each k; Warp::sum's bits.
 template <int N, class T, class F>

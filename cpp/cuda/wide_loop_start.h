@@ -11,27 +11,20 @@ namespace cuda {
 
 #ifdef __CUDACC__
 
-extern __shared__ __align__(16) unsigned char close_memory[];
-
 template <class T>
 __global__ void __launch_bounds__(kWideThreads, 1) wide_loop(const WideCall<T> call) {
+  NDL_BLOCK_MEMORY(memory);
   WideRun<T, WideThreads> run(call, static_cast<int32_t>(blockIdx.x), WideThreads({static_cast<int32_t>(threadIdx.x)}),
-                              reinterpret_cast<char*>(close_memory));
+                              reinterpret_cast<char*>(memory));
   if (run.items <= 0) return;
   run.all();
 }
 
 template <class T>
 void start_wide(const WideCall<T>& call, int64_t teams, int64_t bytes) {
-  const auto kernel = wide_loop<T>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-        "a wide loop doesn't fit into a block's memory");
-  WideCall<T> argument = call;
-  void* arguments[] = {&argument};
-  check(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel),
-                                    dim3(static_cast<unsigned>(teams * call.count)), dim3(kWideThreads), arguments,
-                                    static_cast<size_t>(bytes), stream()),
-        "a kernel for all processors can't be started");
+  Grid grid{dim3(static_cast<unsigned>(teams * call.count)), kWideThreads, bytes};
+  grid.together = true;
+  start_kernel(wide_loop<T>, grid, call);
 }
 
 #else

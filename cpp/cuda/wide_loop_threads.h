@@ -68,29 +68,13 @@ struct DeviceThreads {
   __device__ __forceinline__ static int32_t before(int32_t value, int32_t distance, int32_t width) {
     return __shfl_up_sync(0xffffffffu, value, distance, width);
   }
-  // A copy that may take until `fetched` is called; before Ampere there are none that don't wait.
   template <class T>
   __device__ __forceinline__ static void fetch(T* to, const T* from) {
-#if __CUDA_ARCH__ >= 800
-    const auto there = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" : : "r"(there), "l"(from), "n"(sizeof(T)) : "memory");
-#else
-    *to = *from;
-#endif
+    cuda::fetch(to, from);
   }
-  __device__ __forceinline__ static void fetched() {
-#if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.wait_all;" : : : "memory");
-#endif
-  }
-  __device__ __forceinline__ static void tell(uint64_t* to, uint64_t word) {
-    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" : : "l"(to), "l"(word) : "memory");
-  }
-  __device__ __forceinline__ static uint64_t hear(const uint64_t* from) {
-    uint64_t word;
-    asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(word) : "l"(from) : "memory");
-    return word;
-  }
+  __device__ __forceinline__ static void fetched() { cuda::fetched(); }
+  __device__ __forceinline__ static void tell(uint64_t* to, uint64_t word) { cuda::tell(to, word); }
+  __device__ __forceinline__ static uint64_t hear(const uint64_t* from) { return cuda::hear(from); }
 };
 using WideThreads = WideSharing<DeviceThreads>;
 

@@ -1,12 +1,12 @@
 """Convolutions in tiles, as a GPU does large ones: the bits are those of one thread per sum."""
 
 import ctypes
-import os
 from dataclasses import dataclass
 
 import nengo
 import numpy as np
 import pytest
+from gpus import GPU
 from handmade_programs import Maker, _engine, op, to_bytes, view
 from test_kernels_conv import Conv as OneConv
 from test_phases import assert_close
@@ -20,21 +20,11 @@ TILES = ("wide", "square", "narrow", "slim")
 
 
 @pytest.fixture
-def device(request):
-    """Backend "phases", or a GPU where ``NENGO_DL_TEST_BACKENDS`` asks for that alone."""
-    if os.environ.get("NENGO_DL_TEST_BACKENDS") == "cuda":
-        _engine.load_cuda()
-        return "cuda"
-    request.getfixturevalue("phases_library")
-    return "phases"
-
-
-@pytest.fixture
-def launched(device, request):
+def launched(gpu_library):
     """Checks how many kernels of tiles there were since the last call; a GPU doesn't count them."""
-    if device == "cuda":
+    if GPU == "cuda":
         return lambda expected=None: None
-    count = request.getfixturevalue("phases_library").tiles_launched
+    count = gpu_library.tiles_launched
     count.restype = ctypes.c_int64
     before = [count()]
 
@@ -46,7 +36,7 @@ def launched(device, request):
 
 
 @pytest.fixture(autouse=True)
-def _as_it_is(device, monkeypatch):
+def _as_it_is(gpu_library, monkeypatch):
     """Other instructions of the CPU round otherwise; pieces of a run would leave tiles few rows."""
     monkeypatch.setenv("NENGO_DL_TEST_PIECE", str(1 << 30))
     before = _engine.isa()
@@ -185,18 +175,18 @@ RUNS = [(1, 1, 1), (3, 1, 0), (1, 3, 0), (4, 3, 1)]  # steps, batch, set
 
 @EVERY_DTYPE
 @EVERY_CASE
-def test_tiles_have_the_bits_of_phases(case, dtype, monkeypatch, device, launched):
+def test_tiles_have_the_bits_of_phases(case, dtype, monkeypatch, launched):
     """With tiles of any size; what has several terms of several blocks is left to phases."""
     for steps, batch, set_ in RUNS:
         expected = case.results("cpu", dtype, steps, batch, set_)
         monkeypatch.setenv("NENGO_DL_CONV_TILES", "0")
         launched()
-        due = case.results(device, dtype, steps, batch, set_)
+        due = case.results(GPU, dtype, steps, batch, set_)
         launched(0)
         assert_close(due, expected, LIMITS[dtype])
         for name in TILES:
             monkeypatch.setenv("NENGO_DL_CONV_TILES", name)
-            same_bits(case.results(device, dtype, steps, batch, set_), due)
+            same_bits(case.results(GPU, dtype, steps, batch, set_), due)
             launched(in_tiles(case, dtype, name, steps, batch))
 
 
@@ -213,12 +203,12 @@ def in_tiles(case, dtype, name, steps, batch):
 
 @EVERY_DTYPE
 @pytest.mark.parametrize("case", [c for c in CASES if c.image == "window"][::2], ids=name_of)
-def test_special_values(case, dtype, monkeypatch, device):
+def test_special_values(case, dtype, monkeypatch):
     """A weight that is infinite meets nothing outside of the image; zeros keep their signs."""
     found = []
     for name in ("0", *TILES):
         monkeypatch.setenv("NENGO_DL_CONV_TILES", name)
-        found.append(case.results(device, dtype, 2, 3, 0, special=True))
+        found.append(case.results(GPU, dtype, 2, 3, 0, special=True))
         same_bits(found[-1], found[0])
     everything = np.concatenate([values.ravel() for values in found[0]])
     assert np.isfinite(everything).any()
@@ -232,41 +222,41 @@ LARGE = [
 
 
 @pytest.mark.parametrize("case", LARGE, ids=["conv", "transposed"])
-def test_large_ones_are_in_tiles(case, device, launched):
+def test_large_ones_are_in_tiles(case, launched):
     """And an item has the same bits alone, where it is too small for tiles."""
-    case.results(device, "float32", 1, 1)
+    case.results(GPU, "float32", 1, 1)
     launched(0)
     steps, batch = (4, 10)
-    y, _, _ = case.results(device, "float32", steps, batch)
+    y, _, _ = case.results(GPU, "float32", steps, batch)
     launched(4)
     rng = np.random.RandomState(0)
     numbers = [rng.uniform(-1, 1, n).astype("float32") for n in case.elements[:1]]
     maker = case.maker("float32", 1, lambda *_: numbers[0])
     x = rng.uniform(-1, 1, (batch, steps, case.elements[1])).astype("float32")
-    compiled = _engine.Compiled(to_bytes(maker.program()), device)
+    compiled = _engine.Compiled(to_bytes(maker.program()), GPU)
     (together,), *_ = maker.run(steps, batch, [x], compiled=compiled)
     same_bits([together], [y])
     (alone,), *_ = maker.run(1, 1, [np.ascontiguousarray(x[3:4, 2:3])], compiled=compiled)
     same_bits([alone[0, 0]], [together[3, 2]])
 
 
-def test_tiles_of_few_channels_are_not_worth_it(device, launched):
-    Conv((40, 40), 1, 2, (3, 3), pad=(1, 1)).results(device, "float32", 4, 20)
+def test_tiles_of_few_channels_are_not_worth_it(launched):
+    Conv((40, 40), 1, 2, (3, 3), pad=(1, 1)).results(GPU, "float32", 4, 20)
     launched(0)
 
 
-def test_dimensions_whose_numbers_fit_in_no_word(monkeypatch, device, launched):
+def test_dimensions_whose_numbers_fit_in_no_word(monkeypatch, launched):
     """Those of positions, for the weights; those of taps do."""
     case, found = Conv((4,) * 7 + (8,), 1, 2, (1,) * 8), []
     for name, expected in (("0", 0), ("1", 3)):
         monkeypatch.setenv("NENGO_DL_CONV_TILES", name)
         launched()
-        found.append(case.results(device, "float32", 1, 1))
+        found.append(case.results(GPU, "float32", 1, 1))
         launched(expected)
     same_bits(*found)
 
 
-def test_strides_that_no_table_holds(monkeypatch, device, launched):
+def test_strides_that_no_table_holds(monkeypatch, launched):
     """A transposed convolution would have a phase for each remainder."""
     case, found = (
         Conv((2,), 3, 5, (2,), stride=(1 << 21,), pad=((1 << 20) - 3,), transposed=True),
@@ -275,21 +265,21 @@ def test_strides_that_no_table_holds(monkeypatch, device, launched):
     for name, expected in (("0", 0), ("1", 2)):
         monkeypatch.setenv("NENGO_DL_CONV_TILES", name)
         launched()
-        found.append(case.results(device, "float32", 1, 1))
+        found.append(case.results(GPU, "float32", 1, 1))
         launched(expected)
     same_bits(*found)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("filters", [16, 600, 1000])
-def test_sums_in_parts(filters, transposed, monkeypatch, device):
+def test_sums_in_parts(filters, transposed, monkeypatch):
     """So few weights that they are summed in many parts, so many that there is one part."""
     steps, batch = (2, 2) if filters == 1000 else (13, 7)
     case = Conv((4,), 16 if filters == 16 else 300, filters, (2,), transposed=transposed)
     found = []
     for name in ("0", "1", "square", "narrow"):
         monkeypatch.setenv("NENGO_DL_CONV_TILES", name)
-        found.append(case.results(device, "float32", steps, batch, window=11))
+        found.append(case.results(GPU, "float32", steps, batch, window=11))
         same_bits(found[-1], found[0])
 
 
@@ -320,13 +310,13 @@ def layers(stride=2):
 
 @EVERY_DTYPE
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_whole_model(dtype, batch, monkeypatch, device, launched):
+def test_a_whole_model(dtype, batch, monkeypatch, launched):
     """Runs and gradients, with a tape and without one, in windows of 7 steps."""
     made = model_of(layers(), dtype, surrogate=SuperSpike(0.5))
     found = {}
     for name in ("cpu", "0", "1", "square"):
         monkeypatch.setenv("NENGO_DL_CONV_TILES", name)
-        backend = "cpu" if name == "cpu" else device
+        backend = "cpu" if name == "cpu" else GPU
         model = made.training
         results = made.run(made.compiled(backend), 20, batch)
         gradients = model.gradients(model.compiled(backend), 20, batch)

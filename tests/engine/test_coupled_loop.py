@@ -5,6 +5,7 @@ from functools import cache
 import nengo
 import numpy as np
 import pytest
+from gpus import GPU
 from coupled_networks import network
 from test_phases import EVERY_DTYPE, LIMITS, assert_close, assert_same_bits
 from test_wide_loop import learning
@@ -117,7 +118,7 @@ def ways(compiled):
 def test_runs(name, dtype):
     """As on the CPU, and with the bits of kernels of single ops."""
     made = model(name, dtype)
-    blocks = made.compiled("phases")
+    blocks = made.compiled(GPU)
     assert set(ways(blocks)) == {NAME}
     for batch in (1, 3):
         expected = made.run(made.compiled("cpu"), 40, batch)
@@ -125,14 +126,14 @@ def test_runs(name, dtype):
         got = made.run(blocks, 40, batch)
         assert_close(got, expected, LIMITS[dtype])
         assert_same_bits(made.run(blocks, 40, batch), got)
-        assert_same_bits(made.run(made.compiled("phases", fuse=False), 40, batch), got)
+        assert_same_bits(made.run(made.compiled(GPU, fuse=False), 40, batch), got)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, *range(5, 15)])
 def test_random_networks(seed):
     """Whatever acts on what, bits are those of kernels of single ops."""
     made = model_of(network(seed), "float64")
-    blocks, plain = made.compiled("phases"), made.compiled("phases", fuse=False)
+    blocks, plain = made.compiled(GPU), made.compiled(GPU, fuse=False)
     assert NAME in ways(blocks)
     for batch in (1, 3):
         assert_same_bits(made.run(blocks, 30, batch), made.run(plain, 30, batch))
@@ -146,10 +147,10 @@ LANES = ["spikes", "heights", "few spikes", "basal ganglia", "controlled", "by n
 def test_threads(name, batch, monkeypatch):
     """Threads of the host in the place of a GPU's find the same, but for the order of sums."""
     made = model(name, "float64")
-    expected = made.run(made.compiled("phases"), 12, batch)
+    expected = made.run(made.compiled(GPU), 12, batch)
     monkeypatch.setenv("NENGO_DL_PHASES_LANES", "32")
     for _ in range(3):
-        assert_close(made.run(made.compiled("phases"), 12, batch), expected, 1e-12)
+        assert_close(made.run(made.compiled(GPU), 12, batch), expected, 1e-12)
 
 
 @pytest.mark.parametrize("name, batch", [("spikes", 70), ("large", 23)])
@@ -157,8 +158,8 @@ def test_many_items(name, batch):
     """Of teams of blocks, and more than the blocks have room for at a time."""
     large = lambda: coupled([nengo.LIF()] * 20, 8, 1, 400)  # noqa: E731
     made = model_of(large(), "float32") if name == "large" else model(name, "float32")
-    got = made.run(made.compiled("phases"), 8, batch)
-    assert_same_bits(made.run(made.compiled("phases", fuse=False), 8, batch), got)
+    got = made.run(made.compiled(GPU), 8, batch)
+    assert_same_bits(made.run(made.compiled(GPU, fuse=False), 8, batch), got)
 
 
 def test_weights_that_are_not_finite():
@@ -167,9 +168,9 @@ def test_weights_that_are_not_finite():
     for param in made.params:
         if param.size > 300:
             param.flat[[7, 211]] = np.inf
-    got = made.run(made.compiled("phases"), 5, 1)
+    got = made.run(made.compiled(GPU), 5, 1)
     assert any(np.isnan(output).any() for output in got)
-    assert_same_bits(made.run(made.compiled("phases", fuse=False), 5, 1), got)
+    assert_same_bits(made.run(made.compiled(GPU, fuse=False), 5, 1), got)
 
 
 @EVERY_DTYPE
@@ -177,7 +178,7 @@ def test_weights_that_are_not_finite():
 def test_gradients(name, dtype):
     """Of runs that go this way, recorded or not."""
     made = model(name, dtype).training
-    cpu, blocks, plain = (made.compiled(*how) for how in (("cpu",), ("phases",), ("phases", False)))
+    cpu, blocks, plain = (made.compiled(*how) for how in (("cpu",), (GPU,), (GPU, False)))
     for batch in (1, 3):
         got = made.gradients(blocks, 20, batch)
         assert_same_bits(made.gradients(blocks, 20, batch, tape=True), got)

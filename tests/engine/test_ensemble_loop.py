@@ -5,6 +5,7 @@ from functools import cache
 import nengo
 import numpy as np
 import pytest
+from gpus import GPU
 from test_phases import assert_close, assert_same_bits
 from whole_models import model_of
 
@@ -66,28 +67,28 @@ def ways(compiled):
 def test_runs(name, batch):
     """As on the CPU, and op by op the same bits."""
     made = model(name)
-    warps = made.compiled("phases")
+    warps = made.compiled(GPU)
     assert ways(warps) == ["the whole loop: ensembles"]
     expected = made.run(made.compiled("cpu"), 60, batch)
     assert np.mean([np.any(output) for output in expected[: len(made.program.outputs)]]) >= 0.5
     got = made.run(warps, 60, batch)
     assert_close(got, expected, 1e-5)
-    assert_same_bits(made.run(made.compiled("phases", fuse=False), 60, batch), got)
+    assert_same_bits(made.run(made.compiled(GPU, fuse=False), 60, batch), got)
 
 
 @EVERY_MODEL
 def test_lanes(name, monkeypatch):
     """Threads in the place of a warp's lanes find the same, but for the order of sums."""
     made = model(name)
-    expected = made.run(made.compiled("phases"), 15, 2)
+    expected = made.run(made.compiled(GPU), 15, 2)
     monkeypatch.setenv("NENGO_DL_PHASES_LANES", "32")
-    assert_close(made.run(made.compiled("phases"), 15, 2), expected, 1e-5)
+    assert_close(made.run(made.compiled(GPU), 15, 2), expected, 1e-5)
 
 
 def test_training_runs():
     """Recorded runs go the same way; gradients are as on the CPU."""
     made = model_of(integrators(nengo.Tanh(), (40, 60)), "float32")
-    cpu, warps = made.compiled("cpu"), made.compiled("phases")
+    cpu, warps = made.compiled("cpu"), made.compiled(GPU)
     assert "the whole loop: ensembles" in ways(warps)
     assert_close(made.gradients(warps, 20, 3), made.gradients(cpu, 20, 3), 1e-5)
 
@@ -111,7 +112,7 @@ def test_other_loops(name):
         OTHERS[name](a, b)
         nengo.Probe(a, synapse=0.01)
     made = model_of(net, "float32")
-    compiled = made.compiled("phases")
+    compiled = made.compiled(GPU)
     assert not any("ensembles" in way for way in ways(compiled))
     assert_close(made.run(compiled, 30, 2), made.run(made.compiled("cpu"), 30, 2), 1e-5)
 
@@ -119,9 +120,9 @@ def test_other_loops(name):
 def test_large_ensembles():
     """More neurons than the lanes of a warp have registers for."""
     made = model_of(integrators(nengo.LIF(), (300,)), "float32")
-    assert not any("ensembles" in way for way in ways(made.compiled("phases")))
+    assert not any("ensembles" in way for way in ways(made.compiled(GPU)))
 
 
 def test_double_precision():
     made = model_of(integrators(nengo.LIF()), "float64")
-    assert not any("ensembles" in way for way in ways(made.compiled("phases")))
+    assert not any("ensembles" in way for way in ways(made.compiled(GPU)))

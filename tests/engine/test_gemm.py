@@ -3,19 +3,18 @@
 Without a GPU three loops stand for cuBLAS (``helpers/phases_backend.cpp``), which count its calls.
 """
 
-import ctypes
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from gpus import GPU, counter
 from handmade_programs import Maker, _engine, op, to_bytes, view
 
 
 @pytest.fixture
-def calls(phases_library):
+def calls(gpu_library):
     """Says how many products cuBLAS has been asked for."""
-    phases_library.gemm_calls.restype = ctypes.c_int64
-    return phases_library.gemm_calls
+    return counter(gpu_library, "gemm_calls")
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +95,7 @@ class Product:
         """Hold the phases against the processor; returns the number of products asked for."""
         expected, none = self.results("cpu", steps, batch, calls)
         assert none == [0, 0]
-        got, asked = self.results("phases", steps, batch, calls)
+        got, asked = self.results(GPU, steps, batch, calls)
         for a, b in zip(got, expected, strict=True):
             limit = (1e-12 if self.dtype == "float64" else 2e-5) * np.abs(b).max()
             np.testing.assert_allclose(a, b, rtol=0, atol=limit)
@@ -177,7 +176,7 @@ def test_tf32_is_a_matter_of_each_run(order, region, calls):
     product = Product(48, 40, "float32", order=order, region=region)
 
     def results(**options):
-        return product.results("phases", 32, 8, calls, **options)[0]
+        return product.results(GPU, 32, 8, calls, **options)[0]
 
     plain, rounded, off, again = (
         results(**options) for options in ({}, {"tf32": True}, {"tf32": False}, {})
@@ -192,7 +191,7 @@ def test_tf32_is_a_matter_of_each_run(order, region, calls):
 
 
 def test_tf32_is_nothing_to_float64_or_the_processor(calls):
-    for backend, dtype in (("phases", "float64"), ("cpu", "float32"), ("cpu", "float64")):
+    for backend, dtype in ((GPU, "float64"), ("cpu", "float32"), ("cpu", "float64")):
         product = Product(48, 40, dtype)
         pair = [product.results(backend, 32, 8, calls, tf32=on)[0] for on in (True, False)]
         for a, b in zip(*pair, strict=True):

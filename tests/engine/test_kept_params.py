@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+from gpus import DEVICES, counter
 from handmade_programs import _engine, to_bytes
 from test_turned import products, turn
 
@@ -12,13 +13,12 @@ M, N, BATCH, STEPS = 90, 110, 2, 3
 LARGE = 800  # columns and rows of weights that several threads compare
 
 
-@pytest.fixture(params=["far", "phases"])
+@pytest.fixture(params=DEVICES)
 def received(request):
     """How many bytes the device has got from the host so far."""
     library = request.getfixturevalue(f"{request.param}_library")
-    library.bytes_received.restype = ctypes.c_int64
     _engine.set_backend(request.param)
-    yield library.bytes_received
+    yield counter(library, "bytes_received")
     _engine.set_backend("cpu")
 
 

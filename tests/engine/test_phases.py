@@ -5,6 +5,7 @@ Single ops are in tests/contract.
 
 import numpy as np
 import pytest
+from gpus import GPU
 from handmade_programs import Maker, _engine, op, to_bytes, view
 from whole_models import MODELS, whole_model
 
@@ -14,7 +15,7 @@ EVERY_DTYPE = pytest.mark.parametrize("dtype", LIMITS)
 
 
 @pytest.fixture(autouse=True)
-def _the_same_on_every_machine(phases_library):
+def _the_same_on_every_machine(gpu_library):
     """Other instructions of the CPU round otherwise, and might move a spike."""
     before = _engine.isa()
     _engine.set_isa("baseline")
@@ -24,7 +25,7 @@ def _the_same_on_every_machine(phases_library):
 
 def three(model):
     """The CPU's, the backend's, and that with loops whose ops are kernels of their own."""
-    return model.compiled("cpu"), model.compiled("phases"), model.compiled("phases", fuse=False)
+    return model.compiled("cpu"), model.compiled(GPU), model.compiled(GPU, fuse=False)
 
 
 def assert_close(got, due, limit):
@@ -83,5 +84,5 @@ def test_python_is_not_called():
     m.region("sequence", m.output(view(out, (1,))))
     program = to_bytes(m.program())
     assert _engine.Compiled(program, "cpu").backend == "cpu"
-    with pytest.raises(_engine.ProgramError, match="'phases' has no kernel for op kind 'callback'"):
-        _engine.Compiled(program, "phases")
+    with pytest.raises(_engine.ProgramError, match=f"'{GPU}' has no kernel for op kind 'callback'"):
+        _engine.Compiled(program, GPU)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import nengo
 import numpy as np
 import pytest
+from gpus import GPU
 from test_phases import assert_close, assert_same_bits
 from whole_models import model_of, spiking_layers
 
@@ -75,9 +76,9 @@ def model(name):
 
 
 def three(made):
-    cpu, teams = made.compiled("cpu"), made.compiled("phases")
+    cpu, teams = made.compiled("cpu"), made.compiled(GPU)
     assert [found[3] for found in teams.fused()] == ["the whole loop: team"]
-    return cpu, teams, made.compiled("phases", fuse=False)
+    return cpu, teams, made.compiled(GPU, fuse=False)
 
 
 @EVERY_MODEL
@@ -143,4 +144,4 @@ def test_what_no_way_is_sure_to_run_is_run_op_by_op(monkeypatch):
     made = replace(made, program=replace(made.program, buffers=(*made.program.buffers, *more)))
     assert three(made)
     monkeypatch.delenv("NENGO_DL_LOOP_WAY")
-    assert made.compiled("phases").fused() == []
+    assert made.compiled(GPU).fused() == []

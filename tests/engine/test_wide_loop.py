@@ -5,6 +5,7 @@ from functools import cache
 import nengo
 import numpy as np
 import pytest
+from gpus import GPU
 from coupled_networks import network as random_network
 from scipy.sparse import csr_matrix
 from test_phases import (  # noqa: F401
@@ -88,16 +89,16 @@ def test_threads(name, batch, monkeypatch):
     """Threads of the host in the place of a GPU's find the same, but for the order of sums."""
     monkeypatch.setenv("NENGO_DL_PHASES_PROCESSORS", "32")
     model = network.__wrapped__(name, "float64")
-    expected = model.run(model.compiled("phases"), 5, batch)
+    expected = model.run(model.compiled(GPU), 5, batch)
     monkeypatch.setenv("NENGO_DL_PHASES_LANES", "32")
-    assert_close(model.run(model.compiled("phases"), 5, batch), expected, 1e-12)
+    assert_close(model.run(model.compiled(GPU), 5, batch), expected, 1e-12)
 
 
 @pytest.mark.parametrize("seed", [1, *range(5, 12)])
 def test_random_networks(seed):
     """Whatever acts on what."""
     model = model_of(random_network(seed), "float64")
-    wide, plain = model.compiled("phases"), model.compiled("phases", fuse=False)
+    wide, plain = model.compiled(GPU), model.compiled(GPU, fuse=False)
     assert "the whole loop: wide" in [found[3] for found in wide.fused()]
     for batch in (1, 3):
         assert_same_bits(model.run(wide, 30, batch), model.run(plain, 30, batch))

@@ -13,13 +13,14 @@ import nengo
 import numpy as np
 import pytest
 import tensorflow as tf
+from gpus import DEVICES, GPU
 
 import nengo_dl
 from nengo_dl import _engine
 from nengo_dl.run import device
 
 
-@pytest.fixture(params=["far", "phases"])
+@pytest.fixture(params=DEVICES)
 def gpu(request, monkeypatch):
     """A backend in place of the GPU's; the CPU's instructions are those that it is compiled for."""
     request.getfixturevalue(f"{request.param}_library")
@@ -169,7 +170,7 @@ def test_plan(Sim, gpu):
     text = str(sim.plan)
     assert f"Runs on the engine's backend '{gpu}'" in text
     assert "several threads" not in text and "shared out among" not in text
-    assert ("fused: the whole loop: " in text) == (gpu == "phases")
+    assert ("fused: the whole loop: " in text) == (gpu == GPU)
 
 
 def test_python_stays_on_the_cpu(Sim, gpu, caplog):
@@ -411,7 +412,7 @@ def test_tf32_is_as_tensorflow_says(Sim, gpu, monkeypatch, side):
         for a, b in zip(first, second, strict=True):
             np.testing.assert_array_equal(a, b)
     for a, b in zip(plain, rounded, strict=True):
-        if side == "/gpu:0" and gpu == "phases":
+        if side == "/gpu:0" and gpu == GPU:
             assert 1e-5 < np.abs(a - b).max() / np.abs(a).max() < 5e-3
         else:
             np.testing.assert_array_equal(a, b)

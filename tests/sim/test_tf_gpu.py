@@ -1,9 +1,11 @@
 """Where TensorFlow has a GPU: tests of devices with a stand-in for one, each in a process."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import host_gpu
 import native
 import pytest
 import tensorflow as tf
@@ -11,7 +13,11 @@ import tf_gpu
 
 HELPERS = Path(__file__).parents[1] / "engine" / "helpers"
 OWN = "tf_gpu_cases.py"  # the last, as it ends with an error
-CASES = {"far": ("test_device.py", "test_op.py", "test_gradient_op.py", OWN), "phases": (OWN,)}
+CASES = {
+    "far": ("test_device.py", "test_op.py", "test_gradient_op.py", OWN),
+    "phases": (OWN,),
+    "cuda": ("test_device.py", OWN),
+}
 
 pytestmark = [
     pytest.mark.xdist_group("tf_gpu"),  # one worker compiles the device
@@ -22,17 +28,20 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", params=["far", "phases"])
+@pytest.fixture(scope="module", params=CASES)
 def memory(request):
-    """A backend, and the file of its library."""
+    """A backend, the file of its library, and the environment that it needs."""
+    if request.param == "cuda":
+        folder = request.getfixturevalue("host_gpu_folder")
+        return "cuda", folder / "nengo_dl" / host_gpu.LIBRARY, host_gpu.environment(folder)
     library = request.getfixturevalue(f"{request.param}_library")
-    return request.param, Path(library._name)
+    return request.param, Path(library._name), os.environ
 
 
 @pytest.fixture(scope="module")
 def environment(memory, tmp_path_factory):
     """That of a process with the device, whose memory is the backend's."""
-    name, library = memory
+    name, library, base = memory
     folder = tmp_path_factory.mktemp("tf_gpu")
     flags = [flag for flag in tf.sysconfig.get_compile_flags() if not flag.startswith("-std")]
     flags = ["-std=c++17", "-O1", "-fPIC", *(flag.replace("-I", "-isystem", 1) for flag in flags)]
@@ -43,7 +52,7 @@ def environment(memory, tmp_path_factory):
         *links, library, f"-Wl,-rpath,{library.parent}"
     ])  # fmt: skip
     native.build_library([HELPERS / "far_gpu_ops.cpp"], ops, flags, links)
-    return tf_gpu.environment(name, library, device, ops)
+    return tf_gpu.environment(base, name, library, device, ops)
 
 
 @pytest.mark.slow
@@ -52,8 +61,8 @@ def test_models_on_the_gpu_of_tensorflow(memory, environment):
 
     What is tested without a GPU is as it was where there is one.
     """
-    name, _ = memory
-    (other,) = CASES.keys() - {name}
+    name = memory[0]
+    other = "phases" if name == "far" else "far"
     options = "-q -p tf_gpu -p no:cacheprovider -p no:xdist -k".split() + [f"not {other}"]
     cases = [Path(__file__).with_name(case) for case in CASES[name]]
     command = [sys.executable, "-m", "pytest", *options, *cases]

@@ -44,6 +44,3 @@ const bool added = [] {
 }();
 
 }  // namespace
-
-extern "C" int64_t bytes_received() { return far_space().received(); }
-extern "C" int64_t bytes_held() { return far_space().held(); }

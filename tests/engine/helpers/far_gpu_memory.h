@@ -17,5 +17,12 @@ void far_gpu_fill(void* memory, int value, int64_t bytes) {
   std::memset(memory, value, bytes);
 }
 void far_gpu_streams(void (*wait)()) { nengo_dl::far_space().set_streams(wait); }
+// Bytes: from the host and to it, held, the most that were held; and the first two when work began and ended.
+int64_t bytes_received() { return nengo_dl::far_space().received(); }
+int64_t bytes_given() { return nengo_dl::far_space().given(); }
+int64_t bytes_held() { return nengo_dl::far_space().held(); }
+int64_t device_bytes_used() { return nengo_dl::far_space().used(); }
+int64_t work_mark(int i) { return nengo_dl::far_space().mark(i); }
+
 int64_t far_gpu_visits(int ended) { return nengo_dl::far_space().visits(ended != 0); }
 }

@@ -12,6 +12,7 @@
 #include <new>
 
 #include "engine/backend.h"
+#include "helpers/test_piece.h"
 
 namespace nengo_dl {
 
@@ -119,13 +120,17 @@ class FarSpace final : public Space {
   }
   // Of the stand-in for TensorFlow's GPU (far_gpu.cpp): what waits for all that its streams have begun.
   void set_streams(void (*wait)()) { wait_for_streams_ = wait; }
-  void follow(Neighbour& neighbour) override {
+  void wait_for_streams() const {
     if (wait_for_streams_) wait_for_streams_();
+  }
+  void follow(Neighbour& neighbour) override {
+    wait_for_streams();
     void* const lent = neighbour.allocate(kAlign);
     neighbour.release(inside(lent));  // of this very space
     ++visits_[0];
   }
   void lead(Neighbour&) override { ++visits_[1]; }
+  void note_visit(bool ended) { ++visits_[ended]; }
   int64_t visits(bool ended) const { return visits_[ended]; }  // that began, that ended
   int64_t used() const { return used_; }                       // the most at a time, in bytes
   int64_t held() const { return held_; }                       // at present
@@ -134,10 +139,7 @@ class FarSpace final : public Space {
   void begin_work() override { marks_[0] = received(), marks_[1] = given(); }
   void end_work() override { marks_[2] = received(), marks_[3] = given(); }
   int64_t mark(int i) const { return marks_[i]; }  // received and given when work began, and when it ended
-  int64_t piece_bytes() const override {
-    const char* const bytes = std::getenv("NENGO_DL_TEST_PIECE");
-    return bytes ? std::atoll(bytes) : 1024;  // so that short runs have several pieces
-  }
+  int64_t piece_bytes() const override { return piece_of_tests(); }
   void zero(void* memory, int64_t bytes) override {
     const Open open(*this);
     std::memset(inside(memory), 0, bytes);

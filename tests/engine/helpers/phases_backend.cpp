@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 
 #include "cuda/conv_tiles.h"
 #include "cuda/cublas.h"
@@ -12,6 +11,7 @@
 #include "cuda/tiling.h"
 #include "helpers/far_gpu_memory.h"
 #include "helpers/far_space.h"
+#include "helpers/tf32.h"
 
 namespace nengo_dl {
 namespace cuda {
@@ -50,16 +50,6 @@ Open::~Open() {
 namespace {
 int64_t products = 0;
 
-// A factor as a GPU takes it in TF32: with the nearest 10 bits behind the point.
-float tf32_of(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  bits = (bits + 0x0fff + (bits >> 13 & 1)) & ~uint32_t{0x1fff};
-  std::memcpy(&value, &bits, sizeof bits);
-  return value;
-}
-double tf32_of(double value) { return value; }
-
 template <class T>
 void multiply(const Gemm<T>& g) {
   if (!takes(g)) std::abort();
@@ -90,7 +80,3 @@ void gemm(const Gemm<double>& g) { multiply(g); }
 
 extern "C" int64_t gemm_calls() { return nengo_dl::cuda::products; }
 extern "C" int64_t tiles_launched() { return nengo_dl::cuda::tiles_launched; }
-extern "C" int64_t bytes_received() { return nengo_dl::far_space().received(); }
-extern "C" int64_t bytes_given() { return nengo_dl::far_space().given(); }
-extern "C" int64_t work_mark(int i) { return nengo_dl::far_space().mark(i); }
-extern "C" int64_t device_bytes_used() { return nengo_dl::far_space().used(); }

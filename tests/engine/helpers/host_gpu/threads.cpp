@@ -1,0 +1,253 @@
+// The threads of a kernel: each has a stack of its own as soon as it waits for others, and they take turns on the
+// thread of the host that runs the kernel.
+#include <csetjmp>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "host_gpu.h"
+
+namespace host_gpu {
+namespace {
+
+constexpr size_t kStack = 256 << 10;
+
+[[noreturn]] void fail(const char* what) {
+  std::fprintf(stderr, "host_gpu: %s\n", what);
+  std::abort();
+}
+
+struct Barrier {
+  int64_t due = 0, arrived = 0, passed = 0;
+  bool seen = false, found = false;  // what the threads brought, and what those had that came before them
+};
+
+struct Stack {
+  jmp_buf idle;
+  char* memory = nullptr;
+};
+
+struct Fetch {
+  char* to;
+  const char* from;
+  size_t bytes;
+};
+
+struct Thread {
+  Here here;
+  int block = 0;  // of the blocks that are there
+  jmp_buf place;
+  Stack* stack = nullptr;  // none: it has not begun
+  const Barrier* waits = nullptr;
+  int64_t passed = 0;  // how often that was passed when it came
+  bool done = false;
+  std::vector<Fetch> fetches;
+};
+
+struct Warp {
+  Barrier barrier;
+  uint64_t values[2][kLanes];  // an exchange's, and those of the one before
+};
+
+// Memory of a block: it ends where nobody may write or read.
+class BlockMemory {
+ public:
+  BlockMemory() {
+    void* const p = mmap(nullptr, kAll + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED || mprotect(static_cast<char*>(p) + kAll, kPage, PROT_NONE) != 0) fail("no memory for a block");
+    end_ = static_cast<unsigned char*>(p) + kAll;
+  }
+  void begin(int64_t bytes) {
+    first_ = end_ - (bytes + 15) / 16 * 16;
+    std::memset(first_, 0xff, static_cast<size_t>(end_ - first_));  // NaN
+  }
+  unsigned char* first() const { return first_; }
+
+ private:
+  static constexpr int64_t kPage = 4096, kAll = (kBlockBytes + kPage - 1) / kPage * kPage;
+  unsigned char *end_, *first_ = nullptr;
+};
+
+struct Block {
+  Barrier barrier;
+  std::vector<Warp> warps;
+};
+
+Thread* now = nullptr;  // whose turn it is
+const Launch* launched = nullptr;
+std::vector<Thread> threads;  // of the blocks that are there
+std::vector<Block> blocks;
+std::vector<std::unique_ptr<BlockMemory>> memories;
+Barrier cluster_barrier;
+std::vector<Stack*> spare;
+jmp_buf scheduler;
+int64_t changes = 0;
+bool forwards = false;
+
+[[noreturn]] void leave(jmp_buf& place) { _longjmp(place, 1); }
+
+[[noreturn]] void live() {  // on a stack: one thread after the other
+  for (;;) {
+    launched->thread();
+    if (!now->fetches.empty()) fail("a thread ended that had fetched and not waited");
+    now->done = true;
+    if (_setjmp(now->stack->idle) == 0) leave(scheduler);
+  }
+}
+
+void take_turn(Thread& thread) {
+  now = &thread;
+  if (_setjmp(scheduler) != 0) return;
+  if (thread.stack) leave(thread.place);
+  if (!spare.empty()) {
+    thread.stack = spare.back();
+    spare.pop_back();
+    leave(thread.stack->idle);
+  }
+  thread.stack = new Stack;
+  void* const p = mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) fail("no memory for a thread");
+  thread.stack->memory = static_cast<char*>(p);
+  ucontext_t context;
+  getcontext(&context);
+  context.uc_stack.ss_sp = p, context.uc_stack.ss_size = kStack, context.uc_link = nullptr;
+  makecontext(&context, reinterpret_cast<void (*)()>(&live), 0);
+  setcontext(&context);
+  fail("a thread can't be begun");
+}
+
+void let_go() {
+  if (_setjmp(now->place) == 0) leave(scheduler);
+}
+
+void arrive(Barrier& barrier, bool value) {
+  barrier.seen = barrier.seen || value;
+  if (++barrier.arrived == barrier.due) {
+    barrier.arrived = 0, ++barrier.passed, ++changes;
+    barrier.found = barrier.seen, barrier.seen = false;
+    return;
+  }
+  Thread& me = *now;
+  me.waits = &barrier, me.passed = barrier.passed;
+  let_go();
+  me.waits = nullptr;
+}
+
+bool may_go_on(const Thread& thread) { return !thread.done && (!thread.waits || thread.waits->passed > thread.passed); }
+
+template <class F>
+void each(int64_t count, const F& f) {
+  if (forwards) {
+    for (int64_t i = 0; i < count; ++i) f(i);
+  } else {
+    for (int64_t i = count - 1; i >= 0; i -= 2) f(i);
+    for (int64_t i = count - 2; i >= 0; i -= 2) f(i);
+  }
+}
+
+// Until all threads are done.
+void take_turns() {
+  const auto all = static_cast<int64_t>(threads.size());
+  int64_t left = all, idle = 0;
+  while (left > 0) {
+    const int64_t before = changes;
+    bool moved = false;
+    const auto turn = [&](int64_t i) {
+      Thread& thread = threads[i];
+      if (!may_go_on(thread)) return;
+      moved = true;
+      take_turn(thread);
+      if (!thread.done) return;
+      spare.push_back(thread.stack);
+      --left, ++changes;
+    };
+    each(all, turn);
+    if (!moved) fail("threads wait for some that have ended, or that wait for others");
+    idle = changes == before ? idle + 1 : 0;
+    if (idle > 2) fail("all threads wait for words that nobody tells");
+  }
+}
+
+// Blocks `first` and `count` - 1 more, which are there together.
+void run_blocks(const Launch& launch, int64_t first, int64_t count) {
+  blocks.assign(count, {});
+  while (static_cast<int64_t>(memories.size()) < count) memories.push_back(std::make_unique<BlockMemory>());
+  threads.resize(count * launch.threads);
+  cluster_barrier = {count * launch.threads};
+  for (int64_t b = 0; b < count; ++b) {
+    blocks[b].barrier.due = launch.threads;
+    blocks[b].warps.resize((launch.threads + kLanes - 1) / kLanes);
+    memories[b]->begin(launch.bytes);
+    for (int64_t i = 0; i < launch.threads; ++i) {
+      Thread& thread = threads[b * launch.threads + i];
+      thread.here.thread = Size(static_cast<unsigned>(i), 0, 0);
+      thread.here.threads = Size(static_cast<unsigned>(launch.threads));
+      thread.here.blocks = launch.blocks;
+      const int64_t number = first + b;
+      thread.here.block = Size(static_cast<unsigned>(number % launch.blocks.x),
+                               static_cast<unsigned>(number / launch.blocks.x), 0);
+      thread.block = static_cast<int>(b), thread.stack = nullptr, thread.waits = nullptr, thread.done = false;
+      ++blocks[b].warps[i / kLanes].barrier.due;
+    }
+  }
+  take_turns();
+}
+
+Block& my_block() { return blocks[now->block]; }
+
+}  // namespace
+
+const Here& here() { return now->here; }
+int lane() { return static_cast<int>(now->here.thread.x % kLanes); }
+unsigned rank() { return launched->cluster > 0 ? static_cast<unsigned>(now->block) : 0; }
+unsigned char* block_memory() { return memories[now->block]->first(); }
+unsigned char* of_block(unsigned char* mine, int other) {
+  if (other < 0 || other >= (launched->cluster > 0 ? launched->cluster : 1)) return nullptr;
+  return memories[other]->first() + (mine - memories[now->block]->first());
+}
+
+bool wait_for_block(bool value) {
+  Barrier& barrier = my_block().barrier;
+  arrive(barrier, value);
+  return barrier.found;
+}
+void wait_for_cluster() {
+  if (launched->cluster > 0)
+    arrive(cluster_barrier, false);
+  else
+    wait_for_block(false);
+}
+const uint64_t* exchange(uint64_t value, unsigned lanes) {
+  Warp& warp = my_block().warps[now->here.thread.x / kLanes];
+  if (lanes != 0xffffffffu || warp.barrier.due != kLanes) fail("a warp of which not all lanes take part");
+  uint64_t* const values = warp.values[warp.barrier.passed % 2];
+  values[lane()] = value;
+  arrive(warp.barrier, false);
+  return values;
+}
+void let_others() { let_go(); }
+void note_change() { ++changes; }
+
+// What comes is there late; until then nobody can use what was there.
+void fetch(void* to, const void* from, size_t bytes) {
+  std::memset(to, 0xff, bytes);
+  now->fetches.push_back({static_cast<char*>(to), static_cast<const char*>(from), bytes});
+}
+void fetched() {
+  for (const Fetch& f : now->fetches) std::memcpy(f.to, f.from, f.bytes);
+  now->fetches.clear();
+}
+
+void run(const Launch& launch) {
+  launched = &launch, forwards = std::getenv("NENGO_DL_HOST_GPU_FORWARDS") != nullptr;
+  const int64_t all = int64_t{launch.blocks.x} * launch.blocks.y;
+  const int64_t count = launch.together ? all : launch.cluster > 0 ? launch.cluster : 1;
+  each(all / count, [&](int64_t group) { run_blocks(launch, group * count, count); });
+}
+
+}  // namespace host_gpu

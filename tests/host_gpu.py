@@ -1,0 +1,53 @@
+"""The CUDA backend where there is no GPU: its sources as C++, on a GPU that is a library of the host.
+
+What is compiled is what a GPU runs, but for ``cpp/cuda/gpu.h``: kernels with their threads, blocks
+and waits, streams, memory and the calls of cuBLAS (``engine/helpers/host_gpu``).
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import native
+
+TOP = Path(__file__).parents[1]
+HELPERS = TOP / "tests" / "engine" / "helpers"
+LIBRARY = "libnengo_engine_cuda.so"
+FLAGS = [
+    *"-std=gnu++17 -O1 -fPIC -U_FORTIFY_SOURCE -Wno-unknown-pragmas".split(),
+    *(f"-I{folder}" for folder in (HELPERS / "host_gpu", TOP / "cpp", HELPERS.parent)),
+    *("-D__CUDACC__", "-include", "cuda_runtime.h"),
+    "-DNENGO_DL_BUILD_STAMP=::nengo_dl::build_stamp()",  # it is of every build
+]
+
+
+def build(folder):
+    """Make a copy of the package with this CUDA backend; a process that has `environment` uses it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        An empty one, where the copy comes to lie.
+    """
+    from nengo_dl import _engine
+
+    package = folder / "nengo_dl"
+    ignored = shutil.ignore_patterns("__pycache__", LIBRARY)
+    shutil.copytree(Path(_engine.__file__).parent, package, ignore=ignored)
+    sources = [*(TOP / "cpp" / "cuda").glob("*.cu"), *(HELPERS / "host_gpu").glob("*.cpp")]
+    sources += [HELPERS / "cublas_double.cpp"]
+    engine = [package / "libnengo_engine.so", "-Wl,-rpath,$ORIGIN", "-ldl"]
+    native.build_library(sorted(sources), package / LIBRARY, FLAGS, engine)
+
+
+def environment(folder, **more):
+    """That of a process that has the GPU, by tests of a GPU."""
+    path = [str(folder), str(TOP / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    cublas = folder / "nengo_dl" / LIBRARY  # has its functions, too
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path),
+        "NENGO_DL_CUBLAS": str(cublas),
+        "NENGO_DL_TEST_BACKENDS": "cuda",
+        **more,
+    }
