@@ -12,13 +12,21 @@ import native
 
 TOP = Path(__file__).parents[1]
 HELPERS = TOP / "tests" / "engine" / "helpers"
+SOURCES = [*sorted((HELPERS / "host_gpu").glob("*.cpp")), HELPERS / "cublas_double.cpp"]
 LIBRARY = "libnengo_engine_cuda.so"
 FLAGS = [
-    *"-std=gnu++17 -O1 -fPIC -U_FORTIFY_SOURCE -Wno-unknown-pragmas".split(),
+    *"-std=gnu++17 -O1 -fPIC -Wno-unknown-pragmas".split(),
     *(f"-I{folder}" for folder in (HELPERS / "host_gpu", TOP / "cpp", HELPERS.parent)),
     *("-D__CUDACC__", "-include", "cuda_runtime.h"),
     "-DNENGO_DL_BUILD_STAMP=::nengo_dl::build_stamp()",  # it is of every build
 ]
+
+
+def engine_folder():
+    """Where the package lies that is tested, with the engine's library."""
+    from nengo_dl import _engine
+
+    return Path(_engine.__file__).parent
 
 
 def build(folder):
@@ -29,15 +37,12 @@ def build(folder):
     folder : pathlib.Path
         An empty one, where the copy comes to lie.
     """
-    from nengo_dl import _engine
-
     package = folder / "nengo_dl"
     ignored = shutil.ignore_patterns("__pycache__", LIBRARY)
-    shutil.copytree(Path(_engine.__file__).parent, package, ignore=ignored)
-    sources = [*(TOP / "cpp" / "cuda").glob("*.cu"), *(HELPERS / "host_gpu").glob("*.cpp")]
-    sources += [HELPERS / "cublas_double.cpp"]
+    shutil.copytree(engine_folder(), package, ignore=ignored)
+    sources = [*sorted((TOP / "cpp" / "cuda").glob("*.cu")), *SOURCES]
     engine = [package / "libnengo_engine.so", "-Wl,-rpath,$ORIGIN", "-ldl"]
-    native.build_library(sorted(sources), package / LIBRARY, FLAGS, engine)
+    native.build_library(sources, package / LIBRARY, FLAGS, engine)
 
 
 def environment(folder, **more):

@@ -28,6 +28,11 @@ def run(command, **kwargs):
 
 def build_library(sources, target, flags, libraries):
     """Compile C++ sources (CUDA's as plain C++, too) side by side and link them to a library."""
+    build_program(sources, target, flags, ["-shared", *libraries])
+
+
+def build_program(sources, target, flags, libraries):
+    """The same, to a program."""
     objects = [target.with_name(f"{target.stem}_{source.stem}.o") for source in sources]
 
     def compile_one(source, made):
@@ -36,4 +41,4 @@ def build_library(sources, target, flags, libraries):
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(compile_one, sources, objects))
-    run([compiler(), "-shared", *objects, "-o", target, *libraries], check=True)
+    run([compiler(), *objects, "-o", target, *libraries], check=True)

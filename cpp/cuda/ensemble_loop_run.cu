@@ -3,12 +3,6 @@
 
 #include <algorithm>
 
-#ifndef __CUDACC__
-#include <cstdlib>
-
-#include "cuda/host_warp.h"
-#endif
-
 namespace nengo_dl {
 namespace cuda {
 namespace {
@@ -57,24 +51,20 @@ void start(const EnsembleCall<T>& call) {
 
 #else
 
-// A warp whose lanes sum up in a GPU's order, or one lane that does the work of all.
+// One lane that does the work of all.
+struct AloneInStep : Alone {
+  void sync() const {}
+};
+
 template <class T, class N, int K, int D, int R>
 void start(const EnsembleCall<T>& call) {
-  const char* const lanes = std::getenv("NENGO_DL_PHASES_LANES");
   const Open open;
   for (int64_t i = call.count * call.frame.batch - 1; i >= 0; --i) {
     const EnsembleIsland<T>& island = call.islands[i % call.count];
     const EnsembleTables<T> tables{island, call.ops + island.ops.first, call.entries + island.entries.first,
                                    call.ports};
     std::vector<T> slots(call.slots);
-    const int64_t item = i / call.count;
-    HostWarp::Shared shared;
-    if (lanes)
-      run_threads(HostWarp::size, [&](int lane) {
-        run_island<T, N, K, D, R>(tables, call, slots.data(), item, HostWarp{lane, &shared});
-      });
-    else
-      run_island<T, N, K * kEnsembleLanes, D, R>(tables, call, slots.data(), item, AloneInStep{});
+    run_island<T, N, K * kEnsembleLanes, D, R>(tables, call, slots.data(), i / call.count, AloneInStep{});
   }
 }
 

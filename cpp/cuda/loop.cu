@@ -2,7 +2,6 @@
 #include "cuda/loop.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <stdexcept>
 
@@ -344,11 +343,8 @@ int64_t block_bytes() {
   return bytes;
 }
 #else
-int64_t processors() {  // fewer for tests with a thread for each of theirs
-  const char* const count = std::getenv("NENGO_DL_PHASES_PROCESSORS");
-  return count ? std::atoll(count) : 132;
-}
-int64_t block_bytes() { return 227 << 10; }  // an H100's
+int64_t processors() { return 132; }  // an H100's
+int64_t block_bytes() { return 227 << 10; }
 #endif
 int64_t close_bytes() { return std::min<int64_t>(block_bytes() - 2048, 96 << 10); }
 

@@ -241,30 +241,11 @@ void start_team(const TeamCall<T>& call, const AnyFrame& frame, int64_t bytes) {
 
 #else
 
-template <class T, class AnyFrame>
-void start_team_of_threads(const TeamCall<T>& call, const AnyFrame& f, int64_t bytes) {
-  using Threads = TeamHostThreads<T>;
-  const int64_t teams = (values_of(f).batch + call.items - 1) / call.items;
-  for (int64_t team = 0; team < teams; ++team) {
-    std::vector<std::vector<unsigned char>> memory(call.size, std::vector<unsigned char>(static_cast<size_t>(bytes)));
-    std::vector<typename Threads::Block> blocks(call.size);
-    HostBarrier all(call.size * Threads::kCount);
-    std::vector<T*> signals;
-    for (auto& m : memory) signals.push_back(reinterpret_cast<T*>(m.data()) + call.pinned);
-    run_threads(call.size * Threads::kCount, [&](int i) {
-      const int32_t rank = i / Threads::kCount;
-      const Threads threads{i % Threads::kCount, &blocks[rank], &all, signals.data()};
-      TeamBlock<T, AnyFrame, Threads>(call, f, threads, memory[rank].data()).run(team, rank);
-    });
-  }
-}
-
-// Block after block; with NENGO_DL_PHASES_LANES all threads of a team at once.
+// Block after block.
 template <class T, class AnyFrame>
 void start_team(const TeamCall<T>& call, const AnyFrame& f, int64_t bytes) {
   constexpr bool kBack = IsBack<AnyFrame>::value;
   const Open open;
-  if (std::getenv("NENGO_DL_PHASES_LANES")) return start_team_of_threads(call, f, bytes);
   std::vector<TeamOp<T>> ops(call.ops, call.ops + call.count());
   for (int64_t first = 0; first < values_of(f).batch; first += call.items) {
     for (int32_t i = 0; i < call.count(); ++i)

@@ -25,15 +25,6 @@ template <int N, class T, class F>
 NDL_HD void each_sum(const Alone&, T (&values)[N], const F& use) {
   for (int k = 0; k < N; ++k) use(k, values[k]);
 }
-#ifndef __CUDACC__
-template <int N, class T, class Team, class F>
-void each_sum(const Team& team, T (&values)[N], const F& use) {
-  for (int k = 0; k < N; ++k) {
-    const T sum = team.sum(values[k]);
-    if (team.lane == k) use(k, sum);
-  }
-}
-#endif
 #ifdef __CUDACC__
 // Each lane adds up for half of what is left in each round.
 template <int N, class T, class F>

@@ -1,4 +1,4 @@
-// The threads of a block of a team: on a GPU; in plain C++ a loop in their place, or threads of the host.
+// The threads of a block of a team: on a GPU; in plain C++ a loop in their place.
 #pragma once
 
 #include "cuda/team_loop.h"
@@ -7,9 +7,6 @@
 #include <cooperative_groups.h>
 #define NDL_IN_TEAM __device__ __forceinline__
 #else
-#include <cstdlib>
-
-#include "cuda/host_warp.h"
 #define NDL_IN_TEAM inline
 #endif
 
@@ -68,37 +65,6 @@ struct TeamThreads {
   template <class F>
   void each_team(TeamShare share, int32_t work, const F& f) const {
     each(share, work, [&](int32_t i) { f(i, Alone{}); });
-  }
-  T* peer(T*, int32_t rank) const { return peers[rank]; }
-};
-
-// Threads of the host in the place of a GPU's, fewer of them: what waits are for is seen when one is missing.
-template <class T>
-struct TeamHostThreads {
-  static constexpr int32_t kCount = 2 * HostWarp::size;
-  struct Block {
-    HostBarrier all{kCount};
-    HostWarp::Shared warps[kCount / HostWarp::size];
-  };
-  int32_t number;
-  Block* block;
-  HostBarrier* team;
-  T* const* peers;
-
-  int32_t thread() const { return number; }
-  void wait() const { block->all.wait(); }
-  void wait_for_team() const { team->wait(); }
-  void wait_for_fetched() const {}
-  bool takes_part(TeamShare) const { return true; }
-  template <class F>
-  void each(TeamShare, int32_t work, const F& f) const {
-    for (int32_t i = number; i < work; i += kCount) f(i);
-  }
-  template <class F>
-  void each_team(TeamShare, int32_t work, const F& f) const {
-    const int32_t warp = number / HostWarp::size;
-    const HostWarp lanes{number % HostWarp::size, &block->warps[warp]};
-    for (int32_t i = warp; i < work; i += kCount / HostWarp::size) f(i, lanes);
   }
   T* peer(T*, int32_t rank) const { return peers[rank]; }
 };

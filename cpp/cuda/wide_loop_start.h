@@ -1,8 +1,8 @@
 // Starts a wide loop: as a kernel of all processors, or block after block.
 #pragma once
 
-#include <cstdlib>
 #include <stdexcept>
+#include <vector>
 
 #include "cuda/wide_loop_run.h"
 
@@ -57,19 +57,10 @@ void run_in_turn(const WideCall<T>& call, size_t count, int64_t bytes) {
   }
 }
 
-// With NENGO_DL_PHASES_LANES all threads of all blocks are the host's, and wait for each other as a GPU's do.
 template <class T>
 void start_wide(const WideCall<T>& call, int64_t teams, int64_t bytes) {
   const Open open;
-  const auto count = static_cast<size_t>(teams * call.count);
-  if (!std::getenv("NENGO_DL_PHASES_LANES")) return run_in_turn(call, count, bytes);
-  std::vector<std::vector<char> > memory(count, std::vector<char>(static_cast<size_t>(bytes)));
-  std::vector<HostThreads::Block> blocks(count);
-  run_threads(static_cast<int>(count) * HostThreads::count, [&](int i) {
-    const int block = i / HostThreads::count;
-    const WideSharing<HostThreads> threads({i % HostThreads::count, &blocks[block]});
-    WideRun<T, WideSharing<HostThreads> >(call, block, threads, memory[block].data()).all();
-  });
+  run_in_turn(call, static_cast<size_t>(teams * call.count), bytes);
 }
 
 #endif

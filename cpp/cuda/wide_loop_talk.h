@@ -106,7 +106,7 @@ struct WideTalk {
     uint64_t word;
     do {
       word = run.threads.hear(at);
-    } while (Sharing::waits && (word ^ tag(t)) >> 32);
+    } while (Sharing::many && (word ^ tag(t)) >> 32);
     *value = static_cast<uint32_t>(word);
     return (word ^ tag(t)) >> 32 == 0;
   }

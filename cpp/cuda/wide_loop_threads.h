@@ -1,4 +1,4 @@
-// The threads of a block of a wide loop: on a GPU; in plain C++ a loop in their place, or threads of the host.
+// The threads of a block of a wide loop: on a GPU; in plain C++ a loop in their place.
 #pragma once
 
 #include "cuda/wide_loop.h"
@@ -7,10 +7,6 @@
 #define NDL_IN_BLOCK __device__ __forceinline__
 #else
 #define NDL_IN_BLOCK inline
-
-#include <memory>
-
-#include "cuda/host_warp.h"
 #endif
 
 namespace nengo_dl {
@@ -20,7 +16,7 @@ namespace cuda {
 // ...
 template <class Base>
 struct WideSharing : Base {
-  static constexpr bool many = true;
+  static constexpr bool many = true;  // and can wait for each other
   static constexpr int32_t warps = Base::count / kWideLanes;
 
   NDL_IN_BLOCK explicit WideSharing(const Base& base) : Base(base) {}
@@ -54,7 +50,6 @@ struct WideSharing : Base {
 #ifdef __CUDACC__
 
 struct DeviceThreads {
-  static constexpr bool waits = true;
   static constexpr int32_t count = kWideThreads;
   int32_t thread;
 
@@ -82,7 +77,7 @@ using WideThreads = WideSharing<DeviceThreads>;
 
 // Backwards, every other one first.
 struct WideThreads {
-  static constexpr bool waits = false, many = false;
+  static constexpr bool many = false;
 
   template <class Body>
   static void odd(int32_t count, const Body& body) {
@@ -110,45 +105,6 @@ struct WideThreads {
   static void fetched() {}
   static void tell(uint64_t* to, uint64_t word) { *to = word; }
   static uint64_t hear(const uint64_t* from) { return *from; }
-};
-
-// Threads of the host in the place of a GPU's, fewer of them: what waits are for is seen when one is missing.
-struct HostThreads {
-  static constexpr bool waits = true;
-  static constexpr int32_t count = 2 * HostWarp::size;
-  // What the threads of a block have in common.
-  struct Block {
-    HostBarrier all{count};
-    HostWarp::Shared warps[count / HostWarp::size];
-    std::atomic<int32_t> seen{0};  // by `any`
-  };
-  int32_t thread;
-  Block* block;
-
-  void barrier() const { block->all.wait(); }
-  bool any(bool value) const {
-    block->seen |= value;
-    barrier();
-    const bool found = block->seen;
-    barrier();
-    return found;
-  }
-  HostWarp warp() const { return {thread % HostWarp::size, &block->warps[thread / HostWarp::size]}; }
-  uint32_t ballot(bool value) const { return warp().ballot(value); }
-  static int32_t ones(uint32_t bits) { return __builtin_popcount(bits); }
-  static int32_t lowest(uint32_t bits) { return __builtin_ctz(bits); }
-  int32_t before(int32_t value, int32_t distance, int32_t width) const { return warp().before(value, distance, width); }
-  template <class T>
-  static void fetch(T* to, const T* from) {
-    *to = *from;
-  }
-  static void fetched() {}
-  static void tell(uint64_t* to, uint64_t word) { __atomic_store_n(to, word, __ATOMIC_RELAXED); }
-  static uint64_t hear(const uint64_t* from) {
-    const uint64_t word = __atomic_load_n(from, __ATOMIC_RELAXED);
-    std::this_thread::yield();  // should it not be there yet
-    return word;
-  }
 };
 
 #endif

@@ -76,15 +76,6 @@ def test_runs(name, batch):
     assert_same_bits(made.run(made.compiled(GPU, fuse=False), 60, batch), got)
 
 
-@EVERY_MODEL
-def test_lanes(name, monkeypatch):
-    """Threads in the place of a warp's lanes find the same, but for the order of sums."""
-    made = model(name)
-    expected = made.run(made.compiled(GPU), 15, 2)
-    monkeypatch.setenv("NENGO_DL_PHASES_LANES", "32")
-    assert_close(made.run(made.compiled(GPU), 15, 2), expected, 1e-5)
-
-
 def test_training_runs():
     """Recorded runs go the same way; gradients are as on the CPU."""
     made = model_of(integrators(nengo.Tanh(), (40, 60)), "float32")

@@ -108,19 +108,6 @@ def test_gradients(name, batch):
     assert_same_bits(made.gradients(plain, 25, batch), got)
 
 
-@EVERY_MODEL
-@pytest.mark.parametrize("batch", [1, 3])
-def test_threads(name, batch, monkeypatch):
-    """Threads of the host in the place of a GPU's find the same, but for the order of sums."""
-    made = model(name)
-    trained = made.training
-    run = made.run(three(made)[1], 5, batch)
-    gradients = trained.gradients(three(trained)[1], 5, batch)
-    monkeypatch.setenv("NENGO_DL_PHASES_LANES", "32")
-    assert_close(made.run(three(made)[1], 5, batch), run, 1e-5)
-    assert_close(trained.gradients(three(trained)[1], 5, batch), gradients, 1e-5)
-
-
 @pytest.mark.parametrize("name, kind", [("memory first", "state"), ("ensemble", "param")])
 def test_biases(name, kind):
     """These models have products with a bias of this kind in their loops."""

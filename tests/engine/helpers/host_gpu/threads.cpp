@@ -1,21 +1,18 @@
 // The threads of a kernel: each has a stack of its own as soon as it waits for others, and they take turns on the
 // thread of the host that runs the kernel.
-#include <csetjmp>
+#include <sys/mman.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
 
-#include <sys/mman.h>
-#include <ucontext.h>
-
 #include "host_gpu.h"
+#include "stack.h"
 
 namespace host_gpu {
 namespace {
-
-constexpr size_t kStack = 256 << 10;
 
 [[noreturn]] void fail(const char* what) {
   std::fprintf(stderr, "host_gpu: %s\n", what);
@@ -27,11 +24,6 @@ struct Barrier {
   bool seen = false, found = false;  // what the threads brought, and what those had that came before them
 };
 
-struct Stack {
-  jmp_buf idle;
-  char* memory = nullptr;
-};
-
 struct Fetch {
   char* to;
   const char* from;
@@ -41,7 +33,6 @@ struct Fetch {
 struct Thread {
   Here here;
   int block = 0;  // of the blocks that are there
-  jmp_buf place;
   Stack* stack = nullptr;  // none: it has not begun
   const Barrier* waits = nullptr;
   int64_t passed = 0;  // how often that was passed when it came
@@ -85,44 +76,26 @@ std::vector<Block> blocks;
 std::vector<std::unique_ptr<BlockMemory>> memories;
 Barrier cluster_barrier;
 std::vector<Stack*> spare;
-jmp_buf scheduler;
+Stack host;  // of who gives turns
 int64_t changes = 0;
 bool forwards = false;
 
-[[noreturn]] void leave(jmp_buf& place) { _longjmp(place, 1); }
+void let_go() { go(*now->stack, host); }
 
-[[noreturn]] void live() {  // on a stack: one thread after the other
+void live() {  // on a stack: one thread after the other
   for (;;) {
     launched->thread();
     if (!now->fetches.empty()) fail("a thread ended that had fetched and not waited");
     now->done = true;
-    if (_setjmp(now->stack->idle) == 0) leave(scheduler);
+    let_go();
   }
 }
 
 void take_turn(Thread& thread) {
   now = &thread;
-  if (_setjmp(scheduler) != 0) return;
-  if (thread.stack) leave(thread.place);
-  if (!spare.empty()) {
-    thread.stack = spare.back();
-    spare.pop_back();
-    leave(thread.stack->idle);
-  }
-  thread.stack = new Stack;
-  void* const p = mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) fail("no memory for a thread");
-  thread.stack->memory = static_cast<char*>(p);
-  ucontext_t context;
-  getcontext(&context);
-  context.uc_stack.ss_sp = p, context.uc_stack.ss_size = kStack, context.uc_link = nullptr;
-  makecontext(&context, reinterpret_cast<void (*)()>(&live), 0);
-  setcontext(&context);
-  fail("a thread can't be begun");
-}
-
-void let_go() {
-  if (_setjmp(now->place) == 0) leave(scheduler);
+  if (!thread.stack && spare.empty()) spare.push_back(new Stack(live));
+  if (!thread.stack) thread.stack = spare.back(), spare.pop_back();
+  go(host, *thread.stack);
 }
 
 void arrive(Barrier& barrier, bool value) {

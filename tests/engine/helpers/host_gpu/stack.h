@@ -1,0 +1,72 @@
+// Stacks between which a thread of the host goes to and fro.
+#pragma once
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <cstddef>
+#include <cstdlib>
+
+namespace host_gpu {
+
+constexpr size_t kStack = 256 << 10;  // bytes, of which few are ever touched
+
+inline char* stack_memory() {
+  void* const p = mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) std::abort();
+  return static_cast<char*>(p);
+}
+
+#ifdef __x86_64__
+
+// Keeps what a function has to keep, and goes on where the other stack was left.
+extern "C" void host_gpu_go(void** from, void* to);
+asm(R"(
+  .pushsection .text
+  .weak host_gpu_go
+  .hidden host_gpu_go
+host_gpu_go:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+  .popsection
+)");
+
+struct Stack {
+  Stack() = default;                // the one that is used already
+  explicit Stack(void (*begin)()) {  // `begin` never returns
+    void** const end = reinterpret_cast<void**>(stack_memory() + kStack);
+    end[-2] = reinterpret_cast<void*>(begin), at = end - 8;
+  }
+  void* at = nullptr;
+};
+inline void go(Stack& from, Stack& to) { host_gpu_go(&from.at, to.at); }
+
+#else
+
+struct Stack {
+  Stack() = default;
+  explicit Stack(void (*begin)()) {
+    getcontext(&at);
+    at.uc_stack.ss_sp = stack_memory(), at.uc_stack.ss_size = kStack, at.uc_link = nullptr;
+    makecontext(&at, begin, 0);
+  }
+  ucontext_t at;
+};
+inline void go(Stack& from, Stack& to) { swapcontext(&from.at, &to.at); }
+
+#endif
+
+}  // namespace host_gpu

@@ -1,0 +1,107 @@
+"""The CUDA backend on a GPU of the host (../host_gpu.py): tests of a GPU, each group in a process.
+
+There, what isn't ordered takes place late, and threads take turns backwards; or early and forwards.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import host_gpu
+import native
+import pytest
+
+TESTS = Path(__file__).parents[1]
+ANY_ORDER = {"NENGO_DL_HOST_GPU": "early", "NENGO_DL_HOST_GPU_FORWARDS": "1"}
+
+# What is run, how many tests that are at least.
+GROUPS = {
+    "contract": (["contract", "engine/test_turned.py"], 1000),
+    "memory": ([f"engine/test_{name}.py" for name in ("resident", "kept_params", "gemm")], 60),
+    "models": (["engine/test_phases.py", "engine/test_ensemble_loop.py"], 70),
+    "tiles": (["engine/test_conv_tiles.py"], 110),
+    "teams": (["engine/test_team_loop.py"], 25),
+    "wide": (["engine/test_wide_loop.py"], 24),
+    "coupled": (["engine/test_coupled_loop.py"], 44),
+    "simulator": (["sim/test_device.py"], 20),
+}
+
+
+def run(folder, paths, *options, **environment):
+    """How many tests passed in a process; all have to."""
+    command = [sys.executable, "-m", "pytest", *"-q -p no:cacheprovider -p no:xdist".split()]
+    done = subprocess.run(
+        [*command, *(TESTS / path for path in paths), *options],
+        env=host_gpu.environment(folder, **environment), capture_output=True, text=True,
+        timeout=1200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    return int(done.stdout.rsplit(" passed", 1)[0].split()[-1].strip("="))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_gpu_on_the_host(host_gpu_folder, group):
+    paths, least = GROUPS[group]
+    assert run(host_gpu_folder, paths) >= least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", ["models", "teams", "coupled"])
+def test_in_another_order(host_gpu_folder, group):
+    """Of threads, and of what streams do: the same networks, fewer of them."""
+    paths, _ = GROUPS[group]
+    few = "test_runs and not 150 and not many and not float32"
+    assert run(host_gpu_folder, paths, "-k", few, **ANY_ORDER) >= 6
+
+
+def test_it_is_there(host_gpu_folder):
+    """Processes that have it find it as if it were a GPU of NVIDIA's, with cuBLAS."""
+    script = """
+from nengo_dl import _engine
+_engine.load_cuda()
+print(_engine.backends(), _engine.cuda_info())
+"""
+    command, environment = [sys.executable, "-c", script], host_gpu.environment(host_gpu_folder)
+    printed = subprocess.check_output(command, env=environment, text=True)
+    assert printed == "['cpu', 'cuda'] a GPU on the host, 16384 MiB, CUDA 13.0, with cuBLAS\n"
+
+
+FAULTS = {  # of a kernel, or of who calls CUDA: what is said
+    "leaves": "threads wait for some that have ended",
+    "waits for ever": "all threads wait for words that nobody tells",
+    "few lanes": "threads wait for some that have ended",
+    "never waits for a copy": "a thread ended that had fetched and not waited",
+    "many threads": "no GPU takes 1 x 1 blocks of 2048 threads",
+    "much memory": "no GPU takes",
+    "many together": "no GPU takes",
+    "beyond a block's memory": "",  # a signal says it
+    "reads the host's memory": "",
+    "host reads the GPU's": "",
+}
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    program, package = tmp_path_factory.mktemp("faulty") / "faulty", host_gpu.engine_folder()
+    sources = [host_gpu.HELPERS / "host_gpu_faults.cpp", *host_gpu.SOURCES]
+    engine = [package / "libnengo_engine.so", f"-Wl,-rpath,{package}", "-ldl"]
+    native.build_program(sources, program, host_gpu.FLAGS, engine)
+    return program
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_seen(faulty, fault):
+    done = subprocess.run([faulty, fault], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert FAULTS[fault] in done.stderr
+
+
+def test_orders(faulty):
+    """Streams do what they are told when somebody waits for them, and no sooner, or at once."""
+    late = subprocess.run([faulty, "late"], capture_output=True, text=True)
+    early = subprocess.run(
+        [faulty, "late"], capture_output=True, text=True, env={**os.environ, **ANY_ORDER}
+    )
+    assert (late.stdout, early.stdout) == ("old new\n", "new new\n")
