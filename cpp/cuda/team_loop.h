@@ -47,7 +47,7 @@ struct TeamOp {
   bool split = false;                           // the blocks of the team share it out,
   bool own = false;                             // and none needs what the others have made
   bool skipped = false;                         // nobody wants the adjoints
-  bool opens = false;                           // the first load of a step
+  bool landing = false;                         // what was fetched has to have come before the blocks wait here
   bool adjoint = false;                         // load, store: of adjoints
   bool straight = false;                        // neurons: the surrogate is no bump
   Strip x, y;                                   // on the way back: their adjoints

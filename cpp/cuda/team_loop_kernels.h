@@ -187,11 +187,11 @@ struct TeamBlock {
     const TeamStep<T, kBack, Threads> step{me, threads};
     begin(first, step);
     team_steps<T, kBack>(call, ops, [step](const TeamOp<T>& op, int64_t t, int64_t next) {
+      if (op.landing) step.threads.wait_for_fetched();  // by all warps: each waits for what it has asked for itself
       if (op.wait == team_waits)
         step.threads.wait_for_team();
       else if (op.wait == team_waits_in_block)
         step.threads.wait();
-      if (op.opens) step.threads.wait_for_fetched();  // by all warps: each waits for what it has asked for itself
       if (step.threads.takes_part(op.share)) team_any(op, step, t, next);
     });
     threads.wait_for_team();

@@ -73,6 +73,17 @@ class TeamOrder {
       go(before), go(steps), go(steps), go(after);
     }
   }
+  // All blocks load a row that one of them stores later in the same step. What each has fetched, a step ahead, has to
+  // have come before the team waits the last time, which whoever stores has then done; or at the beginning of the step.
+  void find_landing(Ops& steps) const {
+    for (size_t i = steps.size(); i-- > 0 && steps[i].kind != team_load;)
+      if (steps[i].wait == team_waits) {
+        steps[i].landing = true;
+        return;
+      }
+    if (steps.empty()) return;
+    steps.front().landing = true, steps.front().wait = team_waits;
+  }
   // Ops side by side share out the warps.
   void share_warps(Ops& steps) const {
     constexpr int kWarps = kTeamThreads / 32;
@@ -177,6 +188,7 @@ void order_team(std::vector<TeamOp<T>>& before, std::vector<TeamOp<T>>& steps, s
   order.order(steps);
   order.find_own(steps);
   order.find_waits(before, steps, after);
+  order.find_landing(steps);
   order.share_warps(steps);
   for (auto* part : {&before, &steps, &after})
     for (TeamOp<T>& op : *part)

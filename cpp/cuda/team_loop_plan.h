@@ -123,12 +123,10 @@ class TeamPlan {
   }
   void load_once(int64_t b, Whose whose) {
     before.push_back(whole(team_load, b, whose));
-    before.back().opens = before.size() == 1;
     before.back().stage = before.back().x.first;
   }
   void load(int64_t b, Whose whose) {
     steps.push_back(whole(team_load, b, whose));
-    steps.back().opens = steps.size() == 1;
     steps.back().stage = room(program_.buffers[b].size);
   }
   template <class F>
@@ -255,7 +253,6 @@ class TeamPlan {
     TeamOp<T> load;
     load.kind = team_load, load.count = count, load.a_first = o.offsets[0];
     load.x = {room(count), 1, static_cast<int16_t>(o.buffer)}, load.stage = load.x.first;
-    load.opens = before.empty();
     before.push_back(load);
     return load.x;
   }

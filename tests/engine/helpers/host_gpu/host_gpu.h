@@ -3,7 +3,8 @@
 //
 // What isn't ordered by a stream or an event takes place as late as it can: a stream does what it was told when
 // somebody waits for it. NENGO_DL_HOST_GPU=early: as soon as it is told. Threads of a kernel take turns where they wait
-// (threads.cpp), backwards, every other one first; with NENGO_DL_HOST_GPU_FORWARDS forwards.
+// (threads.cpp): each, each warp and each block goes on as far as it can before the next does, backwards, every other
+// one first; with NENGO_DL_HOST_GPU_FORWARDS forwards.
 #pragma once
 
 #include <cstddef>

@@ -2,6 +2,7 @@
 // thread of the host that runs the kernel.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -36,7 +37,7 @@ struct Thread {
   Stack* stack = nullptr;  // none: it has not begun
   const Barrier* waits = nullptr;
   int64_t passed = 0;  // how often that was passed when it came
-  bool done = false;
+  bool done = false, pauses = false;  // it lets others go on who tell what it waits for
   std::vector<Fetch> fetches;
 };
 
@@ -111,7 +112,9 @@ void arrive(Barrier& barrier, bool value) {
   me.waits = nullptr;
 }
 
-bool may_go_on(const Thread& thread) { return !thread.done && (!thread.waits || thread.waits->passed > thread.passed); }
+bool may_go_on(const Thread& thread) {
+  return !thread.done && !thread.pauses && (!thread.waits || thread.waits->passed > thread.passed);
+}
 
 template <class F>
 void each(int64_t count, const F& f) {
@@ -123,26 +126,41 @@ void each(int64_t count, const F& f) {
   }
 }
 
+// Threads `first` and `count` - 1 more, parts of so many of them: each part goes on as far as it can before the next
+// does, so that who needs no other doesn't wait for it. How many have ended, or -1: none could go on.
+int64_t go_on(int64_t first, int64_t count, int64_t part) {
+  int64_t ended = -1;
+  for (bool moved = true; moved;) {
+    moved = false;
+    each((count + part - 1) / part, [&](int64_t k) {
+      const int64_t begin = first + k * part;
+      int64_t now_ended = -1;
+      if (part == 1) {
+        if (!may_go_on(threads[begin])) return;
+        take_turn(threads[begin]);
+        now_ended = threads[begin].done;
+        if (now_ended) spare.push_back(threads[begin].stack), ++changes;
+      } else {
+        now_ended = go_on(begin, std::min(part, first + count - begin), part > kLanes ? kLanes : 1);
+      }
+      if (now_ended < 0) return;
+      moved = true, ended = std::max<int64_t>(ended, 0) + now_ended;
+    });
+  }
+  return ended;
+}
+
 // Until all threads are done.
-void take_turns() {
+void take_turns(int64_t of_block) {
   const auto all = static_cast<int64_t>(threads.size());
-  int64_t left = all, idle = 0;
-  while (left > 0) {
-    const int64_t before = changes;
-    bool moved = false;
-    const auto turn = [&](int64_t i) {
-      Thread& thread = threads[i];
-      if (!may_go_on(thread)) return;
-      moved = true;
-      take_turn(thread);
-      if (!thread.done) return;
-      spare.push_back(thread.stack);
-      --left, ++changes;
-    };
-    each(all, turn);
-    if (!moved) fail("threads wait for some that have ended, or that wait for others");
+  int64_t idle = 0;
+  for (int64_t left = all; left > 0;) {
+    const int64_t before = changes, ended = go_on(0, all, of_block);
+    if (ended < 0) fail("threads wait for some that have ended, or that wait for others");
+    left -= ended;
     idle = changes == before ? idle + 1 : 0;
     if (idle > 2) fail("all threads wait for words that nobody tells");
+    for (Thread& thread : threads) thread.pauses = false;
   }
 }
 
@@ -164,11 +182,11 @@ void run_blocks(const Launch& launch, int64_t first, int64_t count) {
       const int64_t number = first + b;
       thread.here.block = Size(static_cast<unsigned>(number % launch.blocks.x),
                                static_cast<unsigned>(number / launch.blocks.x), 0);
-      thread.block = static_cast<int>(b), thread.stack = nullptr, thread.waits = nullptr, thread.done = false;
+      thread.block = static_cast<int>(b), thread.stack = nullptr, thread.waits = nullptr, thread.done = thread.pauses = false;
       ++blocks[b].warps[i / kLanes].barrier.due;
     }
   }
-  take_turns();
+  take_turns(launch.threads);
 }
 
 Block& my_block() { return blocks[now->block]; }
@@ -203,7 +221,10 @@ const uint64_t* exchange(uint64_t value, unsigned lanes) {
   arrive(warp.barrier, false);
   return values;
 }
-void let_others() { let_go(); }
+void let_others() {
+  now->pauses = true;
+  let_go();
+}
 void note_change() { ++changes; }
 
 // What comes is there late; until then nobody can use what was there.
