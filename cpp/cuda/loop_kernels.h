@@ -61,8 +61,8 @@ __device__ __forceinline__ void run_block(const Loop& loop, int64_t share, int64
   const LoopCall<T>& call = loop.call;
   NDL_BLOCK_MEMORY(memory);
   auto& frame = *reinterpret_cast<AnyFrame*>(memory);
-  Staging<T> staging{reinterpret_cast<char*>(memory) + (sizeof(AnyFrame) + 15) / 16 * 16, first, batch,
-                     threadIdx.x, blockDim.x};
+  Staging<T> staging{reinterpret_cast<char*>(memory) + (sizeof(AnyFrame) + 15) / 16 * 16, first, batch, threadIdx.x,
+                     blockDim.x};
   AnyFrame mine;
   staging.stage(call, loop.frame, mine);
   if (threadIdx.x == 0) frame = mine;

@@ -5,8 +5,8 @@ from functools import cache
 import nengo
 import numpy as np
 import pytest
-from gpus import GPU
 from coupled_networks import network
+from gpus import GPU
 from test_phases import EVERY_DTYPE, assert_as_on_the_cpu, assert_same_bits
 from test_wide_loop import learning
 from whole_models import BENCH, model_of

@@ -5,8 +5,8 @@ from functools import cache
 import nengo
 import numpy as np
 import pytest
-from gpus import GPU
 from coupled_networks import network as random_network
+from gpus import GPU
 from scipy.sparse import csr_matrix
 from test_phases import (  # noqa: F401
     EVERY_DTYPE,

@@ -16,8 +16,8 @@ bool has_memory = false;
 void* stream = nullptr;
 
 template <class T>
-void multiply(int a_op, int b_op, int m, int n, int k, T alpha, const T* a, int lda, long long a_at, const T* b, int ldb,
-              long long b_at, T beta, T* c, int ldc, long long c_at, int count, bool tf32) {
+void multiply(int a_op, int b_op, int m, int n, int k, T alpha, const T* a, int lda, long long a_at, const T* b,
+              int ldb, long long b_at, T beta, T* c, int ldc, long long c_at, int count, bool tf32) {
   const auto factor = [tf32](T value) { return tf32 ? tf32_of(value) : value; };
   for (; count > 0; --count, a += a_at, b += b_at, c += c_at)
     for (int j = 0; j < n; ++j)

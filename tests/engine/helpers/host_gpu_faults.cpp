@@ -55,7 +55,8 @@ bool does(const std::string& fault) {
   if (fault == "leaves") return start(leaves, plain, 0);
   if (fault == "waits for ever") return start(waits, plain, reinterpret_cast<const unsigned*>(there()));
   if (fault == "few lanes") return start(few_lanes, plain, 0);
-  if (fault == "never waits for a copy") return start(never_waits, {dim3(1), 32, 4096}, const_cast<const int*>(there()));
+  if (fault == "never waits for a copy")
+    return start(never_waits, {dim3(1), 32, 4096}, const_cast<const int*>(there()));
   if (fault == "many threads") return start(nothing, {dim3(1), 2048}, 0);
   if (fault == "much memory") return start(nothing, {dim3(1), 32, 1 << 20}, 0);
   if (fault == "many together") return start(nothing, together, 0);

@@ -45,7 +45,7 @@ host_gpu_go:
 )");
 
 struct Stack {
-  Stack() = default;                // the one that is used already
+  Stack() = default;                 // the one that is used already
   explicit Stack(void (*begin)()) {  // `begin` never returns
     void** const end = reinterpret_cast<void**>(stack_memory() + kStack);
     end[-2] = reinterpret_cast<void*>(begin), at = end - 8;

@@ -33,10 +33,10 @@ struct Fetch {
 
 struct Thread {
   Here here;
-  int block = 0;  // of the blocks that are there
+  int block = 0;           // of the blocks that are there
   Stack* stack = nullptr;  // none: it has not begun
   const Barrier* waits = nullptr;
-  int64_t passed = 0;  // how often that was passed when it came
+  int64_t passed = 0;                 // how often that was passed when it came
   bool done = false, pauses = false;  // it lets others go on who tell what it waits for
   std::vector<Fetch> fetches;
 };
@@ -50,7 +50,8 @@ struct Warp {
 class BlockMemory {
  public:
   BlockMemory() {
-    void* const p = mmap(nullptr, kAll + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const p =
+        mmap(nullptr, kAll + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED || mprotect(static_cast<char*>(p) + kAll, kPage, PROT_NONE) != 0) fail("no memory for a block");
     end_ = static_cast<unsigned char*>(p) + kAll;
   }
@@ -180,9 +181,10 @@ void run_blocks(const Launch& launch, int64_t first, int64_t count) {
       thread.here.threads = Size(static_cast<unsigned>(launch.threads));
       thread.here.blocks = launch.blocks;
       const int64_t number = first + b;
-      thread.here.block = Size(static_cast<unsigned>(number % launch.blocks.x),
-                               static_cast<unsigned>(number / launch.blocks.x), 0);
-      thread.block = static_cast<int>(b), thread.stack = nullptr, thread.waits = nullptr, thread.done = thread.pauses = false;
+      thread.here.block =
+          Size(static_cast<unsigned>(number % launch.blocks.x), static_cast<unsigned>(number / launch.blocks.x), 0);
+      thread.block = static_cast<int>(b), thread.stack = nullptr, thread.waits = nullptr,
+      thread.done = thread.pauses = false;
       ++blocks[b].warps[i / kLanes].barrier.due;
     }
   }
