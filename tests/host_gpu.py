@@ -1,4 +1,4 @@
-"""The CUDA backend where there is no GPU: its sources as C++, on a GPU that is a library of the host.
+"""The CUDA backend where there is no GPU: its sources as C++, on a GPU that is a library.
 
 What is compiled is what a GPU runs, but for ``cpp/cuda/gpu.h``: kernels with their threads, blocks
 and waits, streams, memory and the calls of cuBLAS (``engine/helpers/host_gpu``).
@@ -14,9 +14,10 @@ TOP = Path(__file__).parents[1]
 HELPERS = TOP / "tests" / "engine" / "helpers"
 SOURCES = [*sorted((HELPERS / "host_gpu").glob("*.cpp")), HELPERS / "cublas_double.cpp"]
 LIBRARY = "libnengo_engine_cuda.so"
+INCLUDES = [f"-I{folder}" for folder in (TOP / "cpp", HELPERS.parent)]
 FLAGS = [
     *"-std=gnu++17 -O1 -fPIC -Wno-unknown-pragmas".split(),
-    *(f"-I{folder}" for folder in (HELPERS / "host_gpu", TOP / "cpp", HELPERS.parent)),
+    *(f"-I{HELPERS / 'host_gpu'}", *INCLUDES),
     *("-D__CUDACC__", "-include", "cuda_runtime.h"),
     "-DNENGO_DL_BUILD_STAMP=::nengo_dl::build_stamp()",  # it is of every build
 ]

@@ -106,6 +106,7 @@ void start(const Gemm<T>& g, Product<T> one, Products<T> several) {
   const int m = static_cast<int>(g.m), n = static_cast<int>(g.n), k = static_cast<int>(g.k);
   const int a_row = static_cast<int>(g.a_row), b_row = static_cast<int>(g.b_row), c_row = static_cast<int>(g.c_row);
   const Handle handle = cublas()->handle;
+  stream();  // what was gathered for it comes first
   const int mode = g.tf32 && sizeof(T) == 4 ? kTf32Math : kDefaultMath;
   check_status(cublas()->set_math_mode(handle, mode), "it doesn't take the precision");
   const int status = g.count == 1 ? one(handle, b_op, a_op, n, m, k, &alpha, g.b, b_row, g.a, a_row, &beta, g.c, c_row)

@@ -26,7 +26,9 @@ Backend& device_backend();
 std::recursive_mutex& launching();
 
 #ifdef __CUDACC__
-cudaStream_t stream();                             // std::runtime_error in a process that was forked
+// Where what comes next is started, after what was gathered (cuda/gathered.h). std::runtime_error in a process that was
+// forked.
+cudaStream_t stream();
 bool has_right_engine();                           // whether the engine is of the same build as this library
 void check(cudaError_t status, const char* what);  // std::runtime_error
 template <class... P, class... A>

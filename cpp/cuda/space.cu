@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <map>
 #include <new>
 #include <stdexcept>
@@ -11,7 +12,8 @@
 #include <vector>
 
 #include "cuda/device.h"
-#include "cuda/phase.h"
+#include "cuda/gathered.h"
+#include "cuda/space_kernels.h"
 #include "cuda/tiling.h"
 
 namespace nengo_dl {
@@ -20,68 +22,22 @@ namespace {
 
 constexpr int64_t kAlign = 256;  // bytes
 
-template <class T>
-struct Sum {
-  const T* from;
-  T* to;
-  template <class Team>
-  NDL_HD void operator()(int64_t i, const Team&) const {
-    to[i] += from[i];
-  }
-};
-
-template <class T>
-struct Zero {
-  T* first;
-  const int64_t* elements;
-  template <class Team>
-  NDL_HD void operator()(int64_t i, const Team&) const {
-    first[elements[i]] = 0;
-  }
-};
-
-template <class T>
-struct FindOther {
-  const T* values;
-  int* found;
-  template <class Team>
-  NDL_HD void operator()(int64_t i, const Team&) const {
-    if (values[i] != T(0)) *found = 1;
-  }
-};
-
-// A block turns one tile after the other, by way of its shared memory, so that neighbours read and write neighbours.
-template <class T>
-__global__ void __launch_bounds__(256) turn_tiles(const T* from, int64_t rows, int64_t columns, int64_t tiles, T* to) {
-  constexpr int kTile = 32, kLines = 8;
-  __shared__ T tile[kTile][kTile + 1];
-  const int x = threadIdx.x % kTile, y = threadIdx.x / kTile;
-  const int64_t across = (columns + kTile - 1) / kTile, down = (rows + kTile - 1) / kTile;
-  for (int64_t k = blockIdx.x; k < tiles; k += gridDim.x) {
-    const int64_t column = k % across * kTile, row = k / across % down * kTile;
-    const int64_t matrix = k / (across * down) * rows * columns;
-    for (int line = y; line < kTile; line += kLines)
-      if (row + line < rows && column + x < columns) tile[line][x] = from[matrix + (row + line) * columns + column + x];
-    __syncthreads();
-    for (int line = y; line < kTile; line += kLines)
-      if (column + line < columns && row + x < rows) to[matrix + (column + line) * rows + row + x] = tile[x][line];
-    __syncthreads();
-  }
-}
-
-template <class T>
-void turn_all(const void* from, int64_t rows, int64_t columns, int64_t count, void* to) {
-  constexpr int64_t kTile = 32, kMostBlocks = 132 * 16;
-  const int64_t tiles = (rows + kTile - 1) / kTile * ((columns + kTile - 1) / kTile) * count;
-  if (tiles == 0) return;
-  start_kernel(turn_tiles<T>, {dim3(static_cast<unsigned>(std::min(tiles, kMostBlocks))), 256},
-               static_cast<const T*>(from), rows, columns, tiles, static_cast<T*>(to));
-}
-
 cudaStream_t new_stream() {
   cudaStream_t s;
   check(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking), "a stream can't be made");
   return s;
+}
+
+// In the child of a process that has used the GPU nothing of it works.
+bool is_forked = false;
+
+cudaStream_t bare_stream() {
+  if (is_forked)
+    throw std::runtime_error(
+        "CUDA: expected the process that loaded the backend, got one that was forked from it; use the GPU in the "
+        "first, or start others with multiprocessing.get_context('spawn')");
+  static const cudaStream_t made = new_stream();
+  return made;
 }
 
 cudaEvent_t new_event() {
@@ -127,10 +83,13 @@ class CudaSpace final : public Space {
 
   void copy_rows(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
                  int64_t rows) override {
-    start_copy(from, from_distance, to, to_distance, bytes, rows, cudaMemcpyDeviceToDevice, stream());
+    if (!gather(from, from_distance, to, to_distance, bytes, rows))
+      start_copy(from, from_distance, to, to_distance, bytes, rows, cudaMemcpyDeviceToDevice, stream());
   }
   // From memory that may change as soon as this returns, which the driver sees to.
   void copy_in(const void* host, void* to, int64_t bytes) override {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    if (gathered_.add_upload(host, to, bytes, bare_stream())) return;
     check(cudaMemcpyAsync(to, host, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream()),
           "a copy to the GPU failed");
   }
@@ -138,6 +97,25 @@ class CudaSpace final : public Space {
     check(cudaMemcpyAsync(host, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream()),
           "a copy from the GPU failed");
     wait();
+  }
+  void copy_all_out(const std::vector<Outgoing>& all) override {
+    std::vector<std::pair<Outgoing, int64_t>> small;  // and where they lie together
+    int64_t bytes = 0;
+    for (const Outgoing& one : all) {
+      if (one.bytes > kSmall) {
+        copy_out(one.from, one.host, one.bytes);
+      } else {
+        small.emplace_back(one, bytes);
+        bytes += (one.bytes + 7) / 8 * 8;
+      }
+    }
+    if (small.size() == 1) return copy_out(small[0].first.from, small[0].first.host, small[0].first.bytes);
+    if (small.empty()) return;
+    const Memory<char> together = nengo_dl::allocate<char>(*this, bytes);
+    for (const auto& [one, at] : small) copy(static_cast<const char*>(one.from), together.get() + at, one.bytes);
+    std::vector<char> here(static_cast<size_t>(bytes));
+    copy_out(together.get(), here.data(), bytes);
+    for (const auto& [one, at] : small) std::memcpy(one.host, here.data() + at, static_cast<size_t>(one.bytes));
   }
   // From and to pageable memory the driver copies while the caller waits, and the GPU goes on with what was started.
   void bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
@@ -153,7 +131,8 @@ class CudaSpace final : public Space {
   }
   int64_t piece_bytes() const override { return piece_size(); }
   void zero(void* memory, int64_t bytes) override {
-    check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream()), "zeroing memory failed");
+    if (!gather(nullptr, 0, memory, 0, bytes, 1))
+      check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream()), "zeroing memory failed");
   }
   void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) override {
     if (elements.empty()) return;
@@ -192,6 +171,11 @@ class CudaSpace final : public Space {
   }
   void wait() override { check(cudaStreamSynchronize(stream()), "a kernel failed"); }
 
+  void start_gathered() {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    gathered_.start(bare_stream());
+  }
+
   double seconds() {
     const std::lock_guard<std::recursive_mutex> hold(launching());
     if (!ended_)
@@ -204,6 +188,12 @@ class CudaSpace final : public Space {
   }
 
  private:
+  static constexpr int64_t kSmall = 8 << 10;  // bytes that are worth going together with others
+
+  bool gather(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes, int64_t rows) {
+    const std::lock_guard<std::recursive_mutex> hold(launching());
+    return gathered_.add(from, from_distance, to, to_distance, bytes, rows, bare_stream());
+  }
   static void start_copy(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
                          int64_t rows, cudaMemcpyKind kind, cudaStream_t on) {
     if (from_distance == bytes && to_distance == bytes) bytes *= rows, rows = 1;
@@ -287,6 +277,7 @@ class CudaSpace final : public Space {
     }
   }
 
+  Gathered gathered_;
   std::map<int64_t, std::vector<void*>> spare_;  // by size
   std::vector<Neighbour*> guests_;               // that were followed and not yet led
   std::map<void*, Neighbour*> lent_;             // memory from them
@@ -309,19 +300,6 @@ void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
 }
 
-// In the child of a process that has used the GPU nothing of it works.
-static bool is_forked = false;
-
-cudaStream_t stream() {
-  if (is_forked)
-    throw std::runtime_error(
-        "CUDA: expected the process that loaded the backend, got one that was forked from it; use the GPU in the "
-        "first, "
-        "or start others with multiprocessing.get_context('spawn')");
-  static const cudaStream_t made = new_stream();
-  return made;
-}
-
 std::recursive_mutex& launching() {
   static auto* const lock = new std::recursive_mutex;  // never destroyed, like what follows
   return *lock;
@@ -340,6 +318,10 @@ int64_t device_bytes() {
 static CudaSpace& cuda_space() {
   static auto* const space = new CudaSpace;
   return *space;
+}
+cudaStream_t stream() {
+  cuda_space().start_gathered();
+  return bare_stream();
 }
 Space& device_space() { return cuda_space(); }
 double device_seconds() { return cuda_space().seconds(); }

@@ -115,14 +115,16 @@ template <class T>
 void ResidentRun<T>::bring_back(int64_t steps) const {
   if (space_.on_host()) return;
   const int64_t batch = args_.batch;
+  std::vector<Space::Outgoing> all;
   const auto out = [&](const auto* from, auto* to, int64_t count) {
-    if (to && count > 0) space_.copy_out(from, to, count * static_cast<int64_t>(sizeof(*from)));
+    if (to && count > 0) all.push_back({from, to, count * static_cast<int64_t>(sizeof(*from))});
   };
   out(args_.istate, host_.istate, batch * program_.istate_size);
-  if (host_.there) return;
+  if (host_.there) return space_.copy_all_out(all);
   for (size_t i = 0; i < program_.params.size(); ++i)
     if (program_.params[i].learned) out(args_.params[i], host_.params[i], batch * program_.params[i].size);
   out(args_.state, host_.state, batch * program_.state_size);
+  space_.copy_all_out(all);
   fetch(piece_, steps - piece_ * args_.n_steps);
 }
 
@@ -151,14 +153,16 @@ template <class T>
 void ResidentGrad<T>::bring_back() const {
   if (space_.on_host() || host_.run.there) return;
   const int64_t batch = host_.run.batch;
+  std::vector<Space::Outgoing> all;
   const auto out = [&](const T* from, T* to, int64_t count) {
-    if (to && count > 0) space_.copy_out(from, to, count * static_cast<int64_t>(sizeof(T)));
+    if (to && count > 0) all.push_back({from, to, count * static_cast<int64_t>(sizeof(T))});
   };
   for (size_t i = 0; i < program_.inputs.size(); ++i)
     out(args_.input_grads[i], host_.input_grads[i], batch * host_.run.n_steps * program_.inputs[i].size);
   for (size_t i = 0; i < program_.params.size(); ++i)
     out(args_.param_grads[i], host_.param_grads[i], (program_.params[i].learned ? batch : 1) * program_.params[i].size);
   out(args_.state_grad, host_.state_grad, batch * program_.state_size);
+  space_.copy_all_out(all);
 }
 
 template int64_t piece_steps(const Space&, const Program&, const RunArgs<float>&);

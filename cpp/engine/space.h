@@ -36,6 +36,15 @@ class NDL_API Space {
                          int64_t rows) = 0;
   virtual void copy_in(const void* host, void* to, int64_t bytes) = 0;
   virtual void copy_out(const void* from, void* host, int64_t bytes) = 0;
+  // `copy_out` of several, which a device may do at once.
+  struct Outgoing {
+    const void* from;
+    void* host;
+    int64_t bytes;
+  };
+  virtual void copy_all_out(const std::vector<Outgoing>& all) {
+    for (const Outgoing& one : all) copy_out(one.from, one.host, one.bytes);
+  }
   // Rows between the host and the space, perhaps before what was started since the last `wait` has taken effect:
   // neither touches what the other writes. What is started afterwards sees them; `bring_out` returns when they are
   // there.

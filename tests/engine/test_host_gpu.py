@@ -18,7 +18,10 @@ ANY_ORDER = {"NENGO_DL_HOST_GPU": "early", "NENGO_DL_HOST_GPU_FORWARDS": "1"}
 # What is run, how many tests that are at least.
 GROUPS = {
     "contract": (["contract", "engine/test_turned.py"], 1000),
-    "memory": ([f"engine/test_{name}.py" for name in ("resident", "kept_params", "gemm")], 60),
+    "memory": (
+        [f"engine/test_{n}.py" for n in ("gathered", "resident", "kept_params", "gemm")],
+        100,
+    ),
     "models": (["engine/test_phases.py", "engine/test_ensemble_loop.py"], 70),
     "tiles": (["engine/test_conv_tiles.py"], 110),
     "teams": (["engine/test_team_loop.py"], 25),
