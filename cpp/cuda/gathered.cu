@@ -37,7 +37,7 @@ Place read(const Strips& s) { return place(s.from, s.from_distance, s); }
 // Rows at the same distance may lie between each other, as the items of signals do; of others it isn't known.
 bool meet(const Place& a, const Place& b) {
   if (a.rows == 0 || b.rows == 0 || a.first >= b.end() || b.first >= a.end()) return false;
-  if (a.rows == 1 || b.rows == 1 || a.distance != b.distance) return true;
+  if (a.rows == 1 || b.rows == 1 || a.distance != b.distance || a.distance == 0) return true;
   const int64_t apart = ((b.first - a.first) % a.distance + a.distance) % a.distance;  // from a row of a's to b's next
   return apart < a.words || apart + b.words > a.distance;
 }

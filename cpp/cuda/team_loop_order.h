@@ -81,7 +81,8 @@ class TeamOrder {
         steps[i].landing = true;
         return;
       }
-    if (steps.empty()) return;
+    const auto loads = [](const TeamOp<T>& op) { return op.kind == team_load; };
+    if (std::none_of(steps.begin(), steps.end(), loads)) return;
     steps.front().landing = true, steps.front().wait = team_waits;
   }
   // Ops side by side share out the warps.
