@@ -4,7 +4,7 @@
 # TensorFlow"). Every part has a time limit, should it hang, and a part that fails does not end the others.
 set -uo pipefail
 folder=$1
-export PYTHONPATH=$PWD/python:${PYTHONPATH:-} PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 NENGO_DL_TEST_BACKENDS=cuda PYTHONUNBUFFERED=1
+export PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$PWD/python PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 NENGO_DL_TEST_BACKENDS=cuda PYTHONUNBUFFERED=1
 failed=()
 
 part() { # part NAME SECONDS COMMAND...
