@@ -56,17 +56,25 @@ class BlockMemory {
     end_ = static_cast<unsigned char*>(p) + kAll;
   }
   void begin(int64_t bytes) {
+    if (closed_ && mprotect(end_ - kAll, kAll, PROT_READ | PROT_WRITE) != 0) fail("no memory for a block");
+    closed_ = false;
     first_ = end_ - (bytes + 15) / 16 * 16;
     std::memset(first_, 0xff, static_cast<size_t>(end_ - first_));  // NaN
   }
   unsigned char* first() const { return first_; }
+  void close() {  // who reaches for it from another block gets a signal
+    if (mprotect(end_ - kAll, kAll, PROT_NONE) != 0) fail("memory of a block can't be closed");
+    closed_ = true;
+  }
 
  private:
   static constexpr int64_t kPage = 4096, kAll = (kBlockBytes + kPage - 1) / kPage * kPage;
   unsigned char *end_, *first_ = nullptr;
+  bool closed_ = false;
 };
 
 struct Block {
+  int64_t left;  // threads that have not ended
   Barrier barrier;
   std::vector<Warp> warps;
 };
@@ -117,6 +125,11 @@ bool may_go_on(const Thread& thread) {
   return !thread.done && !thread.pauses && (!thread.waits || thread.waits->passed > thread.passed);
 }
 
+void end(Thread& thread) {
+  spare.push_back(thread.stack), ++changes;
+  if (--blocks[thread.block].left == 0 && launched->cluster > 0) memories[thread.block]->close();
+}
+
 template <class F>
 void each(int64_t count, const F& f) {
   if (forwards) {
@@ -140,7 +153,7 @@ int64_t go_on(int64_t first, int64_t count, int64_t part) {
         if (!may_go_on(threads[begin])) return;
         take_turn(threads[begin]);
         now_ended = threads[begin].done;
-        if (now_ended) spare.push_back(threads[begin].stack), ++changes;
+        if (now_ended) end(threads[begin]);
       } else {
         now_ended = go_on(begin, std::min(part, first + count - begin), part > kLanes ? kLanes : 1);
       }
@@ -172,7 +185,7 @@ void run_blocks(const Launch& launch, int64_t first, int64_t count) {
   threads.resize(count * launch.threads);
   cluster_barrier = {count * launch.threads};
   for (int64_t b = 0; b < count; ++b) {
-    blocks[b].barrier.due = launch.threads;
+    blocks[b].left = blocks[b].barrier.due = launch.threads;
     blocks[b].warps.resize((launch.threads + kLanes - 1) / kLanes);
     memories[b]->begin(launch.bytes);
     for (int64_t i = 0; i < launch.threads; ++i) {
