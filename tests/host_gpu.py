@@ -3,7 +3,7 @@
 What is compiled is what a GPU runs, but for ``cpp/cuda/gpu.h``: kernels with their threads, blocks
 and waits, streams, memory and the calls of cuBLAS (``engine/helpers/host_gpu``).
 
-``python tests/host_gpu.py FOLDER [--sanitize] COMMAND...`` makes it in an empty folder, if it isn't
+``python tests/host_gpu.py [--sanitize] FOLDER COMMAND...`` makes it in an empty folder, if it isn't
 there, and runs a command that has it.
 """
 
