@@ -3,7 +3,7 @@
 What is compiled is what a GPU runs, but for ``cpp/cuda/gpu.h``: kernels with their threads, blocks
 and waits, streams, memory and the calls of cuBLAS (``engine/helpers/host_gpu``).
 
-``python tests/host_gpu.py [--sanitize] FOLDER COMMAND...`` makes it in an empty folder, if it isn't
+``python tests/host_gpu.py [--check ...] FOLDER COMMAND...`` makes it in an empty folder, if it isn't
 there, and runs a command that has it.
 """
 
@@ -27,11 +27,13 @@ FLAGS = [
     *("-D__CUDACC__", "-include", "cuda_runtime.h"),
     "-DNENGO_DL_BUILD_STAMP=::nengo_dl::build_stamp()",  # it is of every build
 ]
-SANITIZERS = [
-    "-fsanitize=address,undefined",
-    "-fno-sanitize=vptr",
-    "-fno-sanitize-recover=undefined",
-]
+#: How kernels and what starts them are compiled to see who goes beyond a block of the GPU's memory,
+#: and who reads or writes what another thread of a kernel writes, without having waited for it.
+CHECKS = {
+    "memory": "-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined",
+    "races": "-fsanitize=thread",
+}
+LIBRARIES = {"memory": ("asan", "ubsan"), "races": ("tsan",)}
 
 
 def engine_folder():
@@ -41,24 +43,27 @@ def engine_folder():
     return Path(_engine.__file__).parent
 
 
-def build(folder, sanitize=False):
+def build(folder, check=None):
     """Make a copy of the package with this CUDA backend; a process that has `environment` uses it.
 
     Parameters
     ----------
     folder : pathlib.Path
         An empty one, where the copy comes to lie.
-    sanitize : bool
-        Whether kernels and what starts them are compiled with AddressSanitizer and
-        UndefinedBehaviorSanitizer, which see who goes beyond a block of the GPU's memory.
+    check : str, optional
+        One of `CHECKS`.
     """
     package = folder / "nengo_dl"
     ignored = shutil.ignore_patterns("__pycache__", LIBRARY)
     shutil.copytree(engine_folder(), package, ignore=ignored)
-    sources = [*sorted((TOP / "cpp" / "cuda").glob("*.cu")), *SOURCES]
+    sources, gpu = sorted((TOP / "cpp" / "cuda").glob("*.cu")), SOURCES
     engine = [package / "libnengo_engine.so", "-Wl,-rpath,$ORIGIN", "-ldl"]
-    more = SANITIZERS if sanitize else []
-    native.build_library(sources, package / LIBRARY, [*FLAGS, *more], [*engine, *more])
+    more = CHECKS[check].split() if check else []
+    if check == "races":  # of the kernels, and not of what gives their threads turns
+        apart = package / "libhost_gpu.so"
+        native.build_library(gpu, apart, [*FLAGS, "-DHOST_GPU_RACES"], engine)
+        engine, gpu = [*engine, apart], []
+    native.build_library([*sources, *gpu], package / LIBRARY, [*FLAGS, *more], [*engine, *more])
 
 
 def environment(folder, **more):
@@ -74,26 +79,28 @@ def environment(folder, **more):
     }
 
 
-def preloaded():
-    """What a process needs beside it whose Python isn't compiled with the sanitizers."""
-    libraries = [
-        native.run(
-            [native.compiler(), f"-print-file-name=lib{name}.so"],
-            check=True, capture_output=True, text=True,
-        ).stdout.strip()
-        for name in ("asan", "ubsan")
-    ]  # fmt: skip
-    options = "detect_leaks=0:allocator_may_return_null=1"
-    return {"LD_PRELOAD": os.pathsep.join(libraries), "ASAN_OPTIONS": options}
+def checked(check):
+    """What a process needs beside it whose Python isn't compiled to be checked."""
+    ask = [native.compiler()]
+    found = [
+        native.run([*ask, f"-print-file-name=lib{name}.so"], capture_output=True, text=True).stdout
+        for name in LIBRARIES[check]
+    ]
+    return {
+        "LD_PRELOAD": os.pathsep.join(path.strip() for path in found),
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        "TSAN_OPTIONS": "halt_on_error=1:ignore_noninstrumented_modules=1",
+    }
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--sanitize", action="store_true", help="memory is checked")
+    parser.add_argument("--check", choices=CHECKS, help="what of the kernels is checked")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     if not (given.folder / "nengo_dl" / LIBRARY).exists():
-        build(given.folder, given.sanitize)
-    surroundings = environment(given.folder.resolve(), **(preloaded() if given.sanitize else {}))
-    sys.exit(subprocess.run(given.command, env=surroundings).returncode)
+        build(given.folder, given.check)
+    more = checked(given.check) if given.check else {}
+    run = ["setarch", "-R", *given.command] if given.check == "races" else given.command
+    sys.exit(subprocess.run(run, env=environment(given.folder.resolve(), **more)).returncode)

@@ -43,7 +43,7 @@ inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int __ffs(unsigned bits) { return __builtin_ffs(static_cast<int>(bits)); }
 inline unsigned atomicAdd(unsigned* to, unsigned value) {
   host_gpu::note_change();
-  return (*to += value) - value;
+  return __atomic_fetch_add(to, value, __ATOMIC_ACQ_REL);  // kernels have fences around it
 }
 
 inline void __syncwarp() { host_gpu::exchange(0); }

@@ -17,6 +17,33 @@ inline char* stack_memory() {
   return static_cast<char*>(p);
 }
 
+// For ThreadSanitizer, each stack is a thread; what comes after what is told to it. HOST_GPU_RACES: it is there.
+#ifdef HOST_GPU_RACES
+extern "C" {
+void* __tsan_create_fiber(unsigned flags);
+void* __tsan_get_current_fiber();
+void __tsan_switch_to_fiber(void* fiber, unsigned flags);
+void __tsan_acquire(void* at);
+void __tsan_release(void* at);
+}
+struct Fiber {
+  void* fiber = nullptr;
+  void create() { fiber = __tsan_create_fiber(0); }
+  void is_this() { fiber = __tsan_get_current_fiber(); }
+  void begin() const { __tsan_switch_to_fiber(fiber, 1); }  // which alone orders nothing
+};
+inline void comes_before(void* at) { __tsan_release(at); }
+inline void comes_after(void* at) { __tsan_acquire(at); }
+#else
+struct Fiber {
+  void create() {}
+  void is_this() {}
+  void begin() const {}
+};
+inline void comes_before(void*) {}
+inline void comes_after(void*) {}
+#endif
+
 #ifdef __x86_64__
 
 // Keeps what a function has to keep, and goes on where the other stack was left.
@@ -44,28 +71,36 @@ host_gpu_go:
   .popsection
 )");
 
-struct Stack {
+struct Stack : Fiber {
   Stack() = default;                 // the one that is used already
   explicit Stack(void (*begin)()) {  // `begin` never returns
     void** const end = reinterpret_cast<void**>(stack_memory() + kStack);
     end[-2] = reinterpret_cast<void*>(begin), at = end - 8;
+    create();
   }
   void* at = nullptr;
 };
-inline void go(Stack& from, Stack& to) { host_gpu_go(&from.at, to.at); }
+inline void go(Stack& from, Stack& to) {
+  to.begin();
+  host_gpu_go(&from.at, to.at);
+}
 
 #else
 
-struct Stack {
+struct Stack : Fiber {
   Stack() = default;
   explicit Stack(void (*begin)()) {
     getcontext(&at);
     at.uc_stack.ss_sp = stack_memory(), at.uc_stack.ss_size = kStack, at.uc_link = nullptr;
     makecontext(&at, begin, 0);
+    create();
   }
   ucontext_t at;
 };
-inline void go(Stack& from, Stack& to) { swapcontext(&from.at, &to.at); }
+inline void go(Stack& from, Stack& to) {
+  to.begin();
+  swapcontext(&from.at, &to.at);
+}
 
 #endif
 

@@ -22,6 +22,7 @@ namespace {
 
 struct Barrier {
   int64_t due = 0, arrived = 0, passed = 0;
+  char order[2] = {};                // of what came before and comes after, in turn
   bool seen = false, found = false;  // what the threads brought, and what those had that came before them
 };
 
@@ -86,7 +87,8 @@ std::vector<Block> blocks;
 std::vector<std::unique_ptr<BlockMemory>> memories;
 Barrier cluster_barrier;
 std::vector<Stack*> spare;
-Stack host;  // of who gives turns
+Stack host;                   // of who gives turns
+char started = 0, ended = 0;  // the kernel
 int64_t changes = 0;
 bool forwards = false;
 
@@ -94,7 +96,9 @@ void let_go() { go(*now->stack, host); }
 
 void live() {  // on a stack: one thread after the other
   for (;;) {
+    comes_after(&started);
     launched->thread();
+    comes_before(&ended);
     if (!now->fetches.empty()) fail("a thread ended that had fetched and not waited");
     now->done = true;
     let_go();
@@ -109,16 +113,19 @@ void take_turn(Thread& thread) {
 }
 
 void arrive(Barrier& barrier, bool value) {
+  char* const order = &barrier.order[barrier.passed % 2];
+  comes_before(order);
   barrier.seen = barrier.seen || value;
   if (++barrier.arrived == barrier.due) {
     barrier.arrived = 0, ++barrier.passed, ++changes;
     barrier.found = barrier.seen, barrier.seen = false;
-    return;
+  } else {
+    Thread& me = *now;
+    me.waits = &barrier, me.passed = barrier.passed;
+    let_go();
+    me.waits = nullptr;
   }
-  Thread& me = *now;
-  me.waits = &barrier, me.passed = barrier.passed;
-  let_go();
-  me.waits = nullptr;
+  comes_after(order);
 }
 
 bool may_go_on(const Thread& thread) {
@@ -201,7 +208,10 @@ void run_blocks(const Launch& launch, int64_t first, int64_t count) {
       ++blocks[b].warps[i / kLanes].barrier.due;
     }
   }
+  host.is_this();
+  comes_before(&started);
   take_turns(launch.threads);
+  comes_after(&ended);
 }
 
 Block& my_block() { return blocks[now->block]; }

@@ -20,12 +20,15 @@ inline void fetched() { host_gpu::fetched(); }
 
 inline void tell(uint64_t* to, uint64_t word) {
   host_gpu::note_change();
-  *to = word;
+  __atomic_store_n(to, word, __ATOMIC_RELAXED);
 }
-template <class T>
-T hear(const T* from) {
+inline uint64_t hear(const uint64_t* from) {
   host_gpu::let_others();
-  return *from;
+  return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+inline unsigned hear(const unsigned* from) {
+  host_gpu::let_others();
+  return __atomic_load_n(from, __ATOMIC_ACQUIRE);  // there is a fence behind
 }
 
 #ifdef __SANITIZE_ADDRESS__
