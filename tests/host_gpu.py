@@ -3,8 +3,8 @@
 What is compiled is what a GPU runs, but for ``cpp/cuda/gpu.h``: kernels with their threads, blocks
 and waits, streams, memory and the calls of cuBLAS (``engine/helpers/host_gpu``).
 
-``python tests/host_gpu.py [--check ...] FOLDER COMMAND...`` makes it in an empty folder, if it isn't
-there, and runs a command that has it.
+``python tests/host_gpu.py [--check ...] FOLDER COMMAND...`` makes it in an empty folder, if it
+isn't there, and runs a command that has it.
 """
 
 import argparse
@@ -33,6 +33,7 @@ CHECKS = {
     "memory": "-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined",
     "races": "-fsanitize=thread",
 }
+APART = ["-DHOST_GPU_RACES"]  # for what gives the threads of a kernel turns, which isn't checked
 LIBRARIES = {"memory": ("asan", "ubsan"), "races": ("tsan",)}
 
 
@@ -59,9 +60,9 @@ def build(folder, check=None):
     sources, gpu = sorted((TOP / "cpp" / "cuda").glob("*.cu")), SOURCES
     engine = [package / "libnengo_engine.so", "-Wl,-rpath,$ORIGIN", "-ldl"]
     more = CHECKS[check].split() if check else []
-    if check == "races":  # of the kernels, and not of what gives their threads turns
+    if check == "races":
         apart = package / "libhost_gpu.so"
-        native.build_library(gpu, apart, [*FLAGS, "-DHOST_GPU_RACES"], engine)
+        native.build_library(gpu, apart, [*FLAGS, *APART], engine)
         engine, gpu = [*engine, apart], []
     native.build_library([*sources, *gpu], package / LIBRARY, [*FLAGS, *more], [*engine, *more])
 
@@ -102,5 +103,5 @@ if __name__ == "__main__":
     if not (given.folder / "nengo_dl" / LIBRARY).exists():
         build(given.folder, given.check)
     more = checked(given.check) if given.check else {}
-    run = ["setarch", "-R", *given.command] if given.check == "races" else given.command
-    sys.exit(subprocess.run(run, env=environment(given.folder.resolve(), **more)).returncode)
+    surroundings = environment(given.folder.resolve(), **more)
+    sys.exit(subprocess.run(given.command, env=surroundings).returncode)

@@ -31,6 +31,18 @@ GROUPS = {
 }
 
 
+NO_TSAN = "ThreadSanitizer doesn't run with the addresses that this kernel gives"
+
+
+def runs_checked():
+    """Whether ThreadSanitizer does."""
+    done = subprocess.run(
+        [sys.executable, "-c", "print(1)"], env={**os.environ, **host_gpu.checked("races")},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    return done.returncode == 0
+
+
 def run(folder, paths, *options, **environment):
     """How many tests passed in a process; all have to."""
     command = [sys.executable, "-m", "pytest", *"-q -p no:cacheprovider -p no:xdist".split()]
@@ -57,6 +69,17 @@ def test_in_another_order(host_gpu_folder, group):
     paths, _ = GROUPS[group]
     few = "test_runs and not 150 and not many and not float32"
     assert run(host_gpu_folder, paths, "-k", few, **ANY_ORDER) >= 6
+
+
+@pytest.mark.slow
+def test_no_races(tmp_path):
+    """Threads of kernels wait for what they read of each other, whatever their order."""
+    if not runs_checked():
+        pytest.skip(NO_TSAN)
+    host_gpu.build(tmp_path, "races")
+    paths = ["engine/test_turned.py", "engine/test_ensemble_loop.py"]
+    paths += [f"engine/test_team_loop.py::test_{name}[3-spiking]" for name in ("runs", "gradients")]
+    assert run(tmp_path, paths, "-s", **host_gpu.checked("races")) >= 38
 
 
 def test_it_is_there(host_gpu_folder):
@@ -99,6 +122,29 @@ def test_faults_are_seen(faulty, fault):
     done = subprocess.run([faulty, fault], capture_output=True, text=True)
     assert done.returncode != 0
     assert FAULTS[fault] in done.stderr
+
+
+def test_races_are_seen(tmp_path):
+    """Of threads that hand numbers on, those that don't wait."""
+    if not runs_checked():
+        pytest.skip(NO_TSAN)
+    package, apart, program = (
+        host_gpu.engine_folder(),
+        tmp_path / "libapart.so",
+        tmp_path / "faulty",
+    )
+    engine = [package / "libnengo_engine.so", f"-Wl,-rpath,{package}", "-ldl"]
+    native.build_library(host_gpu.SOURCES, apart, [*host_gpu.FLAGS, *host_gpu.APART], engine)
+    flags = host_gpu.CHECKS["races"].split()
+    links = [*engine, apart, f"-Wl,-rpath,{tmp_path}", *flags]
+    faults = [host_gpu.HELPERS / "host_gpu_faults.cpp"]
+    native.build_program(faults, program, [*host_gpu.FLAGS, *flags], links)
+    found = [
+        subprocess.run([program, fault], capture_output=True, text=True)
+        for fault in ("hands on, waits", "hands on")
+    ]
+    assert ["data race" in done.stderr for done in found] == [False, True]
+    assert [done.returncode == 0 for done in found] == [True, False]
 
 
 def test_orders(faulty):

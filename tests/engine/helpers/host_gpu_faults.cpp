@@ -41,6 +41,16 @@ __global__ void beyond(int at) {
   NDL_BLOCK_MEMORY(memory);
   memory[at] = 1;
 }
+// Each thread hands a number on to the next one; if it `waits`, that one has it.
+__global__ void hand_on(int waits) {
+  NDL_BLOCK_MEMORY(memory);
+  int* const numbers = reinterpret_cast<int*>(memory);
+  numbers[threadIdx.x] = static_cast<int>(threadIdx.x);
+  if (waits) __syncthreads();
+  const int found = numbers[(threadIdx.x + 1) % blockDim.x];
+  __syncthreads();
+  numbers[threadIdx.x] = found;
+}
 __global__ void nothing(int) {}
 __global__ void set(int* to) { *to = 1; }
 
@@ -57,6 +67,8 @@ bool does(const std::string& fault) {
   if (fault == "few lanes") return start(few_lanes, plain, 0);
   if (fault == "never waits for a copy")
     return start(never_waits, {dim3(1), 32, 4096}, const_cast<const int*>(there()));
+  if (fault == "hands on") return start(hand_on, {dim3(2), 64, 4096}, 0);
+  if (fault == "hands on, waits") return start(hand_on, {dim3(2), 64, 4096}, 1);
   if (fault == "many threads") return start(nothing, {dim3(1), 2048}, 0);
   if (fault == "much memory") return start(nothing, {dim3(1), 32, 1 << 20}, 0);
   if (fault == "many together") return start(nothing, together, 0);
