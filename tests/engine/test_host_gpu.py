@@ -82,6 +82,7 @@ def test_no_races(tmp_path):
     assert run(tmp_path, paths, "-s", **host_gpu.checked("races")) >= 38
 
 
+@pytest.mark.slow
 def test_it_is_there(host_gpu_folder):
     """Processes that have it find it as if it were a GPU of NVIDIA's, with cuBLAS."""
     script = """
