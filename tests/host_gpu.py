@@ -67,12 +67,17 @@ def build(folder, check=None):
     native.build_library([*sources, *gpu], package / LIBRARY, [*FLAGS, *more], [*engine, *more])
 
 
+def own_environment():
+    """That of a process whose tests are no part of this one's, which may be one of several."""
+    return {name: v for name, v in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+
+
 def environment(folder, **more):
     """That of a process that has the GPU, by tests of a GPU."""
     path = [str(folder), str(TOP / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
     cublas = folder / "nengo_dl" / LIBRARY  # has its functions, too
     return {
-        **os.environ,
+        **own_environment(),
         "PYTHONPATH": os.pathsep.join(path),
         "NENGO_DL_CUBLAS": str(cublas),
         "NENGO_DL_TEST_BACKENDS": "cuda",

@@ -1,6 +1,5 @@
 """Where TensorFlow has a GPU: tests of devices with a stand-in for one, each in a process."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +34,7 @@ def memory(request):
         folder = request.getfixturevalue("host_gpu_folder")
         return "cuda", folder / "nengo_dl" / host_gpu.LIBRARY, host_gpu.environment(folder)
     library = request.getfixturevalue(f"{request.param}_library")
-    return request.param, Path(library._name), os.environ
+    return request.param, Path(library._name), host_gpu.own_environment()
 
 
 @pytest.fixture(scope="module")
