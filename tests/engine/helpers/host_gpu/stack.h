@@ -25,6 +25,8 @@ void* __tsan_get_current_fiber();
 void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 void __tsan_acquire(void* at);
 void __tsan_release(void* at);
+void __tsan_read_range(void* at, size_t bytes);
+void __tsan_write_range(void* at, size_t bytes);
 }
 struct Fiber {
   void* fiber = nullptr;
@@ -34,6 +36,10 @@ struct Fiber {
 };
 inline void comes_before(void* at) { __tsan_release(at); }
 inline void comes_after(void* at) { __tsan_acquire(at); }
+inline void copies(void* to, const void* from, size_t bytes) {
+  __tsan_read_range(const_cast<void*>(from), bytes);
+  __tsan_write_range(to, bytes);
+}
 #else
 struct Fiber {
   void create() {}
@@ -42,6 +48,7 @@ struct Fiber {
 };
 inline void comes_before(void*) {}
 inline void comes_after(void*) {}
+inline void copies(void*, const void*, size_t) {}
 #endif
 
 #ifdef __x86_64__

@@ -254,11 +254,15 @@ void note_change() { ++changes; }
 
 // What comes is there late; until then nobody can use what was there.
 void fetch(void* to, const void* from, size_t bytes) {
+  copies(to, from, bytes);
   std::memset(to, 0xff, bytes);
   now->fetches.push_back({static_cast<char*>(to), static_cast<const char*>(from), bytes});
 }
 void fetched() {
-  for (const Fetch& f : now->fetches) std::memcpy(f.to, f.from, f.bytes);
+  for (const Fetch& f : now->fetches) {
+    copies(f.to, f.from, f.bytes);
+    std::memcpy(f.to, f.from, f.bytes);
+  }
   now->fetches.clear();
 }
 
