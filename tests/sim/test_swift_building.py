@@ -1,6 +1,7 @@
 """What is built in shorter ways is, to the last bit, what Nengo's builder makes."""
 
 import os
+import re
 import threading
 
 import nengo
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from nengo.builder import Builder
 from nengo.builder import connection as nengo_connection
+from nengo.utils import nco
 
 import nengo_dl
 from nengo_dl.run import blas, decoders, swift
@@ -244,6 +246,23 @@ def test_each_reads_the_decoder_cache_of_the_other(first, monkeypatch, tmp_path)
     assert solves(monkeypatch, order[0], net) == 10
     assert solves(monkeypatch, order[1], net) == 0
     assert solves(monkeypatch, order[0], net) == 0
+
+
+def test_a_decoder_cache_that_cant_be_read(monkeypatch, tmp_path, caplog):
+    """As one that has nothing in it, with a warning."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(2))
+    for key, value in {"enabled": "True", "path": str(tmp_path)}.items():
+        monkeypatch.setitem(nengo.rc["decoder_cache"], key, value)
+    with nengo.Network(seed=1) as net:
+        array = nengo.networks.EnsembleArray(20, 5)
+        nengo.Connection(array.output, array.input)
+    assert solves(monkeypatch, nengo_dl.Simulator, net) == 5
+    header = rb"(NCO.{%d}).{60}" % (nco.HEADER_SIZE - 3)
+    for path in tmp_path.rglob("*.nco"):
+        broken = re.sub(header, rb"\1" + 60 * b"\xf0", path.read_bytes(), flags=re.DOTALL)
+        path.write_bytes(broken)
+    assert solves(monkeypatch, nengo_dl.Simulator, net) == 5
+    assert caplog.text.count("Nengo's decoder cache can't be read") == 5
 
 
 def test_nengo_is_as_it_was():

@@ -8,16 +8,21 @@ are solved for one by one, are all threads'.
 """
 
 import contextlib
+import logging
 import os
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from nengo import Ensemble, neurons, solvers
 from nengo.builder import Builder, connection
+from nengo.exceptions import CacheIOError
 from nengo.utils import least_squares_solvers as subsolvers
 
 from .blas import blas_threads, thread_counts
+
+logger = logging.getLogger(__name__)
 
 # what is computed from its arguments alone, without a random number
 _SOLVERS = (solvers.LstsqL2, solvers.LstsqL2nz)
@@ -116,20 +121,30 @@ class Decoders:
         return _Solved(self._pool.submit(self.solve, *args, **kwargs)), None
 
     def wrap_solver(self, cache, solve):
-        """``solve`` behind Nengo's cache, which is for one thread at a time."""
+        """``solve`` behind Nengo's cache, which is for one thread at a time.
 
-        def meanwhile(*args, **kwargs):
-            self._cache.release()
-            try:
-                return self.solve(*args, **kwargs)
-            finally:
-                self._cache.acquire()
-
-        cached = cache.wrap_solver(meanwhile)
+        What can't be read there, whatever has become of its file, is solved for.
+        """
 
         def alone(*args, **kwargs):
+            was_read = []
+
+            def meanwhile(*args, **kwargs):
+                was_read.append(False)
+                self._cache.release()
+                try:
+                    return self.solve(*args, **kwargs)
+                finally:
+                    self._cache.acquire()
+
             with self._cache:
-                return cached(*args, **kwargs)
+                try:
+                    return cache.wrap_solver(meanwhile)(*args, **kwargs)
+                except (ValueError, EOFError, pickle.UnpicklingError, CacheIOError):
+                    if was_read:
+                        raise
+                    logger.warning("Nengo's decoder cache can't be read", exc_info=True)
+            return self.solve(*args, **kwargs)
 
         return lambda *args, **kwargs: (_Solved(self._pool.submit(alone, *args, **kwargs)), None)
 
