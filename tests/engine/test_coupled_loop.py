@@ -1,4 +1,4 @@
-"""Loops of ensembles that act on each other, each in a block of a GPU, compiled as plain C++."""
+"""Loops of ensembles that act on each other, each in a block of a GPU."""
 
 from functools import cache
 

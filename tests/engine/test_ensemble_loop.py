@@ -1,4 +1,4 @@
-"""Loops of small islands that warps run (cpp/cuda/ensemble_loop*), compiled as plain C++."""
+"""Loops of small islands that warps run (cpp/cuda/ensemble_loop*)."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Whole models as the CUDA backend runs them, its kernels compiled as plain C++.
+"""Whole models as the CUDA backend runs them, its kernels compiled as plain C++ or on a GPU.
 
 Single ops are in tests/contract.
 """

@@ -1,4 +1,4 @@
-"""Loops of batches that teams of blocks run, compiled as plain C++."""
+"""Loops of batches that teams of blocks run."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Loops that all processors of a GPU share out (cpp/cuda/wide_loop*), compiled as plain C++."""
+"""Loops that all processors of a GPU share out (cpp/cuda/wide_loop*)."""
 
 from functools import cache
 

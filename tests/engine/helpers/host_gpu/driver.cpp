@@ -93,10 +93,7 @@ const char* mode() {
 cudaError_t last_error = cudaSuccess;
 cudaError_t failed(cudaError_t error) { return last_error = error; }
 
-int64_t all_bytes() {
-  const char* const asked = std::getenv("NENGO_DL_HOST_GPU_BYTES");
-  return asked ? std::atoll(asked) : int64_t{16} << 30;
-}
+constexpr int64_t kAllBytes = int64_t{16} << 30;
 int64_t taken = 0, started = 0, launched_of_all = 0;
 std::map<void*, int64_t>& sizes() {
   static auto* const made = new std::map<void*, int64_t>;
@@ -188,7 +185,7 @@ extern "C" int64_t host_gpu_started() { return started; }  // kernels, copies, z
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::snprintf(properties->name, sizeof properties->name, "a GPU on the host");
-  properties->totalGlobalMem = static_cast<size_t>(all_bytes());
+  properties->totalGlobalMem = static_cast<size_t>(kAllBytes);
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
@@ -210,12 +207,12 @@ const char* cudaGetErrorString(cudaError_t error) {
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   const Hold hold(lock());
-  *total = static_cast<size_t>(all_bytes()), *free = static_cast<size_t>(all_bytes() - taken);
+  *total = static_cast<size_t>(kAllBytes), *free = static_cast<size_t>(kAllBytes - taken);
   return cudaSuccess;
 }
 cudaError_t cudaMalloc(void** at, size_t bytes) {
   const Hold hold(lock());
-  if (taken + static_cast<int64_t>(bytes) > all_bytes()) return failed(cudaErrorMemoryAllocation);
+  if (taken + static_cast<int64_t>(bytes) > kAllBytes) return failed(cudaErrorMemoryAllocation);
   *at = memory().allocate(static_cast<int64_t>(bytes));
   sizes()[*at] = static_cast<int64_t>(bytes), taken += static_cast<int64_t>(bytes);
   return cudaSuccess;
