@@ -60,6 +60,20 @@ cudaStream_t beside() {
   return made;
 }
 
+// Of a request that no memory of the GPU is left for.
+class NoRoom final : public std::bad_alloc {
+ public:
+  NoRoom(int64_t asked, size_t free, size_t total)
+      : text_("CUDA: expected " + mib(static_cast<size_t>(asked)) + " of the GPU's memory for a run, got " + mib(free) +
+              " that are free of " + mib(total) +
+              "; use fewer items per minibatch, end other programs that use the GPU, or run on device='/cpu:0'") {}
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  static std::string mib(size_t bytes) { return std::to_string((bytes >> 20) + 1) + " MiB"; }
+  std::string text_;
+};
+
 class CudaSpace final : public Space {
  public:
   bool on_host() const override { return false; }
@@ -248,15 +262,14 @@ class CudaSpace final : public Space {
   void* from_driver(int64_t size) {
     stream();  // a process that was forked is told
     if (void* const memory = from_neighbour(size)) return memory;
-    size_t free = 0, total = 0;
-    check(cudaMemGetInfo(&free, &total), "the GPU's memory can't be asked for");
-    check_fits(size, static_cast<int64_t>(total));
     if (void* const memory = new_memory(size)) return memory;
     wait();
     give_back(nullptr);
     if (void* const memory = from_neighbour(size)) return memory;
     if (void* const memory = new_memory(size)) return memory;
-    throw std::bad_alloc();
+    size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "the GPU's memory can't be asked for");
+    throw NoRoom(size, free, total);
   }
   // Large blocks that nobody uses, to where they came from: those of a neighbour, or all.
   void give_back(const Neighbour* owner) {

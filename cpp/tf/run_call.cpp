@@ -162,8 +162,11 @@ template <class T>
 Status RunCall<T>::new_tape(const TapeOptions& record, std::shared_ptr<Tape>* made) const {
   try {
     *made = compiled_.new_tape(args.batch, args.n_steps, record);
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(message("the tape of the run does not fit the memory of its device"));
+  } catch (const std::bad_alloc& e) {
+    return absl::ResourceExhaustedError(
+        message(absl::StrCat("what the run records for its gradient does not fit into the memory of its device; "
+                             "nengo_dl.configure_settings(tape_memory=...) bounds it: ",
+                             e.what())));
   } catch (const std::exception& e) {
     return absl::InternalError(message(e.what()));
   }
@@ -189,6 +192,8 @@ Status RunCall<T>::guarded(const std::function<void()>& work) {
     return invalid(e.what());
   } catch (const std::invalid_argument& e) {
     return invalid(e.what());
+  } catch (const std::bad_alloc& e) {
+    return absl::ResourceExhaustedError(message(e.what()));
   } catch (const std::exception& e) {
     return absl::InternalError(message(e.what()));
   } catch (...) {

@@ -72,6 +72,12 @@ def test_in_another_order(host_gpu_folder, group):
 
 
 @pytest.mark.slow
+def test_a_small_gpu(host_gpu_folder):
+    """Whose memory is full now and then."""
+    assert run(host_gpu_folder, ["engine/test_full_gpu.py"], NENGO_DL_HOST_GPU_MIB="256") == 4
+
+
+@pytest.mark.slow
 def test_no_races(tmp_path):
     """Threads of kernels wait for what they read of each other, whatever their order."""
     if not runs_checked():

@@ -93,7 +93,12 @@ const char* mode() {
 cudaError_t last_error = cudaSuccess;
 cudaError_t failed(cudaError_t error) { return last_error = error; }
 
-constexpr int64_t kAllBytes = int64_t{16} << 30;
+// Of its memory: NENGO_DL_HOST_GPU_MIB for a small one.
+int64_t all_bytes() {
+  static const char* const asked = std::getenv("NENGO_DL_HOST_GPU_MIB");
+  static const int64_t bytes = (asked ? std::atoll(asked) : int64_t{16} << 10) << 20;
+  return bytes;
+}
 int64_t taken = 0, started = 0, launched_of_all = 0;
 std::map<void*, int64_t>& sizes() {
   static auto* const made = new std::map<void*, int64_t>;
@@ -185,7 +190,7 @@ extern "C" int64_t host_gpu_started() { return started; }  // kernels, copies, z
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::snprintf(properties->name, sizeof properties->name, "a GPU on the host");
-  properties->totalGlobalMem = static_cast<size_t>(kAllBytes);
+  properties->totalGlobalMem = static_cast<size_t>(all_bytes());
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
@@ -207,12 +212,12 @@ const char* cudaGetErrorString(cudaError_t error) {
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   const Hold hold(lock());
-  *total = static_cast<size_t>(kAllBytes), *free = static_cast<size_t>(kAllBytes - taken);
+  *total = static_cast<size_t>(all_bytes()), *free = static_cast<size_t>(all_bytes() - taken);
   return cudaSuccess;
 }
 cudaError_t cudaMalloc(void** at, size_t bytes) {
   const Hold hold(lock());
-  if (taken + static_cast<int64_t>(bytes) > kAllBytes) return failed(cudaErrorMemoryAllocation);
+  if (taken + static_cast<int64_t>(bytes) > all_bytes()) return failed(cudaErrorMemoryAllocation);
   *at = memory().allocate(static_cast<int64_t>(bytes));
   sizes()[*at] = static_cast<int64_t>(bytes), taken += static_cast<int64_t>(bytes);
   return cudaSuccess;
