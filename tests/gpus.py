@@ -12,6 +12,11 @@ GPU = "cuda" if os.environ.get("NENGO_DL_TEST_BACKENDS") == "cuda" else "phases"
 DEVICES = ("cuda",) if GPU == "cuda" else ("far", "phases")
 
 
+def ways(compiled):
+    """How the loops of a program are run that are one kernel, for an item."""
+    return [how for _, how, _ in compiled.loops(1)]
+
+
 def counter(library, name):
     """A function of a backend's library that counts; skips the test where a GPU doesn't."""
     if not hasattr(library, name):

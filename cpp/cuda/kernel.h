@@ -131,6 +131,8 @@ struct DeviceOwn {
   explicit DeviceOwn(const std::string& kind) { add_device_kernel<K<float>, K<double>>(kind); }
 };
 
+constexpr int64_t kDraws = 32;  // random numbers, one after the other, that take as long as a few operations
+
 // What most ops have: one phase, no teams, all steps at once; derivatives don't pass.
 struct PlainOp {
   static constexpr int phases = 1, back_phases = 0;

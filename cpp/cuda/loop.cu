@@ -67,8 +67,9 @@ struct Cost {
 };
 
 constexpr int kMostThreads = 512;
-// Seconds, roughly, on an H100: a round of a block's threads, a barrier; the same where all processors share.
-constexpr double kRound = 0.3e-6, kBarrier = 0.04e-6, kSharedRound = 0.8e-6, kSharedBarrier = 1.1e-6;
+// Seconds on an H100, within 1.5 times of what was measured (bench/README.md): a round of a block's threads, and of
+// each of them, a barrier; the same where all processors share.
+constexpr double kRound = 0.6e-6, kThread = 2.4e-9, kBarrier = 0.04e-6, kSharedRound = 2.7e-6, kSharedBarrier = 1.2e-6;
 
 // What both ways have in common.
 template <class T>
@@ -108,7 +109,8 @@ class LoopBase {
       const Cost c = cost(items, threads);
       const int64_t groups = (batch + items - 1) / items, resident = cores * (kMostThreads / threads);
       const auto waves = static_cast<double>((shape_.shares * groups + resident - 1) / resident);
-      const double seconds = waves * (static_cast<double>(c.passes) * kRound + static_cast<double>(c.waits) * kBarrier);
+      const double round = kRound + kThread * threads;
+      const double seconds = waves * (static_cast<double>(c.passes) * round + static_cast<double>(c.waits) * kBarrier);
       if (items == fewest || seconds < least)
         least = best.seconds = seconds, best.threads = threads, call->items = items;
       if (items == batch) break;

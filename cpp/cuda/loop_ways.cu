@@ -23,33 +23,43 @@ const MakeWay<T>& make_of(const WayMaker& maker, bool back) {
     return back ? maker.back64 : maker.run64;
 }
 
+template <class T>
+struct NamedWay {
+  std::string name;
+  std::unique_ptr<LoopWay<T>> way;
+};
+
 // Several ways to run one loop.
 template <class T>
 class LoopKernel final : public Kernel<T> {
  public:
-  explicit LoopKernel(std::vector<std::unique_ptr<LoopWay<T>>> ways, std::string names)
-      : ways_(std::move(ways)), names_(std::move(names)) {}
+  explicit LoopKernel(std::vector<NamedWay<T>> ways) : ways_(std::move(ways)) {}
 
-  void run(const Frame<T>& frame, int64_t t0, int64_t t1) const override { fastest(frame).run(frame, t0, t1); }
-  void grad(const GradFrame<T>& frame, int64_t t0, int64_t t1) const override { fastest(frame).grad(frame, t0, t1); }
-  std::string text() const override { return "the whole loop: " + names_; }
+  void run(const Frame<T>& frame, int64_t t0, int64_t t1) const override { fastest(frame).way->run(frame, t0, t1); }
+  void grad(const GradFrame<T>& frame, int64_t t0, int64_t t1) const override {
+    fastest(frame).way->grad(frame, t0, t1);
+  }
+  Forecast forecast(const Frame<T>& frame) const override {
+    const NamedWay<T>& best = fastest(frame);
+    return {best.name, best.way->seconds(frame)};
+  }
 
  private:
   template <class AnyFrame>
-  const LoopWay<T>& fastest(const AnyFrame& frame) const {
-    const LoopWay<T>* best = nullptr;
+  const NamedWay<T>& fastest(const AnyFrame& frame) const {
+    const NamedWay<T>* best = nullptr;
     double least = kNever;
-    for (const auto& way : ways_)
-      if (const double taken = way->seconds(frame); taken < least) best = way.get(), least = taken;
-    if (!best)
+    for (const NamedWay<T>& one : ways_)
+      if (const double taken = one.way->seconds(frame); taken < least) best = &one, least = taken;
+    if (!best)  // one of them always runs, unless another was asked for
       throw std::runtime_error(
-          "NENGO_DL_LOOP_WAY: expected a way that runs this loop with these items and records what " +
-          std::string("is asked for, got '") + names_ + "', which does not; leave the variable out");
+          "NENGO_DL_LOOP_WAY: expected a way that runs this loop with these items and records what is asked for, got "
+          "'" +
+          ways_[0].name + "', which does not; leave the variable out");
     return *best;
   }
 
-  const std::vector<std::unique_ptr<LoopWay<T>>> ways_;
-  const std::string names_;
+  const std::vector<NamedWay<T>> ways_;
 };
 
 // What NENGO_DL_LOOP_WAY names, or null.
@@ -68,16 +78,14 @@ template <class T>
 std::unique_ptr<Kernel<T>> make_loop(const std::vector<LoopOp>& ops, const Program& program, bool back) {
   if (ops.empty()) return nullptr;
   const char* const only = asked_for();
-  std::vector<std::unique_ptr<LoopWay<T>>> ways;
-  std::string names;
+  std::vector<NamedWay<T>> ways;
   bool always = false;
   const auto add = [&](const WayMaker& maker) {
     const MakeWay<T>& make = make_of<T>(maker, back);
     auto way = make ? make(ops, program) : nullptr;
     if (!way) return;
     always = always || way->always();
-    ways.push_back(std::move(way));
-    names += (names.empty() ? "" : " or ") + maker.name;
+    ways.push_back({maker.name, std::move(way)});
   };
   for (const WayMaker& maker : makers())
     if (only && maker.name == only) add(maker);
@@ -85,7 +93,7 @@ std::unique_ptr<Kernel<T>> make_loop(const std::vector<LoopOp>& ops, const Progr
   for (const WayMaker& maker : makers())
     if (!as_asked && !maker.only_if_asked) add(maker);
   if (!as_asked && !always) return nullptr;  // what no way is sure to run is run op by op
-  return std::make_unique<LoopKernel<T>>(std::move(ways), std::move(names));
+  return std::make_unique<LoopKernel<T>>(std::move(ways));
 }
 
 template <class T, bool Back>

@@ -66,6 +66,7 @@ struct NeuronsOp : PlainOp {
     add_models(op, spec, program.dt, tables);
   }
 
+  int64_t length(int) const { return draws ? 1 + J.blocks * n / kDraws : 1; }
   template <int P>
   NDL_HD int64_t work(const Frame<T>& f, int64_t) const {
     return draws ? f.batch : f.batch * J.blocks * n;

@@ -25,6 +25,7 @@ struct NoiseOp : PlainOp {
         base(op.number(gaussian ? "mean" : "low")),
         range(gaussian ? op.number("std") : op.number("high") - base) {}
 
+  int64_t length(int) const { return 1 + n / kDraws; }
   template <int P>
   NDL_HD int64_t work(const Frame<T>& f, int64_t) const {
     return f.batch;

@@ -7,6 +7,7 @@
 #include "engine/isa.h"
 #include "engine/run.h"
 #include "engine/validate.h"
+#include "engine/worker.h"
 
 namespace nengo_dl {
 struct Compiled::Impl {
@@ -41,18 +42,36 @@ const Program& Compiled::program() const { return impl_->program; }
 
 namespace {
 
-// Chains, and loops that one kernel runs as a whole.
 template <class T>
 std::vector<FusedOps> fused_of(const Schedule<T>& schedule) {
   std::vector<FusedOps> result;
-  for (size_t r = 0; r < schedule.units.size(); ++r) {
-    const auto region = static_cast<int64_t>(r);
-    if (schedule.stages[r].whole)
-      result.push_back(
-          {region, 0, static_cast<int64_t>(schedule.stages[r].ops.size()), schedule.stages[r].whole->text()});
+  for (size_t r = 0; r < schedule.units.size(); ++r)
     for (const Unit& unit : schedule.units[r])
       if (unit.fusion)
-        result.push_back({region, static_cast<int64_t>(unit.first), static_cast<int64_t>(unit.count), unit.match.text});
+        result.push_back({static_cast<int64_t>(r), static_cast<int64_t>(unit.first), static_cast<int64_t>(unit.count),
+                          unit.match.text});
+  return result;
+}
+
+// As a run would have them run that records nothing and keeps all steps of its outputs.
+template <class T>
+std::vector<WholeLoop> loops_of(const Schedule<T>& schedule, int64_t batch) {
+  const Program& program = schedule.facts.program;
+  std::vector<T*> base(program.buffers.size()), outputs(program.outputs.size());
+  std::vector<const T*> inputs(program.inputs.size());
+  std::vector<int64_t> row(base.size()), item(base.size()), input_steps(inputs.size(), 2),
+      output_steps(outputs.size(), 2);
+  lay_rows(program, batch, &row, &item);
+  Frame<T> frame{};
+  frame.base = base.data(), frame.row = row.data(), frame.item = item.data();
+  frame.batch = batch, frame.steps = 1, frame.dt = program.dt;
+  frame.inputs = inputs.data(), frame.outputs = outputs.data();
+  frame.input_steps = input_steps.data(), frame.output_steps = output_steps.data();
+  std::vector<WholeLoop> result;
+  for (size_t r = 0; r < schedule.stages.size(); ++r) {
+    if (!schedule.stages[r].whole) continue;
+    const Forecast forecast = schedule.stages[r].whole->forecast(frame);
+    result.push_back({static_cast<int64_t>(r), forecast.how, forecast.seconds});
   }
   return result;
 }
@@ -61,6 +80,11 @@ std::vector<FusedOps> fused_of(const Schedule<T>& schedule) {
 
 std::vector<FusedOps> Compiled::fused() const {
   return impl_->as64 ? fused_of(impl_->as64->schedule) : fused_of(impl_->as32->schedule);
+}
+
+std::vector<WholeLoop> Compiled::loops(int64_t batch) const {
+  if (batch < 1) throw std::invalid_argument("loops: expected at least 1 item, got " + std::to_string(batch));
+  return impl_->as64 ? loops_of(impl_->as64->schedule, batch) : loops_of(impl_->as32->schedule, batch);
 }
 
 std::vector<DividedOps> Compiled::divided(int threads) const {

@@ -88,6 +88,13 @@ struct FusedOps {
   std::string text;  // what they are, for people
 };
 
+// A loop region that one kernel runs as a whole.
+struct WholeLoop {
+  int64_t region;
+  std::string how;  // for people
+  double seconds;   // of a step of so many items, as predicted
+};
+
 // Ops of a region that workers share out when there are fewer items than threads.
 struct DividedOps {
   int64_t region, first, count;
@@ -105,6 +112,7 @@ class NDL_API Compiled {
   ~Compiled();
   const Program& program() const;
   std::vector<FusedOps> fused() const;
+  std::vector<WholeLoop> loops(int64_t batch) const;
   std::vector<DividedOps> divided(int threads) const;
   const std::string& backend() const;
   Space& space() const;  // what the backend works on, tapes among it

@@ -146,6 +146,12 @@ struct GradFrame {
   int64_t n_steps;    // of the run. An `output` that keeps only the last step is called only for that step
 };
 
+// How a kernel would run the items of a frame.
+struct Forecast {
+  std::string how;     // for people
+  double seconds = 0;  // of a step, roughly
+};
+
 // Runs one op, or a chain of ops as one. Immutable, shared by threads and simulators.
 template <class T>
 class Kernel {
@@ -164,8 +170,8 @@ class Kernel {
   // Whether grad() sets the adjoint of a buffer with rows that it only reads, where GradFrame::unset says so, instead
   // of adding to it. Then the engine need not clear what this op alone reads, all of it.
   virtual bool sets(int64_t /*buffer*/) const { return false; }
-  // What it runs, for people, where it is more than an op.
-  virtual std::string text() const { return {}; }
+  // Of the kernel of a whole loop, for a frame of rows and sizes without data.
+  virtual Forecast forecast(const Frame<T>&) const { return {}; }
 };
 
 }  // namespace nengo_dl

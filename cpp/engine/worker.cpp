@@ -104,6 +104,14 @@ Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Lay
   if (lead) frame_.finite = lead->frame_.finite, frame_.reordered = lead->frame_.reordered;
 }
 
+void lay_rows(const Program& program, int64_t items, std::vector<int64_t>* row, std::vector<int64_t>* item) {
+  for (size_t i = 0; i < program.buffers.size(); ++i) {
+    const Buffer& b = program.buffers[i];
+    (*row)[i] = b.kind == BufferKind::carried || b.kind == BufferKind::window ? items * b.size : 0;
+    (*item)[i] = b.kind == BufferKind::param ? 0 : b.kind == BufferKind::state ? program.state_size : b.size;
+  }
+}
+
 template <class T>
 T* Worker<T>::in_arena(int64_t buffer) const {
   const int64_t place = layout_.place[buffer];
@@ -116,25 +124,23 @@ void Worker<T>::place(int64_t group) {
   const int64_t first = group * layout_.group, batch = std::min(layout_.group, args_.batch - first);
   frame_.first_item = first, frame_.batch = batch;
   frame_.istate = args_.istate + first * program_.istate_size;
+  lay_rows(program_, batch, &row_, &item_);
   for (size_t i = 0; i < program_.buffers.size(); ++i) {
     const Buffer& b = program_.buffers[i];
-    row_[i] = 0, item_[i] = b.size;
     switch (b.kind) {
       case BufferKind::param:
-        base_[i] = args_.params[b.param], item_[i] = 0;
+        base_[i] = args_.params[b.param];
         break;
       case BufferKind::learned:
         base_[i] = args_.params[b.param] + first * b.size;
         break;
       case BufferKind::state:
-        base_[i] = args_.state + first * program_.state_size + b.state_offset, item_[i] = program_.state_size;
+        base_[i] = args_.state + first * program_.state_size + b.state_offset;
         break;
       case BufferKind::local:
-        base_[i] = in_arena(i);
-        break;
       case BufferKind::carried:
       case BufferKind::window:
-        base_[i] = in_arena(i), row_[i] = batch * b.size;
+        base_[i] = in_arena(i);
         break;
     }
   }

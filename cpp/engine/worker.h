@@ -37,6 +37,10 @@ struct Layout {
   int64_t add(const Program& program, const std::string& name, int64_t rows, int64_t size);
 };
 
+// Elements from step to step and from item to item of each buffer that lies in a worker's own memory or where the
+// caller has it, for a group of so many items.
+void lay_rows(const Program& program, int64_t items, std::vector<int64_t>* row, std::vector<int64_t>* item);
+
 // How a worker records.
 struct Recording {
   const TapeLayout& layout;

@@ -76,6 +76,12 @@ py::list fused(const Compiled& compiled) {
   return result;
 }
 
+py::list loops(const Compiled& compiled, int64_t items) {
+  py::list result;
+  for (const WholeLoop& l : compiled.loops(items)) result.append(py::make_tuple(l.region, l.how, l.seconds));
+  return result;
+}
+
 py::list divided(const Compiled& compiled, int threads) {
   py::list result;
   for (const DividedOps& d : compiled.divided(threads))
@@ -121,6 +127,10 @@ PYBIND11_MODULE(_engine, m) {
            }),
            py::arg("bytes"), py::arg("backend") = py::none(), py::arg("fuse") = py::none())
       .def("fused", &fused, "(region, first op, number of ops, what they are) of chains that run as one.")
+      .def("loops", &loops, py::arg("items"),
+           "(region, how, seconds) of loops that run as one: the way that is taken for so many items, and what a step "
+           "of\n"
+           "it is predicted to take.")
       .def("divided", &divided, py::arg("threads"),
            "(region, first op, number of ops, \"islands\", \"steps\" or \"alone\", part of the longest share) of what\n"
            "threads share out when there are fewer items than threads.")

@@ -6,14 +6,13 @@ import nengo
 import numpy as np
 import pytest
 from coupled_networks import network
-from gpus import GPU
+from gpus import GPU, ways
 from test_phases import EVERY_DTYPE, assert_as_on_the_cpu, assert_same_bits
 from test_wide_loop import learning
 from whole_models import BENCH, model_of
 
 WAY = "coupled"
 pytestmark = pytest.mark.usefixtures("one_way")
-NAME = "the whole loop: coupled"
 
 
 def coupled(types, dimensions=2, fan_in=2, neurons=70):
@@ -109,17 +108,13 @@ def model(name, dtype):
     return model_of(NETWORKS[name](), dtype)
 
 
-def ways(compiled):
-    return [found[3] for found in compiled.fused()]
-
-
 @EVERY_DTYPE
 @pytest.mark.parametrize("name", NETWORKS)
 def test_runs(name, dtype):
     """As on the CPU, and with the bits of kernels of single ops."""
     made = model(name, dtype)
     blocks = made.compiled(GPU)
-    assert set(ways(blocks)) == {NAME}
+    assert set(ways(blocks)) == {WAY}
     for batch in (1, 3):
         expected = made.run(made.compiled("cpu"), 40, batch)
         assert all(np.any(output) for output in expected[: len(made.program.outputs)])
@@ -134,7 +129,7 @@ def test_random_networks(seed):
     """Whatever acts on what, bits are those of kernels of single ops."""
     made = model_of(network(seed), "float64")
     blocks, plain = made.compiled(GPU), made.compiled(GPU, fuse=False)
-    assert NAME in ways(blocks)
+    assert WAY in ways(blocks)
     for batch in (1, 3):
         assert_same_bits(made.run(blocks, 30, batch), made.run(plain, 30, batch))
 

@@ -53,9 +53,8 @@ def test_runs(name, dtype):
     model = whole_model(name, dtype)
     cpu, phases, plain = three(model)
     regions = enumerate(model.program.regions)
-    loops = [(i, 0, len(r.ops)) for i, r in regions if r.kind == "loop"]
-    assert [found[:3] for found in phases.fused()] == loops and plain.fused() == []
-    assert all(found[3].startswith("the whole loop: ") for found in phases.fused())
+    loops = [i for i, region in regions if region.kind == "loop"]
+    assert [number for number, *_ in phases.loops(1)] == loops and plain.loops(1) == []
     for batch in (1, 3):
         expected = model.run(cpu, 80, batch)
         outputs = expected[: len(model.program.outputs)]
@@ -108,3 +107,11 @@ def test_python_is_not_called():
     assert _engine.Compiled(program, "cpu").backend == "cpu"
     with pytest.raises(_engine.ProgramError, match=f"'{GPU}' has no kernel for op kind 'callback'"):
         _engine.Compiled(program, GPU)
+
+
+def test_loops_of_no_items():
+    """What a step takes can't be told of them."""
+    compiled = whole_model("integrators", "float32").compiled(GPU)
+    for items in (0, -3):
+        with pytest.raises(ValueError, match=f"expected at least 1 item, got {items}"):
+            compiled.loops(items)

@@ -3,21 +3,20 @@
 Ops, the numbers they touch, multiplications, neurons, and which of them wait for each other: these
 tell small models from large ones, and cycles from what has none. For the networks of
 bench/README.md the predictions are within twice of what was measured, mostly within 1.3 times.
+What a loop takes on a GPU is what the engine expects, which chooses among its ways by that.
 What can't be known here: how long a call will be (1000 steps are reckoned with), how often neurons
-fire, which of its ways the GPU takes for a loop (the one for all loops is reckoned with), other
-GPUs than an H100 and other processors than Zen 4 with AVX-512, and what else they do.
+fire, other GPUs than an H100 and other processors than Zen 4 with AVX-512, and what else they do.
 """
 
-import itertools
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from ..ir.kinds import KINDS, READ
 from ..ir.neuron_kinds import NEURONS
-from ..ir.program import Op, Program, elements
+from ..ir.program import Op, Program
 
 CALL = 1000  # steps of a call, which copies parameters and state
 FIRING = 0.1  # neurons that fire in a step: those of the benchmarks, 5 to 10 %, and some more
@@ -41,13 +40,9 @@ GPU_SCAN = 0.15e-6  # a step that waits for the one before: chain 10x500, 21 of 
 GPU_BYTE = 1 / 1.5e12  # half of the memory's bandwidth
 GPU_PRODUCT = 1 / 10e12  # of a window: dense 512, 23e12
 GPU_BUS = 1 / 6e9  # a byte to the host or back: 128 integrators, 512 items, 44 us per step
-# In a loop; a neuron and what else is touched or multiplied, of all processors together: 128
-# integrators and 20 random ensembles with 512 items, 377 and 909 us.
-GPU_NEURON, GPU_NUMBER = 45e-12, 3.6e-12
-GPU_BLOCK_OP = 0.8e-6  # that waits for the one before, within a processor: integrators, 5.1 us
-GPU_GRID_OP = 4e-6  # among all: basal ganglia, 13 ops, 56 us
+GPU_NUMBER = 3.6e-12  # multiplied by a plain kernel: 20 random ensembles, 512 items, 909 us
+GPU_STEP_OP = 4.1e-6  # of a loop that is not one kernel: to start a kernel that waits for another
 GPU_DRAW = 50e-9  # a random number, one after the other; an estimate
-PROCESSORS = 132
 
 SCANS = ("neurons", "lowpass", "filter", "triangle", "noise")  # over the steps of a window
 
@@ -70,14 +65,10 @@ class Work(NamedTuple):
     weights: int = 0  # numbers that all items share
     draws: int = 0
 
-    @property
-    def gpu(self) -> float:
-        """Seconds of all processors of a GPU, in a loop and in single precision."""
-        most = 0 if self.neurons else max(self.products, self.values, 1)
-        return GPU_NEURON * self.neurons + GPU_NUMBER * most
 
-
-def predict(program: Program, minibatch_size: int, threads: int) -> Seconds:
+def predict(
+    program: Program, minibatch_size: int, threads: int, loops: Mapping[int, float]
+) -> Seconds:
     """Predict what a step of all items takes, in long runs forward.
 
     Parameters
@@ -88,6 +79,9 @@ def predict(program: Program, minibatch_size: int, threads: int) -> Seconds:
         Items.
     threads : int
         Of the CPU.
+    loops : dict of int: float
+        What a step of a loop takes on the GPU, by the number of its region; those that aren't there
+        run op by op.
     """
     spikes = _spikes(program)
     work = [
@@ -96,7 +90,7 @@ def predict(program: Program, minibatch_size: int, threads: int) -> Seconds:
     size = np.dtype(program.dtype).itemsize
     return Seconds(
         _on_cpu(work, size, minibatch_size, threads),
-        _copies(program, size, minibatch_size) + _on_gpu(program, work, size, minibatch_size),
+        _copies(program, size, minibatch_size) + _on_gpu(work, size, minibatch_size, loops),
     )
 
 
@@ -180,12 +174,12 @@ def _copies(program, size, items):
     return GPU_BUS * (ports + (state + params) / CALL)
 
 
-def _on_gpu(program, work, size, items):
+def _on_gpu(work, size, items, loops):
     return sum(
-        _gpu_loop(program, ops, size, items)
+        _gpu_loop(ops, loops.get(number))
         if region.kind == "loop"
         else sum(_gpu_window(op, size, items) for op in ops)
-        for region, ops in work
+        for number, (region, ops) in enumerate(work)
     )
 
 
@@ -200,57 +194,6 @@ def _gpu_window(work, size, items):
     return GPU_LAUNCH + scan + items * each + GPU_DRAW * work.draws
 
 
-def _gpu_loop(program, ops, size, items):
-    """Ops that run step by step: on each processor some parts or items, or on all of them all."""
-    scale = items * size / 4
-    spread = scale * sum(w.gpu for w in ops)
-    draws = GPU_DRAW * sum(w.draws for w in ops)
-    parts = 1 if items >= PROCESSORS else _parts(program, ops)
-    busy = min(1, parts * items / PROCESSORS)
-    return draws + min(spread / busy + GPU_BLOCK_OP * len(ops), spread + GPU_GRID_OP * len(ops))
-
-
-def _parts(program, ops):
-    """How many parts of a loop's work, as large as its largest, need nothing of each other.
-
-    Blocks of an op, and lanes of them, that touch the same number belong together if the loop
-    changes that number.
-    """
-    changed = {
-        operand.buffer: program.buffers[operand.buffer].size
-        for w in ops
-        for arg, operand in w.op.args.items()
-        if w.op.access(arg) != READ
-    }
-    *places, count = itertools.accumulate(changed.values(), initial=0)
-    starts = dict(zip(changed, places, strict=True))
-    pairs, costs = [np.empty((2, 0), np.int64)], [np.zeros(count)]
-    for w in ops:
-        touched = [
-            starts[operand.buffer] + elements(w.op, arg)
-            for arg, operand in w.op.args.items()
-            if operand.buffer in starts
-        ]
-        lanes = max(1, math.gcd(*(t.shape[1] for t in touched)) if KINDS[w.op.kind].lanes else 1)
-        units = count + np.arange(w.op.blocks * lanes).reshape(w.op.blocks, lanes, 1)
-        for t in touched:
-            numbers = t.reshape(w.op.blocks, lanes, -1)
-            pairs.append(np.stack(np.broadcast_arrays(units, numbers)).reshape(2, -1))
-        costs.append(np.full(units.size, w.gpu / units.size))
-        count += units.size
-    sums = np.bincount(_joined(count, *np.concatenate(pairs, axis=1)), np.concatenate(costs))
-    return sums.sum() / sums.max()
-
-
-def _joined(count, first, second):
-    """The same number for all of ``count`` things that pairs lead to from each other."""
-    labels, before = np.arange(count), None
-    while not np.array_equal(labels, before):
-        before = labels.copy()
-        a, b = labels[first], labels[second]
-        least = np.minimum(a, b)
-        for ends in (a, b):
-            np.minimum.at(labels, ends, least)
-        while not np.array_equal(labels, further := labels[labels]):
-            labels = further
-    return labels
+def _gpu_loop(ops, whole):
+    """Ops that run step by step: as one kernel, or each by itself."""
+    return GPU_STEP_OP * len(ops) if whole is None else whole

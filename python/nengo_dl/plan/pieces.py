@@ -238,9 +238,10 @@ class Plan:
     feeds: tuple[str, ...] = ()  # how the values of inputs are made, for people
     # per call of TensorFlow, lines that say how it is called, for people
     call_modes: tuple[tuple[str, ...], ...] = ()
-    # compiles a program to what says which of its ops the engine runs as one (`fused`) and how
-    # threads share them out (`divided`); None: whoever runs the plan doesn't say
+    # compiles a program to what says which of its ops the engine runs as one (`fused`), how it runs
+    # `loops` and how threads share ops out (`divided`); None: whoever runs the plan doesn't say
     compiled: Callable[[Program, str], Any] | None = None
+    items: int = 0  # of a minibatch; 0: not known
 
     @property
     def trainable(self) -> tuple[bool, ...]:

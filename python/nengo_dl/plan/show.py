@@ -70,6 +70,7 @@ class _Pieces:
         program, on_cpu = piece.program, piece.backend == "cpu"
         compiled = self.plan.compiled(program, piece.backend) if self.plan.compiled else None
         fused = compiled.fused() if compiled else []
+        loops = compiled.loops(self.plan.items) if compiled and self.plan.items else []
         divided = compiled.divided(2) if compiled and on_cpu and not self.plan.callbacks else []
         if on_cpu and any(other.backend != "cpu" for other in self.plan.runs):
             yield "A program that stays on the CPU:"
@@ -77,6 +78,7 @@ class _Pieces:
             of_region = ([row[1:] for row in rows if row[0] == number] for rows in (fused, divided))
             fusions, stretches = of_region
             yield f"Region {self.region}: {region.kind}, {len(region.ops)} ops"
+            yield from (_whole(how, taken) for loop, how, taken in loops if loop == number)
             yield from _ops(program, region, fusions)
             yield from _divided(stretches)
             self.region += 1
@@ -135,6 +137,10 @@ def _ops(program, region, fused):
             lines.append(f"  fused: {text}")
         lines.append("  " * (i < end) + f"  {_op(op, program)}")
     return lines
+
+
+def _whole(how, taken):
+    return f"  one kernel, {how}: a step is predicted to take {1e6 * taken:.2g} us"
 
 
 _HOW = {

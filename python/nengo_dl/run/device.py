@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from .. import _engine
 from ..arguments.checks import warn_user
+from ..ir.program import to_bytes
 from ..plan.cost import memory, predict
 from ..plan.pieces import Run
 
@@ -121,7 +122,10 @@ def placed(plan, device=None, minibatch_size=1, threads=0):
 def _choose(run, backend, minibatch_size, threads):
     """A backend for a program, and why."""
     threads = threads or len(os.sched_getaffinity(0))
-    cpu, gpu = predict(run.program, minibatch_size, threads)
+    loops = _engine.Compiled(to_bytes(run.program), backend).loops(minibatch_size)
+    cpu, gpu = predict(
+        run.program, minibatch_size, threads, {region: taken for region, _, taken in loops}
+    )
     better = CLEARLY * gpu <= cpu
     room = not better or _has_room(run.program, minibatch_size, backend)
     better = better and room

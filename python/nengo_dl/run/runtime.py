@@ -159,7 +159,7 @@ class Runtime:
         for node in self.processes.keys() & self.nodes.sources:
             self.processes.pop(node).close()
         made = self.nodes.describe(self.names, plans)
-        self.plan = replace(self.plan, feeds=made, compiled=compiled)
+        self.plan = replace(self.plan, feeds=made, compiled=compiled, items=minibatch_size)
         self.feed = Feed(self.nodes, self.processes, minibatch_size, user_code)
         self.table = add_table(self.plan_state)
         self.layer = TensorGraph(
