@@ -90,6 +90,32 @@ def test_device(Sim, net):
         Sim(net, device="/gpx:0")
 
 
+STRATEGIES = {
+    "OneDeviceStrategy": lambda: tf.distribute.OneDeviceStrategy("/cpu:0"),
+    "MirroredStrategy": lambda: tf.distribute.MirroredStrategy(["/cpu:0"]),
+}
+
+
+@pytest.mark.parametrize("kind", STRATEGIES)
+def test_strategies_are_refused(Sim, net, kind):
+    """When a simulator is made and when Keras is called; outside of them it goes on."""
+    message = rf"no strategy of tf.distribute, got the scope\(\) of {kind}: "
+    sim = Sim(net, minibatch_size=2)
+    sim.compile(optimizer="sgd", loss="mse")
+    y = {net.p: np.ones((2, 3, 1))}
+    calls = [
+        lambda: Sim(net),
+        lambda: sim.fit(n_steps=3, y=y, verbose=0),
+        lambda: sim.evaluate(n_steps=3, y=y, verbose=0),
+        lambda: sim.keras_model.predict({"n_steps": np.full((2, 1), 3)}, verbose=0),
+    ]
+    for call in calls:
+        with pytest.raises(RuntimeError, match=message), STRATEGIES[kind]().scope():
+            call()
+    for call in calls[:3]:
+        call()
+
+
 def test_optimize(Sim, net):
     """S-09: an argument of Nengo's that changes nothing."""
     sims = [Sim(net, optimize=optimize) for optimize in (True, False)]

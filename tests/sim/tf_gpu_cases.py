@@ -44,13 +44,15 @@ def layers_of(net, **kwargs):
 @pytest.mark.parametrize("make", [integrator, learning, trained])
 def test_variables_stay_on_the_gpu(make):
     """Parameters and state; integers stay on the CPU."""
-    (here, there), _ = layers_of(make())
+    (here, there), sims = layers_of(make())
     for layer, kind in ((here, "CPU"), (there, "GPU")):
         assert {place_of(plain_variable(weight)) for weight in layer.base_params} == {kind}
         state = layer.saved_state
         assert place_of(state["state"]) == kind
         assert place_of(state["istate"]) == place_of(state["n_steps"]) == "CPU"
     assert there.on_gpu and not here.on_gpu
+    told = ["are TensorFlow variables on its GPU" in str(sim.plan) for sim in sims]
+    assert told == [False, True]
 
 
 @pytest.mark.parametrize("graph", [False, True])

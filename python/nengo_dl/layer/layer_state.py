@@ -61,6 +61,7 @@ class LayerState(keras.layers.Layer):
     """
 
     def __init__(self, plan, minibatch_size, param_values, state, istate, trainable_params, name):
+        refuse_strategies()
         super().__init__(name=name, dtype=plan.dtype)
         self.plan = plan
         self.minibatch_size = minibatch_size
@@ -268,14 +269,23 @@ class LayerState(keras.layers.Layer):
         saved_weights.load_weights(self, {name: np.asarray(store[name]) for name in store.keys()})
 
 
+def refuse_strategies():
+    """Raise `RuntimeError` in the scope of a strategy of ``tf.distribute``."""
+    if tf.distribute.has_strategy():
+        raise RuntimeError(
+            "expected no strategy of tf.distribute, got the scope() of"
+            f" {type(tf.distribute.get_strategy()).__name__}: the engine runs all items of a"
+            " minibatch together, on all processors of this machine or on one GPU; leave the scope"
+        )
+
+
 def fits_gpu(plan):
     """Whether parameters and state of a plan live on TensorFlow's GPU, if it has one.
 
     It is the engine's too: what both work on never leaves it. Where a program runs on the CPU, all
-    are called from there, as they are where a strategy of TensorFlow's deals out several devices,
-    of which the engine has but one.
+    are called from there.
     """
-    if not tf.config.list_logical_devices("GPU") or tf.distribute.has_strategy():
+    if not tf.config.list_logical_devices("GPU"):
         return False
     return bool(plan.runs) and all(run.backend != "cpu" for run in plan.runs)
 

@@ -19,7 +19,7 @@ def merged_updates(optimizer):
 
     The numbers are the same, bit by bit. Optimizers other than Adam do as they always do.
     """
-    if type(optimizer) not in _ADAM or optimizer.amsgrad or tf.distribute.has_strategy():
+    if type(optimizer) not in _ADAM or optimizer.amsgrad:
         yield
     else:
         with own_update(optimizer, functools.partial(_adam, optimizer)):

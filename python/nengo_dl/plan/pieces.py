@@ -242,6 +242,7 @@ class Plan:
     # `loops` and how threads share ops out (`divided`); None: whoever runs the plan doesn't say
     compiled: Callable[[Program, str], Any] | None = None
     items: int = 0  # of a minibatch; 0: not known
+    on_gpu: bool = False  # parameters and state are variables on TensorFlow's GPU
 
     @property
     def trainable(self) -> tuple[bool, ...]:

@@ -38,6 +38,12 @@ def _where(plan):
         which = "" if set(backends) == {backend} else ", where nothing else is said below"
         yield f"Runs on the engine's backend {backend!r}, all items of a minibatch at once{which}"
     if others:
+        yield (
+            "Parameters and state are TensorFlow variables on its GPU, where the engine uses them"
+            if plan.on_gpu
+            else "Parameters and state are TensorFlow variables on the CPU: each call takes what it "
+            "needs to the GPU, and what has changed back"
+        )
         return
     if plan.callbacks:
         yield "Runs on the CPU, on one thread: its Python functions take turns"

@@ -179,7 +179,7 @@ class Runtime:
         )
         self.calls_tensorflow = bool(self.plan.calls)
         modes = tuple(call.modes() for call in self.layer.called.calls)
-        self.plan = replace(self.plan, call_modes=modes)
+        self.plan = replace(self.plan, call_modes=modes, on_gpu=self.layer.on_gpu)
         row = self.plan.values_per_step * minibatch_size * np.dtype(dtype).itemsize
         self.piece_steps = max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
 

@@ -104,7 +104,7 @@ def called_shortly(function):
         )
         return tf.nest.pack_sequence_as(structure, results)
 
-    return function if tf.distribute.has_strategy() else call
+    return call
 
 
 @functools.lru_cache(64)

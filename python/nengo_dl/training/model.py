@@ -11,6 +11,7 @@ from nengo.exceptions import ValidationError
 from ..arguments.data_forms import flattened
 from ..arguments.names import OnlyNames
 from ..keras_private import fits
+from ..layer.layer_state import refuse_strategies
 from ..run.interrupt import interrupt
 from ..run.turns import Turns
 from ..tensor_graph import TensorGraph, build_keras_model, merged_updates
@@ -54,6 +55,7 @@ class SimulatorModel(keras.Model):
         call : Call
             What the call needs.
         """
+        refuse_strategies()
         state = self.untracked
         with state.turns(name), state.layer.keeping(call.stateful):
             before = state.call, self.steps_per_execution
@@ -139,7 +141,7 @@ class SimulatorModel(keras.Model):
         """Train on a minibatch."""
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         with self._checked(data), merged_updates(self.optimizer):
-            if scaled or tf.executing_eagerly() or tf.distribute.has_strategy():
+            if scaled or tf.executing_eagerly():
                 return super().train_step(data)
             # outside of replicas: within, Keras sums the gradients over all of them, by a function
             # whose own gradient TensorFlow keeps, with the whole graph, until the process ends
