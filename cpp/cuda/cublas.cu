@@ -64,6 +64,7 @@ struct Cublas {
   Product<double> dgemm;
   Products<float> sgemm_strided;
   Products<double> dgemm_strided;
+  Memory<char> workspace;
   Handle handle = nullptr;
 
   explicit Cublas(void* library) {
@@ -75,10 +76,11 @@ struct Cublas {
     find(library, "cublasDgemm_v2", dgemm);
     find(library, "cublasSgemmStridedBatched", sgemm_strided);
     find(library, "cublasDgemmStridedBatched", dgemm_strided);
+    workspace = allocate<char>(device_space(), kWorkspace);
     check_status(create(&handle), "it can't be started");
     check_status(set_stream(handle, stream()), "it doesn't take the stream");
     // after the stream, which would take it away; with one of its own the same call gives the same bits
-    check_status(set_workspace(handle, device_space().allocate(kWorkspace), kWorkspace), "it doesn't take the memory");
+    check_status(set_workspace(handle, workspace.get(), kWorkspace), "it doesn't take the memory");
   }
 
  private:

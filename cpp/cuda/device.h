@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "engine/backend.h"
@@ -26,10 +27,13 @@ Backend& device_backend();
 std::recursive_mutex& launching();
 
 #ifdef __CUDACC__
+constexpr int kGpu = 0;  // the first that the process sees
 // Where what comes next is started, after what was gathered (cuda/gathered.h). std::runtime_error in a process that was
 // forked.
 cudaStream_t stream();
 bool has_right_engine();                           // whether the engine is of the same build as this library
+std::string why_no_gpu();                          // empty: there is one that this library runs on
+int64_t gpu_fact(cudaDeviceAttr which);            // of the GPU; std::runtime_error
 void check(cudaError_t status, const char* what);  // std::runtime_error
 template <class... P, class... A>
 void start_kernel(void (*kernel)(P...), const Grid& grid, const A&... arguments) {
@@ -71,6 +75,25 @@ class Tables {
 
  private:
   std::vector<Memory<char>> memory_;
+};
+
+// Memory that is kept from call to call, and is other memory once more of it is asked for.
+template <class T>
+class Growing {
+ public:
+  T* at_least(int64_t count) {
+    if (count > count_) {
+      count_ = 0;  // should there be no more
+      memory_.reset();
+      memory_ = allocate<T>(device_space(), count), count_ = count;
+    }
+    return memory_.get();
+  }
+  int64_t count() const { return count_; }
+
+ private:
+  Memory<T> memory_;
+  int64_t count_ = 0;
 };
 
 // How many arrays a frame has.

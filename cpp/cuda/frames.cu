@@ -48,24 +48,22 @@ class Ring {
  public:
   const char* find_or_copy(const std::vector<char>& bytes) {
     for (Slot& slot : slots_)
-      if (slot.bytes == bytes && !bytes.empty()) return slot.memory.get();
+      if (slot.bytes == bytes && !bytes.empty()) return slot.there;
     Slot& slot = slots_[next_];
     next_ = (next_ + 1) % slots_.size();
-    if (slot.room < bytes.size()) {
-      slot.memory.reset();
-      slot.memory = allocate<char>(device_space(), static_cast<int64_t>(bytes.size()));
-      slot.room = bytes.size();
-    }
+    const auto size = static_cast<int64_t>(bytes.size());
+    slot.bytes.clear();  // nothing, should what follows fail
+    slot.there = slot.memory.at_least(size);
+    if (size > 0) device_space().copy_in(bytes.data(), slot.there, size);
     slot.bytes = bytes;
-    if (!bytes.empty()) device_space().copy_in(bytes.data(), slot.memory.get(), static_cast<int64_t>(bytes.size()));
-    return slot.memory.get();
+    return slot.there;
   }
 
  private:
   struct Slot {
     std::vector<char> bytes;  // what lies there
-    size_t room = 0;
-    Memory<char> memory;
+    char* there = nullptr;
+    Growing<char> memory;
   };
   std::array<Slot, 16> slots_;
   size_t next_ = 0;

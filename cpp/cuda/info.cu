@@ -14,7 +14,7 @@ namespace {
 std::string describe() {
   cudaDeviceProp found{};
   int driver = 0;
-  check(cudaGetDeviceProperties(&found, 0), "the GPU can't be asked for its name");
+  check(cudaGetDeviceProperties(&found, kGpu), "the GPU can't be asked for its name");
   check(cudaDriverGetVersion(&driver), "the driver can't be asked for its version");
   std::string text = std::string(found.name) + ", " + std::to_string(found.totalGlobalMem >> 20) + " MiB, CUDA " +
                      std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10);
@@ -23,6 +23,27 @@ std::string describe() {
 
 }  // namespace
 
+int64_t gpu_fact(cudaDeviceAttr which) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, kGpu), "the GPU can't be asked what it is");
+  return value;
+}
+
+std::string why_no_gpu() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();  // it is told, and fails nothing else
+  if (status != cudaSuccess) return std::string("none (") + cudaGetErrorString(status) + ")";
+  if (count == 0) return "none";
+  constexpr int kinds[] = {__CUDA_ARCH_LIST__};  // that this library is compiled for, the least first
+  const int64_t major = gpu_fact(cudaDevAttrComputeCapabilityMajor), least = kinds[0] / 10;
+  const int64_t kind = 10 * major + gpu_fact(cudaDevAttrComputeCapabilityMinor);
+  const auto written = [](int64_t k) { return std::to_string(k / 10) + "." + std::to_string(k % 10); };
+  if (kind >= least) return {};
+  return "one of compute capability " + written(kind) + ", while this package is built for " + written(least) +
+         " and more";
+}
+
 bool has_right_engine() { return std::strcmp(build_stamp(), NENGO_DL_BUILD_STAMP) == 0; }
 
 }  // namespace cuda
@@ -30,6 +51,9 @@ bool has_right_engine() { return std::strcmp(build_stamp(), NENGO_DL_BUILD_STAMP
 
 // For cpp/engine/load_cuda.cpp, which finds them by name.
 extern "C" __attribute__((visibility("default"))) const char* nengo_dl_cuda_stamp() { return NENGO_DL_BUILD_STAMP; }
+extern "C" __attribute__((visibility("default"))) void nengo_dl_cuda_why_not(std::string* text) {
+  *text = nengo_dl::cuda::why_no_gpu();
+}
 extern "C" __attribute__((visibility("default"))) void nengo_dl_cuda_info(std::string* text) {
   *text = nengo_dl::cuda::describe();
 }
@@ -38,6 +62,7 @@ extern "C" __attribute__((visibility("default"))) void nengo_dl_cuda_seconds(dou
 }
 extern "C" __attribute__((visibility("default"))) void nengo_dl_cuda_memory(int64_t* free, int64_t* total) {
   size_t now = 0, all = 0;
+  nengo_dl::cuda::stream();  // of its GPU
   nengo_dl::cuda::check(cudaMemGetInfo(&now, &all), "the GPU's memory can't be asked for");
   *free = static_cast<int64_t>(now), *total = static_cast<int64_t>(all);
 }

@@ -67,6 +67,7 @@ struct Cost {
 };
 
 constexpr int kMostThreads = 512;
+constexpr int64_t kMostWork = UINT32_MAX;  // of a phase: compact ops count in 32 bits
 // Seconds on an H100, within 1.5 times of what was measured (bench/README.md): a round of a block's threads, and of
 // each of them, a barrier; the same where all processors share.
 constexpr double kRound = 0.6e-6, kThread = 2.4e-9, kBarrier = 0.04e-6, kSharedRound = 2.7e-6, kSharedBarrier = 1.2e-6;
@@ -107,6 +108,7 @@ class LoopBase {
       const int threads =
           static_cast<int>(std::clamp<int64_t>((cost(items, kMostThreads).widest + 31) / 32 * 32, 64, kMostThreads));
       const Cost c = cost(items, threads);
+      if (items > fewest && c.widest > kMostWork) break;
       const int64_t groups = (batch + items - 1) / items, resident = cores * (kMostThreads / threads);
       const auto waves = static_cast<double>((shape_.shares * groups + resident - 1) / resident);
       const double round = kRound + kThread * threads;
@@ -118,7 +120,7 @@ class LoopBase {
     if (shape_.shares > 1 || (sizeof(T) == 8 && call->back)) return best;
     const Cost c = cost(batch, kMostThreads * cores);
     const double seconds = static_cast<double>(c.passes) * kSharedRound + static_cast<double>(c.waits) * kSharedBarrier;
-    if (seconds < least)
+    if (seconds < least && c.widest <= kMostWork)
       best.together = true, best.threads = kMostThreads, best.blocks = cores, best.seconds = seconds,
       call->items = batch;
     return best;
@@ -328,20 +330,11 @@ const bool added = [] {
 
 #ifdef __CUDACC__
 int64_t processors() {
-  static const int count = [] {
-    int found = 0;
-    check(cudaDeviceGetAttribute(&found, cudaDevAttrMultiProcessorCount, 0), "the GPU can't be asked for its size");
-    return found;
-  }();
+  static const int64_t count = gpu_fact(cudaDevAttrMultiProcessorCount);
   return count;
 }
 int64_t block_bytes() {
-  static const int bytes = [] {
-    int most = 0;
-    check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
-          "the GPU can't be asked for its blocks' memory");
-    return most;
-  }();
+  static const int64_t bytes = gpu_fact(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   return bytes;
 }
 #else

@@ -45,7 +45,7 @@ struct GridThreads {
       const unsigned due = ++waits * gridDim.x;
       __threadfence();
       atomicAdd(arrived, 1u);
-      while (hear(arrived) < due) {
+      while (static_cast<int>(hear(arrived) - due) < 0) {  // they count on beyond the largest number
       }
       __threadfence();
     } else {
@@ -81,9 +81,9 @@ __device__ __forceinline__ void run_block(const Loop& loop, int64_t share, int64
 
 template <class T, class Loop, class AnyFrame>
 __global__ void __launch_bounds__(512) loop_of_blocks(const Loop loop, int64_t batch, bool stage_ops) {
-  const int64_t first = blockIdx.y * loop.call.items;
+  const int64_t first = blockIdx.x * loop.call.items;
   const int64_t items = batch - first < loop.call.items ? batch - first : loop.call.items;
-  run_block<T, Loop, AnyFrame>(loop, blockIdx.x, first, items, stage_ops, BlockThreads{});
+  run_block<T, Loop, AnyFrame>(loop, blockIdx.y, first, items, stage_ops, BlockThreads{});
 }
 
 template <class T, class Loop, class AnyFrame>
@@ -99,7 +99,7 @@ int64_t bytes_of(const Loop& loop, const LoopShape& shape) {
 
 template <class T, class Loop, class AnyFrame>
 void start_blocks(const Loop& loop, const LoopShape& shape, int64_t groups, int64_t batch) {
-  const Grid grid{dim3(static_cast<unsigned>(shape.shares), static_cast<unsigned>(groups)), shape.threads,
+  const Grid grid{dim3(static_cast<unsigned>(groups), static_cast<unsigned>(shape.shares)), shape.threads,
                   bytes_of<T, Loop, AnyFrame>(loop, shape)};
   start_kernel(loop_of_blocks<T, Loop, AnyFrame>, grid, loop, batch, shape.stage_ops);
 }

@@ -53,17 +53,15 @@ class NeuronsKernel final : public Kernel<T> {
 
   // Memory is kept by the kernel: windows are of one length, but for the last.
   NeuronsOp<T> with_parts(int64_t size) const {
-    if (size > room_) parts_.reset(), parts_ = allocate<T>(device_space(), size), room_ = size;
     NeuronsOp<T> op = op_;
-    op.parts = parts_.get();
+    op.parts = parts_.at_least(size);
     return op;
   }
 
   const FrameSizes sizes_;
   Tables tables_;
   NeuronsOp<T> op_;
-  mutable Memory<T> parts_;
-  mutable int64_t room_ = 0;
+  mutable Growing<T> parts_;
 };
 
 template <class T>

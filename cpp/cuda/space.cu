@@ -36,6 +36,7 @@ cudaStream_t bare_stream() {
     throw std::runtime_error(
         "CUDA: expected the process that loaded the backend, got one that was forked from it; use the GPU in the "
         "first, or start others with multiprocessing.get_context('spawn')");
+  check(cudaSetDevice(kGpu), "the GPU can't be used");  // TensorFlow, for one, may have turned the thread to another
   static const cudaStream_t made = new_stream();
   return made;
 }
@@ -48,6 +49,7 @@ cudaEvent_t new_event() {
 
 // What is started in `after` from now on waits for all that was started in `before`.
 void order(cudaStream_t before, cudaStream_t after) {
+  bare_stream();
   static const cudaEvent_t reached = new_event();
   const std::lock_guard<std::recursive_mutex> hold(launching());
   check(cudaEventRecord(reached, before), "an event can't be recorded");
@@ -211,6 +213,13 @@ class CudaSpace final : public Space {
   static void start_copy(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
                          int64_t rows, cudaMemcpyKind kind, cudaStream_t on) {
     if (from_distance == bytes && to_distance == bytes) bytes *= rows, rows = 1;
+    static const int64_t farthest = gpu_fact(cudaDevAttrMaxPitch);
+    if (rows > 1 && std::max(from_distance, to_distance) > farthest) {
+      for (int64_t r = 0; r < rows; ++r)
+        start_copy(static_cast<const char*>(from) + r * from_distance, bytes, static_cast<char*>(to) + r * to_distance,
+                   bytes, bytes, 1, kind, on);
+      return;
+    }
     if (rows == 1) return check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, on), "a copy failed");
     check(cudaMemcpy2DAsync(to, static_cast<size_t>(to_distance), from, static_cast<size_t>(from_distance),
                             static_cast<size_t>(bytes), static_cast<size_t>(rows), kind, on),
@@ -228,8 +237,9 @@ class CudaSpace final : public Space {
   }
   void mark(int i) {
     const std::lock_guard<std::recursive_mutex> hold(launching());
+    const cudaStream_t on = stream();
     if (!marks_[i]) check(cudaEventCreate(&marks_[i]), "an event can't be made");
-    check(cudaEventRecord(marks_[i], stream()), "an event can't be recorded");
+    check(cudaEventRecord(marks_[i], on), "an event can't be recorded");
   }
   // Few sizes, so that what one run releases fits the next.
   static int64_t rounded(int64_t bytes) {
@@ -300,13 +310,6 @@ class CudaSpace final : public Space {
   std::atomic<bool> ended_{false};
 };
 
-bool has_gpu() {
-  int count = 0;
-  const bool found = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
-  cudaGetLastError();  // no driver is no error
-  return found;
-}
-
 }  // namespace
 
 void check(cudaError_t status, const char* what) {
@@ -333,6 +336,7 @@ static CudaSpace& cuda_space() {
   return *space;
 }
 cudaStream_t stream() {
+  bare_stream();  // a process that was forked is told before it waits for a lock
   cuda_space().start_gathered();
   return bare_stream();
 }
@@ -344,7 +348,7 @@ Backend& device_backend() {
   static Backend* const backend = [] {
     auto made = std::make_unique<Backend>("cuda", device_space(), device_tiling());
     Backend* const kept = made.get();
-    if (has_right_engine() && has_gpu())
+    if (has_right_engine() && why_no_gpu().empty())
       add_backend(std::move(made)), pthread_atfork(nullptr, nullptr, [] { is_forked = true; });
     else
       made.release();

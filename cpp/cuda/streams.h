@@ -127,17 +127,13 @@ class ColumnSums {
     constexpr int64_t kThreads = 1 << 16, kMost = 128, kLeast = 8;  // sums of a column; rows of a sum
     const int64_t wanted = std::clamp<int64_t>(kThreads / width, 1, kMost);
     const int64_t each = std::max(kLeast, (rows + wanted - 1) / wanted), count = (rows + each - 1) / each;
-    if (count * width > room_) {
-      parts_.reset();
-      parts_ = allocate<T>(device_space(), count * width), room_ = count * width;
-    }
-    launch<false>(SumRows<T>{from, parts_.get(), distance, width, rows, each}, count * width);
-    launch<true>(SumParts<T>{parts_.get(), to, width, count}, width);
+    T* const parts = parts_.at_least(count * width);
+    launch<false>(SumRows<T>{from, parts, distance, width, rows, each}, count * width);
+    launch<true>(SumParts<T>{parts, to, width, count}, width);
   }
 
  private:
-  mutable Memory<T> parts_;  // kept: windows are of one length, but for the last
-  mutable int64_t room_ = 0;
+  mutable Growing<T> parts_;  // kept: windows are of one length, but for the last
 };
 
 }  // namespace cuda

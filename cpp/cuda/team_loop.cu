@@ -17,11 +17,7 @@ constexpr int64_t kProcessors = 132;
 // Whether the GPU has clusters of blocks, and as much memory for each as is reckoned with.
 #ifdef __CUDACC__
 bool has_teams() {
-  static const bool found = [] {
-    int major = 0;
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "the GPU can't be asked for its kind");
-    return major >= 9 && block_bytes() >= kBlockBytes;
-  }();
+  static const bool found = gpu_fact(cudaDevAttrComputeCapabilityMajor) >= 9 && block_bytes() >= kBlockBytes;
   return found;
 }
 #else

@@ -77,16 +77,16 @@ class WideKernel final : public LoopWay<T> {
     }
   }
   void start(WideCall<T> call, int64_t room) const {
-    if (room > room_ || tag_ > UINT32_MAX - 2 * static_cast<uint32_t>(kWideSteps)) clear(std::max(room, room_));
-    call.told = told_.get(), call.tag = tag_;
+    const bool grows = room > told_.count();
+    call.told = told_.at_least(room);
+    if (grows || tag_ > UINT32_MAX - 2 * static_cast<uint32_t>(kWideSteps)) {
+      device_space().zero(call.told, told_.count() * int64_t{sizeof(uint64_t)});
+      tag_ = 0;
+    }
+    call.tag = tag_;
     tag_ += static_cast<uint32_t>(call.t1 - call.t0);
     const int64_t teams = (call.last - call.first + call.items - 1) / call.items;
     start_wide(call, teams, bytes(call.items));
-  }
-  void clear(int64_t room) const {
-    if (room > room_) told_.reset(), told_ = allocate<uint64_t>(device_space(), room), room_ = room;
-    device_space().zero(told_.get(), room_ * int64_t{sizeof(uint64_t)});
-    tag_ = 0;
   }
 
   const FrameSizes sizes_;
@@ -95,8 +95,7 @@ class WideKernel final : public LoopWay<T> {
   WideCall<T> call_{};
   int64_t teams_ = 1, most_ = 0;  // teams of blocks; items of a team
   double waits_ = 0, work_ = 0;   // seconds of a step, of any number of items and of each
-  mutable Memory<uint64_t> told_;
-  mutable int64_t room_ = 0;
+  mutable Growing<uint64_t> told_;
   mutable uint32_t tag_ = 0;
 };
 

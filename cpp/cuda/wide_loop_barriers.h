@@ -11,10 +11,14 @@ namespace cuda {
 
 constexpr int64_t kManyThreads = -2;
 
+// Stands for the threads that an element is, one for each item: equal numbers are equal threads whatever the item
+// (WideSharing::each, each_row, whose rows of an item go on where those of the one before end).
 template <class T>
 int64_t thread_of(const WideOp<T>& op, int64_t e) {
-  if (op.kind >= Wide::dense && op.kind <= Wide::sparse && op.teams) return e % (kWideThreads / 32) * 32;
-  return e % kWideThreads;
+  const bool of_teams = op.kind >= Wide::dense && op.kind <= Wide::sparse && op.teams;
+  if (!of_teams) return e % kWideThreads;
+  constexpr int64_t kTeams = kWideThreads / kWideLanes;
+  return op.count == 1 ? 0 : kWideThreads + op.count * kTeams + e % kTeams;
 }
 template <class T, class F>
 void touches(const WideOp<T>& op, const std::vector<WideExchange>& exchanges, F f) {

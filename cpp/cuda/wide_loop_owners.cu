@@ -63,6 +63,7 @@ WideExchange WideOwners::exchange(const WidePart& p, int32_t words) const {
   else
     while (x.parts < kMostParts && 2 * x.parts * kWideLanes <= blocks_) x.parts *= 2;
   x.deep = (x.rounds() + x.parts - 1) / x.parts;
+  x.bits = x.bits && x.deep <= kWordBits;  // of more neurons than words of that many blocks hold, numbers go round
   x.words = x.bits ? x.parts * kWideLanes : x.n * words;
   return x;
 }

@@ -12,7 +12,8 @@ namespace nengo_dl {
 namespace cuda {
 namespace {
 
-constexpr size_t kMostOps = 64;  // of a block
+constexpr size_t kMostOps = 64;          // of a block
+constexpr int64_t kMostFixed = 1 << 26;  // numbers of a block, more than any has room for
 constexpr size_t kMostExchanges = 8192;
 
 template <class T>
@@ -200,6 +201,7 @@ class Planner {
     }
     const int64_t row = p.weights.at[of[first]], step = op.count > 1 ? p.weights.at[of[first + 1]] - row : 0;
     for (int32_t i = 0; i < op.count; ++i) need_wide(p.weights.at[of[first + i]] == row + i * step);
+    need_wide(block.fixed + int64_t{op.count} * op.width <= kMostFixed);
     block.weights.push_back({{int32_t(p.weights.buffer), 0, row, step}, p.a_step, op.count, n, op.weights, op.width});
     block.fixed += op.count * op.width;
   }
@@ -210,6 +212,7 @@ class Planner {
     std::vector<int32_t> codes, from{0};
     for (int32_t i = 0; i < op.count; ++i) {
       for (int64_t e = starts[of[first + i]]; e < starts[of[first + i] + 1]; ++e) {
+        need_wide(block.fixed < kMostFixed);
         const auto c = static_cast<int32_t>(columns[e]);
         block.entries.push_back({A.offsets[0] + e * A.strides[0], int32_t(A.buffer), block.fixed++});
         const auto& known = block.exchanges;

@@ -78,7 +78,10 @@ void load_cuda() {
                              std::string(reason ? reason : path));
   }
   if (!of_this_build()) throw std::runtime_error(other_build(path));
-  if (!is_there()) throw std::runtime_error("the CUDA backend: expected a GPU of NVIDIA and its driver, got none");
+  if (is_there()) return;
+  std::string found;
+  reinterpret_cast<void (*)(std::string*)>(dlsym(library, "nengo_dl_cuda_why_not"))(&found);
+  throw std::runtime_error("the CUDA backend: expected a GPU of NVIDIA and its driver, got " + found);
 }
 
 }  // namespace nengo_dl

@@ -151,7 +151,11 @@ ResidentGrad<T>::ResidentGrad(Space& space, const Program& p, const GradArgs<T>&
 
 template <class T>
 void ResidentGrad<T>::bring_back() const {
-  if (space_.on_host() || host_.run.there) return;
+  if (space_.on_host()) return;
+  if (host_.run.there) {
+    if (program_.istate_size > 0) space_.wait();  // until the caller's integers were taken
+    return;
+  }
   const int64_t batch = host_.run.batch;
   std::vector<Space::Outgoing> all;
   const auto out = [&](const T* from, T* to, int64_t count) {

@@ -130,8 +130,48 @@ def test_random_networks(seed):
     made = model_of(network(seed), "float64")
     blocks, plain = made.compiled(GPU), made.compiled(GPU, fuse=False)
     assert WAY in ways(blocks)
-    for batch in (1, 3):
+    for batch in (1, 3, 40):  # the last one by teams of blocks that have several items each
         assert_same_bits(made.run(blocks, 30, batch), made.run(plain, 30, batch))
+
+
+def test_sums_of_a_row_each():
+    """What warps have summed up goes on row by row, by filters of their own."""
+    with nengo.Network(seed=1) as net:
+        a, b = nengo.Ensemble(100, 2), nengo.Ensemble(90, 2)
+        sums = nengo.Node(size_in=2)
+        nengo.Connection(nengo.Node([0.3, 0.1]), a, synapse=None)
+        nengo.Connection(a, sums, synapse=None)
+        for row, synapse in enumerate((0.01, 0.02)):
+            nengo.Connection(sums[row], b[row], synapse=synapse)
+        nengo.Connection(b, a, synapse=0.1)
+        nengo.Probe(b, synapse=0.01)
+    made = model_of(net, "float64")
+    blocks, plain = made.compiled(GPU), made.compiled(GPU, fuse=False)
+    assert WAY in ways(blocks)
+    for batch in (3, 70):
+        assert_same_bits(made.run(blocks, 30, batch), made.run(plain, 30, batch))
+
+
+@pytest.mark.parametrize("way", ["coupled", "wide", "ensembles"])
+def test_sums_of_a_copy(way, monkeypatch):
+    """Elements that come together in one are left to the way op by op, which adds in order."""
+    monkeypatch.setenv("NENGO_DL_LOOP_WAY", way)
+    with nengo.Network(seed=1) as net:
+        a, b = nengo.Ensemble(100, 3), nengo.Ensemble(90, 1)
+        nengo.Connection(nengo.Node([0.3, 0.1, 0.2]), a, synapse=None)
+        nengo.Connection(a, a[[2, 0, 1]], transform=np.full((3, 3), 0.4), synapse=0.1)
+        if way != "ensembles":  # whose islands are an ensemble each
+            nengo.Connection(a[0], b, synapse=0.1)
+            nengo.Connection(b, a[0], synapse=0.1)
+        nengo.Probe(a, synapse=0.01)
+    made = model_of(net, "float32")
+    assert way in ways(made.compiled(GPU))
+    for op in made.program.ops():
+        if "dst_index" in op.attrs:
+            op.attrs["dst_index"] = [0, 0, 0]
+    loops = made.compiled(GPU)
+    assert way not in ways(loops)
+    assert_same_bits(made.run(made.compiled(GPU, fuse=False), 20, 3), made.run(loops, 20, 3))
 
 
 @pytest.mark.parametrize("name, batch", [("spikes", 70), ("large", 23)])

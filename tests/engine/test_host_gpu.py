@@ -19,7 +19,10 @@ ANY_ORDER = {"NENGO_DL_HOST_GPU": "early", "NENGO_DL_HOST_GPU_FORWARDS": "1"}
 GROUPS = {
     "contract": (["contract", "engine/test_turned.py"], 1000),
     "memory": (
-        [f"engine/test_{n}.py" for n in ("gathered", "resident", "kept_params", "gemm")],
+        [
+            f"engine/test_{name}.py"
+            for name in ("gathered", "resident", "kept_params", "gemm", "no_memory_left")
+        ],
         100,
     ),
     "models": (["engine/test_phases.py", "engine/test_ensemble_loop.py"], 70),
@@ -31,16 +34,14 @@ GROUPS = {
 }
 
 
-NO_TSAN = "ThreadSanitizer doesn't run with the addresses that this kernel gives"
-
-
-def runs_checked():
-    """Whether ThreadSanitizer does."""
+def skip_unless_checked(check):
+    """ThreadSanitizer, for one, doesn't run with all addresses that a kernel may give."""
     done = subprocess.run(
-        [sys.executable, "-c", "print(1)"], env={**os.environ, **host_gpu.checked("races")},
+        [sys.executable, "-c", "print(1)"], env={**os.environ, **host_gpu.checked(check)},
         capture_output=True, text=True,
     )  # fmt: skip
-    return done.returncode == 0
+    if done.returncode != 0:
+        pytest.skip(f"Python doesn't run where {check} are checked: {done.stderr[-300:]}")
 
 
 def run(folder, paths, *options, **environment):
@@ -78,14 +79,31 @@ def test_a_small_gpu(host_gpu_folder):
 
 
 @pytest.mark.slow
+def test_one_gpu_of_several(host_gpu_folder):
+    """Threads of others mean another one; rows further apart than a copy takes are copied, too."""
+    paths = ["engine/test_gemm.py", "engine/test_resident.py", "sim/test_device.py"]
+    other = {"NENGO_DL_HOST_GPU_CURRENT": "1", "NENGO_DL_HOST_GPU_PITCH": "100"}
+    assert run(host_gpu_folder, paths, **other) >= 60
+
+
+@pytest.mark.slow
 def test_no_races(tmp_path):
     """Threads of kernels wait for what they read of each other, whatever their order."""
-    if not runs_checked():
-        pytest.skip(NO_TSAN)
+    skip_unless_checked("races")
     host_gpu.build(tmp_path, "races")
     paths = ["engine/test_turned.py", "engine/test_ensemble_loop.py"]
     paths += [f"engine/test_team_loop.py::test_{name}[3-spiking]" for name in ("runs", "gradients")]
     assert run(tmp_path, paths, "-s", **host_gpu.checked("races")) >= 38
+
+
+@pytest.mark.slow
+def test_no_access_beyond_memory(tmp_path):
+    """Kernels, and what starts them, stay within each block of memory."""
+    skip_unless_checked("memory")
+    host_gpu.build(tmp_path, "memory")
+    paths = ["contract/test_contract.py", "engine/test_turned.py", "engine/test_gathered.py"]
+    some = ["-k", "turned or gathered or dense or lowpass or max_pool or neurons"]
+    assert run(tmp_path, paths, *some, **host_gpu.checked("memory")) >= 80
 
 
 @pytest.mark.slow
@@ -99,6 +117,10 @@ print(_engine.backends(), _engine.cuda_info())
     command, environment = [sys.executable, "-c", script], host_gpu.environment(host_gpu_folder)
     printed = subprocess.check_output(command, env=environment, text=True)
     assert printed == "['cpu', 'cuda'] a GPU on the host, 16384 MiB, CUDA 13.0, with cuBLAS\n"
+    environment["NENGO_DL_HOST_GPU_KIND"] = "61"
+    done = subprocess.run(command, env=environment, text=True, capture_output=True)
+    said = "got one of compute capability 6.1, while this package is built for 7.5 and more\n"
+    assert done.stderr.endswith(said)
 
 
 FAULTS = {  # of a kernel, or of who calls CUDA: what is said
@@ -133,8 +155,7 @@ def test_faults_are_seen(faulty, fault):
 
 def test_races_are_seen(tmp_path):
     """Of threads that hand numbers on, those that don't wait."""
-    if not runs_checked():
-        pytest.skip(NO_TSAN)
+    skip_unless_checked("races")
     package, apart, program = (
         host_gpu.engine_folder(),
         tmp_path / "libapart.so",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gpus import GPU
 from handmade_programs import Maker, _engine, op, to_bytes, view
+from test_engine_run import integrator
 from whole_models import BENCH, MODELS, model_of, whole_model
 
 LIMITS = {"float32": 1e-5, "float64": 1e-10}  # relative to the largest value of an array
@@ -115,3 +116,13 @@ def test_loops_of_no_items():
     for items in (0, -3):
         with pytest.raises(ValueError, match=f"expected at least 1 item, got {items}"):
             compiled.loops(items)
+
+
+def test_many_items_in_a_loop():
+    """More than a GPU takes of anything but blocks in a row."""
+    maker, items = integrator(), 70000
+    x = np.random.RandomState(0).randint(-9, 9, (items, 2, 3)).astype(np.float64)
+    compiled = _engine.Compiled(to_bytes(maker.program()), GPU)
+    (before, after), *_ = maker.run(2, items, [x], compiled=compiled)
+    np.testing.assert_array_equal(after, np.cumsum(x, axis=1))
+    np.testing.assert_array_equal(before[:, 1], x[:, 0])

@@ -48,6 +48,16 @@ def learning():
     return net
 
 
+def integrator():
+    """As many neurons as two words of a processor hold, of a GPU with 32 of them."""
+    with nengo.Network(seed=3) as net:
+        a = nengo.Ensemble(1100, 1)
+        nengo.Connection(nengo.Node([0.7]), a, synapse=None)
+        nengo.Connection(a, a, synapse=0.1)
+        nengo.Probe(a, synapse=0.01)
+    return net
+
+
 NETWORKS = {
     "dense": lambda: recurrent(nengo.LIF()),
     "adaptive": lambda: recurrent(nengo.AdaptiveLIF(amplitude=0.5)),
@@ -55,6 +65,7 @@ NETWORKS = {
     "rates": lambda: recurrent(nengo.Tanh()),
     "several spikes": lambda: recurrent(nengo.RegularSpiking(nengo.LIFRate())),
     "learning": learning,
+    "integrator": integrator,
 }
 
 
@@ -90,7 +101,7 @@ def test_random_networks(seed):
     model = model_of(random_network(seed), "float64")
     wide, plain = model.compiled(GPU), model.compiled(GPU, fuse=False)
     assert "wide" in ways(wide)
-    for batch in (1, 3):
+    for batch in (1, 3, 40):
         assert_same_bits(model.run(wide, 30, batch), model.run(plain, 30, batch))
 
 

@@ -4,6 +4,7 @@ Here "far" (the CPU's kernels in memory that the host can't read) and "phases" (
 plain C++) stand in for the GPU.
 """
 
+import functools
 import logging
 import os
 import re
@@ -324,7 +325,7 @@ def test_a_full_gpu_is_not_chosen(Sim, gpu, monkeypatch):
     """What would find no memory there runs where it ran before, and the plan says so."""
     rooms = []
 
-    def has_room(program, minibatch_size, backend):
+    def has_room(program, minibatch_size, backend, alone):
         rooms.append((minibatch_size, backend))
         return False
 
@@ -343,17 +344,18 @@ def test_room_on_a_gpu(Sim, monkeypatch):
     free = total // 8 + (few + many) // 2
     monkeypatch.setattr(_engine, "cuda_memory", lambda: (free, total))
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
-    assert device._has_room(program, 1, "cuda") and not device._has_room(program, 1000, "cuda")
+    room = functools.partial(device._has_room, program, backend="cuda", alone=True)
+    assert room(1) and not room(1000)
     free = total // 8 + few
-    assert not device._has_room(program, 1, "cuda")
-    assert device._has_room(program, 1, "phases")
+    assert not room(1)
+    assert room(1, backend="phases")
 
     # what TensorFlow has taken counts as free unless a tensor lies there
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
-    for used, room in ((total - free - few, True), (total - free, False)):
+    for used, due in ((total - free - few, True), (total - free, False)):
         info = {"current": used}
         monkeypatch.setattr(tf.config.experimental, "get_memory_info", lambda name, i=info: i)
-        assert device._has_room(program, 1, "cuda") == room
+        assert room(1) == due and not room(1, alone=False)
 
 
 @pytest.mark.parametrize("forked", [False, True])

@@ -41,8 +41,8 @@ def _where(plan):
         yield (
             "Parameters and state are TensorFlow variables on its GPU, where the engine uses them"
             if plan.on_gpu
-            else "Parameters and state are TensorFlow variables on the CPU: each call takes what it "
-            "needs to the GPU, and what has changed back"
+            else "Parameters and state are TensorFlow variables on the CPU: each call takes what "
+            "it needs to the GPU, and what has changed back"
         )
         return
     if plan.callbacks:

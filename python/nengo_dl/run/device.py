@@ -56,7 +56,8 @@ def backend_of(device):
             " what it takes)"
         )
         return CPU
-    logger.info("device %r: %s", device, _info(name))
+    if logger.isEnabledFor(logging.INFO):  # to ask the GPU starts cuBLAS
+        logger.info("device %r: %s", device, _info(name))
     if spec.device_index:
         warn_user(
             f"device {device!r}: the model runs on the first GPU that this process sees; expected"
@@ -107,11 +108,12 @@ def placed(plan, device=None, minibatch_size=1, threads=0):
     if backend == CPU:
         return plan
     reasons = []
+    alone = len(plan.runs) == 1
 
     def choose(run):
         if device is not None:
             return backend
-        chosen, reason = _choose(run, backend, minibatch_size, threads)
+        chosen, reason = _choose(run, backend, minibatch_size, threads, alone)
         reasons.append(reason)
         return chosen
 
@@ -119,15 +121,15 @@ def placed(plan, device=None, minibatch_size=1, threads=0):
     return replace(plan, pieces=pieces, notes=(*plan.notes, *reasons))
 
 
-def _choose(run, backend, minibatch_size, threads):
-    """A backend for a program, and why."""
+def _choose(run, backend, minibatch_size, threads, alone):
+    """A backend for a program, which may be ``alone`` in its plan, and why."""
     threads = threads or len(os.sched_getaffinity(0))
     loops = _engine.Compiled(to_bytes(run.program), backend).loops(minibatch_size)
     cpu, gpu = predict(
         run.program, minibatch_size, threads, {region: taken for region, _, taken in loops}
     )
     better = CLEARLY * gpu <= cpu
-    room = not better or _has_room(run.program, minibatch_size, backend)
+    room = not better or _has_room(run.program, minibatch_size, backend, alone)
     better = better and room
     reason = (
         f"No device was given: {run!r} runs on the {'GPU' if better else 'CPU'}; a step is "
@@ -139,12 +141,13 @@ def _choose(run, backend, minibatch_size, threads):
     return backend if better else CPU, reason
 
 
-def _has_room(program, minibatch_size, backend):
+def _has_room(program, minibatch_size, backend, alone):
     """Whether a GPU's memory takes a program, with windows of steps and something to spare."""
     if backend != "cuda":
         return True
     free, total = _engine.cuda_memory()
-    if tf.config.list_logical_devices("GPU"):  # it has taken almost all of it, and lends it
+    # it has taken almost all of it, and lends it to a plan of which nothing runs on the CPU
+    if alone and tf.config.list_logical_devices("GPU"):
         free = total - tf.config.experimental.get_memory_info("GPU:0")["current"]
     # a window takes a sixteenth at most (cpp/cuda/tiling.cu)
     return free >= total / 8 + 2 * memory(program, minibatch_size)

@@ -1,4 +1,5 @@
 // The functions of CUDA's that the host calls, for the threads of threads.cpp and the memory of far_space.h.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 #include <utility>
 
 #include "cuda_runtime.h"
@@ -93,13 +95,23 @@ const char* mode() {
 cudaError_t last_error = cudaSuccess;
 cudaError_t failed(cudaError_t error) { return last_error = error; }
 
-// Of its memory: NENGO_DL_HOST_GPU_MIB for a small one.
+// Facts of the GPU that tests may want otherwise: NENGO_DL_HOST_GPU_ and a name in the environment.
+int64_t fact(const char* name, int64_t usual) {
+  const char* const asked = std::getenv(("NENGO_DL_HOST_GPU_" + std::string(name)).c_str());
+  return asked ? std::atoll(asked) : usual;
+}
 int64_t all_bytes() {
-  static const char* const asked = std::getenv("NENGO_DL_HOST_GPU_MIB");
-  static const int64_t bytes = (asked ? std::atoll(asked) : int64_t{16} << 10) << 20;
+  static const int64_t bytes = fact("MIB", 16 << 10) << 20;
   return bytes;
 }
-int64_t taken = 0, started = 0, launched_of_all = 0;
+int64_t most_pitch() {
+  static const int64_t bytes = fact("PITCH", INT32_MAX);
+  return bytes;
+}
+int64_t kind() { return fact("KIND", 90); }
+// Which GPU a thread means; there is one more, on which nothing can be done.
+thread_local auto meant = static_cast<int>(fact("CURRENT", 0));
+int64_t taken = 0, started = 0, launched_of_all = 0, blocks_left = -1;
 std::map<void*, int64_t>& sizes() {
   static auto* const made = new std::map<void*, int64_t>;
   return *made;
@@ -151,10 +163,7 @@ static void enqueue_open(Stream* stream, std::function<void()> f) {
   });
 }
 
-int64_t processors() {
-  const char* const asked = std::getenv("NENGO_DL_HOST_GPU_PROCESSORS");
-  return asked ? std::atoll(asked) : 32;
-}
+int64_t processors() { return fact("PROCESSORS", 32); }
 
 bool start(Stream* stream, const Launch& launch) {
   const int64_t all = int64_t{launch.blocks.x} * launch.blocks.y;
@@ -170,6 +179,7 @@ bool start(Stream* stream, const Launch& launch) {
                  launch.together ? ", together" : "");
     return failed(cudaErrorInvalidValue), false;
   }
+  if (meant != 0) return failed(cudaErrorInvalidDevice), false;
   ++started;
   if (launch.together) ++launched_of_all;
   enqueue_open(stream, [launch] { run(launch); });
@@ -185,9 +195,12 @@ void when_due(void* stream, std::function<void()> product) {
 }
 
 extern "C" int64_t launched_together() { return launched_of_all; }
+// From now on the GPU gives so many blocks of memory, and then none; -1: as many as there are.
+extern "C" void host_gpu_blocks_left(int64_t count) { blocks_left = count; }
 extern "C" int64_t host_gpu_started() { return started; }  // kernels, copies, zeros
 
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+cudaError_t cudaSetDevice(int device) { return meant = device, cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::snprintf(properties->name, sizeof properties->name, "a GPU on the host");
   properties->totalGlobalMem = static_cast<size_t>(all_bytes());
@@ -200,7 +213,11 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       return *value = static_cast<int>(kBlockBytes), cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor:
-      return *value = 9, cudaSuccess;
+      return *value = static_cast<int>(kind() / 10), cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor:
+      return *value = static_cast<int>(kind() % 10), cudaSuccess;
+    case cudaDevAttrMaxPitch:
+      return *value = static_cast<int>(most_pitch()), cudaSuccess;
   }
   return failed(cudaErrorInvalidValue);
 }
@@ -212,12 +229,15 @@ const char* cudaGetErrorString(cudaError_t error) {
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   const Hold hold(lock());
+  if (meant != 0) return failed(cudaErrorInvalidDevice);
   *total = static_cast<size_t>(all_bytes()), *free = static_cast<size_t>(all_bytes() - taken);
   return cudaSuccess;
 }
 cudaError_t cudaMalloc(void** at, size_t bytes) {
   const Hold hold(lock());
-  if (taken + static_cast<int64_t>(bytes) > all_bytes()) return failed(cudaErrorMemoryAllocation);
+  if (meant != 0) return failed(cudaErrorInvalidDevice);
+  if (taken + static_cast<int64_t>(bytes) > all_bytes() || blocks_left == 0) return failed(cudaErrorMemoryAllocation);
+  blocks_left -= blocks_left > 0;
   *at = memory().allocate(static_cast<int64_t>(bytes));
   sizes()[*at] = static_cast<int64_t>(bytes), taken += static_cast<int64_t>(bytes);
   return cudaSuccess;
@@ -236,6 +256,7 @@ cudaError_t cudaFree(void* at) {
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const Hold hold(lock());
+  if (meant != 0) return failed(cudaErrorInvalidDevice);
   own_streams().insert(*stream = new Stream);
   return cudaSuccess;
 }
@@ -252,7 +273,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     enqueue(stream, [before = *event] { come_to_pass(before); });
   return cudaSuccess;
 }
-cudaError_t cudaEventCreate(cudaEvent_t* event) { return *event = new Event, cudaSuccess; }
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  if (meant != 0) return failed(cudaErrorInvalidDevice);
+  return *event = new Event, cudaSuccess;
+}
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cudaEventCreate(event); }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (is_foreign(stream)) {
@@ -277,6 +301,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t before, cudaEv
 cudaError_t cudaMemsetAsync(void* at, int value, size_t bytes, cudaStream_t stream) {
   const Hold hold(lock());
   if (value != 0) return failed(cudaErrorInvalidValue);
+  if (meant != 0) return failed(cudaErrorInvalidDevice);
   ++started;
   enqueue(stream, [=] { memory().zero(at, static_cast<int64_t>(bytes)); });
   return cudaSuccess;
@@ -288,6 +313,8 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_distance, const void* from, si
                               size_t rows, cudaMemcpyKind kind, cudaStream_t stream) {
   const Hold hold(lock());
   if (to_distance < bytes || from_distance < bytes) return failed(cudaErrorInvalidValue);
+  if (rows > 1 && static_cast<int64_t>(std::max(to_distance, from_distance)) > most_pitch())
+    return failed(cudaErrorInvalidValue);
   ++started;
   const Rows source{const_cast<char*>(static_cast<const char*>(from)), from_distance};
   copy({static_cast<char*>(to), to_distance}, source, bytes, rows, kind, stream);

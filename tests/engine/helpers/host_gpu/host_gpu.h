@@ -34,7 +34,7 @@ unsigned char* of_block(unsigned char* mine, int rank);  // the same place of an
 bool wait_for_block(bool value);                         // whether any thread's is true
 void wait_for_cluster();
 const uint64_t* exchange(uint64_t value, unsigned lanes = 0xffffffffu);  // those of all lanes, until the next exchange
-void let_others();                                                       // who waits for a word that others tell
+void let_others(const void* word);                                       // who waits for a word that others tell
 void note_change();                                                      // of what others may wait for
 void fetch(void* to, const void* from, size_t bytes);
 void fetched();

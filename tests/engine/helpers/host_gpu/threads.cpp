@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "host_gpu.h"
@@ -39,6 +40,7 @@ struct Thread {
   const Barrier* waits = nullptr;
   int64_t passed = 0;                 // how often that was passed when it came
   bool done = false, pauses = false;  // it lets others go on who tell what it waits for
+  const void* word = nullptr;         // for which it waited last
   std::vector<Fetch> fetches;
 };
 
@@ -204,7 +206,7 @@ void run_blocks(const Launch& launch, int64_t first, int64_t count) {
       thread.here.block =
           Size(static_cast<unsigned>(number % launch.blocks.x), static_cast<unsigned>(number / launch.blocks.x), 0);
       thread.block = static_cast<int>(b), thread.stack = nullptr, thread.waits = nullptr,
-      thread.done = thread.pauses = false;
+      thread.done = thread.pauses = false, thread.word = nullptr;
       ++blocks[b].warps[i / kLanes].barrier.due;
     }
   }
@@ -246,7 +248,8 @@ const uint64_t* exchange(uint64_t value, unsigned lanes) {
   arrive(warp.barrier, false);
   return values;
 }
-void let_others() {
+void let_others(const void* word) {
+  if (std::exchange(now->word, word) != word) note_change();  // it has heard the one before
   now->pauses = true;
   let_go();
 }

@@ -23,11 +23,11 @@ inline void tell(uint64_t* to, uint64_t word) {
   __atomic_store_n(to, word, __ATOMIC_RELAXED);
 }
 inline uint64_t hear(const uint64_t* from) {
-  host_gpu::let_others();
+  host_gpu::let_others(from);
   return __atomic_load_n(from, __ATOMIC_RELAXED);
 }
 inline unsigned hear(const unsigned* from) {
-  host_gpu::let_others();
+  host_gpu::let_others(from);
   return __atomic_load_n(from, __ATOMIC_ACQUIRE);  // there is a fence behind
 }
 
