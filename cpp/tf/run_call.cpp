@@ -147,6 +147,13 @@ Status RunCall<T>::find_table(std::shared_ptr<Callbacks>* table) const {
 }
 
 template <class T>
+Status RunCall<T>::exhausted(const std::bad_alloc& why, bool recorded) const {
+  const char* const hint =
+      recorded ? "; what is recorded for the gradient takes less with nengo_dl.configure_settings(tape_memory=...)" : "";
+  return absl::ResourceExhaustedError(message(absl::StrCat(why.what(), hint)));
+}
+
+template <class T>
 Status RunCall<T>::tape_bytes(const TapeOptions& record, int64_t* bytes) const {
   try {
     *bytes = compiled_.tape_bytes(args.batch, args.n_steps, record);
@@ -163,10 +170,7 @@ Status RunCall<T>::new_tape(const TapeOptions& record, std::shared_ptr<Tape>* ma
   try {
     *made = compiled_.new_tape(args.batch, args.n_steps, record);
   } catch (const std::bad_alloc& e) {
-    return absl::ResourceExhaustedError(
-        message(absl::StrCat("what the run records for its gradient does not fit into the memory of its device; "
-                             "nengo_dl.configure_settings(tape_memory=...) bounds it: ",
-                             e.what())));
+    return exhausted(e, true);
   } catch (const std::exception& e) {
     return absl::InternalError(message(e.what()));
   }
@@ -193,7 +197,7 @@ Status RunCall<T>::guarded(const std::function<void()>& work) {
   } catch (const std::invalid_argument& e) {
     return invalid(e.what());
   } catch (const std::bad_alloc& e) {
-    return absl::ResourceExhaustedError(message(e.what()));
+    return exhausted(e, args.tape != nullptr);
   } catch (const std::exception& e) {
     return absl::InternalError(message(e.what()));
   } catch (...) {

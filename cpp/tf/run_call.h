@@ -105,6 +105,7 @@ class RunCall {
   }
 
  private:
+  Status exhausted(const std::bad_alloc& why, bool recorded) const;  // recorded: a run for its gradient
   Status guarded(const std::function<void()>& work);
   Status find_table(std::shared_ptr<Callbacks>* table) const;
   void clear_rows_after(size_t output, int64_t size) const;

@@ -43,6 +43,8 @@ def nan_mse(y_true: Any, y_pred: Any) -> tf.Tensor:
 class Regularize(keras.losses.Loss):
     """The norm of a Probe's values in each step, averaged over steps and items.
 
+    Its gradient by values that are 0, such as those of silent neurons, is 0.
+
     Put a Probe on what is to be kept small, and give it this loss. It needs no targets, and does
     not look at any: called by itself it takes None for them.
 
@@ -103,14 +105,19 @@ class Regularize(keras.losses.Loss):
         if self.axis is None:
             shape = tf.shape(y_pred)
             y_pred = tf.reshape(y_pred, (shape[0], shape[1], np.prod(y_pred.shape[2:])))
-            return tf.norm(y_pred, ord=self.order, axis=-1)
+            return self._norms(y_pred, -1)
         rank = y_pred.shape.rank - 2
         if not -rank <= self.axis < rank:
             raise ValueError(
                 f"{self}: the probed value has {rank} axes of its own, shape"
                 f" {tuple(y_pred.shape[2:])}; axis is out of range"
             )
-        return tf.norm(y_pred, ord=self.order, axis=2 + self.axis % rank)
+        return self._norms(y_pred, 2 + self.axis % rank)
+
+    def _norms(self, values, axis):
+        # no gradient passes to a zero, where that of `tf.norm` may be NaN
+        values = tf.where(values == 0, tf.zeros_like(values), values)
+        return tf.norm(values, ord=self.order, axis=axis)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""

@@ -90,7 +90,7 @@ def test_simulator_of_too_many_items():
 
 def test_training_that_records_too_much():
     """Its error names the setting that bounds what is recorded; with it, training goes on."""
-    n_steps, trained = 320, []
+    n_steps, trained = 400, []
     y = np.ones((8, n_steps, 1))
     for device, tape in (("/cpu:0", None), ("/gpu:0", None), ("/gpu:0", MIB << 17)):
         net = rates(MIB << 5)

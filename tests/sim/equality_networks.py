@@ -2,6 +2,7 @@
 
 import nengo
 import numpy as np
+import scipy.sparse
 from nengo import processes, solvers, spa
 from nengo.dists import Choice, Exponential, Gaussian, Uniform
 
@@ -188,6 +189,19 @@ def direct_ensembles():
 @network
 def nothing():
     """An empty network."""
+
+
+@network
+def sparse_without_entries():
+    """A matrix of zeros, of which nothing is stored."""
+    source, ens = sine(2), nengo.Ensemble(10, 1)
+    empty = nengo.Sparse((1, 2), init=scipy.sparse.csr_matrix((1, 2)))
+    nengo.Connection(source, ens, transform=empty)
+    nengo.Connection(source[0], ens)
+    nengo.Probe(ens.neurons)
+    out = nengo.Node(size_in=1)
+    nengo.Connection(source, out, transform=empty, synapse=None)
+    nengo.Probe(out)
 
 
 @network

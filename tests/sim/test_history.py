@@ -1,5 +1,6 @@
 """The values of one probe over many runs."""
 
+import nengo
 import numpy as np
 import pytest
 
@@ -29,3 +30,18 @@ def test_large_pieces_are_not_copied():
         history.append(piece)
     assert all(held is piece for held in history._pieces)
     assert len(history) == 2 * MANY * (SMALL // 8)
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_no_step_is_sampled(Sim, size):
+    """As in Nengo, an array of no steps; S-74: nothing before any run."""
+    with nengo.Network() as net:
+        node = nengo.Node([1.0, 2.0])
+        probe = nengo.Probe(node, sample_every=0.1)
+    sim = Sim(net, minibatch_size=size)
+    assert sim.data[probe] == []
+    for steps, due in ((10, 0), (80, 0), (10, 1), (250, 3)):
+        sim.run_steps(steps)
+        assert sim.data[probe].shape == (*(() if size is None else (size,)), due, 2)
+    sim.reset()
+    assert sim.data[probe] == []

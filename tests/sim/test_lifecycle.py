@@ -342,3 +342,17 @@ def test_predict_nothing(Sim, net):
     found = sim.predict(n_steps=0)
     assert list(found) == sim.model.probes and found[net.p].shape == (3, 0, 1)
     assert sim.data[net.p] == []
+
+
+@pytest.mark.parametrize("seed", ["a", 1.5, True, -1, 2**32])
+def test_what_is_no_seed(Sim, net, seed):
+    """Told when a simulator is made and when it is reset, which leaves it as it is."""
+    with pytest.raises(
+        ValidationError, match=r"seed: must be an integer from 0 to 2\*\*32 - 1, got"
+    ):
+        Sim(net, seed=seed)
+    sim = Sim(net, seed=np.int64(7))
+    sim.run_steps(2)
+    with pytest.raises(ValidationError, match="seed: must be an integer"):
+        sim.reset(seed=seed)
+    assert sim.n_steps == 2 and sim.seed == 7

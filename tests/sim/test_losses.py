@@ -8,6 +8,7 @@ import tensorflow as tf
 from nengo.exceptions import ValidationError
 from training_nets import linear, rows
 
+import nengo_dl
 from nengo_dl.losses import Regularize, nan_mse
 
 SHAPE = (3, 5, 4)
@@ -104,6 +105,45 @@ def test_regularize(order, axis):
         loss = Regularize(order, axis, dtype="float64")(np.zeros_like(output), output)
     assert loss.shape == ()
     np.testing.assert_allclose(loss, norms.mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 0.5, np.inf, "euclidean"])
+@pytest.mark.parametrize("axis", [None, 1])
+def test_regularize_zeros(order, axis):
+    """M-04: no gradient passes to a zero; to others it is that of the norm."""
+    some = values(shape=(4, 3, 2, 5))
+    some[0] = some[1, 1] = some[2, 0, :, 2] = 0
+    x, others = tf.constant(some), some != 0
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(Regularize(order, axis, dtype="float64")(None, x))
+        flat = x if axis == 1 else tf.reshape(x, (4, 3, 10))
+        due = tf.reduce_sum(tf.norm(flat, ord=order, axis=-1)) / (24 if axis == 1 else 12)
+    got, due = tape.gradient(loss, x).numpy(), tape.gradient(due, x).numpy()
+    assert not np.any(got[~others]) and np.any(got[others])
+    np.testing.assert_allclose(got[others], due[others], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [nengo.LIF, nengo.AdaptiveLIF, nengo_dl.LeakyReLU])
+def test_regularize_silent_neurons(Sim, kind):
+    """M-04: a blank item does not make weights NaN."""
+    with nengo.Network(seed=0) as net:
+        inp = nengo.Node(np.zeros(4))
+        half = {"intercepts": nengo.dists.Choice([0]), "max_rates": nengo.dists.Choice([100])}
+        ens = nengo.Ensemble(10, 4, neuron_type=kind(), **half)
+        nengo.Connection(inp, ens, synapse=None)
+        p = nengo.Probe(ens.neurons)
+    x = np.random.RandomState(0).randn(8, 3, 4)
+    x[0] = 0
+    with net:
+        nengo_dl.configure_settings(trainable=True)
+    sim = Sim(net, minibatch_size=8)
+    sim.compile(keras.optimizers.SGD(1e-6), loss={p: Regularize()})
+    before = sim.keras_model.get_weights()
+    sim.fit({inp: x}, epochs=2, verbose=0)
+    after = sim.keras_model.get_weights()
+    assert all(np.all(np.isfinite(weight)) for weight in after)
+    assert any(np.any(a != b) for a, b in zip(before, after, strict=True))
 
 
 def test_regularize_weighs_items():

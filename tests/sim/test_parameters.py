@@ -110,6 +110,13 @@ def test_learned_weights_and_batches(Sim, tmp_path):
     other.load_params(tmp_path / "p")
     for values_of_item in other.data[conn].weights:
         np.testing.assert_array_equal(values_of_item, sim.data[conn].weights[0])
+    alone = Sim(net)
+    for source, target in ((sim, alone), (alone, other)):
+        source.save_params(tmp_path / "alone")
+        target.reset()
+        target.load_params(tmp_path / "alone")
+        found = np.broadcast_to(target.data[conn].weights, (3, 1, 5))
+        np.testing.assert_array_equal(found, np.broadcast_to(sim.data[conn].weights[0], (3, 1, 5)))
     sim.run_steps(5, data={error: np.stack([np.zeros((5, 1)), np.ones((5, 1))])})
     sim.save_params(tmp_path / "p")
     before = values(other)

@@ -154,6 +154,7 @@ def test_recurrent_layers(Sim):
     (lambda x: tf.cast(x, tf.float16), "got shape .* and dtype float16"),
     (lambda x: x[:1], r"got shape \(1, 2\)"),
     (lambda x: x @ x, "raised ValueError: .*Dimensions must be equal"),
+    (lambda x: tf.numpy_function(lambda y: y, [x], tf.int64), "shape <unknown> and dtype int64"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused(Sim, func, message):
     """N-05: when the simulator is made, by the node."""
@@ -161,6 +162,17 @@ def test_what_does_not_fit_is_refused(Sim, func, message):
     with pytest.raises(ValidationError, match=message) as error:
         Sim(net, minibatch_size=BATCH)
     assert "culprit" in str(error.value)
+
+
+@pytest.mark.parametrize("call", [tf.py_function, tf.numpy_function])
+def test_python_in_tensorflow(Sim, call):
+    """N-04: of a result whose shape is not known, it is that of the node."""
+
+    def func(x):
+        return call(lambda y: 2 * y, [x], tf.float64)
+
+    sim = Sim(network(func, shape_out=(2,), pass_time=False), minibatch_size=BATCH)
+    np.testing.assert_array_equal(sim.predict(rows(2))[sim.model.probes[0]], 2 * rows(2))
 
 
 def test_another_shape_of_the_same_size(Sim):

@@ -107,3 +107,23 @@ def test_targets_of_other_ranks(Sim, double_net):
         message = r"expected rank 4 \(batch_size, n_steps, 3, 4\), or rank 3 .* 12\), got rank"
         with pytest.raises(ValidationError, match=message):
             sim.evaluate(n_steps=2, y={probes[6]: np.ones(shape)}, verbose=0)
+
+
+@pytest.mark.parametrize("size", [None, 2])
+def test_sparse(Sim, size):
+    """S-76: of a sparse matrix they are its entries, in a row."""
+    entries = [0.1, 0.2, 0.3]
+    with nengo.Network() as net:
+        a, b = nengo.Node([1, 2, 3]), nengo.Node(size_in=3)
+        sparse = nengo.Sparse((3, 3), indices=[[0, 1], [2, 0], [1, 1]], init=entries)
+        conn = nengo.Connection(a, b, transform=sparse)
+        every, some = nengo.Probe(conn, "weights"), nengo.Probe(conn, "weights", sample_every=0.002)
+    sim = Sim(net, minibatch_size=size)
+    sim.run_steps(4)
+    batch = () if size is None else (size,)
+    found = sim.data[every]
+    assert found.shape == (*batch, 4, 3) and sim.data[some].shape == (*batch, 2, 3)
+    np.testing.assert_allclose(
+        np.sort(found.reshape(-1, 3)), np.tile(entries, (found.size // 3, 1))
+    )
+    assert sim.predict(n_steps=2)[every].shape == (size or 1, 2, 3)

@@ -45,6 +45,14 @@ def step_count(n_steps):
     raise ValidationError(f"must be an integer, 0 or more, got {n_steps!r}", attr="n_steps")
 
 
+def random_seed(seed):
+    """Return a seed of NumPy's generators as an integer, or say that it is none."""
+    is_integer = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if is_integer and 0 <= seed < 2**32:
+        return int(seed)
+    raise ValidationError(f"must be an integer from 0 to 2**32 - 1, got {seed!r}", attr="seed")
+
+
 def seconds(name, value, zero=True, obj=None):
     """Return a time as a float, or say that it is none; 0 is one only if ``zero``."""
     if isinstance(value, np.ndarray) and value.shape == ():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import warnings
 from collections import Counter
 from collections.abc import Mapping
@@ -228,9 +230,17 @@ class Converter:
 
     def scale_of(self, layer: Any) -> float:
         """Factor for the firing rates of a layer."""
-        if isinstance(self.scale_firing_rates, Mapping):
-            return self.scale_firing_rates.get(layer, 1)
-        return 1 if self.scale_firing_rates is None else self.scale_firing_rates
+        scale = self.scale_firing_rates
+        if isinstance(scale, Mapping):
+            scale = scale.get(layer, 1)
+        if scale is None:
+            return 1
+        if not isinstance(scale, numbers.Real) or not 0 < scale < math.inf:
+            raise ValueError(
+                f"scale_firing_rates of layer {layer.name!r}: expected a number above 0, got"
+                f" {scale!r}"
+            )
+        return scale
 
     def get_converter(self, layer: Any) -> LayerConverter:
         """The converter of a layer, the same one whenever it is asked for.

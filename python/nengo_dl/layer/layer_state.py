@@ -61,7 +61,7 @@ class LayerState(keras.layers.Layer):
     """
 
     def __init__(self, plan, minibatch_size, param_values, state, istate, trainable_params, name):
-        refuse_strategies()
+        self.refuse_strategies()
         super().__init__(name=name, dtype=plan.dtype)
         self.plan = plan
         self.minibatch_size = minibatch_size
@@ -71,6 +71,17 @@ class LayerState(keras.layers.Layer):
         with tf.device(self._device):
             self._add_params(trainable_params)
             self._add_state()
+
+    @staticmethod
+    def refuse_strategies() -> None:
+        """Raise `RuntimeError` in the scope of a strategy of ``tf.distribute``."""
+        if tf.distribute.has_strategy():
+            raise RuntimeError(
+                "expected no strategy of tf.distribute, got the scope() of"
+                f" {type(tf.distribute.get_strategy()).__name__}: the engine runs all items of a"
+                " minibatch together, on all processors of this machine or on one GPU; leave the"
+                " scope"
+            )
 
     def _initial_values(self, param_values, state, istate):
         plan, batch = self.plan, self.minibatch_size
@@ -267,16 +278,6 @@ class LayerState(keras.layers.Layer):
     def load_own_variables(self, store):
         """Keras' hook: set the weights from ``store``, all of them or, on an error, none."""
         saved_weights.load_weights(self, {name: np.asarray(store[name]) for name in store.keys()})
-
-
-def refuse_strategies():
-    """Raise `RuntimeError` in the scope of a strategy of ``tf.distribute``."""
-    if tf.distribute.has_strategy():
-        raise RuntimeError(
-            "expected no strategy of tf.distribute, got the scope() of"
-            f" {type(tf.distribute.get_strategy()).__name__}: the engine runs all items of a"
-            " minibatch together, on all processors of this machine or on one GPU; leave the scope"
-        )
 
 
 def fits_gpu(plan):

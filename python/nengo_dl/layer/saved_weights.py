@@ -28,7 +28,8 @@ def load_weights(layer, values):
     """
     names = layer.weight_names
     expected = {name: tuple(layer.base_params[i].shape) for name, i in names.items()}
-    learned = {name for name, i in names.items() if layer.plan.params[i].learned}
+    plan = layer.plan
+    learned = {n: plan.weights[i].shape for n, i in names.items() if plan.params[i].learned}
     fitting = fit_all(values, expected, learned)
     for name, i in names.items():
         layer.base_params[i].assign(fitting[name])
@@ -57,12 +58,11 @@ def set_parameters(layer, values):
     ValueError
         As `load_weights` does.
     """
-    expected, learned = {}, set()
+    expected, learned = {}, {}
     for index, weight in _weights(layer):
-        shape = layer.base_params[index].shape
-        parts = _apart(weight, np.broadcast_to(np.int8(0), shape))
-        expected.update((name, p.shape) for name, p in zip(weight.members, parts, strict=True))
-        learned.update(weight.members if layer.plan.params[index].learned else ())
+        expected.update(_shapes(weight, layer.base_params[index].shape))
+        if layer.plan.params[index].learned:
+            learned.update(_shapes(weight, weight.shape))
     expected.update((name, tuple(w.shape)) for name, w in layer.called.weights.items())
     fitting = fit_all(values, expected, learned)
     for index, weight in _weights(layer):
@@ -81,9 +81,9 @@ def fit_all(values, expected, learned):
         Array by name.
     expected : dict
         Shape by name.
-    learned : set of str
-        Names of those that have a row for each item of the minibatch. If all rows are equal, there
-        may be more or fewer of them.
+    learned : dict
+        Shape of a single item, by name of those that have a row for each item of a minibatch of
+        more than one. If all rows are equal, there may be more or fewer of them.
 
     Returns
     -------
@@ -97,9 +97,10 @@ def fit_all(values, expected, learned):
         if name not in values:
             continue
         value = values[name]
-        if name in learned and value.shape[1:] == shape[1:] and len(value):
-            if len(value) != shape[0] and (value == value[:1]).all():
-                value = np.broadcast_to(value[:1], shape)
+        if name in learned and value.shape != shape:
+            rows = value[None] if value.shape == learned[name] else value
+            if rows.shape[1:] == learned[name] and len(rows) and (rows == rows[:1]).all():
+                value = np.broadcast_to(rows[0], shape)
         if value.shape != shape or value.dtype.kind not in "fiu":
             items = ITEMS if name in learned else ""
             misfits.append(f"{name}: expected shape {shape}{items}, got {value.shape}")
@@ -121,6 +122,12 @@ def _apart(weight, value):
     items = value.ndim - len(weight.shape)  # 1 if each has its own
     parts = np.moveaxis(value, items, 0) if len(weight.members) > 1 else value[None]
     return [part.T for part in parts] if weight.turned else list(parts)
+
+
+def _shapes(weight, shape):
+    """Shapes of the members of a weight of this shape, by name."""
+    parts = _apart(weight, np.broadcast_to(np.int8(0), shape))
+    return {name: part.shape for name, part in zip(weight.members, parts, strict=True)}
 
 
 def _joined(weight, parts):

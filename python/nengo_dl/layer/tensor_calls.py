@@ -161,7 +161,7 @@ class CallRunner:
         self._expect(isinstance(value, tf.Tensor), "a tensor", type(value).__name__)
         due = (items, *shape)
         what = f"a tensor of shape {due} and dtype {self.dtype.name}"
-        got = f"shape {tuple(value.shape)} and dtype {value.dtype.name}"
+        got = f"shape {value.shape} and dtype {value.dtype.name}"
         self._expect(value.dtype == self.dtype, what, got)
         inner = value.shape[1:] if value.shape.rank else tf.TensorShape(None)
         if value.shape.rank == 0 or not inner.is_fully_defined():

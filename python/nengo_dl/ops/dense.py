@@ -34,7 +34,9 @@ def _vector(ref):
 @lowers(SparseDotInc)
 def lower_sparse(op, ctx):
     """``Y += A.dot(X)`` with compressed sparse rows."""
-    _, indices, indptr = csr(op.A)
+    data, indices, indptr = csr(op.A)
+    if data.size == 0:
+        return []  # nothing is added
     attrs = {"indices": _ints(indices), "indptr": _ints(indptr)}
     args = {"A": ctx.ref(op.A), "X": ctx.vector(op.X), "Y": ctx.vector(op.Y, "inc")}
     return [ctx.make("sparse", args, attrs)]

@@ -6,7 +6,7 @@ from nengo.transforms import SparseMatrix
 
 from ..ir.program import RNG_WORDS
 from ..ir.rng import pack_rng
-from ..ir.signals import csr
+from ..ir.signals import csr, values_shape
 from .callback_host import CallbackHost
 from .randomness import (
     draw_in_order,
@@ -126,6 +126,11 @@ def tabulate(op, rng, dt, rows):
     for n in range(1, rows + 1):
         table[n % rows] = step(n * dt)
     return table
+
+
+def probed_shape(model, probe):
+    """Shape of what a Probe gets in a step: ``()`` for a scalar, of a sparse matrix its entries."""
+    return values_shape(model.sig[probe]["in"])
 
 
 def sparse_value(signal, built, values):

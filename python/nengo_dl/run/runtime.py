@@ -8,6 +8,7 @@ import numpy as np
 from nengo.builder.operator import TimeUpdate
 
 from .. import _engine
+from ..arguments.checks import random_seed
 from ..arguments.names import Names, weight_names
 from ..ir.program import to_bytes
 from ..plan import make_plan
@@ -21,7 +22,7 @@ from .inputs import InputNodes
 from .interrupt import interrupt
 from .object_settings import kept_histories, surrogates
 from .parameters import object_names
-from .plan_state import PlanState, place_view, reseed
+from .plan_state import PlanState, place_view, probed_shape, reseed
 from .turns import Turns
 from .weights import weights_of
 
@@ -166,7 +167,7 @@ class Runtime:
             self.plan,
             minibatch_size=minibatch_size,
             keep_history=kept_histories(model),
-            output_shapes=[signal.shape or (1,) for signal in signals],
+            output_shapes=[probed_shape(model, probe) or (1,) for probe in model.probes],
             input_names=[self.names[node] for node in self.nodes.nodes],
             output_names=[self.names[probe] for probe in model.probes],
             input_keys=self.nodes.nodes,
@@ -236,7 +237,7 @@ class Runtime:
             Whether processes and random generators begin anew.
         """
         layer = self.layer
-        self.seed = self.seed if seed is None else seed
+        self.seed = self.seed if seed is None else random_seed(seed)
         if include_processes:
             states = [self.plan_state, *(rows.plan_state for rows in self.processes.values())]
             reseed(states, self.model.operators, self.seed)
@@ -272,8 +273,8 @@ class Runtime:
     @property
     def value_shapes(self):
         """dict : Name of a probe -> shape of what Nengo probes in a step, ``()`` for a scalar."""
-        signals = self.model.sig
-        return {name: signals[probe]["in"].shape for name, probe in self.names.probes.items()}
+        probes = self.names.probes.items()
+        return {name: probed_shape(self.model, probe) for name, probe in probes}
 
     def take_error(self):
         """Return the exception that a Python function raised in the last run, or None."""

@@ -13,7 +13,7 @@ from nengo.builder.ensemble import BuiltEnsemble
 from nengo.exceptions import ValidationError
 
 from ..run.interrupt import in_one_piece
-from ..run.plan_state import sparse_value
+from ..run.plan_state import probed_shape, sparse_value
 
 MANY, SMALL = 256, 1 << 16  # so many pieces in a row, of so few bytes, are put together
 
@@ -39,9 +39,9 @@ class History:
 
     def append(self, values: np.ndarray) -> None:
         """Add an array ``(minibatch, steps, *shape)`` that nobody else writes to."""
-        if not values.shape[1]:
-            return
         with self._lock:
+            if not values.shape[1] and (self._pieces or self._room is not None):
+                return  # the first one, if without a step, tells its shape
             self._pieces.append(values)
             self._small = self._small + 1 if values.nbytes < SMALL else 0
             if self._small >= MANY:  # an array takes 100 bytes and more beside its values
@@ -214,7 +214,7 @@ class SimulationData(Mapping):
         values = self.histories[probe].array()
         if values is None:
             return []
-        values = values.reshape(*values.shape[:2], *self.model.sig[probe]["in"].shape)
+        values = values.reshape(*values.shape[:2], *probed_shape(self.model, probe))
         return values[0] if self.drop_batch else values
 
     def _value(self, signal: Any, built: Any) -> tuple[Any, bool]:

@@ -72,7 +72,7 @@ class Simulator(KerasMethods, ParameterMethods):
     seed : int, optional
         Seed of processes and noise. The default is the network's seed plus one, or a random one.
         The same seed gives the same numbers as in `nengo.Simulator` (with ``optimize=False``).
-        Item ``b`` of a minibatch gets what a simulator with ``seed + b`` gets.
+        Processes give item ``b`` of a minibatch what a simulator with ``seed + b`` gets.
     model : nengo.builder.Model, optional
         A model that was built before.
     device : str, optional

@@ -90,13 +90,14 @@ def _sample_weights(rules, value, items, whole):
     else:
         weights = by_probe(value, names, "sample_weight")
     result = {}
-    for name, weight in weights.items():
-        if whole and weight.ndim and weight.shape[0] > size:
-            weight = weight[: weight.shape[0] // size * size]  # as the data, which warned
+    for name, given in weights.items():
+        weight = given
+        if whole and given.ndim and given.shape[0] > size:
+            weight = given[: given.shape[0] // size * size]  # as the data, which warned
         if weight.ndim == 0 or weight.shape[0] != items or weight.dtype.kind not in "biuf":
             raise ValidationError(
                 f"for {name!r}: expected real numbers for {items} items, got shape"
-                f" {weight.shape} of type {weight.dtype}",
+                f" {given.shape} of type {given.dtype}",
                 attr="sample_weight",
             )
         result[name] = weight

@@ -11,7 +11,6 @@ from nengo.exceptions import ValidationError
 from ..arguments.data_forms import flattened
 from ..arguments.names import OnlyNames
 from ..keras_private import fits
-from ..layer.layer_state import refuse_strategies
 from ..run.interrupt import interrupt
 from ..run.turns import Turns
 from ..tensor_graph import TensorGraph, build_keras_model, merged_updates
@@ -55,8 +54,8 @@ class SimulatorModel(keras.Model):
         call : Call
             What the call needs.
         """
-        refuse_strategies()
         state = self.untracked
+        state.layer.refuse_strategies()
         with state.turns(name), state.layer.keeping(call.stateful):
             before = state.call, self.steps_per_execution
             state.call, self.steps_per_execution = call, call.steps or state.given_steps

@@ -120,6 +120,15 @@ def test_what_is_asked_for_has_to_be_complete(model, data):
         Converter(model, scale_firing_rates="calibrate", calibration_data=[data, data])
 
 
+@pytest.mark.parametrize("scale", [0, -5.0, np.inf, "1"])
+def test_scales_are_above_zero(model, scale):
+    scales = {model.layers[1]: scale}
+    with pytest.raises(
+        ValueError, match="scale_firing_rates of layer .*: expected a number above 0"
+    ):
+        Converter(model, scale_firing_rates=scales)
+
+
 def test_digits():
     """A convolutional network, trained in Keras, is as good with spikes, at less than 200 Hz."""
     datasets = pytest.importorskip("sklearn.datasets")
