@@ -114,7 +114,7 @@ class Regularize(keras.losses.Loss):
             )
         return self._norms(y_pred, 2 + self.axis % rank)
 
-    def _norms(self, values, axis):
+    def _norms(self, values: tf.Tensor, axis: int) -> tf.Tensor:
         # no gradient passes to a zero, where that of `tf.norm` may be NaN
         values = tf.where(values == 0, tf.zeros_like(values), values)
         return tf.norm(values, ord=self.order, axis=axis)

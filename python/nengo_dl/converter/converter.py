@@ -235,12 +235,12 @@ class Converter:
             scale = scale.get(layer, 1)
         if scale is None:
             return 1
-        if not isinstance(scale, numbers.Real) or not 0 < scale < math.inf:
+        if not isinstance(scale, numbers.Real) or not 0 < float(scale) < math.inf:
             raise ValueError(
                 f"scale_firing_rates of layer {layer.name!r}: expected a number above 0, got"
                 f" {scale!r}"
             )
-        return scale
+        return float(scale)
 
     def get_converter(self, layer: Any) -> LayerConverter:
         """The converter of a layer, the same one whenever it is asked for.
