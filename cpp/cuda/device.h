@@ -32,7 +32,7 @@ constexpr int kGpu = 0;  // the first that the process sees
 // forked.
 cudaStream_t stream();
 bool has_right_engine();                           // whether the engine is of the same build as this library
-std::string why_no_gpu();                          // empty: there is one that this library runs on
+std::string why_no_gpu();                          // empty: there is one that this library runs on; throws nothing
 int64_t gpu_fact(cudaDeviceAttr which);            // of the GPU; std::runtime_error
 void check(cudaError_t status, const char* what);  // std::runtime_error
 template <class... P, class... A>

@@ -35,10 +35,13 @@ std::string why_no_gpu() {
   cudaGetLastError();  // it is told, and fails nothing else
   if (status != cudaSuccess) return std::string("none (") + cudaGetErrorString(status) + ")";
   if (count == 0) return "none";
+  int major = 0, minor = 0;
+  if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, kGpu) != cudaSuccess ||
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, kGpu) != cudaSuccess)
+    return "one that can't be asked for its kind";
   constexpr int kinds[] = {__CUDA_ARCH_LIST__};  // that this library is compiled for, the least first
-  const int64_t major = gpu_fact(cudaDevAttrComputeCapabilityMajor), least = kinds[0] / 10;
-  const int64_t kind = 10 * major + gpu_fact(cudaDevAttrComputeCapabilityMinor);
-  const auto written = [](int64_t k) { return std::to_string(k / 10) + "." + std::to_string(k % 10); };
+  const int kind = 10 * major + minor, least = kinds[0] / 10;
+  const auto written = [](int k) { return std::to_string(k / 10) + "." + std::to_string(k % 10); };
   if (kind >= least) return {};
   return "one of compute capability " + written(kind) + ", while this package is built for " + written(least) +
          " and more";

@@ -72,7 +72,7 @@ class NoRoom final : public std::bad_alloc {
   const char* what() const noexcept override { return text_.c_str(); }
 
  private:
-  static std::string mib(size_t bytes) { return std::to_string((bytes >> 20) + 1) + " MiB"; }
+  static std::string mib(size_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
   std::string text_;
 };
 
@@ -187,9 +187,9 @@ class CudaSpace final : public Space {
   }
   void wait() override { check(cudaStreamSynchronize(stream()), "a kernel failed"); }
 
-  void start_gathered() {
+  void start_gathered(cudaStream_t on) {
     const std::lock_guard<std::recursive_mutex> hold(launching());
-    gathered_.start(bare_stream());
+    gathered_.start(on);
   }
 
   double seconds() {
@@ -336,9 +336,9 @@ static CudaSpace& cuda_space() {
   return *space;
 }
 cudaStream_t stream() {
-  bare_stream();  // a process that was forked is told before it waits for a lock
-  cuda_space().start_gathered();
-  return bare_stream();
+  const cudaStream_t made = bare_stream();  // a process that was forked is told before it waits for a lock
+  cuda_space().start_gathered(made);
+  return made;
 }
 Space& device_space() { return cuda_space(); }
 double device_seconds() { return cuda_space().seconds(); }

@@ -84,8 +84,8 @@ WidePart part_of(const OpRecord& op, size_t number, int64_t k, const Program& pr
     }
   }
   for (const WideArg& arg : part.args) need_wide(!arg.there() || static_cast<int64_t>(arg.at.size()) == part.count());
-  const std::vector<int64_t>& to = part.args[0].at;  // by a thread each
-  need_wide(part.outs == 0 || std::set<int64_t>(to.begin(), to.end()).size() == to.size());
+  const std::vector<int64_t>& to = part.args[0].at;  // by a thread each; a copy may name one several times
+  need_wide(part.kind != Wide::copy || std::set<int64_t>(to.begin(), to.end()).size() == to.size());
   return part;
 }
 
