@@ -149,7 +149,8 @@ Status RunCall<T>::find_table(std::shared_ptr<Callbacks>* table) const {
 template <class T>
 Status RunCall<T>::exhausted(const std::bad_alloc& why, bool recorded) const {
   const char* const hint =
-      recorded ? "; what is recorded for the gradient takes less with nengo_dl.configure_settings(tape_memory=...)" : "";
+      recorded ? "; what is recorded for the gradient takes less with nengo_dl.configure_settings(tape_memory=...)"
+               : "";
   return absl::ResourceExhaustedError(message(absl::StrCat(why.what(), hint)));
 }
 
