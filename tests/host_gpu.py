@@ -3,6 +3,9 @@
 What is compiled is what a GPU runs, but for ``cpp/cuda/gpu.h``: kernels with their threads, blocks
 and waits, streams, memory and the calls of cuBLAS (``engine/helpers/host_gpu``).
 
+``NENGO_DL_HOST_GPU_MIB`` and others (``fact`` in ``host_gpu/driver.cpp``) make it another GPU: with
+little memory, of an older kind, not the one that threads mean, with more processors.
+
 ``python tests/host_gpu.py [--check ...] FOLDER COMMAND...`` makes it in an empty folder, if it
 isn't there, and runs a command that has it.
 """
