@@ -55,7 +55,7 @@ class Reordered {
   ~Reordered() {
     for (Copy *copy = first_, *next; copy; copy = next) next = copy->next, delete copy;
   }
-  Copy& of(const void* owner) {  // several threads may ask, each for kernels of its own
+  Copy& of(const void* owner) {
     for (Copy* copy = first_; copy; copy = copy->next)
       if (copy->owner == owner) return *copy;
     auto* const copy = new Copy{owner};

@@ -69,7 +69,8 @@ std::shared_ptr<const Division<T>> Recipes<T>::division(int threads) const {
 template <class T>
 std::vector<DividedOps> Recipes<T>::divided(int threads) const {
   std::vector<DividedOps> result;
-  for (const auto& stretch : division(threads)->stretches) result.push_back(stretch.ops);
+  const auto division = this->division(threads);
+  for (const auto& stretch : division->stretches) result.push_back(stretch.ops);
   return result;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -199,8 +200,9 @@ RunResult run_raced(const Runnable<T>& r, const RunArgs<T>& args, const DividedR
   constexpr double kTurn = 1e7;  // elements, some milliseconds: long against the waking up of threads
   const auto windows = static_cast<int64_t>(static_cast<double>(args.n_steps) * kTurn / work) / recipe.layout.window;
   const std::shared_ptr<Paces> paces = recipe.paces;
-  Raced<T> way(Grouped<T>(r, args, *r.recipes.run(args.batch, args.n_steps, threads), threads, nullptr),
-               Divided<T>(r, args, recipe, threads), *paces, (windows + 1) * recipe.layout.window);
+  const std::shared_ptr<const Layout> layout = r.recipes.run(args.batch, args.n_steps, threads);
+  Raced<T> way(Grouped<T>(r, args, *layout, threads, nullptr), Divided<T>(r, args, recipe, threads), *paces,
+               (windows + 1) * recipe.layout.window);
   return run_slabs(r.schedule.space(), args, 1, way);
 }
 
@@ -221,6 +223,9 @@ void check_args(const Program& p, const RunArgs<T>& a, int64_t functions, bool w
   at_least("batch", 1, a.batch);
   at_least("n_steps", 0, a.n_steps);
   at_least("first_step", 0, a.first_step);
+  if (a.first_step > std::numeric_limits<int64_t>::max() - a.n_steps)
+    fail("first_step and n_steps: expected fewer than 2^63 steps in all, got " + std::to_string(a.first_step) +
+         " and " + std::to_string(a.n_steps));
   count("inputs", p.inputs.size(), a.inputs.size());
   count("parameters", p.params.size(), a.params.size());
   if (with_outputs) count("outputs", p.outputs.size(), a.outputs.size());

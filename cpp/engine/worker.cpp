@@ -5,12 +5,6 @@
 #include <stdexcept>
 
 namespace nengo_dl {
-namespace {
-
-constexpr int64_t kAlign = 64;
-
-}  // namespace
-
 Layout::Layout(const Program& program, const Sharing& sharing, const std::vector<char>& unwritten,
                const std::vector<char>& inner, const Geometry& geometry)
     : group(geometry.group), window(geometry.window) {
@@ -50,6 +44,7 @@ void Layout::place_buffers(const Program& program, const Sharing& sharing, const
 }
 
 int64_t Layout::add(const Program& program, const std::string& name, int64_t rows, int64_t per_row) {
+  constexpr int64_t kAlign = 64;
   const int64_t line = kAlign / (program.float64 ? 8 : 4), at = arena;
   int64_t size;  // 2^40 elements times rows times items may be more than int64 holds
   if (__builtin_mul_overflow(rows, group, &size) || __builtin_mul_overflow(per_row, size, &size) ||
@@ -101,7 +96,7 @@ Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Lay
                   const Division<T>& division, const Worker* lead)
     : Worker(schedule, args, layout) {
   division_ = &division, lead_ = lead;
-  if (lead) frame_.finite = lead->frame_.finite, frame_.reordered = lead->frame_.reordered;
+  if (lead) frame_.finite = lead->frame_.finite;
 }
 
 void lay_rows(const Program& program, int64_t items, std::vector<int64_t>* row, std::vector<int64_t>* item) {
@@ -309,6 +304,7 @@ void Worker<T>::start_window(int64_t group, int64_t window) {
     const Buffer& b = program_.buffers[i];
     if (places.place[i] < 0 || in_place(b.kind)) continue;
     base_[i] = values_ + places.place[i], row_[i] = frame_.batch * b.size;
+    if (facts_.unwritten[i]) space_.clear(base_[i], (frame_.steps + (b.kind == BufferKind::carried)) * row_[i]);
   }
   load();
 }

@@ -20,8 +20,9 @@ class Columns {
   Columns() = default;  // of weights of which none may be left out
   // What of `columns` inputs may be left out. Rows whose columns don't ascend can't be had in their order.
   Columns(const std::vector<int64_t>& indptr, const std::vector<int64_t>& indices, int64_t columns, int chains)
-      : rows_(static_cast<int64_t>(indptr.size()) - 1), start_(columns + 1) {
+      : rows_(static_cast<int64_t>(indptr.size()) - 1) {
     if (std::max({rows_ * chains, columns, static_cast<int64_t>(indices.size())}) > INT32_MAX) return;
+    start_.resize(columns + 1);
     for (int64_t i = 0; i < rows_; ++i)
       if (!std::is_sorted(indices.begin() + indptr[i], indices.begin() + indptr[i + 1])) return;
     for (const int64_t column : indices) ++start_[column + 1];

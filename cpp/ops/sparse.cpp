@@ -82,7 +82,7 @@ void cut_rows(const OpRecord& op, int64_t first, int64_t count, OpRecord* part) 
     attr = std::move(starts);
   }
   for (auto& [name, o] : part->args)
-    if (name == "A") o.offsets[0] += begin * o.strides[0], o.shape[0] = end - begin;
+    if (name == "A" && !o.shape.empty()) o.offsets[0] += begin * o.strides[0], o.shape[0] = end - begin;
 }
 
 template <class T>

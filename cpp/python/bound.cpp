@@ -24,7 +24,10 @@ class PyBound {
  public:
   explicit PyBound(int64_t number) : bound_(take_over(number)) {}
 
-  int64_t steps_done() const { return bound_->steps_done(); }
+  int64_t steps_done() const {
+    const py::gil_scoped_release release;  // a run in another thread may have the variable
+    return bound_->steps_done();
+  }
 
   py::tuple run(const py::sequence& inputs, int64_t n_steps, double time_limit) const {
     BoundArgs args;
@@ -44,11 +47,12 @@ class PyBound {
 
  private:
   py::tuple run_any(const py::sequence& inputs, BoundArgs* args) const {
-    return bound_->program().float64 ? run_as<double>(inputs, *args) : run_as<float>(inputs, *args);
+    const py::tuple held(inputs);  // until the run is over
+    return bound_->program().float64 ? run_as<double>(held, *args) : run_as<float>(held, *args);
   }
 
   template <class T>
-  py::tuple run_as(const py::sequence& inputs, BoundArgs& args) const {
+  py::tuple run_as(const py::tuple& inputs, BoundArgs& args) const {
     const Program& p = bound_->program();
     const int64_t n_steps = args.n_steps;
     if (n_steps < 0 || !(args.time_limit >= 0))

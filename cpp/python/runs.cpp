@@ -30,7 +30,7 @@ struct PyTape {
 
 // What a run and its gradient have in common.
 struct RunRequest {
-  py::sequence inputs, params;
+  py::tuple inputs, params;  // of their own: what is in them lives until the run is over
   py::object state, istate;
   int64_t first_step, n_steps, batch;
   std::vector<bool> keep_last;
@@ -143,7 +143,7 @@ py::tuple run_any(const Compiled& compiled, py::sequence inputs, py::sequence pa
 
 struct GradRequest {
   RunRequest run;
-  py::sequence output_grads;
+  py::tuple output_grads;
   py::object learned_grads, state_out_grad;  // or None
   Flags want_inputs, want_params;
   bool want_state;
@@ -179,7 +179,7 @@ void set_given(const Program& p, const GradRequest& q, GradArgs<T>* args) {
   }
   args->learned_grads.assign(p.params.size(), nullptr);
   if (!q.learned_grads.is_none()) {
-    const py::sequence given = q.learned_grads;
+    const py::tuple given = q.learned_grads;
     need_count(given.size(), p.params.size(), "learned_grads");
     for (size_t i = 0; i < p.params.size(); ++i) {
       const py::object g = given[i];
@@ -233,7 +233,7 @@ py::tuple grad_any(const Compiled& compiled, py::sequence inputs, py::sequence p
   const GradRequest q{{inputs, params, state, istate, first_step, n_steps, batch, std::move(keep_last), callbacks,
                        threads, tape, memory, std::move(wanted_params), tf32},
                       output_grads,
-                      learned_grads,
+                      learned_grads.is_none() ? learned_grads : py::tuple(learned_grads),
                       state_out_grad,
                       std::move(want_inputs),
                       std::move(want_params),

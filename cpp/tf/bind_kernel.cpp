@@ -196,7 +196,11 @@ class BindKernel : public OpKernel {
       RefCountPtr<Var> var;
       TF_RETURN_IF_ERROR(LookupResource(ctx, HandleFromInput(ctx, kParams + i), &var));
       const int64_t items = param.learned ? batch : 0;
-      bound->add(std::move(var), param.name, dtype, items, param.learned ? items * param.size : param.size);
+      int64_t elements;
+      if (__builtin_mul_overflow(param.learned ? items : 1, param.size, &elements))
+        return invalid(absl::StrCat("'", param.name, "': expected what memory can hold, got ", items, " times ",
+                                    param.size, " elements"));
+      bound->add(std::move(var), param.name, dtype, items, elements);
     }
     return absl::OkStatus();
   }

@@ -120,24 +120,23 @@ class GradKernel : public OpKernel {
       const int64_t rows = attrs_.options.keep_last[i] ? 1 : call.args.n_steps;
       TF_RETURN_IF_ERROR(call.expect_shape(numbered("output_grads", i, p.outputs[i].name), outputs[i],
                                            {batch, rows, p.outputs[i].size}, "minibatch, steps, size"));
-      grad->output_grads.push_back(unless_zero(call, outputs[i]));
+      TF_RETURN_IF_ERROR(unless_zero(call, outputs[i], &grad->output_grads.emplace_back()));
     }
     grad->learned_grads.assign(p.params.size(), nullptr);
     for (size_t i = 0; i < attrs_.learned.size(); ++i) {
       const Param& param = p.params[attrs_.learned[i]];
       TF_RETURN_IF_ERROR(call.expect_param(numbered("learned_grads", i, param.name), learned[i], param));
-      grad->learned_grads[attrs_.learned[i]] = unless_zero(call, learned[i]);
+      TF_RETURN_IF_ERROR(unless_zero(call, learned[i], &grad->learned_grads[attrs_.learned[i]]));
     }
     const Tensor& state = ctx->input(ctx->num_inputs() - 1);
     TF_RETURN_IF_ERROR(call.expect_shape("state_out_grad", state, {batch, p.state_size}, "minibatch, state_size"));
-    grad->state_out_grad = unless_zero(call, state);
-    return absl::OkStatus();
+    return unless_zero(call, state, &grad->state_out_grad);
   }
 
   // A GradientTape gives zeros for what the loss does not depend on; the engine computes nothing for a null pointer.
-  static const T* unless_zero(const RunCall<T>& call, const Tensor& tensor) {
+  static Status unless_zero(const RunCall<T>& call, const Tensor& tensor, const T** given) {
     const T* values = tensor.flat<T>().data();
-    return call.space().all_zero(values, tensor.NumElements()) ? nullptr : values;
+    return call.safely([&] { *given = call.space().all_zero(values, tensor.NumElements()) ? nullptr : values; });
   }
 
   Status allocate_gradients(OpKernelContext* ctx, GradArgs<T>* grad) const {

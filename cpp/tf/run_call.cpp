@@ -54,7 +54,9 @@ Status RunCall<T>::expect_shape(const std::string& name, const Tensor& tensor, c
 template <class T>
 Status RunCall<T>::expect_param(const std::string& name, const Tensor& tensor, const Param& param) const {
   const bool has_items = tensor.dims() > 1 && tensor.dim_size(0) == args.batch;
-  if (tensor.NumElements() == (param.learned ? args.batch : 1) * param.size && (!param.learned || has_items))
+  int64_t due;
+  if (!__builtin_mul_overflow(param.learned ? args.batch : 1, param.size, &due) && tensor.NumElements() == due &&
+      (!param.learned || has_items))
     return absl::OkStatus();
   const std::string expected = param.learned ? absl::StrCat(args.batch, " times ") : "";
   return invalid(absl::StrCat("input '", name, "': expected ", expected, param.size, " elements",
@@ -189,6 +191,13 @@ Status RunCall<T>::guarded(const std::function<void()>& work) {
   args.tf32 = tensorflow::tensor_float_32_execution_enabled();
   CancelFlag cancel(ctx_->cancellation_manager());
   args.cancel = cancel.flag();
+  const Status done = safely(work);
+  args.cancel = nullptr;
+  return done;
+}
+
+template <class T>
+Status RunCall<T>::safely(const std::function<void()>& work) const {
   try {
     work();
   } catch (const Cancelled&) {
@@ -204,7 +213,6 @@ Status RunCall<T>::guarded(const std::function<void()>& work) {
   } catch (...) {
     return absl::InternalError(message("the engine threw an exception that is no std::exception"));
   }
-  args.cancel = nullptr;
   return absl::OkStatus();
 }
 
@@ -225,7 +233,9 @@ Status RunCall<T>::grad(GradArgs<T>* grad) {
 
 template <class T>
 Status RunCall<T>::finish(int steps_at, const std::string& error) {
-  for (size_t i = 0; i < program_.outputs.size(); ++i) clear_rows_after(i, program_.outputs[i].size);
+  TF_RETURN_IF_ERROR(safely([this] {
+    for (size_t i = 0; i < program_.outputs.size(); ++i) clear_rows_after(i, program_.outputs[i].size);
+  }));
   Tensor* tensor = nullptr;
   TF_RETURN_IF_ERROR(ctx_->allocate_output(steps_at, TensorShape({}), &tensor));
   tensor->scalar<int64_t>()() = result.steps;

@@ -92,6 +92,8 @@ class RunCall {
   std::string message(const std::string& text) const {
     return absl::StrCat(ctx_->op_kernel().type_string(), ": ", text);
   }
+  // Does something of the engine's, whose exceptions TensorFlow would not catch.
+  Status safely(const std::function<void()>& work) const;
   Status invalid(const std::string& text) const { return absl::InvalidArgumentError(message(text)); }
   // As many elements as the parameter has, in any shape; items first if it is learned.
   Status expect_param(const std::string& name, const tensorflow::Tensor& tensor, const Param& param) const;

@@ -46,23 +46,23 @@ class RunKernel : public OpKernel {
 
   // An output that starts as a copy of an input; in place where nobody else looks at the input.
   template <class V>
-  static Status forward(OpKernelContext* ctx, Space& space, int from, int to, V** data) {
+  static Status forward(OpKernelContext* ctx, const RunCall<T>& call, Space& space, int from, int to, V** data) {
     Tensor* out = nullptr;
     const V* before = ctx->input(from).flat<V>().data();
     TF_RETURN_IF_ERROR(ctx->forward_input_or_allocate_output({from}, to, ctx->input(from).shape(), &out));
     *data = out->flat<V>().data();
-    if (*data != before) space.copy(before, *data, out->NumElements());
-    return absl::OkStatus();
+    if (*data == before) return absl::OkStatus();
+    return call.safely([&] { space.copy(before, *data, out->NumElements()); });
   }
 
   Status forward_state(OpKernelContext* ctx, RunCall<T>* call) const {
     int out = static_cast<int>(program().outputs.size());
     for (int64_t i : attrs_.learned) {
       const int from = static_cast<int>(kInputs + program().inputs.size() + i);
-      TF_RETURN_IF_ERROR(forward(ctx, call->space(), from, out++, &call->args.params[i]));
+      TF_RETURN_IF_ERROR(forward(ctx, *call, call->space(), from, out++, &call->args.params[i]));
     }
-    TF_RETURN_IF_ERROR(forward(ctx, call->space(), kState, out++, &call->args.state));
-    return forward(ctx, host_space(), kIstate, out++, &call->args.istate);
+    TF_RETURN_IF_ERROR(forward(ctx, *call, call->space(), kState, out++, &call->args.state));
+    return forward(ctx, *call, host_space(), kIstate, out++, &call->args.istate);
   }
 
   // The tape is a string, a view of memory that TensorFlow has allocated: for outputs of any numeric type that the loss

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "absl/strings/str_cat.h"
 
@@ -14,6 +15,7 @@ using tensorflow::Var;
 
 Tensor copy_of(const Tensor& value) {
   Tensor copy(value.dtype(), value.shape());
+  if (value.NumElements() > 0 && !copy.data()) throw std::bad_alloc();
   if (value.NumElements() > 0) std::memcpy(copy.data(), value.tensor_data().data(), value.TotalBytes());
   return copy;
 }

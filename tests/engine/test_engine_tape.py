@@ -396,3 +396,26 @@ def test_many_windows_of_a_long_run(make):
     less = setup.loss(inputs=[setup.inputs[0] - step * direction])
     slope = np.sum(expected[0][0] * direction)
     np.testing.assert_allclose((more - less) / step / 2, slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("memory", [-1, 0])
+def test_what_nobody_writes_is_zero_in_recorded_runs_too(memory):
+    """As in others, whatever memory held before; so is the state that comes of it."""
+    maker = Maker("float64", window=3)
+    x, y = maker.buffer("window", 2, "x"), maker.buffer("carried", 2, "y")
+    out = maker.buffer("window", 2, "out")
+    maker.region("sequence", maker.input(x, 1))  # and the second element stays as it is
+    first = op("copy", {"src": view(x, (1,)), "dst": view(y, (1,), shift=1)}, set=1)
+    maker.region("sequence", first)
+    rates = op("neurons", {"J": view(x, (2,)), "out": view(out, (2,))}, type="Sigmoid", tau_ref=1.0)
+    maker.region("sequence", rates)
+    maker.region("sequence", maker.output(view(out, (2,))), maker.output(view(y, (2,), shift=1)))
+    compiled = _engine.Compiled(to_bytes(maker.program()))
+    inputs = np.random.RandomState(0).randn(2, 8, 1)
+    due, *_, state = maker.run(8, 2, [inputs], compiled=compiled)
+    for _ in range(3):
+        tape = compiled.tape(2, 8, memory)
+        got, *_, after = maker.run(8, 2, [inputs], compiled=compiled, tape=tape, memory=memory)
+        for a, b in zip((*got, after), (*due, state), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert not np.any(after[:, 1])

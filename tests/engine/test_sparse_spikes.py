@@ -126,3 +126,43 @@ def test_one_neuron_gives_its_column():
     (y,) = maker.run(9, 1, [x], compiled=compiled)[0]
     np.testing.assert_array_equal(y[0], np.outer(np.arange(9), matrix.toarray()[:, 7]))
     assert not np.signbit(y[0, 0]).any()
+
+
+def test_threads_that_share_out_steps(divided_library):
+    """Each has entries by columns of its own, which it may be copying while the other one sums."""
+    rng = np.random.RandomState(5)
+    n, steps = 2000, 120
+    matrix = sparse.random(n, n, 0.05, random_state=rng, data_rvs=rng.randn, format="csr")
+    maker = Maker("float64")
+    x, y = maker.buffer("window", n, "X"), maker.buffer("window", n, "Y")
+    a = maker.buffer("param", matrix.data.size, "A", matrix.data)
+    args = {"A": view(a, matrix.data.shape), "X": view(x, (n,)), "Y": view(y, (n,))}
+    attrs = {key: tuple(int(v) for v in getattr(matrix, key)) for key in ("indices", "indptr")}
+    maker.region("sequence", maker.input(x, n), op("sparse", args, set=1, **attrs))
+    maker.region("sequence", maker.output(view(y, (n,))))
+    divided = _engine.Compiled(to_bytes(maker.program()), "divided")
+    assert "steps" in [how for *_, how, _ in divided.divided(2)]
+    x = spikes(rng, (1, steps, n), 0.03, "float64")
+    (due,) = maker.run(steps, 1, [x], threads=1)[0]
+    for _ in range(10):
+        (got,) = maker.run(steps, 1, [x], threads=2, compiled=divided)[0]
+        np.testing.assert_array_equal(got, due)
+
+
+def test_a_single_entry_cut_by_rows(divided_library):
+    """Whose array has no axis, as it may."""
+    rows = 4000
+    maker = Maker("float64")
+    x, y = maker.buffer("window", 1, "X"), maker.buffer("carried", rows, "Y")
+    a = maker.buffer("param", 1, "A", [3.0])
+    args = {"A": view(a, ()), "X": view(x, (1,)), "Y": view(y, (rows,), shift=1)}
+    maker.region("sequence", maker.input(x, 1))
+    kept = op("copy", {"src": view(y, (rows,)), "dst": view(y, (rows,), shift=1)}, set=1)
+    entry = op("sparse", args, set=0, indices=(0,), indptr=(0, *[1] * rows))
+    maker.region("loop", kept, entry)
+    maker.region("sequence", maker.output(view(y, (rows,), shift=1)))
+    divided = _engine.Compiled(to_bytes(maker.program()), "divided")
+    assert "islands" in [how for *_, how, _ in divided.divided(2)]
+    (got,) = maker.run(5, 1, [np.ones((1, 5, 1))], threads=2, compiled=divided)[0]
+    np.testing.assert_array_equal(got[0, :, 0], 3 * np.arange(1.0, 6))
+    assert not np.any(got[..., 1:])
