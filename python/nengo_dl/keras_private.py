@@ -31,6 +31,7 @@ USED = (
     ("Operation", "_inbound_nodes"),
     ("Sequential", "_functional"),
     ("src.models.functional.Functional", "_nodes_by_depth"),
+    ("src.backend", "get_keras_mask"),
 )
 
 
@@ -52,6 +53,13 @@ def check_keras() -> None:
             "the environment variable KERAS_BACKEND=tensorflow (or the entry 'backend' in "
             "~/.keras/keras.json) before Keras is imported"
         )
+
+
+def mask_of(values: tf.Tensor) -> tf.Tensor | None:
+    """What a loss says of its values: which of them count; None if all do."""
+    import keras
+
+    return keras.src.backend.get_keras_mask(values)
 
 
 def plain_variable(weight: keras.Variable | tf.Variable) -> tf.Variable:

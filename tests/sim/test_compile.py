@@ -255,3 +255,36 @@ def test_jit(sim):
     with pytest.warns(UserWarning, match="jit_compile=False"):
         sim.compile(loss="mse", jit_compile=True)
     assert not sim.keras_model.jit_compile
+
+
+def test_classes_that_are_ignored(Sim):
+    """The mean is of what counts, as Keras takes it."""
+    net = linear((2, 4))
+    sim = Sim(net, minibatch_size=4)
+    x = rows(4)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    labels = np.arange(12).reshape(4, 3, 1) % 4
+    labels[:2, 1:] = -1
+    sim.compile(loss={"py": loss})
+    logits = sim.predict(x, verbose=0)[net.py]
+    due = float(loss(labels, logits))
+    found = sim.evaluate(x, {"py": labels}, verbose=0)["loss"]
+    np.testing.assert_allclose(found, due, rtol=1e-6)
+    weight = np.array([1.0, 2.0, 0.0, 3.0])
+    found = sim.evaluate(x, {"py": labels}, sample_weight=weight, verbose=0)["loss"]
+    np.testing.assert_allclose(found, float(loss(labels, logits, weight[:, None])), rtol=1e-6)
+
+
+def test_weights_with_more_axes_than_values(sim):
+    """Axes of one are left out; others are refused."""
+    x, y = rows(2, steps=1), np.zeros((2, 1, 1))
+    sim.compile(loss={"py": lambda y_true, y_pred: tf.reduce_mean((y_true - y_pred) ** 2, (1, 2))})
+    weight = np.array([1.0, 3.0])
+    due = sim.evaluate(x, {"py": y}, sample_weight=weight, verbose=0)["loss"]
+    for more in (weight[:, None], weight[:, None, None]):
+        found = sim.evaluate(x, {"py": y}, sample_weight=more, verbose=0)["loss"]
+        np.testing.assert_allclose(found, due)
+    with pytest.raises(
+        ValueError, match=r"weights for values of the loss, .* \(2,\), got .*\(2, 3\)"
+    ):
+        sim.evaluate(rows(2), {"py": np.zeros((2, 3, 1))}, sample_weight=np.ones((2, 3)))

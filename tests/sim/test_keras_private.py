@@ -18,6 +18,9 @@ PACKAGE = Path(nengo_dl.__file__).parent
 @pytest.mark.parametrize("owner, name", USED)
 def test_keras_has_the_name(owner, name):
     found = operator.attrgetter(owner)(keras)
+    if inspect.ismodule(found):
+        assert callable(getattr(found, name))
+        return
     sources = [inspect.getsource(cls) for cls in found.__mro__ if cls.__module__[:5] == "keras"]
     assert any(re.search(rf"\bself\.{name}\b", source) for source in sources)
 

@@ -76,14 +76,14 @@ def _mean_activities(rate_network: Any, data: Any) -> dict:
         for tensor, array in zip(tensors, arrays, strict=True)
     }
     total: dict = {layer: 0.0 for layer in probes}
-    n_batches = len(arrays[0]) // items
     with Simulator(rate_network.net, minibatch_size=items, progress_bar=False) as sim:
-        for i in range(n_batches):  # one by one: activities may be large
-            part = {node: array[i * items : (i + 1) * items] for node, array in x.items()}
+        for first in range(0, len(arrays[0]), items):  # part by part: activities may be large
+            part = {node: array[first : first + items] for node, array in x.items()}
             found = sim.predict(part)
+            count = min(items, len(arrays[0]) - first)
             for layer, ours in probes.items():
-                total[layer] += np.mean([np.mean(np.abs(found[probe])) for probe in ours])
-    return {layer: value / n_batches for layer, value in total.items()}
+                total[layer] += count * np.mean([np.mean(np.abs(found[probe])) for probe in ours])
+    return {layer: value / len(arrays[0]) for layer, value in total.items()}
 
 
 def scaling_note(neuron_type: Any, scale: float, target: float | None) -> str:

@@ -288,6 +288,8 @@ class Converter:
                 f"Layer {layer.name!r} ({type(layer).__name__}) would combine steps of a temporal "
                 "model; put it into a TimeDistributed layer if it is for each step"
             )
+        if each_step and not cls.takes_steps:
+            return self._fallback(layer, "A model within TimeDistributed has no native form.")
         convertible, reason = cls.convertible(layer, self)
         if convertible:
             return cls(layer, self)

@@ -71,6 +71,8 @@ class LayerConverter:
     mixes_time : bool
         Whether the layer combines elements along the first axis of its input, which is the time
         of a temporal model; if so, there it has to be inside of a TimeDistributed layer.
+    takes_steps : bool
+        Whether a layer of a temporal model may be inside of a TimeDistributed layer.
     activation_map : dict
         Neuron types (None: no neurons) by activation functions.
     """
@@ -80,6 +82,7 @@ class LayerConverter:
     has_weights: bool = False
     allow_fallback: ClassVar[bool] = True
     mixes_time: ClassVar[bool] = False
+    takes_steps: ClassVar[bool] = True
     activation_map: ClassVar[dict] = ACTIVATIONS
 
     def __init__(self, layer: Any, converter: Any) -> None:

@@ -66,15 +66,6 @@ class ConvertAverage(ConvertSum):
 class ConvertConcatenate(LayerConverter):
     """Inputs one after the other along an axis."""
 
-    @classmethod
-    def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
-        first = 2 if converter.temporal_model else 1
-        if 0 <= layer.axis < first:
-            axes = "the batch or the time" if converter.temporal_model else "the batch"
-            # a TensorNode could not do that, either
-            raise TypeError(f"{layer.name}.axis has value {layer.axis}, which is {axes}")
-        return super().convertible(layer, converter)
-
     def convert(self, node_id: int) -> Any:
         obj = self.add_nengo_obj(node_id)
         for i, places in enumerate(self._places(node_id)):
@@ -83,10 +74,13 @@ class ConvertConcatenate(LayerConverter):
 
     def _places(self, node_id: int) -> Iterator[list[int]]:
         """Where in the output each input goes."""
-        shape = self.output_shape(node_id)
-        axis = self.layer.axis % len(self.output_shape(node_id, full_shape=True)) - (
+        shape, given = self.output_shape(node_id), self.layer.axis
+        axis = given % len(self.output_shape(node_id, full_shape=True)) - (
             2 if self.converter.temporal_model else 1
         )
+        if axis < 0:  # a TensorNode could not do that, either
+            axes = "the batch or the time" if self.converter.temporal_model else "the batch"
+            raise TypeError(f"{self.layer.name}.axis has value {given}, which is {axes}")
         sizes = [self.shape_of(tensor)[axis] for tensor in self.node(node_id).input_tensors]
         positions = np.arange(np.prod(shape, dtype=int)).reshape(shape)
         for part in np.split(positions, np.cumsum(sizes)[:-1], axis=axis):

@@ -55,8 +55,9 @@ class ConvertBatchNormalization(ConvertAffine):
         shift = -scale * to_numpy(layer.moving_mean)
         if layer.center:
             shift = shift + to_numpy(layer.beta)
-        full = self.input_shape(node_id, full_shape=True)
-        axis = layer.axis % len(full) - len(full)  # counted from the end, where the batch is not
+        rank = len(self.input_shape(node_id, full_shape=True))
+        rank -= self.graph_layer is not layer  # within TimeDistributed steps are no axis of its
+        axis = layer.axis % rank - rank  # counted from the end, where the batch is not
         along = (-1,) + (1,) * (-1 - axis)
         return scale.reshape(along), shift.reshape(along)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import nengo
@@ -31,6 +31,8 @@ class ConvertInput(LayerConverter):
 @register(functional_class())
 class ConvertModel(LayerConverter):
     """A model inside of another one becomes a network inside of the network."""
+
+    takes_steps: ClassVar[bool] = False
 
     @classmethod
     def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:

@@ -36,6 +36,17 @@ class Call:
     in_chunks: bool = False
     rates: bool = False
 
+    def use(self, kind):
+        """Data in memory for a kind of minibatches, or None; nodes are told whether it is theirs.
+
+        The other kind may have data for other nodes.
+        """
+        data = self.data.get(kind)
+        for each in filter(None, self.data.values()):
+            sources = each.runtime.nodes.sources
+            each.runtime.feed.given = [data is None or node in data.sample for node in sources]
+        return data
+
 
 @dataclass
 class Untracked:

@@ -1,6 +1,7 @@
 """Calls of `fit` and `evaluate`: data in, Keras called, results by name."""
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -38,7 +39,8 @@ def fit(side, x, y, n_steps, stateful, mode, kwargs):
     rates = _by_rates(side, mode)
     stateful = side.clean_arguments(kwargs, stateful, ("batch_size", "validation_batch_size"))
     validation = kwargs.pop("validation_data", None)
-    fraction = kwargs.pop("validation_split", 0.0) if validation is None else 0.0
+    fraction = kwargs.pop("validation_split", 0.0)
+    fraction = 0.0 if validation is not None else fraction
     if is_opaque(x):
         refuse_steps(x, n_steps)
         if not isinstance(x, keras.utils.PyDataset):
@@ -48,9 +50,10 @@ def fit(side, x, y, n_steps, stateful, mode, kwargs):
     else:
         weights = kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None)
         data = checked_arrays(side, x, y, n_steps, *weights, items="whole")
-        kwargs.pop("validation_split", None)
         if fraction:
             data, validation = split(data, fraction, side.runtime.minibatch_size)
+            if weights[1] is not None:  # classes are weighted in training alone
+                validation = replace(validation, weights={})
         arguments = {}
     test = None
     if validation is not None:

@@ -92,7 +92,8 @@ class KerasCall:
             self.call.callbacks = None
             # a call ends where an epoch does
             return 1 if self.model.run_eagerly else math.gcd(DATASET_STEPS, *steps)
-        return steps[0] if steps else self.call.data[kind].length
+        # neither training nor validation does more than it is asked for
+        return math.gcd(*steps) if steps else self.call.data[kind].length
 
     def _add_callbacks(self, kind):
         """Make Keras' list of callbacks, and keep it for calls in the middle of an epoch."""

@@ -114,6 +114,7 @@ class SimulatorModel(keras.Model):
         self._check_optimizer(optimizer)
         super().compile(optimizer, steps_per_execution=steps_per_execution or 1, **kwargs)
         given.update(optimizer=self.optimizer, steps_per_execution=steps_per_execution)
+        given.update(run_eagerly=self.run_eagerly)
         self.untracked.compile_arguments = given
         self.untracked.targets = targets
         self.untracked.auto_steps = steps_per_execution is None
@@ -276,9 +277,10 @@ class SimulatorModel(keras.Model):
     def _function(self, kind, force):
         if force:
             self.untracked.keras_functions.clear()
+            self.untracked.functions.clear()
 
         def function(iterator):
-            data = self.untracked.call.data.get(kind)
+            data = self.untracked.call.use(kind)
             if data is not None:
                 return self._run(kind, data, iterator)
             return self._keras_function(kind)(iterator)
@@ -335,8 +337,8 @@ class SimulatorModel(keras.Model):
 
         def progress(done, logs):
             if callbacks is not None:
-                getattr(callbacks, end)(done - 1, logs)
-                getattr(callbacks, begin)(done)
+                getattr(callbacks, end)(data.position - 1, logs)
+                getattr(callbacks, begin)(data.position)
 
         return run_chunks(data, total, run, lambda: getattr(self, stop), progress)
 

@@ -13,6 +13,7 @@ from nengo.exceptions import ValidationError
 
 from ..arguments.checks import warn_user
 from ..arguments.data_forms import entries_by_probe
+from ..keras_private import mask_of
 
 # names for which Keras picks a function by the shapes of targets and outputs
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
@@ -250,12 +251,17 @@ class ProbeMetric:
 
 
 def _reduced(values, weight, reduction, dtype):
+    mask = mask_of(values)
     values = tf.cast(tf.convert_to_tensor(values), dtype)
     if weight is not None:
-        weight = tf.cast(weight, dtype)
-        missing = values.shape.rank - weight.shape.rank
-        if missing > 0:
-            weight = tf.reshape(weight, tf.concat([tf.shape(weight), [1] * missing], 0))
+        weight = _as_values(tf.cast(weight, dtype), values)
+    if mask is not None:
+        mask = tf.cast(mask, dtype)
+        if reduction in ("mean", "sum_over_batch_size"):  # of those that count
+            every = tf.cast(tf.size(mask), dtype)
+            mask *= tf.math.divide_no_nan(every, tf.reduce_sum(mask))
+        weight = mask if weight is None else weight * mask
+    if weight is not None:
         values = values * weight
     total = tf.reduce_sum(values)
     if reduction == "sum":
@@ -263,6 +269,20 @@ def _reduced(values, weight, reduction, dtype):
     if reduction == "mean_with_sample_weight" and weight is not None:
         return tf.math.divide_no_nan(total, tf.reduce_sum(weight))
     return tf.math.divide_no_nan(total, tf.cast(tf.size(values), dtype))
+
+
+def _as_values(weight, values):
+    """Weights with as many axes as the values of a loss."""
+    missing = values.shape.rank - weight.shape.rank
+    if missing >= 0:
+        return tf.reshape(weight, tf.concat([tf.shape(weight), [1] * missing], 0))
+    if set(weight.shape[values.shape.rank :]) != {1}:
+        raise ValidationError(
+            f"expected weights for values of the loss, which have shape {tuple(values.shape)}, got"
+            f" shape {tuple(weight.shape)}; for each item by itself, give an axis of items alone",
+            attr="sample_weight",
+        )
+    return tf.reshape(weight, tf.shape(weight)[: values.shape.rank])
 
 
 def _by_shape(target, output):

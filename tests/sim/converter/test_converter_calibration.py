@@ -120,6 +120,19 @@ def test_what_is_asked_for_has_to_be_complete(model, data):
         Converter(model, scale_firing_rates="calibrate", calibration_data=[data, data])
 
 
+def test_all_items_count(model):
+    """Those that are left behind the last whole minibatch, too."""
+    data = np.random.RandomState(0).uniform(0, 1, (40, *model.inputs[0].shape[1:]))
+    few = data.copy()
+    few[32:] *= 100
+    scales = [
+        Converter(model, scale_firing_rates="calibrate", calibration_data=d, target_rates=100)
+        for d in (data, few)
+    ]
+    ratios = [a.scale_of(model.layers[1]) / b.scale_of(model.layers[1]) for a, b in [scales]]
+    assert ratios[0] > 5
+
+
 @pytest.mark.parametrize("scale", [0, -5.0, np.inf, "1"])
 def test_scales_are_above_zero(model, scale):
     scales = {model.layers[1]: scale}

@@ -380,3 +380,35 @@ def test_verify_finds_differences():
         converter.verify(inputs=inputs)
     with pytest.raises(ValueError, match="inputs: expected 1 arrays, got 2"):
         converter.verify(inputs=inputs * 2)
+
+
+@pytest.mark.parametrize("axis, shape", [(3, (4, 3, 5, 5)), (-1, (4, 3, 5, 5)), (2, (4, 6, 3))])
+def test_normalisation_of_each_step(axis, shape):
+    """The axis is counted without that of steps."""
+    x = keras.Input(shape)
+    layer = L.BatchNormalization(axis=axis)
+    model = keras.Model(x, L.TimeDistributed(layer)(x))
+    rng = np.random.RandomState(0)
+    layer.set_weights([rng.uniform(0.5, 2, w.shape) for w in layer.get_weights()])
+    assert Converter(model, temporal_model=True, inference_only=True).verify()
+
+
+def test_models_of_each_step():
+    """Run in a TensorNode."""
+    x = keras.Input((4, 3))
+    inner = keras.Sequential([keras.Input((3,)), L.Dense(2, activation="relu"), L.Dense(5)])
+    model = keras.Model(x, L.TimeDistributed(inner)(x))
+    with pytest.warns(UserWarning, match="A model within TimeDistributed has no native form"):
+        converter = Converter(model, temporal_model=True)
+    assert converter.verify(training=False)
+    with pytest.raises(TypeError, match="A model within TimeDistributed"):
+        Converter(model, temporal_model=True, allow_fallback=False)
+
+
+@pytest.mark.parametrize("axis, shape, temporal", [(-2, (6, 4), True), (-2, (4,), False)])
+def test_concatenation_of_items_or_steps(axis, shape, temporal):
+    """Counted from the end, too."""
+    x = keras.Input(shape)
+    model = keras.Model(x, L.Concatenate(axis=axis)([x, x]))
+    with pytest.raises(TypeError, match=f"axis has value {axis}, which is the batch"):
+        Converter(model, temporal_model=temporal)
