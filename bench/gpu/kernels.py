@@ -80,8 +80,7 @@ def main(options):
             continue
         saved = saved_programs.Saved(path)
         compiled = _engine.Compiled(saved.program, "cuda")
-        for *_, ways in compiled.fused():
-            print(f"{path.stem}: {ways}")
+        print(path.stem + saved_programs.loops(compiled, saved.batch))
         if path.stem.startswith("train-"):
             table(path.stem, training_step(saved, compiled), options.rows)
             continue

@@ -5,7 +5,8 @@ TensorFlow nor Nengo. For each program of ``bench/gpu/save.py`` it prints the la
 the two engines (relative to the largest value), whether two runs on the GPU are equal bit by bit,
 and medians of the time per step. ``device`` is what the GPU took for it between two of its events,
 without copies of arguments and results; ``call`` what a caller sees, with its copies, from the
-difference of a long and a short run, so that it holds the steps alone.
+difference of a long and a short run, so that it holds the steps alone. Loops are named by the way
+that they go, with what a step of them is predicted to take.
 It fails if a run on the GPU fails, two of them are not equal, or loops that run as one kernel give
 other bits than their ops one by one (``--plain-steps`` of them).
 """
@@ -137,6 +138,12 @@ def equal(got, due):
     return all(np.array_equal(a, b) for a, b in zip(got, due, strict=True))
 
 
+def loops(compiled, batch):
+    """How the loops of a program go, and what that is predicted to take."""
+    found = [f"{way}, predicted {1e6 * taken:.2f} us" for _, way, taken in compiled.loops(batch)]
+    return f" (loops: {'; '.join(found)})" if found else ""
+
+
 def same_as_plain(saved, steps):
     """Whether a short run, or training step, has the bits of ops that are kernels of their own."""
     whole, plain = (_engine.Compiled(saved.program, "cuda", fuse) for fuse in (True, False))
@@ -164,6 +171,7 @@ def report_run(path, options):
         on_cpu = per_step(saved, cpu, batch, options.steps, 3) if batch == 1 else 0
         line += f"  batch {batch}: device {1e6 * busy:.2f} us per step, call {1e6 * call:.2f}"
         line += f" (CPU {1e6 * on_cpu:.2f})" if batch == 1 else ""
+        line += loops(gpu, batch)
     print(line, flush=True)
     return same and plain
 
@@ -181,7 +189,8 @@ def report_training(path, options):
     plain = same_as_plain(saved, options.plain_steps)
     line += f" twice equal {same} as op by op {plain}"
     line += f"  device {1e3 * busy:.3f} ms per training step, call {1e3 * call:.3f}"
-    print(line + (f" (CPU {1e3 * on_cpu:.1f})" if options.cpu else ""), flush=True)
+    line += f" (CPU {1e3 * on_cpu:.1f})" if options.cpu else ""
+    print(line + loops(gpu, saved.batch), flush=True)
     return same and plain
 
 
