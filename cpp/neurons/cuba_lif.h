@@ -38,9 +38,9 @@ struct CubaLIF {
   // tau_syn / (tau_syn - tau_mem) (exp(-dt / tau_syn) - exp(-dt / tau_mem)), also where both are equal.
   static double lateness(double tau_syn, double tau_mem, double dt) {
     if (!(tau_syn > 0)) return 0;
-    const double x = dt / tau_mem - dt / tau_syn;
+    const double a = dt / tau_mem, b = dt / tau_syn, x = -__builtin_fabs(a - b);
     const double part = x == 0 ? 1 : __builtin_expm1(x) / x;
-    return dt / tau_mem * __builtin_exp(-dt / tau_mem) * part;
+    return a * __builtin_exp(a < b ? -a : -b) * part;  // times the larger of both, so that nothing overflows
   }
 
   template <class V>

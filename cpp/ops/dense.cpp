@@ -61,7 +61,7 @@ class DenseKernel : public Kernel<T> {
 
   void rows(const Frame<T>& f, int64_t t, int64_t b, int64_t count, bool along_steps) const {
     auto stride = [&](const View& o) { return along_steps ? f.row[o.buffer] : f.item[o.buffer]; };
-    if (!d_.set && count > 1 && stride(y_) == 0) {  // rows that are added up in one place, one after the other
+    if (count > 1 && stride(y_) == 0) {  // rows that come together in one place, one after the other
       for (int64_t i = 0; i < count; ++i) along_steps ? rows(f, t + i, b, 1, true) : rows(f, t, b + i, 1, false);
       return;
     }

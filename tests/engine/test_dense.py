@@ -214,3 +214,20 @@ def test_weights_of_each_item(isa, kind, shape):
     (y,), _, _, _ = maker.run(steps, batch, [x], state)
     due = np.einsum("bmn,btn->btm", weights.reshape(batch, m, n), x)
     np.testing.assert_allclose(y, due, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [40, 600])
+def test_rows_that_overwrite_one_place(n):
+    """Of steps outside of a loop, the last one stays, however large the matrix."""
+    rng = np.random.RandomState(0)
+    matrix = rng.standard_normal((n, n))
+    maker = Maker("float32")
+    x, y = maker.buffer("window", n, "X"), maker.buffer("state", n, "Y")
+    a = maker.buffer("param", n * n, "A", matrix.T.ravel())  # column by column
+    args = {"A": view(a, (n, n), (1, n)), "X": view(x, (n,)), "Y": view(y, (n,))}
+    maker.region("sequence", maker.input(x, n), op("dense", args, set=1))
+    inputs = rng.standard_normal((1, 7, n)).astype(np.float32)
+    *_, state = maker.run(7, 1, [inputs])
+    np.testing.assert_allclose(
+        state[0], matrix.astype(np.float32) @ inputs[0, 6], atol=1e-4 * n**0.5
+    )

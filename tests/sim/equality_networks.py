@@ -192,6 +192,34 @@ def nothing():
 
 
 @network
+def noise_in_python_behind_python():
+    """Which adds to what a function's values come to in the same step."""
+    noise = nengo.processes.WhiteNoise(nengo.dists.Exponential(0.1), seed=1)
+    stim, ens = sine(), nengo.Ensemble(20, 1, noise=noise)
+    echo = nengo.Node(lambda t, x: x, size_in=1)
+    nengo.Connection(stim, echo, synapse=None)
+    nengo.Connection(echo, ens, synapse=None)
+    nengo.Connection(stim, ens, function=np.square, synapse=None)
+    nengo.Probe(ens)
+    direct = nengo.Ensemble(1, 1, neuron_type=nengo.Direct(), noise=noise)
+    nengo.Connection(echo, direct, synapse=None)
+    nengo.Probe(direct)
+
+
+@network
+def channels_last():
+    """Large signals whose elements take turns in one."""
+    channels = [nengo.Node(np.full(70_000, float(k + 1))) for k in range(2)]
+    image, back = nengo.Node(size_in=140_000), nengo.Node(size_in=140_000)
+    order = np.random.RandomState(0).permutation(140_000)
+    for k, channel in enumerate(channels):
+        nengo.Connection(channel, image[k::2], synapse=None)
+        nengo.Connection(channel, back[order[k::2]], synapse=None)
+    nengo.Probe(image[[0, 1, 139_999]])
+    nengo.Probe(back[[0, 1, 139_999]])
+
+
+@network
 def sparse_without_entries():
     """A matrix of zeros, of which nothing is stored."""
     source, ens = sine(2), nengo.Ensemble(10, 1)

@@ -365,3 +365,36 @@ def test_what_is_not_set_is_missed(Sim, monkeypatch):
     builder.Builder.register(Mix)(Half)
     with pytest.raises(BuildError, match=r"Half: expected it to set \['z', 's'\]"):
         Sim(mixed())
+
+
+class Since(nengo.neurons.NeuronType):
+    """Neurons that keep their current, infinite before the first step."""
+
+    state = {"last": nengo.dists.Choice([-np.inf])}
+
+    def gain_bias(self, max_rates, intercepts):
+        return np.ones_like(max_rates), np.zeros_like(max_rates)
+
+    def max_rates_intercepts(self, gain, bias):
+        return gain, bias
+
+    def step(self, dt, J, output, last):
+        output[...] = np.maximum(last, -1)
+        last[...] = J
+
+
+def test_a_state_that_was_infinite(Sim):
+    """What comes after it is what the code says."""
+    builder.tensorflow(Since)(
+        lambda neurons, dt, J, last: (tf.maximum(last, tf.constant(-1.0, last.dtype)), J)
+    )
+    with nengo.Network(seed=0) as net:
+        configure_settings(dtype="float64")
+        ens = nengo.Ensemble(5, 1, neuron_type=Since())
+        nengo.Connection(nengo.Node(np.sin), ens)
+        p = nengo.Probe(ens.neurons)
+    with nengo.Simulator(net, progress_bar=False) as ref:
+        ref.run_steps(6)
+    sim = Sim(net)
+    sim.run_steps(6)
+    np.testing.assert_allclose(sim.data[p], ref.data[p])

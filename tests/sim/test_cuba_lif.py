@@ -182,3 +182,22 @@ def test_training(surrogate):
         after = sim.evaluate({u: x}, {p: y}, verbose=0)["loss"]
         assert len(sim.keras_model.trainable_weights) == 1
     assert after < 0.6 * before
+
+
+@pytest.mark.parametrize("tau_syn", [0.005, 1e-7, 1e-6])
+def test_membranes_much_faster_than_a_step(Sim, tau_syn):
+    """Whose voltage follows the current at once."""
+    with nengo.Network(seed=0) as net:
+        nengo_dl.configure_settings(dtype="float64")
+        neurons = CubaLIF(tau_syn=tau_syn, tau_mem=1e-6)
+        ens = nengo.Ensemble(
+            20, 1, neuron_type=neurons, gain=np.ones(20), bias=np.linspace(0, 3, 20)
+        )
+        p, voltage = nengo.Probe(ens.neurons), nengo.Probe(ens.neurons, "voltage")
+    with nengo.Simulator(net, progress_bar=False) as ref:
+        ref.run_steps(30)
+    sim = Sim(net)
+    sim.run_steps(30)
+    assert np.all(np.isfinite(sim.data[voltage])) and np.any(sim.data[p])
+    np.testing.assert_allclose(sim.data[voltage], ref.data[voltage], rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(sim.data[p], ref.data[p])

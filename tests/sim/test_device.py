@@ -171,7 +171,8 @@ def test_plan(Sim, gpu):
     sim = Sim(integrator(), device="/gpu:0")
     text = str(sim.plan)
     assert f"Runs on the engine's backend '{gpu}'" in text
-    assert "variables on the CPU: each call takes what it needs to the GPU" in text
+    where = "on its GPU" if sim.tensor_graph.on_gpu else "on the CPU: each call takes what it needs"
+    assert f"Parameters and state are TensorFlow variables {where}" in text
     assert "several threads" not in text and "shared out among" not in text
     assert len(re.findall(r"one kernel, op by op: .* to take [\d.e+]+ us", text)) == (gpu == GPU)
 

@@ -161,7 +161,7 @@ class Context:
 
     def _held(self, value, ref, name):
         """An op that hands a value to the next step."""
-        return self.make("lowpass", {"x": value, "y": ref}, {"a": 0.0, "b": 1.0}, name)
+        return self.make("copy", {"src": value, "dst": ref}, {}, name)
 
     def make(self, kind, args, attrs=None, name=None):
         """A new op for the operator being lowered."""

@@ -130,7 +130,9 @@ class Ref:
             return False
         if self.solid and other.solid:
             return True
-        if self.size > 1 << 16 or other.size > 1 << 16:
+        if self.flat and other.flat and abs(self.flat[2]) == abs(other.flat[2]) > 0:
+            return (a - c) % abs(self.flat[2]) == 0
+        if max(self.size, other.size) > 1 << 22:
             return True
         return bool(np.isin(self.elements, other.elements).any())
 

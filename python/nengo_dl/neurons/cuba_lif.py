@@ -25,8 +25,9 @@ def lateness(dt: float, tau_syn: float, tau_mem: float) -> float:
     """
     if tau_syn == 0:
         return 0.0
-    x = dt / tau_mem - dt / tau_syn
-    return dt / tau_mem * math.exp(-dt / tau_mem) * (math.expm1(x) / x if x else 1.0)
+    a, b = dt / tau_mem, dt / tau_syn
+    x = -abs(a - b)  # and times the larger exponential, so that nothing overflows
+    return a * math.exp(-min(a, b)) * (math.expm1(x) / x if x else 1.0)
 
 
 class CubaLIFRate(NeuronType):

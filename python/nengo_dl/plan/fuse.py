@@ -8,7 +8,7 @@ import numpy as np
 from ..ir.kinds import KINDS
 from .classes import accesses, classify, is_tied
 from .draft import Draft
-from .simplify import alias_copies, set_first, substitute
+from .simplify import adds_by_python, alias_copies, set_first, substitute
 
 
 def fuse_resets(draft: Draft) -> Draft:
@@ -143,6 +143,8 @@ def fuse_bias(draft: Draft) -> Draft:
         if src.index is not None or dst.index is not None or not dst.full:
             continue
         uses = table[dst.var]
+        if adds_by_python(ops, uses):
+            continue
         incs = [(depth[k], ops[k].kind != "dense", k) for k, _, r in uses if r.access == "inc"]
         if len([r for _, _, r in uses if r.access == "write"]) != 1 or not incs:
             continue

@@ -186,7 +186,7 @@ def set_first(ops, order):
         writes = [(i, r) for i, _, r in uses if r.access in ("write", "advance", "update")]
         if len(writes) != 1 or ops[writes[0][0]].kind != "fill" or not writes[0][1].full:
             continue
-        if ops[writes[0][0]].attrs["value"] != 0:
+        if ops[writes[0][0]].attrs["value"] != 0 or adds_by_python(ops, uses):
             continue
         chosen = _tiles(var, sorted((order(i), i, r) for i, _, r in uses if _settable(ops[i], r)))
         if chosen:
@@ -202,6 +202,11 @@ def set_first(ops, order):
         if i not in dropped:
             result.append(op)
     return result
+
+
+def adds_by_python(ops, uses):
+    """Whether Python adds to a variable: in its own order, before or after others that do."""
+    return any(ops[i].kind == "callback" and ref.access == "inc" for i, _, ref in uses)
 
 
 def _settable(op, ref):
