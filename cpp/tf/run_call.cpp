@@ -149,35 +149,13 @@ Status RunCall<T>::find_table(std::shared_ptr<Callbacks>* table) const {
 }
 
 template <class T>
-Status RunCall<T>::exhausted(const std::bad_alloc& why, bool recorded) const {
-  const char* const hint =
-      recorded ? "; what is recorded for the gradient takes less with nengo_dl.configure_settings(tape_memory=...)"
-               : "";
-  return absl::ResourceExhaustedError(message(absl::StrCat(why.what(), hint)));
-}
-
-template <class T>
 Status RunCall<T>::tape_bytes(const TapeOptions& record, int64_t* bytes) const {
-  try {
-    *bytes = compiled_.tape_bytes(args.batch, args.n_steps, record);
-  } catch (const ProgramError& e) {
-    return invalid(e.what());
-  } catch (const std::exception& e) {
-    return absl::InternalError(message(e.what()));
-  }
-  return absl::OkStatus();
+  return safely([&] { *bytes = compiled_.tape_bytes(args.batch, args.n_steps, record); });
 }
 
 template <class T>
 Status RunCall<T>::new_tape(const TapeOptions& record, std::shared_ptr<Tape>* made) const {
-  try {
-    *made = compiled_.new_tape(args.batch, args.n_steps, record);
-  } catch (const std::bad_alloc& e) {
-    return exhausted(e, true);
-  } catch (const std::exception& e) {
-    return absl::InternalError(message(e.what()));
-  }
-  return absl::OkStatus();
+  return safely([&] { *made = compiled_.new_tape(args.batch, args.n_steps, record); }, true);
 }
 
 // Calls the engine, with what it needs of TensorFlow in `args`.
@@ -191,13 +169,13 @@ Status RunCall<T>::guarded(const std::function<void()>& work) {
   args.tf32 = tensorflow::tensor_float_32_execution_enabled();
   CancelFlag cancel(ctx_->cancellation_manager());
   args.cancel = cancel.flag();
-  const Status done = safely(work);
+  const Status done = safely(work, args.tape != nullptr);
   args.cancel = nullptr;
   return done;
 }
 
 template <class T>
-Status RunCall<T>::safely(const std::function<void()>& work) const {
+Status RunCall<T>::safely(const std::function<void()>& work, bool recorded) const {
   try {
     work();
   } catch (const Cancelled&) {
@@ -207,7 +185,10 @@ Status RunCall<T>::safely(const std::function<void()>& work) const {
   } catch (const std::invalid_argument& e) {
     return invalid(e.what());
   } catch (const std::bad_alloc& e) {
-    return exhausted(e, args.tape != nullptr);
+    const char* const hint =
+        recorded ? "; what is recorded for the gradient takes less with nengo_dl.configure_settings(tape_memory=...)"
+                 : "";
+    return absl::ResourceExhaustedError(message(absl::StrCat(e.what(), hint)));
   } catch (const std::exception& e) {
     return absl::InternalError(message(e.what()));
   } catch (...) {

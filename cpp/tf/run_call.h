@@ -92,8 +92,8 @@ class RunCall {
   std::string message(const std::string& text) const {
     return absl::StrCat(ctx_->op_kernel().type_string(), ": ", text);
   }
-  // Does something of the engine's, whose exceptions TensorFlow would not catch.
-  Status safely(const std::function<void()>& work) const;
+  // Does something of the engine's, whose exceptions TensorFlow would not catch. `recorded`: of a run for its gradient.
+  Status safely(const std::function<void()>& work, bool recorded = false) const;
   Status invalid(const std::string& text) const { return absl::InvalidArgumentError(message(text)); }
   // As many elements as the parameter has, in any shape; items first if it is learned.
   Status expect_param(const std::string& name, const tensorflow::Tensor& tensor, const Param& param) const;
@@ -107,7 +107,6 @@ class RunCall {
   }
 
  private:
-  Status exhausted(const std::bad_alloc& why, bool recorded) const;  // recorded: a run for its gradient
   Status guarded(const std::function<void()>& work);
   Status find_table(std::shared_ptr<Callbacks>* table) const;
   void clear_rows_after(size_t output, int64_t size) const;
