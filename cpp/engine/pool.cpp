@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/fork_lock.h"
+#include "engine/tiny_numbers.h"
 
 namespace nengo_dl {
 namespace {
@@ -128,6 +129,7 @@ class Pool {
   }
 
   void run(int n, const Work& work) {
+    const Arithmetic arithmetic(TinyNumbers::kAreZero);
     if (n <= 1) {
       Team alone(1);
       return work(0, alone);
@@ -157,6 +159,7 @@ class Pool {
   }
 
   static void live(const std::shared_ptr<Helper>& helper) {
+    const Arithmetic arithmetic(TinyNumbers::kAreZero);
     for (const Job* job; (job = helper->begin()) != &kStop; helper->done()) call(*job);
   }
 

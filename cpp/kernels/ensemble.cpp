@@ -141,10 +141,13 @@ struct Ensemble {
     for (int s = 0; s < S; s++) now[s] = r.now[s] + c.state_at[s][k], old[s] = now[s] - c.old_row[s];
   }
 
+  // Lanes beyond the ensemble are silent, whatever x is: they are part of its sums.
   template <bool All>
   NDL_HD V<T> current(int64_t i, int64_t rest) const {
-    if constexpr (!One) return load<V<T>>(J + i);
-    return All ? load<V<T>>(bias + i) + x * load<V<T>>(a + i) : load_part(bias + i, rest) + x * load_part(a + i, rest);
+    if constexpr (!One) return All ? load<V<T>>(J + i) : load_part(J + i, rest);
+    if constexpr (All) return load<V<T>>(bias + i) + x * load<V<T>>(a + i);
+    const V<T> J = load_part(bias + i, rest) + x * load_part(a + i, rest);
+    return select(first_lanes<V<T>>(rest), J, V<T>{});
   }
 
   template <bool All>

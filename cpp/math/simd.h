@@ -186,6 +186,14 @@ NDL_HD F64 select(I64 mask, F64 a, double b) { return mask ? a : splat<F64>(b); 
 NDL_HD F32 select(I32 mask, float a, float b) { return mask ? splat<F32>(a) : splat<F32>(b); }
 NDL_HD F64 select(I64 mask, double a, double b) { return mask ? splat<F64>(a) : splat<F64>(b); }
 
+// A mask of the first n lanes.
+template <class V>
+NDL_HD typename Lane<V>::Int first_lanes(int64_t n) {
+  typename Lane<V>::Int number;
+  for (int i = 0; i < Lane<V>::width; i++) number[i] = i;
+  return number < number * 0 + static_cast<decltype(number[0] + 0)>(n);
+}
+
 // lane_bits: bit i is set if lane i of the mask is. The order of min and max matters: NaN gives the second operand.
 #if NDL_SIMD_BYTES == 64  // maskz: GCC 12 warns about the plain forms
 NDL_HD F32 at_least(F32 x, float low) {

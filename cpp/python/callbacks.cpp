@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "engine/tiny_numbers.h"
 #include "python/node_function.h"
 
 namespace py = pybind11;
@@ -102,6 +103,7 @@ class PythonCallbacks::Run : public CallbackRun {
   }
 
   void call(const CallbackSite& site, int64_t item, double time, const void* const* in, void* const* out) override {
+    const Arithmetic arithmetic(TinyNumbers::kAreKept);
     const Gil gil(this);
     try {
       if (!floats_) enter_floats();

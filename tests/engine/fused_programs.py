@@ -139,11 +139,16 @@ class Ensembles:
         self.state = np.concatenate(self.initial).astype(self.dtype)
         return self
 
-    def run(self, compiled, n_steps, batch, threads=1, items=None):
-        """Outputs and state after a run; ``items`` picks those of a batch."""
+    def run(self, compiled, n_steps, batch, threads=1, items=None, strange=None):
+        """Outputs and state after a run; ``items`` picks those of a batch.
+
+        ``strange`` is put among the inputs: one in step 3, from step 6 on all.
+        """
         rng = np.random.RandomState(self.seed + 1)
         size = self.room(self.dims)
         x = rng.uniform(-1, 1, (batch, n_steps, size)).astype(self.dtype)
+        if strange is not None:
+            x[:, 3, -1] = x[:, 6:] = strange
         state = np.repeat(self.state[None], batch, axis=0)
         if items is not None:
             x, state = x[items], state[items]

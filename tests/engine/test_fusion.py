@@ -111,6 +111,22 @@ def test_weights_that_are_not_finite_are_seen(isa, loop, value):
         assert_bits(ensembles.run(fused, 5, 2), due)
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])  # neurons are silent at -inf
+@pytest.mark.parametrize("kind", FUSED)
+@pytest.mark.parametrize(("dims", "decoded"), [(1, 1), (1, 9), (2, 9)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_inputs_that_are_not_finite(isa, dims, decoded, kind, value, dtype):
+    """Of 21 neurons one vector is not full; what stands in its other lanes is no part of sums."""
+    ensembles = Ensembles(dims, 21, 3, (decoded,), kind=kind, dtype=dtype, loop=True).make()
+    encoders = ensembles.maker.values[0]
+    encoders[:] = np.abs(encoders)
+    fused, plain = compiled(ensembles), compiled(ensembles, fuse=False)
+    assert len(fused.fused()) == 1
+    with np.errstate(invalid="ignore"):
+        due = ensembles.run(plain, 12, 2, strange=value)
+        assert_bits(ensembles.run(fused, 12, 2, strange=value), due)
+
+
 def test_chains_are_described():
     assert chains(Ensembles(loop=True).make()) == ["encode, LIF, decode, filter"]
     assert chains(Ensembles(loop=True, filtered=False).make()) == ["encode, LIF, decode"]
