@@ -74,6 +74,7 @@ Flow::Flow(const Program& program)
   order_writers(program.buffers.size());
   find_overwritten_inputs(program);
   find_lost_values(program);
+  find_changed_values(program);
   shift_records();
 }
 
@@ -148,6 +149,25 @@ void Flow::find_lost_values(const Program& program) {
           else if (written[b].meets(*part, program.buffers[b].size, &budget))
             op.overwrites_earlier = static_cast<int>(i);
         }
+}
+
+// In buffers with rows: the way back finds there what the step left behind. (An op that updates needs its old value, or
+// what neurons of its own made of it.)
+void Flow::find_changed_values(const Program& program) {
+  int64_t budget = kLineBudget;
+  std::vector<Covered> later(program.buffers.size());
+  std::deque<Operand> parts;
+  for (auto stage = stages.rbegin(); stage != stages.rend(); ++stage)
+    for (auto op = stage->rbegin(); op != stage->rend(); ++op) {
+      for (FlowOperand& o : op->operands) {
+        const Buffer& buffer = program.buffers[o.operand->buffer];
+        const bool of_before = buffer.kind == BufferKind::carried && o.operand->shift == 0;
+        if (o.value_needed && !o.in_place && !of_before && o.access != Access::update)
+          o.changed_later = later[o.operand->buffer].meets(*o.operand, buffer.size, &budget);
+      }
+      for (const FlowOperand& o : op->operands)
+        if (o.written() && !o.in_place) later[o.operand->buffer].add(*written_part(*op, o, &budget, &parts));
+    }
 }
 
 // Elements that an attribute lists, as blocks of one element; the whole operand if there are too many.
@@ -288,12 +308,13 @@ void Needs::refuse_lost_values(const Program& program, const Activity& activity,
 
 void Needs::need(const Program& program, const Flow& flow, const FlowOp& op, const FlowOperand& o) {
   const int64_t b = o.operand->buffer;
+  const std::string what =
+      "the program has no gradient: it needs argument '" + *o.name + "' in buffer '" + program.buffers[b].name + "', ";
+  if (o.changed_later) op.record->fail(what + "which an op behind it changes in the same step: use another buffer");
   if (!o.in_place) {
     rows[b] = 1;
     return;
   }
-  const std::string what =
-      "the program has no gradient: it needs argument '" + *o.name + "' in buffer '" + program.buffers[b].name + "', ";
   if (flow.changed_in_sequence[b].overlaps(*o.operand))
     op.record->fail(what + "expected a carried buffer, got one that changes in place in a sequence region");
   if (!flow.changed_in_loops[b].overlaps(*o.operand)) {

@@ -21,6 +21,7 @@ struct FlowOperand {
   bool value_needed = false;     // the way back may look at its value, and it is not in a param buffer
   bool written_earlier = false;  // in place: an op before this one in the step writes elements of it
   bool written_later = false;    // in place: an op behind this one does
+  bool changed_later = false;    // with rows, where `value_needed`: an op behind this one writes elements of it
   bool written() const { return access != Access::read; }
   bool replaces() const { return overwrites || access == Access::update; }  // the element's value before is lost
   bool read() const { return access == Access::read || access == Access::update; }
@@ -61,6 +62,7 @@ struct Flow {
   void add_op(const Program& program, const OpRecord& record, std::vector<FlowOp>* stage);
   void find_overwritten_inputs(const Program& program);
   void find_lost_values(const Program& program);
+  void find_changed_values(const Program& program);
   static const Operand* written_part(const FlowOp& op, const FlowOperand& o, int64_t* budget,
                                      std::deque<Operand>* parts);
   void order_writers(size_t buffers);

@@ -79,6 +79,45 @@ def test_programs_with_one(case):
     assert_close(setup.grad(), setup.numeric())
 
 
+def product(matrix=True):
+    """The product of a matrix and ``y``, whose gradient needs ``y``; or a copy, whose doesn't."""
+
+    def make(maker, y):
+        z = maker.buffer("window", 4, "z")
+        z = view(z, (4,))
+        if not matrix:
+            return op("copy", {"src": view(y, (4,)), "dst": z}, set=1)
+        a = maker.buffer("param", 16, "A", np.arange(16.0) / 8)
+        return op("dense", {"A": view(a, (4, 4), (4, 1)), "X": view(y, (4,)), "Y": z}, set=1)
+
+    return make
+
+
+def read_between(reader, *behind):
+    """``y`` is read by ``reader`` before the ops ``behind`` write to it."""
+    maker = Maker()
+    x, y = maker.buffer("window", 4, "x"), maker.buffer("window", 4, "y")
+    read = reader(maker, y)
+    ops = [copy()(x, y, 0), read, *(write(x, y, 0) for write in behind)]
+    outputs = maker.output(read.args.get("Y") or read.args["dst"]), maker.output(view(y, (4,)))
+    maker.region("loop", maker.input(x, 4), *ops, *outputs)
+    return maker
+
+
+@pytest.mark.parametrize("change", [{}, {"first": 3, "count": 1}, {"dst_index": [2, 1]}])
+def test_values_that_change_behind_their_reader(change):
+    setup = Setup(read_between(product(), copy(set=0, **change)))
+    with pytest.raises(_engine.ProgramError, match="argument 'X' in buffer 'y', which an op behind"):
+        setup.compiled.tape_bytes(1, 1)
+
+
+def test_readers_that_need_no_values():
+    setup = Setup(read_between(product(matrix=False), copy(set=0)), n_steps=4)
+    assert_close(setup.grad(), setup.numeric())
+    setup = Setup(read_between(product()), n_steps=4)
+    assert_close(setup.grad(), setup.numeric())
+
+
 def test_only_where_a_gradient_passes():
     """A buffer that nothing wanted depends on may be overwritten."""
     maker = model(copy(), copy())
