@@ -28,13 +28,16 @@ class Names:
     def __init__(self, nodes, probes):
         self.names = {}
         taken = {name.lower() for name in RESERVED}
+        tried = {}  # by what an object is called: the number that was found last, all below are taken
         for obj in (*nodes, *probes):
             base = _clean(type(obj).__name__.lower() if obj.label is None else obj.label)
             base = base or type(obj).__name__.lower()
-            name, count = base, 0
+            count = tried.get(base.lower(), 0)
+            name = f"{base}_{count}" if count else base
             while name.lower() in taken or (isinstance(obj, nengo.Probe) and _shadows(name, taken)):
                 count += 1
                 name = f"{base}_{count}"
+            tried[base.lower()] = count
             taken.add(name.lower())
             self.names[obj] = name
         self.nodes = {self.names[node]: node for node in nodes}
