@@ -1,6 +1,7 @@
 """The forms in which data for input nodes may be given, and the checks on it."""
 
 import math
+import numbers
 from collections.abc import Mapping
 
 import nengo
@@ -17,7 +18,8 @@ def is_array(x):
 
 def is_opaque(x):
     """Whether ``x`` is something that only Keras can take apart: a generator, a dataset."""
-    return not (x is None or is_array(x) or isinstance(x, (Mapping, list, tuple)))
+    no_source = str, bytes, numbers.Number
+    return not (x is None or is_array(x) or isinstance(x, (Mapping, list, tuple, *no_source)))
 
 
 def by_node(x, names):
@@ -42,10 +44,21 @@ def by_node(x, names):
     if isinstance(x, Mapping):
         pairs = [(_node(key, names), value) for key, value in x.items()]
     else:
-        values = [x] if is_array(x) else list(x)
+        values = _listed(x, "data")
         warn_length("data", values, names.nodes, "input Nodes")
         pairs = zip(nodes, values, strict=False)  # the shorter one counts, as the warning said
     return {node: _array(value, names[node]) for node, value in pairs if value is not None}
+
+
+def _listed(value, what):
+    """The arrays of a list, in order; of an array, itself."""
+    if is_array(value):
+        return [value]
+    if isinstance(value, (str, bytes, numbers.Number)):
+        raise ValidationError(
+            f"expected an array, a list of arrays or a dict of them, got {value!r}", attr=what
+        )
+    return list(value)
 
 
 def warn_length(what, values, objects, kind):
@@ -80,7 +93,7 @@ def by_probe(y, names, what="targets"):
     if isinstance(y, Mapping):
         pairs = [(probe_name(key, names, what), value) for key, value in y.items()]
     else:
-        values = [y] if is_array(y) else list(y)
+        values = _listed(y, what)
         warn_length(what, values, names.probes, "Probes")
         pairs = zip(names.probes, values, strict=False)
     found = {name: _array(value, name) for name, value in pairs if value is not None}

@@ -28,7 +28,7 @@ class Names:
     def __init__(self, nodes, probes):
         self.names = {}
         taken = {name.lower() for name in RESERVED}
-        tried = {}  # by what an object is called: the number that was found last, all below are taken
+        tried = {}  # by what an object is called: the number found last; all below are taken
         for obj in (*nodes, *probes):
             base = _clean(type(obj).__name__.lower() if obj.label is None else obj.label)
             base = base or type(obj).__name__.lower()

@@ -6,6 +6,7 @@ import numpy as np
 from nengo.exceptions import ValidationError
 
 from ..arguments.data_forms import by_probe, check_targets, flattened, is_array, is_opaque, truncate
+from ..arguments.keras_arguments import is_number
 from .streams import as_named
 
 
@@ -123,8 +124,8 @@ def split(data, fraction, size):
 
     Training keeps at least one, too; in between the fraction is rounded to the nearest one.
     """
-    if not 0 < fraction < 1:
-        raise ValidationError(f"must be between 0 and 1, got {fraction}", "validation_split")
+    if not is_number(fraction) or not 0 < fraction < 1:
+        raise ValidationError(f"must be between 0 and 1, got {fraction!r}", "validation_split")
     minibatches = data.items // size
     if minibatches < 2:
         raise ValidationError(

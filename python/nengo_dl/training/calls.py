@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
+from ..arguments.checks import warn_user
+
 
 @dataclass
 class Call:
@@ -27,6 +29,8 @@ class Call:
         Whether the minibatches of an execution are run some at a time.
     rates : bool
         Whether tests run neurons as training does.
+    asked : dict
+        ``"train"`` and ``"test"`` -> minibatches of an epoch, where they were given.
     """
 
     stateful: object = None
@@ -35,6 +39,16 @@ class Call:
     steps: object = None
     in_chunks: bool = False
     rates: bool = False
+    asked: dict = field(default_factory=dict)
+
+    def warn_short(self, kind):
+        """Warn, as Keras does between its own calls, that data ends within an epoch."""
+        if self.asked.get(kind):
+            warn_user(
+                f"The data ran out, and the epoch ends: expected a multiple of the"
+                f" {self.asked[kind]} minibatches that were asked for, got"
+                f" {self.data[kind].length}"
+            )
 
     def use(self, kind):
         """Data in memory for a kind of minibatches, or None; nodes are told whether it is theirs.

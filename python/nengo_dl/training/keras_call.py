@@ -63,6 +63,10 @@ class KerasCall:
     def ready(self, kind):
         """Make what the model needs; returns it as an argument of its methods."""
         side, call, feed = self.side, self.call, self.side.runtime.feed
+        call.asked = {
+            "train": self.kwargs.get("steps_per_epoch"),
+            "test": self.kwargs.get("validation_steps" if kind == "train" else "steps"),
+        }
         given = feed.given
         with side.scope(), side.errors():
             try:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 
 from ..arguments.checks import warn_synapses, warn_user
+from ..arguments.keras_arguments import check_arguments
 from ..tensor_graph import build_keras_model
 from .model import NO_MINIBATCH, SimulatorModel
 from .precision import float_type
@@ -146,6 +147,7 @@ class KerasSide:
         bool
             Whether the state is kept.
         """
+        check_arguments(kwargs)
         for name in sizes:
             if kwargs.pop(name, None) is not None:
                 warn_user(

@@ -9,6 +9,7 @@ import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from ..arguments.data_forms import flattened
+from ..arguments.keras_arguments import check_arguments
 from ..arguments.names import OnlyNames
 from ..keras_private import fits
 from ..run.interrupt import interrupt
@@ -108,6 +109,9 @@ class SimulatorModel(keras.Model):
 
         Nothing changes if an argument is wrong.
         """
+        if steps_per_execution is not None:
+            check_arguments({"steps_per_execution": steps_per_execution})
+        steps_per_execution = None if steps_per_execution == "auto" else steps_per_execution
         names = self.untracked.names
         given = by_probe(names, loss, loss_weights, metrics, weighted_metrics)
         targets = Targets(*given.values())
@@ -317,6 +321,8 @@ class SimulatorModel(keras.Model):
         total = min(self.steps_per_execution, data.left)
         if not total:
             raise StopIteration  # Keras says that the data ran out
+        if total < self.steps_per_execution:
+            self.untracked.call.warn_short(kind)
 
         def run(count):
             interrupt.check()

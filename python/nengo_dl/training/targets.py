@@ -13,6 +13,7 @@ from nengo.exceptions import ValidationError
 
 from ..arguments.checks import warn_user
 from ..arguments.data_forms import entries_by_probe
+from ..arguments.keras_arguments import is_number
 from ..keras_private import mask_of
 
 # names for which Keras picks a function by the shapes of targets and outputs
@@ -30,8 +31,14 @@ def by_probe(names, loss, loss_weights, metrics, weighted_metrics):
 
 
 def _weights(value, names):
-    value = [value] if isinstance(value, (int, float)) else value
-    return entries_by_probe(value, names, "loss_weights")
+    value = [value] if is_number(value) else value
+    weights = entries_by_probe(value, names, "loss_weights")
+    for name, weight in weights.items():
+        if not is_number(weight):
+            raise ValidationError(
+                f"expected a number for {name!r}, got {weight!r}", attr="loss_weights"
+            )
+    return weights
 
 
 def _weighted_metrics(value, names):

@@ -1,0 +1,82 @@
+"""Arguments of calls that Keras gets as they are: what it would fail on late, or not at all."""
+
+import numbers
+from collections.abc import Iterable, Mapping
+
+import keras
+import numpy as np
+from nengo.exceptions import ValidationError
+
+# by name: the least value, and what else there may be
+COUNTS = {
+    "epochs": (0, ()),
+    "initial_epoch": (0, ()),
+    "steps_per_epoch": (1, (None,)),
+    "validation_steps": (1, (None,)),
+    "steps": (1, (None,)),
+    "steps_per_execution": (1, ("auto",)),
+}
+
+
+def check_arguments(kwargs):
+    """Refuse arguments of a call of Keras that are of no use to it.
+
+    Parameters
+    ----------
+    kwargs : dict
+        Arguments by name, as they were given.
+
+    Raises
+    ------
+    nengo.exceptions.ValidationError
+        If one of them is not what it has to be.
+    """
+    for name, (least, others) in COUNTS.items():
+        if name in kwargs:
+            _count(name, kwargs[name], least, others)
+    if "validation_freq" in kwargs:
+        _epochs(kwargs["validation_freq"])
+    if kwargs.get("verbose", "auto") not in ("auto", 0, 1, 2):
+        raise ValidationError(f"expected 0, 1, 2 or 'auto', got {kwargs['verbose']!r}", "verbose")
+    _callbacks(kwargs.get("callbacks"))
+    weights = kwargs.get("class_weight")
+    if weights is not None and not isinstance(weights, Mapping):
+        raise ValidationError(
+            f"expected a dict from class numbers to weights, got {weights!r}", "class_weight"
+        )
+
+
+def is_number(value):
+    """Whether a value is a real number, or an array of a single one, and not a bool."""
+    if isinstance(value, np.ndarray) and value.shape == ():
+        value = value[()]
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+
+
+def _count(name, value, least, others=()):
+    if any(value is other or (isinstance(value, str) and value == other) for other in others):
+        return
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_integer or value < least:
+        more = "".join(f" or {other!r}" for other in others)
+        raise ValidationError(f"must be an integer, {least} or more{more}, got {value!r}", name)
+
+
+def _epochs(value):
+    """Every so many epochs, or after those listed."""
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        return _count("validation_freq", value, 1)
+    for epoch in value:
+        _count("validation_freq", epoch, 1)
+
+
+def _callbacks(value):
+    kind = keras.callbacks.Callback
+    if value is None or isinstance(value, keras.callbacks.CallbackList):
+        return
+    for callback in keras.tree.flatten(value):
+        if not isinstance(callback, kind):
+            made = f"; did you mean {callback.__name__}()?" if isinstance(callback, type) else ""
+            raise ValidationError(
+                f"expected objects of keras.callbacks.Callback, got {callback!r}{made}", "callbacks"
+            )
