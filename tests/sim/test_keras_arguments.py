@@ -1,4 +1,4 @@
-"""Arguments of `compile`, `fit` and `evaluate` that Keras gets: wrong ones are told before a run."""
+"""Arguments that `compile`, `fit` and `evaluate` hand on: wrong ones are told before a run."""
 
 import warnings
 
