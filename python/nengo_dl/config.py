@@ -320,3 +320,11 @@ def configured(network: nengo.Network, name: str, obj: Any = None) -> Any:
     params = network.config.params  # `config[obj]` would make an entry for the object
     candidates = nengo.Network.__mro__ if obj is None else (obj, *type(obj).__mro__)
     return getattr(next((params[key] for key in candidates if key in params), None), name)
+
+
+def configured_dtype() -> str:
+    """The precision that the network in whose context this is called has so far."""
+    try:
+        return configured(nengo.Network.context[0], "dtype")
+    except (ConfigError, AttributeError, IndexError):
+        return "float32"

@@ -32,6 +32,9 @@ USED = (
     ("Sequential", "_functional"),
     ("src.models.functional.Functional", "_nodes_by_depth"),
     ("src.backend", "get_keras_mask"),
+    ("src.backend.common.global_state", "get_global_attribute"),
+    ("src.backend.common.global_state", "set_global_attribute"),
+    ("src.layers.layer", "CallContext"),
 )
 
 
@@ -127,14 +130,37 @@ class NoTrainingGraph:
         self._callback._should_write_train_graph = self._before
 
 
-def calls_with_training(layer: keras.layers.Layer) -> bool:
-    """Whether a layer takes the argument ``training``."""
-    return layer._call_has_training_arg
+@contextlib.contextmanager
+def called_in_mode(training: bool) -> Iterator[None]:
+    """Let layers that are called run in training mode or not, however deep within others.
+
+    A layer that is not told takes it from what Keras notes of the call that it is part of.
+    """
+    from keras.src.backend.common import global_state
+    from keras.src.layers.layer import CallContext
+
+    name = "current_call_ctx"
+    before = global_state.get_global_attribute(name)
+    context = CallContext(entry_layer=None)
+    vars(context).update(vars(before) if before is not None else {})
+    context.set_value("training", training)
+    global_state.set_global_attribute(name, context)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(name, before)
 
 
 def with_inner_layers(layer: keras.layers.Layer) -> list:
     """A layer and those within it."""
     return layer._flatten_layers()
+
+
+def use_precision(layer: keras.layers.Layer, dtype: str) -> None:
+    """Let what is not built yet of a layer have a precision, unless it has a mixed one."""
+    for inner in with_inner_layers(layer):
+        if not inner.built and inner.dtype_policy.name in ("float32", "float64"):
+            inner.dtype_policy = dtype
 
 
 def take_losses(layer: keras.layers.Layer) -> list:

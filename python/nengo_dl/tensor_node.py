@@ -12,7 +12,8 @@ from nengo.base import NengoObject
 from nengo.exceptions import SimulationError, ValidationError
 from nengo.params import BoolParam, Default, Parameter, ShapeParam
 
-from .config import set_of_object
+from . import keras_private
+from .config import configured_dtype, set_of_object
 from .ir.calls import TensorCall
 
 
@@ -121,7 +122,8 @@ class TensorNode(nengo.Node):
     def _infer_shape(self) -> tuple[int, ...]:
         """Shape of the output of an item, by calling the function on a single one."""
         try:
-            result = _called_once(self.tensor_func, self.shape_in, self.pass_time)
+            dtype = configured_dtype()
+            result = _called_once(self.tensor_func, self.shape_in, self.pass_time, dtype)
         except Exception as e:
             raise ValidationError(
                 f"shape_out can't be found by calling the function ({type(e).__name__}: {e}); "
@@ -163,21 +165,22 @@ def _is_layer(func: Any) -> bool:
     return isinstance(func, keras.layers.Layer)
 
 
-def _called_once(func: Any, shape_in: tuple[int, ...] | None, pass_time: bool) -> Any:
+def _called_once(func: Any, shape_in: tuple[int, ...] | None, pass_time: bool, dtype: str) -> Any:
     """What a function returns for zeros of a single item; of a layer, what it says of itself."""
     import keras
     import tensorflow as tf
 
     if not _is_layer(func):
-        args = [tf.zeros((), tf.float32)] if pass_time else []
-        args += [] if shape_in is None else [tf.zeros((1, *shape_in), tf.float32)]
+        args = [tf.zeros((), dtype)] if pass_time else []
+        args += [] if shape_in is None else [tf.zeros((1, *shape_in), dtype)]
         return func(*args)
-    args = [keras.KerasTensor(())] if pass_time else []
-    args += [] if shape_in is None else [keras.KerasTensor((1, *shape_in))]
+    args = [keras.KerasTensor((), dtype)] if pass_time else []
+    args += [] if shape_in is None else [keras.KerasTensor((1, *shape_in), dtype)]
     args = args[0] if len(args) == 1 else args
     if not func.built and type(func).compute_output_shape is not keras.Layer.compute_output_shape:
         shapes = [arg.shape for arg in args] if isinstance(args, list) else args.shape
         return keras.KerasTensor(func.compute_output_shape(shapes))
+    keras_private.use_precision(func, dtype)
     return func(args)  # builds it, as far as it says nothing of its output before
 
 

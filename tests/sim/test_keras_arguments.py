@@ -45,6 +45,8 @@ WRONG = [
     ({"callbacks": [keras.callbacks.EarlyStopping]}, r"did you mean EarlyStopping\(\)\?"),
     ({"class_weight": [1, 2]}, "class_weight: expected a dict from class numbers to weights, got"),
     ({"sample_weight": "a"}, "sample_weight: expected an array, a list of arrays or a dict"),
+    ({"sample_weight": np.full(8, np.nan)}, "for 'out': expected finite numbers, got NaN"),
+    ({"y": np.where(X > 0.9, np.inf, X)}, "targets for 'out' have 1 infinite, which its loss"),
     ({"y": 5}, "targets: expected an array, a list of arrays or a dict of them, got 5"),
     ({"x": "a"}, "data: expected an array, a list of arrays or a dict of them, got 'a'"),
 ]
@@ -65,9 +67,17 @@ def test_of_other_calls(compiled):
         compiled.predict(5)
 
 
-@pytest.mark.parametrize("weights", ["a", ["a"], {"out": "a"}, {"out": True}])
+def test_no_optimizer(compiled):
+    compiled.compile(None, loss="mse")
+    with pytest.raises(ValueError, match="fit needs an optimizer"):
+        compiled.fit(X, X)
+
+
+@pytest.mark.parametrize("weights", ["a", ["a"], {"out": "a"}, {"out": True}, np.nan])
 def test_weights_of_losses(compiled, weights):
-    with pytest.raises(ValidationError, match="loss_weights: expected a number for 'out', got"):
+    with pytest.raises(
+        ValidationError, match="loss_weights: expected a finite number for 'out', got"
+    ):
         compiled.compile("sgd", loss="mse", loss_weights=weights)
 
 

@@ -64,13 +64,26 @@ FUNCTIONS = {
     "time": (lambda t, x: x * t, {}, lambda x: x * TIMES, ""),
     "batch": (
         lambda x: x - tf.reduce_mean(x, axis=0), {"pass_time": False},
-        lambda x: x - x.mean(axis=0), "depends on the others",
+        lambda x: x - x.mean(axis=0), "",
+    ),
+    "large values": (  # what an item gets depends on others where some are large
+        lambda x: tf.clip_by_norm(x, 1.0, axes=[0]), {"pass_time": False},
+        lambda x: x / np.maximum(np.sqrt(np.sum(x**2, axis=0, keepdims=True)), 1), "",
+    ),
+    "if values": (
+        lambda x: tf.cond(tf.reduce_max(x) > 0.8, lambda: tf.zeros_like(x), lambda: x),
+        {"pass_time": False},
+        lambda x: np.where(x.max(axis=(0, 2), keepdims=True) > 0.8, 0, x), "",
     ),
     "fixed shape": (
         lambda x: tf.reshape(tf.reshape(x, (BATCH, SIZE, 1)), (BATCH, SIZE)),
-        {"pass_time": False, "shape_out": (SIZE,)}, lambda x: x, "no more than a step",
+        {"pass_time": False, "shape_out": (SIZE,)}, lambda x: x, "",
     ),
-    "looks": (of_a_minibatch, {"pass_time": False, "shape_out": (SIZE,)}, lambda x: 2 * x, "Error"),
+    "looks": (of_a_minibatch, {"pass_time": False, "shape_out": (SIZE,)}, lambda x: 2 * x, ""),
+    "unique": (
+        lambda x: x + 0 * tf.unique(tf.reshape(x, (-1,)))[0][0],
+        {"pass_time": False, "shape_out": (SIZE,)}, lambda x: x, "at once (ValueError)",
+    ),
     "draws": (
         lambda x: x + 0 * tf.random.uniform(tf.shape(x), dtype=x.dtype), {"pass_time": False},
         lambda x: x, "RandomUniform",
@@ -94,7 +107,47 @@ def test_functions(Sim, name):
     if why is not None:
         assert (why in modes(sim)[False]) and bool(why) == bool(modes(sim)[False])
         text = str(sim.plan)
-        assert ("called once per step: " if why else "called on all steps and items") in text
+        assert ("called once per step: " if why else "called on all steps") in text
+
+
+class Coupled(keras.layers.Layer):
+    """Couples items by a weight that is 0 at first."""
+
+    def build(self, shape):
+        self.much = self.add_weight(shape=(), initializer="zeros")
+
+    def call(self, x):
+        return x + self.much * keras.ops.mean(x, axis=0)
+
+
+def test_items_that_weights_couple_later(Sim):
+    """Nobody sees it when the simulator is made."""
+    sim = Sim(network(Coupled(), pass_time=False), minibatch_size=BATCH)
+    sim.tensor_graph.called.calls[0].layer.much.assign(1)
+    found = sim.predict(rows())[sim.model.probes[0]]
+    np.testing.assert_allclose(found, rows() + rows().mean(axis=0), rtol=1e-6)
+    sim.run_steps(STEPS, data={sim.model.toplevel.u: rows()})
+    np.testing.assert_allclose(sim.data[sim.model.probes[0]], found, rtol=1e-6)
+
+
+LARGE = tf.ones((200, SIZE), tf.float64)[:1]
+
+
+@pytest.mark.parametrize("layer, known", [
+    (lambda: keras.layers.Dense(3, activation="relu"), True),
+    (lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]), True),
+    (lambda: keras.layers.Dense(3, activation=lambda x: x - keras.ops.mean(x)), False),
+    (lambda: keras.layers.Softmax(axis=0), False),
+    (lambda: tf.nn.relu, True),
+    (lambda: lambda x: tf.where(x > 0, 2 * tf.exp(-x), 1.5), True),
+    (lambda: lambda x: x * tf.constant([1.0, 2.0], tf.float64), False),
+    (lambda: lambda x: x * LARGE, False),
+    (lambda: lambda x: x - tf.reduce_max(x), False),
+    (Coupled, False),
+])  # fmt: skip
+def test_what_gets_one_minibatch(Sim, layer, known):
+    sim = Sim(network(layer(), pass_time=False), minibatch_size=BATCH)
+    assert ("called on all steps and items at once" in str(sim.plan)) == known
 
 
 def test_what_changes_something_is_called_in_every_step(Sim):

@@ -1,8 +1,9 @@
 """Calls of TensorFlow within a model: on all steps at once where that is the same, else on each.
 
 A function is written for the values of one step. It may be called on all steps at once, which is
-much faster, if nothing tells it the difference: if it changes and draws nothing, and gives every
-item what it gives that item in any other minibatch. That is tried out when a simulator is made.
+much faster, if it changes and draws nothing. Of Keras' own layers it is known that the steps may
+be one minibatch for them; all else gets each step's minibatch by itself, by `tf.vectorized_map`,
+if TensorFlow can make that of it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,8 @@ from nengo.exceptions import BuildError, ValidationError
 from tensorflow.python.framework import op_def_registry
 
 from nengo_dl.ir.calls import TensorCall
-from nengo_dl.keras_private import (
-    calls_with_training,
-    take_losses,
-    with_inner_layers,
-)
+from nengo_dl.keras_private import called_in_mode, take_losses, use_precision
+from nengo_dl.layer.by_rows import all_nodes, by_elements, by_rows
 from nengo_dl.layer.over_steps import over_steps
 from nengo_dl.plan.pieces import Loop, Plan, calls_of
 
@@ -31,8 +29,8 @@ HARMLESS = {
     "ResourceGather", "ResourceGatherNd", "StatefulPartitionedCall", "VarHandleOp",
     "VariableShape", "While",
 }  # fmt: skip
-TRIED = 2  # steps on which calls are tried
-TOLERANCE = 1e-4  # of what a call on several steps may differ, relative to the largest value
+_MODES = (False, True)  # whether in training
+SEVERAL = 2  # steps for which it is tried whether a call can be made
 
 
 class CallRunner:
@@ -79,14 +77,15 @@ class CallRunner:
         self.call, self.minibatch_size, self.dt = call, minibatch_size, dt
         self.dtype = tf.as_dtype(dtype)
         self.layer = call.func if isinstance(call.func, keras.layers.Layer) else None
-        self._func = call.func
-        if self.layer is None:
-            self._func = tf.function(call.func, autograph=call.autograph)
+        if self.layer is None:  # a trace for each mode, which layers that it calls are in
+            self._func = [tf.function(call.func, autograph=call.autograph) for _ in _MODES]
         elif not self.layer.built:
             self._build()
-        self.stepwise = {}
-        for mode in (False, True)[: 1 + trains]:
+        self._one_minibatch, self.stepwise = {}, {}  # by mode
+        for mode in _MODES[: 1 + trains]:
             traced = self._traced(mode)  # also where nothing is to be decided: results are checked
+            rows = by_elements(traced.graph) if self.layer is None else by_rows(self.layer)
+            self._one_minibatch[mode] = rows and not call.pass_time
             n_losses = 0 if self.layer is None else len(take_losses(self.layer))
             if on_cycle:
                 self.stepwise[mode] = "it is on a cycle"
@@ -97,20 +96,19 @@ class CallRunner:
 
     def modes(self) -> tuple[str, ...]:
         """How it is called, for people: a line, or one for each mode if they differ."""
-        at_once = "on all steps and items at once"
-        texts = {
-            mode: f"called once per step: {why}" if why else f"called {at_once}"
-            for mode, why in self.stepwise.items()
-        }
+        texts = {}
+        for mode, why in self.stepwise.items():
+            steps = f"steps{' and items' if self._one_minibatch[mode] else ''}"
+            texts[mode] = (
+                f"called once per step: {why}" if why else f"called on all {steps} at once"
+            )
         if len(set(texts.values())) == 1:
             return (texts[False],)
         return texts[False], f"in training {texts[True]}"
 
     def _build(self) -> None:
         """Build the layer, in the precision of the simulation unless it has a mixed one."""
-        for layer in with_inner_layers(self.layer):
-            if not layer.built and layer.dtype_policy.name in ("float32", "float64"):
-                layer.dtype_policy = self.dtype.name
+        use_precision(self.layer, self.dtype.name)
         specs = [keras.KerasTensor(spec.shape, spec.dtype.name) for spec in self._specs()]
         self.layer(specs[0] if len(specs) == 1 else specs)
 
@@ -143,12 +141,12 @@ class CallRunner:
 
     def _called(self, time, values, training):
         args = [time, *values] if self.call.pass_time else list(values)
-        if self.layer is None:
-            given = {"training": training} if self.call.takes_training else {}
-            found = self._func(*args, **given)
-        else:
-            given = {"training": training} if calls_with_training(self.layer) else {}
-            found = self.layer(args[0] if len(args) == 1 else args, **given)
+        with called_in_mode(training):
+            if self.layer is None:
+                given = {"training": training} if self.call.takes_training else {}
+                found = self._func[training](*args, **given)
+            else:
+                found = self.layer(args[0] if len(args) == 1 else args, training=training)
         outs = self.call.outs
         found = list(found) if len(outs) != 1 and isinstance(found, (list, tuple)) else [found]
         self._expect(len(found) == len(outs), f"{len(outs)} results", f"{len(found)}")
@@ -203,7 +201,7 @@ class CallRunner:
         """
         if self.stepwise[training]:
             return self._step_by_step(values, first_step, n_steps, training)
-        if self.call.pass_time:
+        if not self._one_minibatch[training]:
             return self._vectorized(values, first_step, n_steps, training), None
         shaped = [
             tf.reshape(value, (-1, *shape))
@@ -278,41 +276,20 @@ class CallRunner:
         kinds = sorted(stateful_ops(traced.graph))
         if kinds:
             return f"it changes or draws something ({', '.join(kinds)})"
-        several = tf.function(lambda *rows: self(rows, 0, TRIED, training)[0], autograph=False)
         self.stepwise[training] = ""
-        for draw in (_any_numbers, _zeros_and_ones):  # indices, say, are no numbers of any kind
-            values = [self._drawn(draw, shape) for shape in self.call.ins]
+        shapes = [(self.minibatch_size, SEVERAL, int(np.prod(s))) for s in self.call.ins]
+        specs = [tf.TensorSpec(shape, self.dtype) for shape in shapes]
+        reason = ""
+        for rows in (True, False) if self._one_minibatch[training] else (False,):
+            self._one_minibatch[training] = rows
+            several = tf.function(lambda *x: self(x, 0, SEVERAL, training)[0], autograph=False)
             try:
-                single = self._one_by_one(traced, values)
-            except tf.errors.OpError:
-                continue
-            return self._compared(single, several, values)
-        return "it can't be tried out on random values"
-
-    def _drawn(self, draw, shape):
-        """Values of some steps for an argument."""
-        size = int(np.prod(shape))
-        return tf.constant(draw((self.minibatch_size, TRIED, size)), self.dtype)
-
-    def _one_by_one(self, traced, values):
-        """What the function gives for each of some steps."""
-        times, rows = self.times(0, TRIED), self._rows(values)
-        return [
-            traced(*([times[k]] if self.call.pass_time else []), *(row[k] for row in rows))
-            for k in range(TRIED)
-        ]
-
-    def _compared(self, single, several, values):
-        """Why it is not the same for several steps at once; empty if it is."""
-        try:
-            together = several(*values)
-        except Exception as e:  # of the function: for a single step it has just succeeded
-            return f"it takes no more than a step at once ({type(e).__name__})"
-        for k, found in enumerate(single):
-            for one, all_ in zip(found, together, strict=True):
-                if not _alike(np.asarray(one), np.asarray(all_[:, k])):
-                    return "what it gives an item depends on the others of its minibatch"
-        return ""
+                several.get_concrete_function(*specs)
+            except Exception as e:  # of the function: for a single step it has just been traced
+                reason = f"it can't be called for several steps at once ({type(e).__name__})"
+            else:
+                return ""
+        return reason
 
 
 def call_runners(plan: Plan, minibatch_size: int) -> tuple[CallRunner, ...]:
@@ -328,25 +305,10 @@ def _size(value: tf.Tensor) -> int:
     return int(np.prod(value.shape[1:]))
 
 
-def _any_numbers(shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.RandomState(0).standard_normal(shape)
-
-
-def _zeros_and_ones(shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.RandomState(0).randint(0, 2, shape)
-
-
-def _alike(one: np.ndarray, other: np.ndarray) -> bool:
-    scale = np.abs(one[np.isfinite(one)]).max(initial=0)
-    return np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
-
-
 def stateful_ops(graph: Any) -> set[str]:
     """Kinds of ops of a graph, and of the functions it calls, that change or draw something."""
-    definition = graph.as_graph_def()
-    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
     found = set()
-    for kind in {node.op for node in nodes} - HARMLESS:
+    for kind in {node.op for node in all_nodes(graph)} - HARMLESS:
         entry = op_def_registry.get(kind)
         if entry is not None and entry.is_stateful:
             found.add(kind)

@@ -101,6 +101,10 @@ def _sample_weights(rules, value, items, whole):
                 f" {given.shape} of type {given.dtype}",
                 attr="sample_weight",
             )
+        if not np.all(np.isfinite(weight)):
+            raise ValidationError(
+                f"for {name!r}: expected finite numbers, got NaN or infinite ones", "sample_weight"
+            )
         result[name] = weight
     return result
 

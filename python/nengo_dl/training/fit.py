@@ -61,6 +61,8 @@ def fit(side, x, y, n_steps, stateful, mode, kwargs):
         if test is None:
             arguments["validation_data"] = validation
     model = side.compiled("fit")  # what is wrong with the data is said before that nothing is
+    if model.optimizer is None:
+        raise ValueError("fit needs an optimizer, and `compile()` was called with None")
     call = KerasCall(side, kwargs, stateful, rates)
     call.opaque_validation = validation is not None and test is None
     if data is not None:
@@ -74,7 +76,7 @@ def fit(side, x, y, n_steps, stateful, mode, kwargs):
         check_losses(side, data)
         _no_nan(model, data)
         side.warn_one_step(data.n_steps, stateful)
-        shuffle = kwargs.pop("shuffle", True)
+        shuffle = kwargs.pop("shuffle", not stateful)  # the state is that of each item
         arguments["x"] = call.use("train", data, shuffle)
         kwargs["shuffle"] = False
     _warn_blocked(side)
@@ -201,16 +203,18 @@ def check_losses(side, data):
 
 
 def _no_nan(model, data):
-    """Refuse targets that would make parameters NaN for good."""
+    """Refuse targets, NaN or infinite, that would make parameters NaN for good."""
     for name, loss in model.untracked.targets.losses.items():
         target = data.y.get(name)
         if target is None or not loss.elementwise or target.dtype.kind != "f":
             continue
         count = np.count_nonzero(np.isnan(target))
-        if count:
+        infinite = np.count_nonzero(np.isinf(target))
+        if count or infinite:
+            found = [f"{n} {what}" for n, what in ((count, "NaN"), (infinite, "infinite")) if n]
             raise ValidationError(
-                f"targets for {name!r} have {count} NaN, which its loss {loss} can't take and which"
-                " would make all parameters NaN; leave these items out, or use"
+                f"targets for {name!r} have {' and '.join(found)}, which its loss {loss} can't take"
+                " and which would make all parameters NaN; leave these items out, or use"
                 " nengo_dl.losses.nan_mse, which skips them",
                 "targets",
             )

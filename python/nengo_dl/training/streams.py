@@ -88,6 +88,8 @@ def _inputs(x, names):
 
 
 def _by_name(values, names):
+    if isinstance(values, list):
+        return tuple(values)  # as Keras takes them
     if not isinstance(values, Mapping):
         return values
     objects = (nengo.Node, nengo.Probe)

@@ -8,6 +8,7 @@ import inspect
 from collections import OrderedDict
 
 import keras
+import numpy as np
 import tensorflow as tf
 from nengo.exceptions import ValidationError
 
@@ -25,7 +26,7 @@ def by_probe(names, loss, loss_weights, metrics, weighted_metrics):
     return {
         "loss": entries_by_probe(loss, names, "loss"),
         "loss_weights": _weights(loss_weights, names),
-        "metrics": entries_by_probe(metrics, names, "metrics", many=True),
+        "metrics": entries_by_probe(_all_of_one(metrics, names), names, "metrics", many=True),
         "weighted_metrics": _weighted_metrics(weighted_metrics, names),
     }
 
@@ -34,15 +35,25 @@ def _weights(value, names):
     value = [value] if is_number(value) else value
     weights = entries_by_probe(value, names, "loss_weights")
     for name, weight in weights.items():
-        if not is_number(weight):
+        if not is_number(weight) or not np.isfinite(weight):
             raise ValidationError(
-                f"expected a number for {name!r}, got {weight!r}", attr="loss_weights"
+                f"expected a finite number for {name!r}, got {weight!r}", attr="loss_weights"
             )
     return weights
 
 
+def _all_of_one(value, names):
+    """A flat list of metrics, which for a single Probe has all of its."""
+    flat = isinstance(value, (list, tuple)) and not any(map(_is_list, value))
+    return [value] if flat and len(names.probes) == 1 else value
+
+
+def _is_list(value):
+    return isinstance(value, (list, tuple))
+
+
 def _weighted_metrics(value, names):
-    if isinstance(value, (list, tuple)) and not any(isinstance(m, (list, tuple)) for m in value):
+    if _is_list(value) and not any(map(_is_list, value)):
         value = {name: value for name in names.probes}  # as Keras does with a flat list
     return entries_by_probe(value, names, "weighted_metrics", many=True)
 
@@ -64,7 +75,7 @@ class Targets:
     def __init__(self, losses, weights, metrics, weighted_metrics):
         self.losses = OrderedDict((name, ProbeLoss(loss)) for name, loss in losses.items())
         self.weights = dict(weights)
-        self.warned = set()  # probes whose loss had no target
+        self.warned = set()  # probes whose loss had no target, and keys of such metrics
         self.loss_means = OrderedDict(
             (name, keras.metrics.Mean(name=f"{name}_loss")) for name in losses
         )
@@ -78,6 +89,8 @@ class Targets:
         ]
         taken = {"loss", *(mean.name for mean in self.loss_means.values())}
         for metric in self.metrics:
+            if metric.weighted and metric.key in taken:  # as Keras calls the second one
+                metric.key = f"{metric.probe}_weighted_{metric.name}"
             metric.key = _unique(metric.key, taken)
 
     @property
@@ -111,6 +124,13 @@ class Targets:
                 f"There are no targets for {losses}: it counts as 0, and nothing is trained on it."
                 " Give targets (y), or no loss for this Probe in compile()"
             )
+        metrics = [m for m in self.metrics if not m.counts(targets) and m.key not in self.warned]
+        self.warned.update(metric.key for metric in metrics)
+        if metrics:
+            warn_user(
+                f"There are no targets for the metrics {', '.join(m.key for m in metrics)}: they"
+                " are shown as 0. Give targets (y), or no metrics for this Probe in compile()"
+            )
 
     def loss(self, targets, outputs, weights):
         """Compute the losses of all probes that have a target, or need none.
@@ -140,18 +160,17 @@ class Targets:
         return losses
 
     def update_metrics(self, targets, outputs, weights):
-        """Count a minibatch in all metrics whose probes have a target."""
+        """Count a minibatch in all metrics whose probes have a target, or that need none."""
         for metric in self.metrics:
-            if targets.get(metric.probe) is not None:
-                metric.update(
-                    targets[metric.probe], outputs[metric.probe], weights.get(metric.probe)
-                )
+            if metric.counts(targets):
+                probe = metric.probe
+                metric.update(targets.get(probe), outputs[probe], weights.get(probe))
 
     def make_metrics(self, targets, outputs):
         """Make metrics that depend on shapes, from the shapes of targets and outputs by name."""
         for metric in self.metrics:
-            if targets.get(metric.probe) is not None:
-                metric.make(targets[metric.probe], outputs[metric.probe])
+            if metric.counts(targets):
+                metric.make(targets.get(metric.probe), outputs[metric.probe])
 
 
 class ProbeLoss:
@@ -222,6 +241,7 @@ class ProbeMetric:
     def __init__(self, probe, metric, weighted):
         self.probe, self.weighted = probe, weighted
         self.metric = self.deferred = None
+        self.needs_target = True
         if isinstance(metric, str) and metric.lower() in _BY_SHAPE:
             self.deferred = name = metric
         else:
@@ -231,10 +251,15 @@ class ProbeMetric:
                     f"metric: expected a name, a function or a keras.metrics.Metric, got {metric!r}"
                 )
             name = metric if isinstance(metric, str) else _name(found)
+            self.needs_target = getattr(found, "needs_target", True)
             if not isinstance(found, keras.metrics.Metric):
                 found = keras.metrics.MeanMetricWrapper(found, name=name)
             self.metric = found
-        self.key = f"{probe}_{name}"
+        self.name, self.key = name, f"{probe}_{name}"
+
+    def counts(self, targets):
+        """Whether it can be computed with some targets, by name of the probes."""
+        return not self.needs_target or targets.get(self.probe) is not None
 
     def make(self, target, output):
         """Choose the function by the shapes of target and output, if it is not known yet."""
@@ -250,6 +275,8 @@ class ProbeMetric:
         if not self.weighted or weight is None:
             self.metric.update_state(target, output)
         else:
+            if not isinstance(self.metric, keras.metrics.Mean):  # it compares element by element
+                weight = _as_values(weight, output)
             self.metric.update_state(target, output, sample_weight=weight)
 
     def result(self):
