@@ -285,7 +285,7 @@ class TensorGraph(LayerState):
         outputs = []
         for array, shape, keep in zip(values, self.output_shapes, self.keep_history, strict=False):
             if keep and steps < n_steps:
-                array = array[:, :steps]
+                array = array[:, :steps].copy()  # not a view of what was made for all steps
             if len(shape) != 1:
                 array = array.reshape((*array.shape[:2], *shape))
             array.setflags(write=False)

@@ -1,5 +1,7 @@
 """The values of one probe over many runs."""
 
+import time
+
 import nengo
 import numpy as np
 import pytest
@@ -45,3 +47,17 @@ def test_no_step_is_sampled(Sim, size):
         assert sim.data[probe].shape == (*(() if size is None else (size,)), due, 2)
     sim.reset()
     assert sim.data[probe] == []
+
+
+def test_values_of_slow_runs(Sim):
+    """A piece that time ends holds no memory of the steps that were not done."""
+    with nengo.Network() as net:
+        slow = nengo.Node(lambda t, x: time.sleep(0.002) or np.full(40, t), size_in=1)
+        nengo.Connection(slow[0], slow)
+        nengo.Probe(slow)
+    sim = Sim(net)
+    (values,), steps = sim.tensor_graph.run_eager([], 10000, True, 0.05)
+    assert 0 < steps < 10000 and values.shape == (1, steps, 40)
+    while values.base is not None:
+        values = values.base
+    assert values.nbytes == 4 * 40 * steps

@@ -322,3 +322,22 @@ def test_a_whole_keras_model(Sim):
     x = data(2, 4).astype(np.float32)
     due = model.predict(x.reshape(-1, SIZE), verbose=0).reshape(2, 4, -1)
     np.testing.assert_allclose(sim.predict(x)[sim.model.probes[0]], due, rtol=1e-5)
+
+
+def test_names_of_other_objects(Sim, tmp_path):
+    """A layer's weights never have the names of an Ensemble's parameters."""
+    with nengo.Network(seed=0) as net:
+        given = nengo.Node(np.ones(3))
+        ensemble = nengo.Ensemble(5, 3, label="hidden")
+        nengo.Connection(given, ensemble)
+        dense = keras.layers.Dense(3)
+        node = TensorNode(dense, shape_in=(3,), pass_time=False, label="hidden")
+        nengo.Connection(ensemble, node)
+    sim = Sim(net)
+    assert list(sim.tensor_graph.called.weights) == ["hidden.kernel", "hidden.bias_1"]
+    assert "hidden.bias" in sim.tensor_graph.weight_names
+    sim.save_params(tmp_path / "params")
+    before = dense.get_weights()
+    dense.set_weights([0 * value for value in before])
+    sim.load_params(tmp_path / "params")
+    np.testing.assert_array_equal(dense.kernel, before[0])

@@ -153,3 +153,17 @@ def test_wrong_variables():
             variables=handles[0], first=handles[1], second=handles[2],
             **{**arguments, "rates": [0.1]},
         )  # fmt: skip
+
+
+def test_some_rows_of_a_weight():
+    """The gradient of an Embedding, which Keras adds row by row."""
+    rows_of = tf.IndexedSlices(tf.ones((3, 4)), tf.constant([1, 1, 2]), tf.constant([5, 4]))
+    found = []
+    for merged in (False, True):
+        weight, optimizer = keras.Variable(np.ones((5, 4), "float32")), keras.optimizers.Adam(0.01)
+        optimizer.build([weight])
+        for _ in range(3):
+            with merged_updates(optimizer) if merged else contextlib.nullcontext():
+                optimizer.apply([rows_of], [weight])
+        found.append(weight.numpy())
+    np.testing.assert_array_equal(*found)

@@ -49,7 +49,9 @@ class TensorLayers:
             for weight in layer.weights:
                 if not any(weight is other for other, _ in found.values()):
                     found[len(found)] = weight, f"{name}.{weight.name}"
-        names = unique_names([name for _, name in found.values()])
+        # the model's own parameters keep their names
+        own = {name: None for w in plan.weights if w is not None for name in (w.name, *w.members)}
+        names = unique_names([*own, *(name for _, name in found.values())])[len(own) :]
         self.weights = {name: w for name, (w, _) in zip(names, found.values(), strict=True)}
         self._initial = self.values()
 

@@ -32,7 +32,7 @@ def _adam(optimizer, of_keras, gradients, weights, learning_rate):
     for gradient, weight in zip(gradients, weights, strict=True):
         variable = plain_variable(weight)
         known = variable.dtype in (tf.float32, tf.float64) and _on_cpu(variable)
-        if known and tf.is_tensor(gradient):
+        if known and isinstance(gradient, tf.Tensor):  # not some rows, which Keras adds by itself
             groups.setdefault(variable.dtype, []).append((gradient, variable))
         else:
             others.append((gradient, weight))

@@ -331,7 +331,7 @@ class Runtime:
             if self.calls_tensorflow:  # TensorFlow does not look at the time
                 size = _next_size(size, longest, time.perf_counter() - began)
             else:  # a piece that ran out of time was too long
-                size = longest if ran == steps else min(longest, max(1, ran))
+                size = min(longest, 2 * size if ran == steps else max(1, ran))
         feed.finish()
 
     def _raise_error(self):

@@ -214,9 +214,29 @@ def _same_encoders(data, direct):
             )
 
 
+def _probes(data, objs):
+    """Probes of Networks that decode, with their decoders: Nengo would solve for them anew."""
+    nets = objs if isinstance(objs, (list, tuple, set)) else [objs]
+    found = {p for net in nets if isinstance(net, nengo.Network) for p in net.all_probes}
+    built = [c for c in data.model.params if isinstance(c, nengo.Connection) and c.post in found]
+    return [
+        (conn.post, {"solver": NoSolver(weights.T, weights=False)})
+        for conn in built
+        if (weights := _decoders(data, conn)) is not None
+    ]
+
+
+def _decoders(data, conn):
+    pre, built = conn.pre_obj, data.model.params[conn].weights
+    if not isinstance(pre, nengo.Ensemble) or isinstance(pre.neuron_type, nengo.Direct):
+        return None
+    return None if built is None else _single(data[conn].weights, built, conn)
+
+
 def freeze(data, objs):
     """Write present parameters into Nengo's objects; see `nengo_dl.Simulator.freeze_params`."""
     new = [(obj, params_of(data, obj)) for obj in members(data, objs)]  # errors come before changes
+    new += _probes(data, objs)
     for obj, params in new:
         # the size of the function's result must be known before the transform is checked
         for name in sorted(params, key=lambda name: name != "function"):

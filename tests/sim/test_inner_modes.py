@@ -1,0 +1,67 @@
+"""The mode of training reaches layers within layers, and those that functions call."""
+
+import keras
+import nengo
+import numpy as np
+import pytest
+
+import nengo_dl
+
+ITEMS, STEPS, SIZE = 4, 5, 30
+DATA = [np.ones((ITEMS, STEPS, SIZE), np.float32), np.full((ITEMS, 1), STEPS, np.int32)]
+
+
+class Wrap(keras.layers.Layer):
+    """A layer whose own ``call`` knows nothing of training."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, x):
+        return self.inner(x)
+
+
+def as_function(layer):
+    return lambda x: layer(x)
+
+
+def simulator(Sim, layer, **settings):
+    with nengo.Network() as net:
+        nengo_dl.configure_settings(**settings)
+        given = nengo.Node(np.zeros(SIZE))
+        nengo.Probe(nengo_dl.Layer(layer)(given), label="p")
+    return Sim(net, minibatch_size=ITEMS)
+
+
+@pytest.mark.parametrize("phase", [None, False, True])
+@pytest.mark.parametrize("made", [lambda layer: layer, Wrap, as_function])
+def test_dropout(Sim, made, phase):
+    sim = simulator(Sim, made(keras.layers.Dropout(0.5)), learning_phase=phase)
+    for training in (True, False, True):
+        dropped = np.asarray(sim.keras_model(DATA, training=training)["p"]) == 0
+        assert dropped.any() == (training if phase is None else phase)
+
+
+def test_functions_run_eagerly(Sim):
+    sim = simulator(Sim, as_function(keras.layers.Dropout(0.5)))
+    sim.compile(keras.optimizers.SGD(0.0), loss="mse", run_eagerly=True)
+    assert sim.fit(DATA[0], DATA[0], verbose=0).history["loss"][0] > 0.5
+    assert sim.evaluate(DATA[0], DATA[0], verbose=0)["loss"] == 0
+
+
+@pytest.mark.parametrize("phase", [None, False])
+def test_normalisation(Sim, phase):
+    """In training it is called in each step, wherever it is."""
+    x = np.random.RandomState(0).normal(1, 1, DATA[0].shape)
+    means = []
+    for made in (lambda layer: layer, Wrap):
+        layer = keras.layers.BatchNormalization(momentum=0.5)
+        sim = simulator(Sim, made(layer), learning_phase=phase)
+        sim.compile(keras.optimizers.SGD(0.0), loss="mse")
+        sim.fit(x, x, verbose=0)
+        means.append(np.asarray(layer.moving_mean))
+    np.testing.assert_allclose(means[0], means[1], rtol=1e-6)
+    steps = x.mean(axis=0).astype(np.float32)
+    due = sum(steps[t] * 0.5 ** (STEPS - t) for t in range(STEPS))
+    np.testing.assert_allclose(means[1], due if phase is None else 0, rtol=1e-4)
