@@ -4,31 +4,56 @@ from __future__ import annotations
 
 from typing import Any
 
-import nengo
 from nengo.exceptions import BuildError
+from nengo.neurons import NeuronType
 
-from .builder.tensor_code import neuron_lowering, register_lowering
+from .builder.op_builders import BuildConfig, OpBuilder, SignalDict, look_up
+from .builder.tensor_code import neuron_results
 
 
-class TFNeuronBuilder:
+class TFNeuronBuilder(OpBuilder):
     """Base of TensorFlow code for a neuron type.
+
+    It is made for each `nengo.builder.neurons.SimNeurons` of a simulator. What a step needs of the
+    neurons' parameters is read in `build_pre`, off ``op.neurons for op in self.ops``.
 
     Attributes
     ----------
     spiking : bool
-        Whether the neurons spike; for people.
+        Whether the neurons spike: only then there is a step of its own for training.
+    config : nengo_dl.builder.BuildConfig
+        What there is to know of the simulation, from `build_pre` on.
     """
 
     spiking = False
 
-    def step(self, J: Any, dt: float, **state: Any) -> Any:
+    def build_pre(self, signals: SignalDict, config: BuildConfig) -> None:
+        """Prepare what steps need; a class that overrides it calls this one, too."""
+        super().build_pre(signals, config)
+        self.J_data = signals.combine([op.J for op in self.ops])
+        self.output_data = signals.combine([op.output for op in self.ops])
+        self.state_data = {
+            name: signals.combine([op.state[name] for op in self.ops]) for name in self.ops[0].state
+        }
+
+    def build_step(self, signals: SignalDict) -> None:
+        """Run `step` or `training_step` on the signals of the operator."""
+        state = {name: signals.gather(data) for name, data in self.state_data.items()}
+        trains = self.spiking and self.config.training and not self.config.inference_only
+        step = self.training_step if trains else self.step
+        found = step(signals.gather(self.J_data), signals.dt, **state)
+        results = neuron_results(found, state, type(self).__name__, states_stay=trains)
+        for data, value in zip((self.output_data, *self.state_data.values()), results, strict=True):
+            signals.scatter(data, value)
+
+    def step(self, J: Any, dt: Any, **state: Any) -> Any:
         """Run a step.
 
         Parameters
         ----------
         J : tensor, shape (minibatch_size, n_neurons)
             Input currents.
-        dt : float
+        dt : tensor
             Length of a step in seconds.
         **state : tensors
             What the neurons keep, by its names.
@@ -36,41 +61,16 @@ class TFNeuronBuilder:
         Returns
         -------
         tensor or tuple
-            The output, or it and the new states in their order.
+            The output, or a tuple of it and the new states in their order.
         """
         raise NotImplementedError(f"{type(self).__name__}: expected a class that overrides step")
 
-    def training_step(self, J: Any, dt: float, **state: Any) -> Any:
-        """Run a step in training; as otherwise, unless a class says something else.
+    def training_step(self, J: Any, dt: Any, **state: Any) -> Any:
+        """Run a step of spiking neurons in training; as `step`, unless a class says otherwise.
 
         It may return the output alone: states then stay as they are while the model is trained.
         """
         return self.step(J, dt, **state)
-
-
-class _Implementations(dict):
-    """Neuron type -> subclass of `TFNeuronBuilder`; what is put in is used from then on."""
-
-    def __setitem__(self, neuron_type: type, builder: type) -> None:
-        if not issubclass(neuron_type, nengo.neurons.NeuronType):
-            raise BuildError(f"expected a subclass of NeuronType, got {neuron_type}")
-        made = builder()
-
-        def step(neurons: Any, dt: float, J: Any, training: bool, **state: Any) -> Any:
-            found = (made.training_step if training else made.step)(J, dt, **state)
-            if training and not isinstance(found, (list, tuple)):
-                found = (found, *state.values())
-            count = len(found) - 1 if isinstance(found, (list, tuple)) else 0
-            if count != len(state):
-                raise ValueError(
-                    f"{builder.__name__}: expected the output and {len(state)} states "
-                    f"({', '.join(state) or 'none'}), got {count} states"
-                )
-            return found
-
-        step.__name__ = builder.__name__
-        register_lowering(neuron_type, neuron_lowering(step, takes_training=True))
-        super().__setitem__(neuron_type, builder)
 
 
 class SimNeuronsBuilder:
@@ -79,7 +79,27 @@ class SimNeuronsBuilder:
     Attributes
     ----------
     TF_NEURON_IMPL : dict
-        Neuron type -> subclass of `TFNeuronBuilder`. Native types are not in it.
+        Neuron type -> subclass of `TFNeuronBuilder`, looked up whenever a simulator is made, for
+        neurons of exactly that type. Native types are not in it. What `nengo_dl.builder.tensorflow`
+        says of a type goes first.
     """
 
-    TF_NEURON_IMPL = _Implementations()
+    TF_NEURON_IMPL: dict[type, type] = {}  # noqa: RUF012  as NengoDL's
+
+
+def _builder_of(cls: type) -> type | None:
+    if not issubclass(cls, NeuronType):
+        return None
+    table = SimNeuronsBuilder.TF_NEURON_IMPL
+    for key in table:
+        if not (isinstance(key, type) and issubclass(key, NeuronType)):
+            raise BuildError(f"TF_NEURON_IMPL: expected subclasses of NeuronType, got {key}")
+    builder = table.get(cls)
+    if not (builder is None or (isinstance(builder, type) and issubclass(builder, OpBuilder))):
+        raise BuildError(
+            f"TF_NEURON_IMPL[{cls.__name__}]: expected a subclass of TFNeuronBuilder, got {builder}"
+        )
+    return builder
+
+
+look_up(_builder_of, autograph=True)

@@ -7,13 +7,12 @@ import tensorflow as tf
 from nengo.builder import Builder as CoreBuilder
 from nengo.builder import Operator, Signal
 from nengo.builder.operator import Reset
-from nengo.exceptions import BuildError, ValidationError
+from nengo.exceptions import BuildError
 
 import nengo_dl
 from nengo_dl import builder
 from nengo_dl.config import configure_settings
 from nengo_dl.ir.lowering import TENSOR_CODE
-from nengo_dl.neuron_builders import SimNeuronsBuilder, TFNeuronBuilder
 
 STEPS = 8
 
@@ -182,41 +181,6 @@ def test_neuron_types(Sim):
     builder.tensorflow(Leaky)(leaky)
     sim = assert_equal(Sim, net(), due)
     sim.check_gradients(atol=1e-6)
-
-
-def test_neuron_builders(Sim):
-    """E-05: the form of NengoDL, with a step of its own for training."""
-
-    class LeakyBuilder(TFNeuronBuilder):
-        def step(self, J, dt, voltage):
-            return leaky(None, dt, J, voltage)
-
-        def training_step(self, J, dt, **state):
-            return J  # NengoDL's classes return no states here
-
-    def net():
-        with nengo.Network(seed=0) as net:
-            configure_settings(dtype="float64")
-            net.u = nengo.Node([0.7])
-            ens = nengo.Ensemble(5, 1, neuron_type=Leaky())
-            nengo.Connection(net.u, ens.neurons, transform=np.ones((5, 1)), synapse=None)
-            nengo.Probe(ens.neurons, label="p")
-        return net
-
-    due = in_nengo(net())
-    SimNeuronsBuilder.TF_NEURON_IMPL[Leaky] = LeakyBuilder
-    sim = assert_equal(Sim, net(), due)
-    rows = [tf.fill((2, 4, 1), tf.constant(0.7, tf.float64)), tf.fill((2, 1), 4)]
-    np.testing.assert_allclose(sim.keras_model(rows, training=True)["p"], 0.7)
-
-    class Wrong(TFNeuronBuilder):
-        def step(self, J, dt, voltage):
-            return J
-
-    with pytest.warns(UserWarning, match="already"):
-        SimNeuronsBuilder.TF_NEURON_IMPL[Leaky] = Wrong
-    with pytest.raises(ValidationError, match="Wrong: expected the output and 1 states"):
-        Sim(net())
 
 
 class Decay(nengo.Process):

@@ -5,26 +5,47 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from nengo.builder import Operator, Signal
+from nengo.builder.neurons import SimNeurons
 from nengo.exceptions import BuildError
 
 from ..ir.calls import TensorCall
-from ..ir.lowering import Context, describe
-from .tensor_code import register_lowering
+from ..ir.given import Simulation
+from ..ir.lowering import TENSOR_CODE, TENSOR_TABLES, Context, describe
+from .tensor_code import warn_if_known
 
 
-@dataclass(frozen=True)
+@dataclass
 class BuildConfig:
-    """What `OpBuilder.build_pre` is told of the simulation."""
+    """What `OpBuilder.build_pre` is told of the simulation.
+
+    Attributes
+    ----------
+    inference_only, lif_smoothing
+        Settings, see `nengo_dl.configure_settings`.
+    cpu_only : bool
+        Always True: the code is made for the CPU.
+    rng : numpy.random.RandomState
+        Generator that begins with the simulator's seed; all operators of a simulator share it.
+    training : bool
+        Whether `OpBuilder.build_step` is called for training mode. It is called for both modes,
+        and this changes with them: it tells nothing in `OpBuilder.build_pre`.
+    """
 
     inference_only: bool = False
     lif_smoothing: float | None = None
     cpu_only: bool = True
-    rng: Any = None  # numpy.random.RandomState
-    training: Any = False  # whether in training mode
+    rng: np.random.RandomState | None = None
+    training: bool = False
+
+    @classmethod
+    def of(cls, simulation: Simulation) -> BuildConfig:
+        """Return what there is to say of a simulation."""
+        return cls(simulation.inference_only, simulation.lif_smoothing, rng=simulation.rng)
 
 
 @dataclass(frozen=True)
@@ -67,20 +88,22 @@ class SignalDict:
     Attributes
     ----------
     dt, dt_val : tensor, float
-        Length of a step.
+        Length of a step in seconds.
     one, zero : tensor
         Scalars.
     dtype : str
         Precision.
     minibatch_size : int
-        Items per minibatch.
+        Items per minibatch of the simulator. Code that is called on all steps at once gets the
+        items of all of them, one after the other.
     """
 
     def __init__(self, dt: float, dtype: str, minibatch_size: int, values: dict) -> None:
         import tensorflow as tf
 
         self.dt_val, self.dtype, self.minibatch_size = dt, dtype, minibatch_size
-        self.dt, self.one, self.zero = (tf.constant(v, dtype) for v in (dt, 1, 0))
+        with tf.init_scope():  # constants that NumPy understands, too
+            self.dt, self.one, self.zero = (tf.constant(v, dtype) for v in (dt, 1, 0))
         self._values = values  # Signal -> tensor
         self.results: dict[Signal, Any] = {}
 
@@ -109,8 +132,12 @@ class SignalDict:
         if signal in self.results:
             return self.results[signal]
         if signal not in self._values:
-            raise BuildError(f"expected a signal that the operator reads, got {signal}")
+            raise BuildError(
+                f"expected a signal that the operator reads, and a call in build_step, got {signal}"
+            )
         value = self._values[signal]
+        if value.shape.rank == 0:  # the time
+            return tf.ones((self.minibatch_size, 1), value.dtype) * value
         return value if value.shape.rank > 1 else tf.reshape(value, (-1, 1))
 
     def scatter(self, signal: Signal | TensorSignal, value: Any, mode: str = "update") -> None:
@@ -120,6 +147,7 @@ class SignalDict:
         asked = signal if isinstance(signal, TensorSignal) else TensorSignal((signal,))
         if asked.index is not None:
             raise BuildError("expected whole signals to be set, got some of their elements")
+        value = tf.convert_to_tensor(value)
         if value.dtype.name != self.dtype:
             raise BuildError(f"expected values of {self.dtype}, got {value.dtype.name}")
         sizes = [one.size for one in asked.signals]
@@ -152,15 +180,38 @@ class OpBuilder:
         self.ops = ops
 
     def build_pre(self, signals: SignalDict, config: BuildConfig) -> None:
-        """Prepare what `build_step` needs."""
+        """Prepare what `build_step` needs, variables too: called once per simulator.
+
+        Parameters
+        ----------
+        signals : SignalDict
+            Signals, which have no values yet.
+        config : BuildConfig
+            What there is to know of the simulation.
+        """
         self.config = config
 
-    def build_step(self, signals: SignalDict) -> None:
-        """Gather what the operators read, and scatter what they write, in a step."""
+    def build_step(self, signals: SignalDict) -> Any:
+        """Gather what the operators read, and scatter what they write, in a step.
+
+        TensorFlow traces it several times, for each mode and number of steps. What it returns is
+        not used: TensorFlow runs everything with side effects.
+
+        Parameters
+        ----------
+        signals : SignalDict
+            Signals with their values.
+        """
         raise NotImplementedError("expected a class that overrides build_step")
 
     def build_post(self, signals: SignalDict) -> None:
-        """Do what is left, after the model is built."""
+        """Do what is left: called after the simulator is built, and whenever it is reset.
+
+        Parameters
+        ----------
+        signals : SignalDict
+            Signals, which have no values now.
+        """
 
     @staticmethod
     def mergeable(x: Operator, y: Operator) -> bool:
@@ -174,7 +225,8 @@ class Builder:
     Attributes
     ----------
     builders : dict
-        Operator class -> builder class.
+        Operator class -> builder class, looked up whenever a simulator is made. What
+        `nengo_dl.builder.tensorflow` says of a class goes first.
     """
 
     builders: dict[type, type] = {}  # noqa: RUF012  as NengoDL's
@@ -188,45 +240,60 @@ class Builder:
                 warnings.warn(
                     f"expected a subclass of OpBuilder, got {builder}", UserWarning, stacklevel=2
                 )
-            register_lowering(nengo_op, _lowering(builder))
+            warn_if_known(nengo_op, stacklevel=3)
+            TENSOR_CODE.pop(nengo_op, None)
             cls.builders[nengo_op] = builder
             return builder
 
         return register
 
 
-def _lowering(builder: type) -> Callable:
-    def lower(op: Operator, ctx: Context) -> list:
-        reads = [signal for signal in op.reads if signal is not ctx.time]
-        outs = [*op.sets, *op.incs, *op.updates]
-        made = builder([op])
+def look_up(builder_of: Callable[[type], type | None], autograph: bool = False) -> None:
+    """Let the planner ask a function for builders, by the class of an operator or neuron type."""
 
-        def func(*values: Any) -> list:
-            known = dict(zip([*reads, *op.updates], values, strict=True))
-            return _run(made, op, outs, ctx, known)
+    def find(cls: type) -> Callable | None:
+        builder = builder_of(cls)
+        return None if builder is None else partial(_lower, builder, autograph)
 
-        call = TensorCall(
-            func,
-            f"{builder.__name__} of {describe(op)}",
-            tuple(s.shape or (1,) for s in (*reads, *op.updates)),
-            tuple(s.shape or (1,) for s in outs),
-            autograph=False,
-        )
-        return ctx.tensor(call, reads, op.sets, op.incs, op.updates)
-
-    return lower
+    TENSOR_TABLES.append(find)
 
 
-def _run(made: Any, op: Operator, outs: list, ctx: Context, values: dict) -> Any:
-    """What an operator gives in a step."""
-    first = next(iter(values.values()), None)
-    size = 1 if first is None else first.shape[0]
-    signals = SignalDict(ctx.dt, ctx.dtype, size, values)
-    made.build_pre(signals, BuildConfig())
-    made.build_step(signals)
-    made.build_post(signals)
-    missing = [signal.name for signal in outs if signal not in signals.results]
-    if missing:
-        raise BuildError(f"{type(made).__name__}: expected it to set {missing}, got nothing")
-    found = [signals.results[signal] for signal in outs]
-    return found if len(found) > 1 else found[0]
+def _lower(builder: type, autograph: bool, op: Operator, ctx: Context) -> list:
+    """Ops for an operator that a subclass of `OpBuilder` runs, which is made for it here."""
+    # Nengo keeps the states of neurons in `sets`: they go on from what they were
+    states = list(op.state.values()) if isinstance(op, SimNeurons) else []
+    sets = [signal for signal in op.sets if signal not in states]
+    reads = [signal for signal in op.reads if signal is not ctx.time]
+    known, outs = [*reads, *op.updates, *states], [*sets, *op.incs, *op.updates, *states]
+    # without any argument, nothing but the time says how many steps are asked for
+    timed = len(reads) < len(op.reads) or not known
+    made, config = builder([op]), BuildConfig.of(ctx.simulation)
+    signals_of = partial(SignalDict, ctx.dt, ctx.dtype, ctx.simulation.minibatch_size)
+
+    def func(*values: Any, training: bool) -> list:
+        given = zip([ctx.time, *known] if timed else known, values, strict=True)
+        config.training = training
+        signals = signals_of(dict(given))
+        made.build_step(signals)
+        missing = [signal.name for signal in outs if signal not in signals.results]
+        if missing:
+            raise BuildError(f"{builder.__name__}: expected it to set {missing}, got nothing")
+        found = [signals.results[signal] for signal in outs]
+        return found if len(found) != 1 else found[0]
+
+    call = TensorCall(
+        func,
+        f"{builder.__name__} of {describe(op)}",
+        tuple(s.shape or (1,) for s in known),
+        tuple(s.shape or (1,) for s in outs),
+        pass_time=timed,
+        takes_training=True,
+        autograph=autograph,
+        reset=lambda: made.build_post(signals_of({})),
+    )
+    ops = ctx.tensor(call, reads, sets, op.incs, op.updates, states)
+    made.build_pre(signals_of({}), config)
+    return ops
+
+
+look_up(lambda cls: Builder.builders.get(cls))

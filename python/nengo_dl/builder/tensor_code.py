@@ -13,7 +13,7 @@ from nengo.builder.processes import SimProcess
 from nengo.exceptions import BuildError
 
 from ..ir.calls import TensorCall
-from ..ir.lowering import TENSOR_CODE, Context, describe
+from ..ir.lowering import TENSOR_CODE, Context, describe, tensor_code
 
 
 def tensorflow(*classes: type) -> Callable[[Callable], Callable]:
@@ -55,21 +55,21 @@ def tensorflow(*classes: type) -> Callable[[Callable], Callable]:
                     "expected subclasses of Operator, NeuronType or Process, got "
                     f"{getattr(cls, '__name__', cls)}"
                 )
-            register_lowering(cls, make(function))
+            warn_if_known(cls, stacklevel=3)
+            TENSOR_CODE[cls] = make(function)
         return function
 
     return register
 
 
-def register_lowering(cls: type, lowering: Callable) -> None:
-    """Let the planner call ``lowering(op, ctx)`` for operators that have to do with a class."""
-    if cls in TENSOR_CODE:
+def warn_if_known(cls: type, stacklevel: int) -> None:
+    """Warn if a class that gets TensorFlow code has some."""
+    if tensor_code(cls) is not None:
         warnings.warn(
             f"{cls.__name__} has TensorFlow code already; the new one takes its place",
             UserWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
-    TENSOR_CODE[cls] = lowering
 
 
 def _name(function: Callable, op: Operator) -> str:
@@ -84,42 +84,51 @@ def _shapes(signals: Sequence[Signal]) -> tuple[tuple[int, ...], ...]:
 def _operator_code(function: Callable) -> Callable:
     def lower(op: Operator, ctx: Context) -> list:
         reads = [signal for signal in op.reads if signal is not ctx.time]
-        outs = [*op.sets, *op.incs, *op.updates]
-        call = TensorCall(
-            lambda *values: function(op, ctx.dt, *values),
-            _name(function, op),
-            _shapes([*reads, *op.updates]),
-            _shapes(outs),
-        )
+        ins, outs = [*reads, *op.updates], [*op.sets, *op.incs, *op.updates]
+
+        def func(*values: Any) -> Any:
+            found = function(op, ctx.dt, *(values if ins else ()))
+            return found if outs else []
+
+        # without any argument, nothing but the time says how many steps are asked for
+        name = _name(function, op)
+        call = TensorCall(func, name, _shapes(ins), _shapes(outs), pass_time=not ins)
         return ctx.tensor(call, reads, op.sets, op.incs, op.updates)
 
     return lower
 
 
 def _neuron_code(function: Callable) -> Callable:
-    return neuron_lowering(function, takes_training=False)
-
-
-def neuron_lowering(function: Callable, takes_training: bool) -> Callable:
-    """The lowering of neuron types that ``function`` runs, with ``training=`` if it takes that."""
-
     def lower(op: SimNeurons, ctx: Context) -> list:
         names, states = list(op.state), list(op.state.values())
 
-        def func(J: Any, *values: Any, **mode: bool) -> Any:
+        def func(J: Any, *values: Any) -> Any:
             state = dict(zip(names, values, strict=True))
-            return function(op.neurons, ctx.dt, J, **mode, **state)
+            found = function(op.neurons, ctx.dt, J, **state)
+            results = neuron_results(found, state, _name(function, op))
+            return results if state else results[0]
 
-        call = TensorCall(
-            func,
-            _name(function, op),
-            _shapes([op.J, *states]),
-            _shapes([op.output, *states]),
-            takes_training=takes_training,
-        )
+        ins, outs = _shapes([op.J, *states]), _shapes([op.output, *states])
+        call = TensorCall(func, _name(function, op), ins, outs)
         return ctx.tensor(call, [op.J], sets=[op.output], advances=states)
 
     return lower
+
+
+def neuron_results(found: Any, state: dict, name: str, states_stay: bool = False) -> list:
+    """The output of neurons and their new states, from what code returned: a tensor or a tuple.
+
+    The output may stand for itself if states may stay as they are.
+    """
+    results = list(found) if isinstance(found, (list, tuple)) else [found]
+    if states_stay and len(results) == 1:
+        results += state.values()
+    if len(results) != 1 + len(state):
+        raise ValueError(
+            f"{name}: expected the output and {len(state)} states "
+            f"({', '.join(state) or 'none'}), got {len(results) - 1} states"
+        )
+    return results
 
 
 def _process_code(function: Callable) -> Callable:

@@ -21,4 +21,5 @@ class TensorCall:
     pass_time: bool = False  # the time is its first argument
     takes_training: bool = False  # a function that is called with ``training=``
     autograph: bool = True  # whether control flow in Python becomes TensorFlow's
+    reset: Callable[[], None] | None = None  # called whenever a simulation begins anew
     owner: Any = None  # the Nengo object that it belongs to, after which its weights are named

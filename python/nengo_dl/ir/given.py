@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 from nengo.builder import Signal
 
 from .signals import values_shape
@@ -45,6 +46,16 @@ class Weight:
 
 
 @dataclass(frozen=True, eq=False)
+class Simulation:
+    """What TensorFlow code of users may ask about the simulation that it is for."""
+
+    minibatch_size: int = 1
+    inference_only: bool = False
+    lif_smoothing: float | None = None
+    rng: np.random.RandomState | None = None  # one for all operators, in their order
+
+
+@dataclass(frozen=True, eq=False)
 class Given:
     """What `nengo_dl.plan.make_plan` was given; its parameters are explained there."""
 
@@ -59,3 +70,4 @@ class Given:
     names: dict | None = None
     simplifications: tuple = ()
     merge: bool = True
+    simulation: Simulation = field(default_factory=Simulation)

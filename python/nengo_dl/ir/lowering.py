@@ -20,6 +20,8 @@ class NotNative(Exception):
 LOWERINGS = {}
 # class of an operator, neuron type or process -> a function as above, which goes first; users'
 TENSOR_CODE = {}
+# the same in tables that users write themselves: functions of a class, which return it or None
+TENSOR_TABLES = []
 
 
 def lowers(*classes):
@@ -38,9 +40,15 @@ def lowers(*classes):
 def lowering_of(op):
     """The function for an operator, by exact type, or None."""
     for part in (getattr(op, "neurons", None), getattr(op, "process", None), op):
-        if type(part) in TENSOR_CODE:
-            return TENSOR_CODE[type(part)]
+        if (found := tensor_code(type(part))) is not None:
+            return found
     return LOWERINGS.get(type(op))
+
+
+def tensor_code(cls):
+    """The function that users have for a class, in its present state, or None."""
+    finders = (TENSOR_CODE.get, *TENSOR_TABLES)
+    return next((found for find in finders if (found := find(cls)) is not None), None)
 
 
 class Context:
@@ -48,7 +56,7 @@ class Context:
 
     def __init__(self, given: Given):
         self.dt, self.dtype = given.dt, given.dtype
-        self.time = given.time
+        self.time, self.simulation = given.time, given.simulation
         self.callbacks = []
         self.calls = []
         self.op = None  # the operator that is being lowered

@@ -3,7 +3,7 @@
 import contextlib
 import gc
 
-from ..ir.given import Given
+from ..ir.given import Given, Simulation
 from .assemble import assemble
 from .cut import cut, run_parts
 from .draft import Draft
@@ -84,6 +84,7 @@ def make_plan(
     surrogate=None,
     names=None,
     simplifications=None,
+    simulation=None,
     merge=True,
     fuse=True,
     verify=False,
@@ -114,6 +115,8 @@ def make_plan(
         Names for people of signals whose own says too little; parameters are called by them.
     simplifications : list of callable
         Passes over the planner's ops, `.simplify.default_simplifications` if None.
+    simulation : nengo_dl.ir.given.Simulation
+        What users' TensorFlow code is told of the simulation that the plan is for.
     merge, fuse : bool
         Whether to merge equal ops into blocks, and to fuse ops that follow each other.
     verify : bool
@@ -131,7 +134,7 @@ def make_plan(
     simplifications = default_simplifications if simplifications is None else simplifications
     given = Given(
         tuple(operators), dt, dtype, time, tuple(inputs), tuple(outputs), tuple(weights), surrogate,
-        names, tuple(simplifications), merge,
+        names, tuple(simplifications), merge, simulation or Simulation(),
     )  # fmt: skip
 
     def run(draft, passes):

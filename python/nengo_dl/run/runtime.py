@@ -10,6 +10,7 @@ from nengo.builder.operator import TimeUpdate
 from .. import _engine
 from ..arguments.checks import random_seed
 from ..arguments.names import Names, weight_names
+from ..ir.given import Simulation
 from ..ir.program import to_bytes
 from ..plan import make_plan
 from ..plan.pieces import state_keys
@@ -127,6 +128,8 @@ class Runtime:
         TensorFlow device of the model; None: the one that is predicted to be faster.
     progress : callable, optional
         Called without arguments after every pass of the planner.
+    seed : int
+        Seed of the generator that users' operators get when they are built.
 
     Attributes
     ----------
@@ -138,14 +141,14 @@ class Runtime:
         Lets calls of several threads run one after the other.
     """
 
-    def __init__(self, model, settings, minibatch_size, device=None, progress=None):
+    def __init__(self, model, settings, minibatch_size, device=None, progress=None, seed=0):
         self.model, self.minibatch_size = model, minibatch_size
         self.dtype = dtype = settings.dtype
         self.turns = Turns()
         user_code = self.turns.user_code
         self.nodes = InputNodes(model, dtype)
         self.names = Names(self.nodes.nodes, model.probes)
-        self.seed = None
+        self.seed = random_seed(seed)
         self.changed = False  # parameters may differ from their initial values
         self.processes = {
             node: ProcessRows(op, model, dtype, minibatch_size, user_code)
@@ -202,6 +205,12 @@ class Runtime:
             surrogate=surrogates(model),
             names=weight_names(model),
             simplifications=settings.simplifications,
+            simulation=Simulation(
+                self.minibatch_size,
+                settings.inference_only,
+                settings.lif_smoothing,
+                np.random.RandomState(self.seed),
+            ),
             progress=progress,
         )
         if settings.inference_only:
@@ -258,6 +267,10 @@ class Runtime:
         for index, value in enumerate(self.plan_state.param_values()):
             if include_params or index in tables:
                 layer.set_param(index, value)
+        for piece in self.plan.calls:
+            if piece.call.reset is not None:
+                with self.turns.user_code:
+                    piece.call.reset()
 
     def live(self, signal):
         """Present value of a parameter or state: ``(value, batched)``, or None if it has none."""

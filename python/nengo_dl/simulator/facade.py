@@ -143,11 +143,11 @@ class Simulator(KerasMethods, ParameterMethods):
         with Display(self.progress_bar, "Building", "Build") as display:
             self.model = build(network, dt, model, settings.dtype, display)
             refuse_learning_phase(settings)
+            if seed is None:  # drawn after the build, as Nengo does
+                own = None if network is None else network.seed
+                seed = np.random.randint(maxint) if own is None else own + 1
             with display.stage("Planning", "Plan", PLANNING_STEPS) as stage, self._scope():
-                self._runtime = Runtime(self.model, settings, size, self.device, stage.step)
-        if seed is None:  # drawn after the build, as Nengo does
-            own = None if network is None else network.seed
-            seed = np.random.randint(maxint) if own is None else own + 1
+                self._runtime = Runtime(self.model, settings, size, self.device, stage.step, seed)
         self._turns = self._runtime.turns
         self.stateful = settings.stateful
         self._rules = DataRules(self._runtime.names, size, unroll, settings.use_loop)
