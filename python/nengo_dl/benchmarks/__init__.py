@@ -6,12 +6,11 @@ Each function makes a network whose inputs are ``inp`` (or ``inp_a`` and ``inp_b
 is ``p``. These are the networks that NengoDL is measured by, under the same names.
 """
 
-from ..keras_private import check_keras
+from .profiling import run_profile  # first: the simulator looks whether Keras is as it has to be
 
-check_keras()
-
-from .legendre import lmu  # noqa: E402
-from .networks import (  # noqa: E402
+# isort: split
+from .legendre import lmu
+from .networks import (
     basal_ganglia,
     cconv,
     integrator,
@@ -20,7 +19,6 @@ from .networks import (  # noqa: E402
     random_network,
     spaun,
 )
-from .profiling import run_profile  # noqa: E402
 
 __all__ = [
     "basal_ganglia",

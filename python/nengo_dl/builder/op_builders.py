@@ -94,8 +94,7 @@ class SignalDict:
     dtype : str
         Precision.
     minibatch_size : int
-        Items per minibatch of the simulator. Code that is called on all steps at once gets the
-        items of all of them, one after the other.
+        Items per minibatch of the simulator.
     """
 
     def __init__(self, dt: float, dtype: str, minibatch_size: int, values: dict) -> None:
