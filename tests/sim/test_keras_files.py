@@ -148,3 +148,26 @@ def test_python_is_refused_before_training(Sim, tmp_path):
     )
     sim.fit(x, {"out": x}, verbose=0, callbacks=[weights])
     assert (tmp_path / "best.weights.h5").exists()
+
+
+def test_saved_models(Sim, tmp_path):
+    """TensorFlow runs what was exported, in a process that knows nothing but the ops."""
+    with nengo.Network(seed=0) as net:
+        given = nengo.Node([0.0])
+        ensemble = nengo.Ensemble(10, 1)
+        nengo.Connection(given, ensemble)
+        nengo.Probe(ensemble, label="p")
+    sim = Sim(net)
+    x = np.linspace(-1, 1, 5, dtype=np.float32).reshape(1, 5, 1)
+    due = sim.predict(x)[net.probes[0]]
+    sim.keras_model.export(tmp_path / "folder", verbose=False)
+    script = f"""
+import numpy as np, tensorflow as tf
+from nengo_dl.layer import tf_ops
+tf_ops.load()
+model = tf.saved_model.load({str(tmp_path / "folder")!r})
+found = model.serve([tf.constant({x.tolist()}), tf.constant([[5]])])
+np.save({str(tmp_path / "found.npy")!r}, found["p"].numpy())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), due)
