@@ -213,7 +213,7 @@ def _no_nan(model, data):
         if count or infinite:
             found = [f"{n} {what}" for n, what in ((count, "NaN"), (infinite, "infinite")) if n]
             raise ValidationError(
-                f"targets for {name!r} have {' and '.join(found)}, which its loss {loss} can't take"
+                f"those for {name!r} have {' and '.join(found)}, which its loss {loss} can't take"
                 " and which would make all parameters NaN; leave these items out, or use"
                 " nengo_dl.losses.nan_mse, which skips them",
                 "targets",
