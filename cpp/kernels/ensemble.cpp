@@ -141,21 +141,22 @@ struct Ensemble {
     for (int s = 0; s < S; s++) now[s] = r.now[s] + c.state_at[s][k], old[s] = now[s] - c.old_row[s];
   }
 
-  // Lanes beyond the ensemble are silent, whatever x is: they are part of its sums.
-  template <bool All>
+  // Where a vector is not full its other lanes are part of the sum: they have to be silent.
+  template <bool All, bool Infinite>
   NDL_HD V<T> current(int64_t i, int64_t rest) const {
+    if constexpr (!One && Chains == 0) return load<V<T>>(J + i);
     if constexpr (!One) return All ? load<V<T>>(J + i) : load_part(J + i, rest);
     if constexpr (All) return load<V<T>>(bias + i) + x * load<V<T>>(a + i);
     const V<T> J = load_part(bias + i, rest) + x * load_part(a + i, rest);
-    return select(first_lanes<V<T>>(rest), J, V<T>{});
+    return Infinite ? select(first_lanes<V<T>>(rest), J, V<T>{}) : J;
   }
 
-  template <bool All>
+  template <bool All, bool Infinite>
   NDL_HD void lanes(const N& model, int64_t i, int64_t rest, Fired<T>& fired, Walk& walk, V<T>* sum) const {
     V<T> state[S + 1];
     for (int s = 0; s < S; s++) state[s] = All ? load<V<T>>(old[s] + i) : load_part(old[s] + i, rest);
     const unsigned exist = All ? ~0u : (1u << rest) - 1;
-    const V<T> now_J = current<All>(i, rest);
+    const V<T> now_J = current<All, Infinite>(i, rest);
     if constexpr (One && settles<N>(0)) store(J + i, now_J);  // those that fire want it once more
     const V<T> o = step<N, T>(model, now_J, state, exist, fired, walk);
     for (int s = 0; s < S; s++) All ? store(now[s] + i, state[s]) : store_part(now[s] + i, state[s], rest);
@@ -165,15 +166,16 @@ struct Ensemble {
       store(out + i, o);
   }
 
+  template <bool Infinite = false>
   NDL_HD T run(const N& model, int64_t n, Fired<T>& fired) const {
     constexpr int C = Chains > 0 ? Chains : 1;
     V<T> sum[C] = {};
     Walk walk(slot, fired.count);
     int64_t i = 0;
     for (; i + C * W <= n; i += C * W)
-      for (int q = 0; q < C; q++) lanes<true>(model, i + q * W, W, fired, walk, sum + q);
-    for (; i + W <= n; i += W) lanes<true>(model, i, W, fired, walk, sum);
-    if (i < n) lanes<false>(model, i, n - i, fired, walk, sum + C - 1);
+      for (int q = 0; q < C; q++) lanes<true, false>(model, i + q * W, W, fired, walk, sum + q);
+    for (; i + W <= n; i += W) lanes<true, false>(model, i, W, fired, walk, sum);
+    if (i < n) lanes<false, Infinite>(model, i, n - i, fired, walk, sum + C - 1);
     fired.count = walk.count;
     if constexpr (C == 4) sum[0] += sum[2], sum[1] += sum[3];
     if constexpr (C > 1) sum[0] += sum[1];
@@ -181,6 +183,18 @@ struct Ensemble {
     return sums<T, W, 1>(sum)[0];
   }
 };
+
+// The same where x is infinite or NaN, of which 0 is no factor.
+template <class N, class T, bool One, int Chains>
+__attribute__((noinline, cold)) T run_infinite(const N& model, Group<T>& g, const RowOf<N, T>& row, int64_t b) {
+  return Ensemble<N, T, One, Chains>(g, row, b).template run<true>(model, g.run_length(), g.fired);
+}
+
+template <class N, class T>
+NDL_HD bool infinite(const Group<T>& g, const RowOf<N, T>& r, int64_t b) {
+  const T x = r.x[g.c.encode.x_at[g.first + b]];
+  return !(x - x == T(0));
+}
 
 // y of ensemble b in a row, a single number.
 template <class N, class T>
@@ -273,6 +287,10 @@ void steps(const N model, Group<T>& g, unsigned by_column) {
     if (r == 0 || g.c.in_turn) g.fired.count = 0;
     const RowOf<N, T> row(g, r);
     for (int64_t b = 0; b < g.runs(); b++) {
+      if (One && Chains > 0 && infinite(g, row, b)) {
+        put_sum(g, row, b, run_infinite<N, T, One, Chains>(model, g, row, b));
+        continue;
+      }
       const T sum = Ensemble<N, T, One, Chains>(g, row, b).run(model, n, g.fired);
       if constexpr (Chains > 0) put_sum(g, row, b, sum);
     }
