@@ -301,7 +301,7 @@ class TensorGraph(LayerState):
         else:
             result = self.run_graph(tensors, n_steps, stateful, time_limit, partial=True)
             values, steps = result.outputs, int(result.steps)
-            message = "" if steps == n_steps else result.error.numpy().decode()
+            message = "" if steps == n_steps else result.error.numpy().tobytes().decode()
         # they share the tensors' memory
         return [np.asarray(memoryview(value)) for value in values], steps, message
 
