@@ -324,13 +324,13 @@ class TensorGraph(LayerState):
         Raises
         ------
         nengo.exceptions.ValidationError
-            If the model calls Python functions; it names them.
+            If the model calls Python functions or shares layers in a way that can't be written.
         """
         return serialised.to_config(self)
 
-    def refuse_python(self) -> None:
-        """Raise as `get_config` does if the model calls Python functions."""
-        serialised.refuse_python(self.plan)
+    def refuse_unsavable(self) -> None:
+        """Raise as `get_config` does if the model can't be saved as a whole."""
+        serialised.called_as_data(self.plan)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TensorGraph:
