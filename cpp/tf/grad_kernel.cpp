@@ -1,7 +1,7 @@
 // NengoDL>RunGrad, and NengoDL>NoGradient.
-#include "tf/far_tapes.h"
 #include "tf/run_attrs.h"
 #include "tf/run_shapes.h"
+#include "tf/run_tape.h"
 
 namespace nengo_dl {
 namespace {
@@ -13,9 +13,6 @@ using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
-using tensorflow::tstring;
-
-constexpr size_t kAlignment = 64;
 
 template <class T>
 class GradKernel : public OpKernel {
@@ -40,7 +37,7 @@ class GradKernel : public OpKernel {
     OP_REQUIRES_OK(ctx, check_steps(ctx, call));
     OP_REQUIRES_OK(ctx, call.add_inputs_and_params());
     GradArgs<T> grad;
-    OP_REQUIRES_OK(ctx, read_tape(ctx, &call, &grad));
+    OP_REQUIRES_OK(ctx, read_tape(ctx, call, &grad));
     OP_REQUIRES_OK(ctx, read_gradients(ctx, call, &grad));
     OP_REQUIRES_OK(ctx, allocate_gradients(ctx, &grad));
     // the engine only reads them: it works on copies
@@ -70,44 +67,29 @@ class GradKernel : public OpKernel {
         absl::StrCat("a run that stopped early has no gradient: expected ", call.args.n_steps, " steps, got ", done));
   }
 
-  Status read_tape(OpKernelContext* ctx, RunCall<T>* call, GradArgs<T>* grad) const {
+  Status read_tape(OpKernelContext* ctx, const RunCall<T>& call, GradArgs<T>* grad) const {
     const Tensor& input = ctx->input(tape_place());
     if (!tensorflow::TensorShapeUtils::IsScalar(input.shape())) {
-      return call->invalid(
+      return call.invalid(
           absl::StrCat("input 'tape': expected shape [] (a scalar), got ", input.shape().DebugString()));
     }
-    const tstring& tape = input.scalar<tstring>()();
-    if (tape.empty()) return absl::OkStatus();
+    const auto& value = input.scalar<tensorflow::Variant>()();
+    const auto* recorded = value.get<RunTape>();
+    if (recorded == nullptr) {
+      return call.invalid(absl::StrCat("input 'tape': expected what this run recorded, got a variant of type '",
+                                       value.TypeName(), "'"));
+    }
+    if (!recorded->tape()) return absl::OkStatus();
     for (int64_t i : want_params_) {
       if (attrs_.record.wanted_params[i]) continue;
-      return call->invalid(
+      return call.invalid(
           absl::StrCat("'want_params': expected some of those in 'wanted', for which the tape was recorded, got ", i,
                        " (", program().params[i].name, ")"));
     }
-    if (!attrs_.compiled->on_host()) return find_tape(tape, call, grad);
-    int64_t bytes = 0;
-    TF_RETURN_IF_ERROR(call->tape_bytes(attrs_.record, &bytes));
-    if (static_cast<int64_t>(tape.size()) != kTapeHeaderBytes + bytes ||
-        reinterpret_cast<uintptr_t>(tape.data()) % kAlignment != 0) {
-      return call->invalid(absl::StrCat("input 'tape': expected what this run recorded, ", kTapeHeaderBytes + bytes,
-                                        " bytes, got ", tape.size(), " bytes; a tape can't be copied or saved"));
-    }
-    std::memcpy(&call->tape.header, tape.data(), sizeof(TapeHeader));
-    call->tape.memory = const_cast<char*>(tape.data()) + kTapeHeaderBytes;  // a gradient only reads it
-    call->tape.bytes = bytes;
-    grad->tape = &call->tape;
+    if (recorded->on_host() != attrs_.compiled->on_host())
+      return call.invalid("input 'tape': expected what this run recorded, got a tape in the memory of another device");
+    grad->tape = recorded->tape().get();  // the input keeps it
     return absl::OkStatus();
-  }
-
-  static Status find_tape(const tstring& tape, RunCall<T>* call, GradArgs<T>* grad) {
-    int64_t number = -1;
-    if (tape.size() == sizeof number) std::memcpy(&number, tape.data(), sizeof number);
-    call->far = find_far_tape(number);
-    grad->tape = call->far.get();
-    if (grad->tape) return absl::OkStatus();
-    return call->invalid(
-        "input 'tape': expected what this run recorded, got another string, or one whose tape is gone; a tape can't be "
-        "copied or saved");
   }
 
   Status read_gradients(OpKernelContext* ctx, const RunCall<T>& call, GradArgs<T>* grad) const {

@@ -78,7 +78,8 @@ n_steps: Steps that were to do.
 steps: Steps that were done: a run that stopped early has no gradient.
 inputs: Rows of each model input.
 params: Parameters of the program, before the run.
-tape: What the run recorded, with the same `memory` and `wanted`; if it is empty, the run is done again.
+tape: What the run recorded, with the same `memory` and `wanted`; if it holds nothing, the run is done
+  again.
 output_grads: Derivatives by the outputs, of their shapes.
 learned_grads: Derivatives by the learned parameters after the run, in the order of `learned`.
 state_out_grad: Derivatives by the state after the run.
@@ -99,7 +100,7 @@ want_state: Whether the gradient by the state is computed.
       .Input("steps: int64")                                              \
       .Input("inputs: n_inputs * T")                                      \
       .Input("params: n_params * T")                                      \
-      .Input("tape: string")                                              \
+      .Input("tape: variant")                                             \
       .Input("output_grads: n_outputs * T")                               \
       .Input("learned_grads: n_learned * T")                              \
       .Input("state_out_grad: T")                                         \

@@ -149,12 +149,23 @@ Status RunCall<T>::find_table(std::shared_ptr<Callbacks>* table) const {
 }
 
 template <class T>
-Status RunCall<T>::tape_bytes(const TapeOptions& record, int64_t* bytes) const {
-  return safely([&] { *bytes = compiled_.tape_bytes(args.batch, args.n_steps, record); });
+Status RunCall<T>::new_host_tape(const TapeOptions& record, std::shared_ptr<Tape>* made) const {
+  struct Owned {
+    Tensor memory;
+    Tape tape;
+  };
+  auto owned = std::make_shared<Owned>();
+  int64_t bytes = 0;
+  TF_RETURN_IF_ERROR(safely([&] { bytes = compiled_.tape_bytes(args.batch, args.n_steps, record); }));
+  TF_RETURN_IF_ERROR(ctx_->allocate_temp(tensorflow::DT_UINT8, {bytes}, &owned->memory));
+  owned->tape.memory = owned->memory.data(), owned->tape.bytes = bytes;
+  *made = {owned, &owned->tape};
+  return absl::OkStatus();
 }
 
 template <class T>
 Status RunCall<T>::new_tape(const TapeOptions& record, std::shared_ptr<Tape>* made) const {
+  if (compiled_.on_host()) return new_host_tape(record, made);
   return safely([&] { *made = compiled_.new_tape(args.batch, args.n_steps, record); }, true);
 }
 
@@ -220,8 +231,8 @@ Status RunCall<T>::finish(int steps_at, const std::string& error) {
   Tensor* tensor = nullptr;
   TF_RETURN_IF_ERROR(ctx_->allocate_output(steps_at, TensorShape({}), &tensor));
   tensor->scalar<int64_t>()() = result.steps;
-  TF_RETURN_IF_ERROR(ctx_->allocate_output(steps_at + 1, TensorShape({}), &tensor));
-  tensor->scalar<tensorflow::tstring>()() = error;
+  TF_RETURN_IF_ERROR(ctx_->allocate_output(steps_at + 1, {static_cast<int64_t>(error.size())}, &tensor));
+  std::copy(error.begin(), error.end(), tensor->flat<uint8_t>().data());
   return absl::OkStatus();
 }
 

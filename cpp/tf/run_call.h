@@ -49,10 +49,6 @@ struct RunOptions {
   int64_t threads = 0;             // 0: as many as TensorFlow uses inside one op
 };
 
-// A tape as a string: its header, then its memory.
-constexpr int64_t kTapeHeaderBytes = 64;
-static_assert(sizeof(TapeHeader) <= kTapeHeaderBytes);
-
 // Checks the arguments of a call, collects them for the engine, runs it, and writes what remains. Errors begin with
 // the name of the op.
 template <class T>
@@ -69,11 +65,9 @@ class RunCall {
 
   RunArgs<T> args;
   RunResult result;
-  Tape tape;                  // where args.tape points to, if there is one that the host can read
-  std::shared_ptr<Tape> far;  // if it can't
 
   Status begin() { return visit_.begin(ctx_, space()); }  // before all others
-  // Where the tensors lie, but for `istate`, scalars and strings.
+  // Where the tensors lie, but for `istate`, scalars and the error.
   Space& space() const { return args.there ? compiled_.space() : host_space(); }
   Status set_state_shapes(const Tensor& state, const Tensor& istate);  // sets the minibatch size
   Status set_steps(const Tensor& first_step, const Tensor& n_steps);
@@ -82,11 +76,11 @@ class RunCall {
   Status add_param(int i, const Tensor& param);  // in the order of the program
   Status add_inputs_and_params();                // of the op's lists `inputs` and `params`
   Status allocate_outputs();                     // the first outputs of the op
-  Status tape_bytes(const TapeOptions& record, int64_t* bytes) const;
-  Status new_tape(const TapeOptions& record, std::shared_ptr<Tape>* made) const;  // in the backend's memory
+  // In TensorFlow's memory, or the backend's if the host can't read that.
+  Status new_tape(const TapeOptions& record, std::shared_ptr<Tape>* made) const;
   Status run();
   Status grad(GradArgs<T>* grad);  // sets its `run`
-  // Rows that nothing wrote; output `steps`; output `error`.
+  // Rows that nothing wrote; output `steps`; output `error`, as bytes.
   Status finish(int steps_at, const std::string& error);
 
   std::string message(const std::string& text) const {
@@ -108,6 +102,7 @@ class RunCall {
 
  private:
   Status guarded(const std::function<void()>& work);
+  Status new_host_tape(const TapeOptions& record, std::shared_ptr<Tape>* made) const;
   Status find_table(std::shared_ptr<Callbacks>* table) const;
   void clear_rows_after(size_t output, int64_t size) const;
 

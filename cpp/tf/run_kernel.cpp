@@ -1,7 +1,7 @@
 // NengoDL>Run: checks shapes, hands memory to the engine, turns exceptions into Status.
-#include "tf/far_tapes.h"
 #include "tf/run_attrs.h"
 #include "tf/run_shapes.h"
+#include "tf/run_tape.h"
 
 namespace nengo_dl {
 namespace {
@@ -11,7 +11,6 @@ using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
-using tensorflow::tstring;
 
 template <class T>
 class RunKernel : public OpKernel {
@@ -34,8 +33,6 @@ class RunKernel : public OpKernel {
     const int steps_at = static_cast<int>(program().outputs.size() + attrs_.learned.size()) + 2;
     OP_REQUIRES_OK(ctx, allocate_tape(ctx, steps_at + 2, &call));
     OP_REQUIRES_OK(ctx, call.run());
-    if (record_ && attrs_.compiled->on_host())
-      std::memcpy(static_cast<char*>(call.tape.memory) - kTapeHeaderBytes, &call.tape.header, sizeof(TapeHeader));
     const std::string error = call.result.error ? message_of(call.result.error) : "";
     OP_REQUIRES(ctx, partial_ || !call.result.error, absl::UnknownError(error));
     OP_REQUIRES_OK(ctx, call.finish(steps_at, error));
@@ -65,35 +62,16 @@ class RunKernel : public OpKernel {
     return forward(ctx, *call, host_space(), kIstate, out++, &call->args.istate);
   }
 
-  // The tape is a string, a view of memory that TensorFlow has allocated: for outputs of any numeric type that the loss
-  // does not depend on, a GradientTape makes zeros of their size.
   Status allocate_tape(OpKernelContext* ctx, int at, RunCall<T>* call) const {
     Tensor* out = nullptr;
     TF_RETURN_IF_ERROR(ctx->allocate_output(at, {}, &out));
-    if (!record_) return absl::OkStatus();
-    call->args.record = attrs_.record;
-    int64_t bytes = 0;
-    TF_RETURN_IF_ERROR(call->tape_bytes(attrs_.record, &bytes));
-    if (!attrs_.compiled->on_host()) return allocate_far_tape(out, call);
-    Tensor memory;
-    TF_RETURN_IF_ERROR(ctx->allocate_temp(tensorflow::DT_UINT8, {kTapeHeaderBytes + bytes}, &memory));
-    char* data = static_cast<char*>(memory.data());
-    auto* owner = new tstring::owner<Tensor>(std::move(memory));
-    out->scalar<tstring>()().assign_as_shared_view(data, kTapeHeaderBytes + bytes, owner);
-    owner->Unref();
-    call->tape.memory = data + kTapeHeaderBytes, call->tape.bytes = bytes;
-    call->args.tape = &call->tape;
-    return absl::OkStatus();
-  }
-
-  // The string is a view of the tape's number.
-  Status allocate_far_tape(Tensor* out, RunCall<T>* call) const {
-    TF_RETURN_IF_ERROR(call->new_tape(attrs_.record, &call->far));
-    auto* owner = new tstring::owner<FarTape>(FarTape(call->far));
-    const int64_t& number = owner->value().number();
-    out->scalar<tstring>()().assign_as_shared_view(reinterpret_cast<const char*>(&number), sizeof number, owner);
-    owner->Unref();
-    call->args.tape = call->far.get();
+    std::shared_ptr<Tape> tape;
+    if (record_) {
+      TF_RETURN_IF_ERROR(call->new_tape(attrs_.record, &tape));
+      call->args.record = attrs_.record;
+      call->args.tape = tape.get();  // the output keeps it
+    }
+    out->scalar<tensorflow::Variant>()() = RunTape(std::move(tape), attrs_.compiled->on_host());
     return absl::OkStatus();
   }
 

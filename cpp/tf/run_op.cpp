@@ -16,7 +16,9 @@ absl::Status run_shapes(InferenceContext* c, const char* op) {
   for (int p : run.learned) c->set_output(out++, run.param(p));
   c->set_output(out++, c->MakeShape({run.batch, c->Dim(run.state, 1)}));
   c->set_output(out++, c->MakeShape({run.batch, c->Dim(run.istate, 1)}));
-  for (int i = 0; i < 3; ++i) c->set_output(out++, c->Scalar());  // steps, error, tape
+  c->set_output(out++, c->Scalar());                               // steps
+  c->set_output(out++, c->Vector(InferenceContext::kUnknownDim));  // error
+  c->set_output(out++, c->Scalar());                               // tape
   return absl::OkStatus();
 }
 
@@ -36,15 +38,16 @@ learned_out: The learned parameters after the run, in the order of `learned`.
 state_out: State after the run.
 istate_out: State of the random generators after the run.
 steps: Steps that were done.
-error: What the callback that stopped the run said; empty if none did.
-tape: What NengoDL>RunGrad needs of the run, for this process only; empty if it was not recorded.
+error: What the callback that stopped the run said, as bytes of UTF-8; none if none did. Unlike a string it has zeros.
+tape: What NengoDL>RunGrad needs of the run, for this process only, which copies share; it holds nothing if nothing was
+  recorded, as its zeros do.
 program: The serialised program.
 output_sizes: Size of each output, as in the program.
 keep_last: For each output: 1 to keep only the last step, otherwise 0.
 learned: Which parameters are learned, as in the program.
 callbacks: Handle of the table of Python functions; -1 if the program has no callbacks.
 backend: What runs the program: "cpu", or another that the engine has ("cuda"). NengoDL>RunOnGpu works on
-  tensors of TensorFlow's GPU, but for istate, scalars and strings; NengoDL>Run on those of the host.
+  tensors of TensorFlow's GPU, but for istate, scalars and error; NengoDL>Run on those of the host.
 partial: If a callback fails: return what was done before (true), or fail (false).
 threads: Most threads to use; 0 for as many as TensorFlow uses inside one op.
 record: Whether the run records a tape.
@@ -68,8 +71,8 @@ wanted: Parameters whose gradient can be had from the tape.
       .Output("state_out: T")                                            \
       .Output("istate_out: int32")                                       \
       .Output("steps: int64")                                            \
-      .Output("error: string")                                           \
-      .Output("tape: string")                                            \
+      .Output("error: uint8")                                            \
+      .Output("tape: variant")                                           \
       .Attr("T: {float, double}")                                        \
       .Attr("n_inputs: int >= 0")                                        \
       .Attr("n_params: int >= 0")                                        \

@@ -180,7 +180,8 @@ def configure_settings(**kwargs: Any) -> None:
         False: no run ever changes the simulator's state. Default True.
     inference_only : bool
         True leaves out everything needed for training: nothing is trainable, and constants
-        may be folded. Default False.
+        may be folded. Default False. (A larger Keras model with this one inside goes by the
+        ``trainable`` of Keras layers that TensorNodes call.)
     use_loop : bool
         False fixes the number of steps of a run to ``unroll_simulation``. Default True.
     learning_phase : bool or None

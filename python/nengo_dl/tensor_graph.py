@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ import tensorflow as tf  # noqa: E402
 
 from nengo_dl.layer import serialised  # noqa: E402
 from nengo_dl.layer.direct_run import DirectRun  # noqa: E402
+from nengo_dl.layer.keras_model import FixedForInference  # noqa: E402
+from nengo_dl.layer.keras_model import build_keras_model as build_keras_model  # noqa: E402
 from nengo_dl.layer.layer_state import (  # noqa: E402
     LayerState,
     expect_length,
@@ -41,7 +42,7 @@ TAPE_MEMORY = 1 << 30  # bytes
 
 
 @keras.saving.register_keras_serializable("nengo_dl")
-class TensorGraph(LayerState):
+class TensorGraph(FixedForInference, LayerState):
     """A planned Nengo model as a Keras layer.
 
     Its weights and state are described in `nengo_dl.layer.layer_state.LayerState`.
@@ -124,7 +125,7 @@ class TensorGraph(LayerState):
         name: str = "TensorGraph",
     ) -> None:
         super().__init__(plan, minibatch_size, param_values, state, istate, trainable_params, name)
-        self.stateful = stateful
+        self.stateful, self.fixed = stateful, plan.inference_only
         self.supports_jit = False  # XLA can't compile a custom op
         self.input_names = port_names("input_names", input_names, plan.inputs)
         self.output_names = port_names("output_names", output_names, plan.outputs)
@@ -301,7 +302,7 @@ class TensorGraph(LayerState):
         else:
             result = self.run_graph(tensors, n_steps, stateful, time_limit, partial=True)
             values, steps = result.outputs, int(result.steps)
-            message = "" if steps == n_steps else result.error.numpy().decode()
+            message = "" if steps == n_steps else result.error.numpy().tobytes().decode()
         # they share the tensors' memory
         return [np.asarray(memoryview(value)) for value in values], steps, message
 
@@ -324,13 +325,13 @@ class TensorGraph(LayerState):
         Raises
         ------
         nengo.exceptions.ValidationError
-            If the model calls Python functions; it names them.
+            If the model calls Python functions or shares layers in a way that can't be written.
         """
         return serialised.to_config(self)
 
-    def refuse_python(self) -> None:
-        """Raise as `get_config` does if the model calls Python functions."""
-        serialised.refuse_python(self.plan)
+    def refuse_unsavable(self) -> None:
+        """Raise as `get_config` does if the model can't be saved as a whole."""
+        serialised.called_as_data(self.plan)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TensorGraph:
@@ -369,32 +370,3 @@ class TensorGraph(LayerState):
         }
         n_steps = keras.Input(batch_shape=(self.minibatch_size, 1), dtype="int32", name=last)
         return inputs, n_steps
-
-
-def build_keras_model(layer: TensorGraph, model_class: type = keras.Model) -> Any:
-    """A functional model around a `.TensorGraph`.
-
-    Parameters
-    ----------
-    layer : `.TensorGraph`
-        The layer.
-    model_class : type
-        `keras.Model` or a class derived from it.
-
-    Returns
-    -------
-    keras.Model
-        Named ``"keras_model"``. Inputs: one per node, then ``n_steps``. Outputs: a dict with one
-        entry per probe and ``"steps_run"``; ``input_names`` and ``output_names`` list both in
-        this order.
-    """
-    inputs, n_steps = layer.build_inputs()
-    tensors = [*inputs.values(), n_steps]
-    names = unique_names([*layer.output_names, "steps_run"])
-    outputs = layer(tensors)
-    # Keras sorts the entries of a dict, but not those of an OrderedDict
-    named = OrderedDict(zip(names, outputs, strict=True))
-    model = model_class(inputs=tensors, outputs=named, name="keras_model")
-    model.input_names = [tensor.name for tensor in tensors]
-    model.output_names = names
-    return model

@@ -1,5 +1,7 @@
 """Networks whose gradients are checked, and the numeric derivatives they are checked against."""
 
+import re
+
 import nengo
 import numpy as np
 import tensorflow as tf
@@ -252,6 +254,12 @@ def same(came, due, **tolerance):
         came,
         due,
     )
+
+
+def tape_bytes(result):
+    """How many bytes a run recorded, by what TensorFlow shows of its tape; None: no tape."""
+    shown = re.search("no tape|a tape of ([0-9]+) bytes", repr(result.tape))
+    return shown[1] and int(shown[1])
 
 
 # ---------------------------------------------------------------- a program that TensorFlow can run

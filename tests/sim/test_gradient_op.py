@@ -275,7 +275,10 @@ WRONG = {
     "inputs": ([np.ones((3, 6, 2))], "expected"),
     "n_steps": (tf.constant(-1, tf.int64), "n_steps.*expected"),
     "steps": (tf.constant(3, tf.int64), "stopped early.*expected 5 steps, got 3"),
-    "tape": (b"something", "'tape': expected what this run recorded"),
+    "tape": (
+        tf.raw_ops.EmptyTensorList(element_shape=-1, max_num_elements=1, element_dtype=tf.int32),
+        "'tape': expected what this run recorded",
+    ),
     "want_inputs": ([1], "want_inputs.*ascending"),
     "want_params": ([1, 0], "want_params.*ascending"),
     "wanted": ([0], "want_params.*wanted.*total"),
@@ -341,7 +344,7 @@ def test_cancelled_gradient():
         istate=np.zeros((1, 0), np.int32),
         n_steps=tf.constant(n_steps, tf.int64),
         steps=tf.constant(n_steps, tf.int64),
-        tape="",
+        tape=tf.zeros_like(arguments["tape"]),  # holds nothing
         memory=0,
         output_grads=[tf.ones((1, n_steps, 2), tf.float64)] * 2,
         learned_grads=[np.ones((1, 2))],

@@ -46,7 +46,10 @@ WRONG = [
     ({"class_weight": [1, 2]}, "class_weight: expected a dict from class numbers to weights, got"),
     ({"sample_weight": "a"}, "sample_weight: expected an array, a list of arrays or a dict"),
     ({"sample_weight": np.full(8, np.nan)}, "for 'out': expected finite numbers, got NaN"),
-    ({"y": np.where(X > 0.9, np.inf, X)}, "targets: those for 'out' have 1 infinite, which its loss"),
+    (
+        {"y": np.where(X > 0.9, np.inf, X)},
+        "targets: those for 'out' have 1 infinite, which its loss",
+    ),
     ({"y": 5}, "targets: expected an array, a list of arrays or a dict of them, got 5"),
     ({"x": "a"}, "data: expected an array, a list of arrays or a dict of them, got 'a'"),
 ]

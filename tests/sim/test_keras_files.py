@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from nengo.exceptions import ValidationError
 
+import nengo_dl
 from nengo_dl.config import configure_settings
 
 STEPS = 12
@@ -171,3 +172,117 @@ np.save({str(tmp_path / "found.npy")!r}, found["p"].numpy())
 """
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), due)
+
+
+def dense():
+    return keras.layers.Dense(3)
+
+
+def around(inner):
+    """A model with a layer inside."""
+    return keras.Sequential([keras.Input((3,)), inner, keras.layers.ReLU()])
+
+
+def in_two_nodes():
+    layer = dense()
+    return layer, layer
+
+
+def inside_the_first():
+    layer = dense()
+    return around(layer), layer
+
+
+def inside_the_second():
+    layer = dense()
+    return layer, around(layer)
+
+
+def inside_a_wrapper():
+    layer = dense()
+    return keras.layers.TimeDistributed(layer), layer
+
+
+def without_weights():
+    """No layer with weights in common, but one without."""
+    relu = keras.layers.ReLU()
+    first, second = (keras.Sequential([keras.Input((3,)), dense(), relu]) for _ in range(2))
+    return first, second, relu
+
+
+def network_of(layers):
+    """Layers in a row."""
+    with nengo.Network(seed=0) as net:
+        before = nengo.Node([1.0, 2.0, 3.0], label="u")
+        for layer in layers:
+            shape = (2, 3) if isinstance(layers[0], keras.layers.TimeDistributed) else (3,)
+            node = nengo_dl.TensorNode(layer, shape_in=shape, shape_out=shape, pass_time=False)
+            nengo.Connection(before, node[:3] if len(shape) > 1 else node, synapse=None)
+            before = node if len(shape) == 1 else node[3:]
+        nengo.Probe(before, label="p")
+    return net
+
+
+SHARED = (in_two_nodes, inside_the_first, inside_the_second, inside_a_wrapper, without_weights)
+
+
+@pytest.mark.parametrize("way", ["file", "clone", "json"])
+@pytest.mark.parametrize("make", SHARED)
+def test_layers_in_several_places(Sim, tmp_path, make, way):
+    """N-06: the same layer object shares weights, after a file or a copy, too."""
+    sim = Sim(network_of(make()))
+    model, file = sim.keras_model, tmp_path / "m.keras"
+    if way == "file":
+        model.save(file)
+        other = keras.models.load_model(file)
+    elif way == "clone":
+        other = keras.models.clone_model(model)
+    else:
+        other = keras.models.model_from_json(model.to_json())
+    assert [w.shape for w in other.weights] == [w.shape for w in model.weights]
+    other.set_weights([w + 0.1 for w in model.get_weights()])
+    model.set_weights(other.get_weights())
+    x = {"u": data(1)[0]["u"] @ np.ones((2, 3)), "n_steps": np.full((1, 1), STEPS, np.int32)}
+    found, due = (m.predict(x, batch_size=1, verbose=0)["p"] for m in (other, model))
+    assert np.any(due)
+    np.testing.assert_array_equal(found, due)
+
+
+@keras.saving.register_keras_serializable("nengo_dl_tests")
+class Forgetful(keras.layers.Layer):
+    """A layer with another one inside, of which its configuration says nothing."""
+
+    def __init__(self, inner=None, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def get_config(self):
+        return {"name": self.name}
+
+    def call(self, x):
+        return x if self.inner is None else self.inner(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_layers_whose_places_cannot_be_said(Sim, tmp_path):
+    """Refused when saved, and before training; weights can be saved."""
+    layer = dense()
+    for layers, message in (
+        ((around(layer), around(layer)), "both have the layer 'dense.*written twice"),
+        ((Forgetful(layer), layer), "has other layers within it"),
+    ):
+        sim = Sim(network_of(layers))
+        for save in (
+            sim.keras_model.to_json,
+            lambda s=sim: s.keras_model.save(tmp_path / "m.keras"),
+        ):
+            with pytest.raises(ValidationError, match=message):
+                save()
+        sim.keras_model.save_weights(tmp_path / "m.weights.h5")
+        sim.compile("sgd", loss={"p": "mse"})
+        whole = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="loss")
+        x = np.ones((1, STEPS, 3))
+        with pytest.raises(ValidationError, match=message):
+            sim.fit({"u": x}, {"p": x}, verbose=0, callbacks=[whole])

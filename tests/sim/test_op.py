@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from gradient_networks import tape_bytes
 from handmade import clock_plan, filter_plan, filter_reference, noise_plan
 
 from nengo_dl.ir.program import to_bytes
@@ -146,7 +147,7 @@ def test_values(dtype, graph):
         np.testing.assert_allclose(came, expected, **tolerance)
     np.testing.assert_allclose(result.state, due[0][:, -1], **tolerance)
     np.testing.assert_allclose(result.learned[0], due[1][:, -1], **tolerance)
-    assert int(result.steps) == 7 and result.error.numpy() == b""
+    assert int(result.steps) == 7 and result.error.shape == (0,)
 
 
 def test_arguments_are_not_written():
@@ -321,7 +322,7 @@ def test_time_limit():
 def test_recording_changes_nothing_else():
     run, arguments = filter_arguments()
     plain, recorded = run(**arguments), run(**arguments, record=True)
-    assert plain.tape.numpy() == b"" and len(recorded.tape.numpy()) > 0
+    assert tape_bytes(plain) is None and tape_bytes(recorded) > 0
     for came, due in zip(recorded[:-1], plain[:-1], strict=True):
         tf.nest.map_structure(np.testing.assert_array_equal, came, due)
 

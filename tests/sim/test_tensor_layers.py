@@ -241,6 +241,20 @@ def test_weights_of_the_model(Sim):
     assert names[:3] == ["TensorNode_1.kernel", "TensorNode_1.bias", "TensorNode_2.kernel"]
 
 
+def test_nothing_is_trainable_for_inference(Sim):
+    """T-01, T-10: nor are the weights of layers, which another simulator may train."""
+    layer = keras.Sequential([dense(2), keras.layers.BatchNormalization()])
+    sim = Sim(network(layer, inference_only=True))
+    read = keras.models.model_from_json(sim.keras_model.to_json())
+    for model in (sim.keras_model, sim.tensor_graph, read):
+        assert len(model.weights) == 6
+        assert model.trainable_weights == model.trainable_variables == []
+        assert model.non_trainable_weights == model.weights
+        assert model.non_trainable_variables == model.variables
+    assert layer.trainable and len(layer.trainable_weights) == 4
+    assert len(Sim(network(layer)).keras_model.trainable_weights) == 4
+
+
 def test_files(Sim, tmp_path):
     """S-64, S-65: save_params, save_weights and whole models have the layers' weights."""
     sim = Sim(network(dense(), keras.layers.BatchNormalization(), cycle=True))

@@ -108,6 +108,44 @@ def test_gradients(graph):
         close(a.numpy(), b.numpy())
 
 
+@pytest.mark.parametrize("flow", ["loop", "branch"])
+@pytest.mark.parametrize("outside", [False, True])
+def test_gradients_through_control_flow(outside, flow):
+    """Tapes of runs in a loop or a branch stay where they are, whoever differentiates."""
+
+    def loss_of(layer, rows):
+        def run(rows):
+            n_steps = tf.constant(9, tf.int64)
+            outputs = layer.run_graph([rows], n_steps, False, training=True).outputs
+            return tf.add_n([tf.reduce_sum(tf.square(value)) for value in outputs])
+
+        def turn(i, total):
+            return i + 1, total + run(rows / tf.cast(i + 1, tf.float32))
+
+        if flow == "branch":
+            return tf.cond(tf.reduce_sum(rows) < 1e9, lambda: run(rows), lambda: 0.0)
+        return tf.while_loop(lambda i, _: i < 3, turn, (0, 0.0))[1]
+
+    def derivatives(layer, rows, outside):
+        def differentiated(function):
+            with tf.GradientTape() as tape:
+                tape.watch(rows)
+                loss = function()
+            return tape.gradient(loss, [rows, *layer.trainable_weights])
+
+        function = tf.function(lambda: loss_of(layer, rows), autograph=False)
+        if outside:
+            return differentiated(function)
+        return tf.function(lambda: differentiated(function), autograph=False)()
+
+    (here, there), _ = layers_of(trained("SuperSpike"), minibatch_size=3)
+    rows = tf.constant(np.random.RandomState(0).uniform(-1, 1, (3, 9, 6)), tf.float32)
+    due, got = derivatives(here, rows, False), derivatives(there, rows, outside)
+    assert sum(np.any(value.numpy()) for value in due) > 2
+    for a, b in zip(got, due, strict=True):
+        close(a.numpy(), b.numpy())
+
+
 @pytest.mark.parametrize("name", ["recurrent", "adaptive", "lmu"])
 def test_matrices_are_turned_where_they_lie(name):
     """Those that the program has column by column; in double precision."""

@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import io
 
-import keras
 import numpy as np
 from nengo.exceptions import ValidationError
 
@@ -12,6 +11,7 @@ from ..ir.calls import TensorCall
 from ..ir.program import Param, Port, from_bytes, to_bytes
 from ..plan.pieces import Call, Delayed, Loop, Plan, Run, StoredWeight, runs_of, state_keys
 from ..plan.show import short_list
+from .serialised_calls import CalledOnce, is_data
 
 SETTINGS = (
     "minibatch_size", "keep_history", "output_shapes", "input_names", "output_names",
@@ -19,10 +19,16 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def refuse_python(plan):
-    """Raise `nengo.exceptions.ValidationError` if a plan calls Python, which is no data."""
+def called_as_data(plan):
+    """What a plan calls, as data: what says where each is, and a list of what JSON knows.
+
+    Raises
+    ------
+    nengo.exceptions.ValidationError
+        If there is Python among it, which is no data, or see `CalledOnce`.
+    """
     names = [spec.name for spec in plan.callbacks]
-    names += [call.call.name for call in plan.calls if not _is_data(call.call.func)]
+    names += [call.call.name for call in plan.calls if not is_data(call.call.func)]
     if names:
         raise ValidationError(
             f"the model calls Python ({short_list(names)}), and can't be"
@@ -30,14 +36,8 @@ def refuse_python(plan):
             " ModelCheckpoint(..., save_weights_only=True)",
             attr="keras_model",
         )
-
-
-def _is_data(func):
-    """Whether Keras can tell another process what it is: a layer, or a registered function."""
-    saving = keras.saving
-    if isinstance(func, keras.layers.Layer):
-        return True
-    return saving.get_registered_object(saving.get_registered_name(func)) is func
+    called = CalledOnce([call.call for call in plan.calls])
+    return called, called.to_config()
 
 
 def to_config(layer):
@@ -54,7 +54,7 @@ def to_config(layer):
         With the values that parameters and state start from; Nengo's objects are left out.
     """
     plan, values = layer.plan, list(layer.initial_values.values())
-    refuse_python(plan)
+    called, configs = called_as_data(plan)
     arrays = {
         # what is no weight never changes, but may have been drawn after the layer was made
         f"param_{i}": layer.get_param(i) if weight is None else values[i]
@@ -71,7 +71,9 @@ def to_config(layer):
         "call_names": list(layer.called.names),
         "dtype": plan.dtype,
         "dt": plan.dt,
-        "pieces": [_piece_config(piece) for piece in plan.pieces],
+        "inference_only": plan.inference_only,
+        "called": configs,
+        "pieces": [_piece_config(piece, called) for piece in plan.pieces],
         "results": list(plan.results),
         "ports": [_records(plan.inputs), _records(plan.outputs)],
         "weights": _records(plan.weights),
@@ -83,7 +85,7 @@ def from_config(config):
     """Arguments of a `nengo_dl.tensor_graph.TensorGraph` from what `to_config` returned."""
     config = dict(config)
     arrays = _unpacked(config.pop("arrays"))
-    pieces = _Pieces(arrays)
+    pieces = _Pieces(arrays, CalledOnce.from_config(config.pop("called")))
     made = tuple(pieces.make(fields) for fields in config.pop("pieces"))
     inputs, outputs = (tuple(Port(**port) for port in ports) for ports in config.pop("ports"))
     weights = [w if w is None else _weight(w) for w in config.pop("weights")]
@@ -92,6 +94,7 @@ def from_config(config):
         pieces=made,
         dtype=config.pop("dtype"),
         dt=config.pop("dt"),
+        inference_only=config.pop("inference_only"),
         inputs=inputs,
         outputs=outputs,
         results=tuple(config.pop("results")),
@@ -109,11 +112,11 @@ def from_config(config):
     }
 
 
-def _piece_config(piece):
+def _piece_config(piece, called):
     """A piece as plain data, but for its program and state, which are arrays."""
     if isinstance(piece, Loop):
         return {
-            "pieces": [_piece_config(inner) for inner in piece.pieces],
+            "pieces": [_piece_config(inner, called) for inner in piece.pieces],
             "delayed": _records(piece.delayed),
             "outputs": list(piece.outputs),
         }
@@ -121,7 +124,7 @@ def _piece_config(piece):
     if isinstance(piece, Run):
         return {**fields, "params": list(piece.params)}
     call = piece.call
-    func = keras.saving.serialize_keras_object(call.func)
+    func = called.place(call.func)
     shapes = {"ins": _plain(call.ins), "outs": _plain(call.outs)}
     return {**fields, "func": func, "name": call.name, **shapes, "pass_time": call.pass_time}
 
@@ -129,8 +132,9 @@ def _piece_config(piece):
 class _Pieces:
     """Pieces from plain data, in order, and the states of their programs."""
 
-    def __init__(self, arrays):
-        self.arrays, self.states, self.istates = arrays, [], []
+    def __init__(self, arrays, called):
+        self.arrays, self.called = arrays, called
+        self.states, self.istates = [], []
 
     def make(self, fields):
         """Make a piece."""
@@ -142,7 +146,8 @@ class _Pieces:
         if "params" in fields:
             return self._run(numbers)
         ins, outs = (tuple(tuple(shape) for shape in fields[key]) for key in ("ins", "outs"))
-        func = keras.saving.deserialize_keras_object(fields["func"])
+        entry, place = fields["func"]
+        func = self.called[entry][place]
         call = TensorCall(func, fields["name"], ins, outs, fields["pass_time"])
         return Call(call, **numbers)
 

@@ -43,6 +43,8 @@ def register(library):
 
 
 def _run_gradient(run_grad, op, grads):
+    import tensorflow as tf
+
     n_inputs, n_params = op.get_attr("n_inputs"), op.get_attr("n_params")
     n_outputs, n_learned = op.get_attr("n_outputs"), op.get_attr("n_learned")
     params_at = INPUTS + n_inputs
@@ -57,7 +59,8 @@ def _run_gradient(run_grad, op, grads):
         want_state = STATE not in skip
     *_, steps, _, tape = op.outputs
     if not set(wanted).issuperset(want_params):
-        tape, wanted = "", want_params  # recorded for others: run again
+        # recorded for others: run again, with a tape that holds nothing
+        tape, wanted = tf.zeros_like(tape), want_params
 
     inputs = list(op.inputs)
     given = [_dense(grad, out) for grad, out in zip(grads, op.outputs, strict=True)]

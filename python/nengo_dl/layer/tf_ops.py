@@ -98,8 +98,8 @@ class RunResult(NamedTuple):
     state: object  # (batch, state_size)
     istate: object  # (batch, istate_size)
     steps: object  # () int64: steps that were done; outputs are zero after them
-    error: object  # () string: what a callback that failed said, or empty
-    tape: object  # () string: what the gradient needs, or empty
+    error: object  # (bytes,) uint8: what a callback that failed said, or empty
+    tape: object  # () variant: what the gradient needs; nothing if none was recorded
 
 
 class GraphResult(NamedTuple):
@@ -107,7 +107,7 @@ class GraphResult(NamedTuple):
 
     outputs: list  # (batch, n_steps or 1, size) each
     steps: Any  # () int64: steps that were done; outputs are zero after them
-    error: Any  # () string: what a callback that failed said, or empty
+    error: Any  # as in `.RunResult`
     runs: list  # `.RunResult` of every program that is not in a loop
     losses: list  # () each: what layers added, where Keras does not find it
 

@@ -157,7 +157,7 @@ def _can_be_saved(side, callbacks):
     for callback in callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]:
         if isinstance(callback, keras.callbacks.ModelCheckpoint):
             if not callback.save_weights_only:
-                side.runtime.layer.refuse_python()
+                side.runtime.layer.refuse_unsavable()
 
 
 def _has_targets(model, data):

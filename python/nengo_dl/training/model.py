@@ -14,7 +14,7 @@ from ..arguments.names import OnlyNames
 from ..keras_private import fits
 from ..run.interrupt import interrupt
 from ..run.turns import Turns
-from ..tensor_graph import TensorGraph, build_keras_model, merged_updates
+from ..tensor_graph import FixedForInference, TensorGraph, build_keras_model, merged_updates
 from .calls import Untracked, called_shortly, number, one_call
 from .minibatches import run_chunks
 from .precision import float_type, python_float_type
@@ -24,7 +24,7 @@ NO_MINIBATCH = "expected minibatches of at most minibatch_size"
 
 
 @keras.saving.register_keras_serializable("nengo_dl")
-class SimulatorModel(keras.Model):
+class SimulatorModel(FixedForInference, keras.Model):
     """A functional model with a dictionary of probes as output.
 
     Made by `nengo_dl.tensor_graph.build_keras_model`. Calls start from the simulator's state and
