@@ -56,8 +56,8 @@ def _run_gradient(run_grad, op, grads):
         want_params = [i for i in range(n_params) if params_at + i not in skip]
         want_state = STATE not in skip
     *_, steps, _, tape = op.outputs
-    if not set(wanted).issuperset(want_params):
-        tape, wanted = "", want_params  # recorded for others: run again
+    if not op.get_attr("record") or not set(wanted).issuperset(want_params):
+        tape, wanted = "", want_params  # not recorded, or for others: run again
 
     inputs = list(op.inputs)
     given = [_dense(grad, out) for grad, out in zip(grads, op.outputs, strict=True)]
