@@ -27,11 +27,12 @@ from nengo_dl.layer.layer_state import (  # noqa: E402
     shapes_of,
     unique_names,
 )
-from nengo_dl.layer.pieces import PieceRun, ops_of, single_run  # noqa: E402
+from nengo_dl.layer.pieces import PieceRun, ops_of  # noqa: E402
 from nengo_dl.layer.tensor_layers import TensorLayers  # noqa: E402
 from nengo_dl.layer.tf_ops import GraphResult  # noqa: E402
 from nengo_dl.layer.traced_run import TracedRun  # noqa: E402
 from nengo_dl.layer.updates import merged_updates as merged_updates  # noqa: E402
+from nengo_dl.layer.windows import most_at_once  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -99,6 +100,8 @@ class TensorGraph(FixedForInference, LayerState):
         What `.reset` goes back to.
     direct : `.layer.direct_run.DirectRun` or None
         Runs the model without TensorFlow, if it calls none and is on the CPU.
+    most_at_once : float
+        Most steps that are run without windows (`.layer.windows`), where that is known.
     last_run : object
         Of the last `.run_eager`: ``first_step``, and ``error``, what stopped it or empty.
     """
@@ -154,7 +157,8 @@ class TensorGraph(FixedForInference, LayerState):
             )
         self.learning_phase = self._pinned_phase = learning_phase
         # the engine works in the memory of variables, which must be where it runs
-        self.direct = DirectRun(self) if single_run(plan) and self._on_cpu() else None
+        self.direct = DirectRun(self) if plan.single and self._on_cpu() else None
+        self.most_at_once = most_at_once(plan, minibatch_size)
         self._traced = TracedRun(self)
         self.called = TensorLayers(plan, minibatch_size, call_names)
         self.called_layers = self.called.layers  # where Keras looks for their weights
@@ -201,12 +205,8 @@ class TensorGraph(FixedForInference, LayerState):
         record = bool(training) and in_training
         modes = {"calls_in_training": self.calls_in_training(training), "record": record}
         run = PieceRun(self, ops, n_steps, **modes, time_limit=time_limit, partial=partial)
-        values = run(list(inputs))
+        outputs = run(list(inputs))
         run.save(items, stateful)
-        outputs = [
-            values[i] if keep else values[i][:, -1:]
-            for i, keep in zip(self.plan.results, self.keep_history, strict=True)
-        ]
         return GraphResult(outputs, run.steps, run.error, run.results, run.losses)
 
     @tf.autograph.experimental.do_not_convert

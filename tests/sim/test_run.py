@@ -105,7 +105,7 @@ def test_pieces(Sim, double_net, monkeypatch):
     probes = varied(net)
     whole = Sim(net, seed=1)
     whole.run_steps(60)
-    monkeypatch.setattr("nengo_dl.run.runtime.PIECE_BYTES", 7 * 8 * 74)
+    monkeypatch.setattr("nengo_dl.plan.pieces.AT_ONCE_BYTES", 7 * 8 * 74)
     pieces = Sim(net, seed=1)
     steps = []
     run_eager = pieces.tensor_graph.run_eager

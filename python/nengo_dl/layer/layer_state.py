@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 class _Told(threading.local):
-    """What a thread was told about the state, see `LayerState.keeping`."""
+    """What a thread was told about calls, see `LayerState.keeping`."""
 
-    stateful = None
+    stateful, few_steps = None, False
 
 
 class LayerState(keras.layers.Layer):
@@ -194,22 +194,29 @@ class LayerState(keras.layers.Layer):
         self._stateful.assign(bool(value))
 
     @contextlib.contextmanager
-    def keeping(self, stateful):
+    def keeping(self, stateful, few_steps=False):
         """Let calls of this thread write the state back or not, whatever ``stateful`` is.
 
         A function that is traced within does so ever after. None: as if nothing was said.
+        ``few_steps``: whether none of them has more steps than may be run at once.
         """
         told = self._told
-        before, told.stateful = told.stateful, stateful
+        before = told.stateful, told.few_steps
+        told.stateful, told.few_steps = stateful, few_steps
         try:
             yield
         finally:
-            told.stateful = before
+            told.stateful, told.few_steps = before
 
     @property
     def told(self):
         """bool or None : What `keeping` says at present in this thread."""
         return self._told.stateful
+
+    @property
+    def few_steps(self):
+        """bool : Whether calls of this thread are known to have few steps, see `keeping`."""
+        return self._told.few_steps
 
     def keeps_state(self):
         """Whether a call of this thread writes the state back: a bool, or a tensor."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from nengo_dl.keras_private import plain_variable
 from nengo_dl.layer.layer_state import read_weight, write_rows
 from nengo_dl.layer.over_steps import over_steps
 from nengo_dl.layer.tf_ops import RunOp
+from nengo_dl.layer.windows import in_windows, window_of
 from nengo_dl.plan.pieces import Call, Loop, Plan, Run, calls_of, fold, runs_of, state_keys
 
 LOOPED = 1000  # a step on a cycle through TensorFlow records at most this part of the tape's memory
@@ -85,7 +87,9 @@ class PieceRun:
     results : list of nengo_dl.layer.tf_ops.RunResult
         Of the programs that are not in a loop.
     losses : list of tensors
-        Losses that layers added where Keras does not find them.
+        Losses that layers added where Keras does not find them, one for each piece that has any.
+    finished : list of tensors
+        What is there when all pieces are done.
     """
 
     def __init__(
@@ -102,7 +106,7 @@ class PieceRun:
         self.calls_in_training, self.record = calls_in_training, record
         plan: Plan = layer.plan
         self.plan, saved = plan, layer.saved_state
-        self.limits = (time_limit, partial) if single_run(plan) else (0.0, False)
+        self.limits = (time_limit, partial) if plan.single else (0.0, False)
         self.first_step = saved["n_steps"].value()
         self.weights = [read_weight(weight) for weight in layer.base_params]
         learned = [i for i, param in enumerate(plan.params) if param.learned]
@@ -112,14 +116,27 @@ class PieceRun:
         )
         self.steps, self.error = tf.cast(n_steps, tf.int64), tf.constant("")
         self.losses, self.results = [], []
-        self._finished = []  # tensors that are there when pieces are done
+        self.finished = []
 
-    def __call__(self, inputs: Sequence[Any]) -> dict[int, Any]:
-        """Run all pieces on rows of the plan's inputs; all values by number."""
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        """Run all steps on rows of the plan's inputs: outputs, (items, n_steps or 1, size) each."""
+        window = window_of(self, inputs)
+        return self.at_once(inputs) if window is None else in_windows(self, inputs, window)
+
+    def part(self, live: Live, done: Any, n_steps: Any) -> PieceRun:
+        """Return the run of some steps of this one, after others were done."""
+        part = copy.copy(self)
+        part.live, part.n_steps = live, tf.cast(n_steps, tf.int64)
+        part.first_step = self.first_step + tf.cast(done, tf.int64)
+        part.losses, part.results, part.finished = [], [], []
+        return part
+
+    def at_once(self, inputs: Sequence[Any]) -> list[Any]:
+        """Run each piece on all steps, one piece after the other."""
 
         def run(number, piece, values):
             outputs, result = self._run(number, piece, values, self.live, 0, self.n_steps)
-            if single_run(self.plan):
+            if self.plan.single:
                 self.steps, self.error = result.steps, result.error
             self.results.append(result)
             return outputs
@@ -132,8 +149,11 @@ class PieceRun:
             return outputs
 
         values = fold(self.plan.pieces, inputs, run, call=call, loop=self._loop)
-        self._finished += values.values()
-        return values
+        self.finished += [*values.values(), *(result.steps for result in self.results)]
+        return [
+            values[i] if keep else values[i][:, -1:]
+            for i, keep in zip(self.plan.results, self.layer.keep_history, strict=True)
+        ]
 
     def _run(self, number: int, piece: Run, values, live: Live, done, n_steps):
         """Run a program: its outputs, and all that it gives; what lives is replaced."""
@@ -171,7 +191,7 @@ class PieceRun:
         outputs, (loss, *living), steps = over_steps(
             self.n_steps, size, len(piece.outputs), dtype, start, one_step
         )
-        self._finished.append(steps)
+        self.finished.append(steps)
         after = Live.from_tensors(living, runs, params)
         self.live.states.update(after.states)
         self.live.params.update(after.params)
@@ -211,7 +231,7 @@ class PieceRun:
         Only the first ``items`` rows of a minibatch are written, all of them if that is None.
         Nothing is if a piece failed.
         """
-        with tf.control_dependencies([*self._finished, *(r.steps for r in self.results)]):
+        with tf.control_dependencies(self.finished):
             self._save(items, stateful)
 
     def _save(self, items, stateful):
@@ -232,8 +252,3 @@ class PieceRun:
                 write()
         else:
             tf.cond(stateful, write, lambda: tf.constant(False))
-
-
-def single_run(plan: Plan) -> bool:
-    """Whether a plan is one program, which may stop before all steps are done."""
-    return len(plan.pieces) == 1 and isinstance(plan.pieces[0], Run)

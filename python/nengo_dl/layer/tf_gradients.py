@@ -58,8 +58,8 @@ def _run_gradient(run_grad, op, grads):
         want_params = [i for i in range(n_params) if params_at + i not in skip]
         want_state = STATE not in skip
     *_, steps, _, tape = op.outputs
-    if not set(wanted).issuperset(want_params):
-        # recorded for others: run again, with a tape that holds nothing
+    if not op.get_attr("record") or not set(wanted).issuperset(want_params):
+        # not recorded, or for others: run again, with a tape that holds nothing
         tape, wanted = tf.zeros_like(tape), want_params
 
     inputs = list(op.inputs)

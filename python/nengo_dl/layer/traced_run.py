@@ -16,7 +16,7 @@ class TracedRun:
 
     def __init__(self, layer):
         self._layer = layer
-        self._functions = {}  # whether the state is kept -> traced function
+        self._functions = {}  # whether the state is kept, and there are few steps -> traced
 
     def __call__(self, inputs, n_steps, stateful):
         """Run steps, all of them or none.
@@ -30,18 +30,22 @@ class TracedRun:
         error : str
             What went wrong, or empty.
         """
-        if stateful not in self._functions:
-            self._functions[stateful] = self._trace(inputs, stateful)
+        key = stateful, n_steps <= self._layer.most_at_once
+        if key not in self._functions:
+            self._functions[key] = self._trace(inputs, *key)
         try:
-            outputs = self._functions[stateful](inputs, tf.constant(n_steps, tf.int64))
+            outputs = self._functions[key](inputs, tf.constant(n_steps, tf.int64))
         except tf.errors.OpError as e:
             return [], 0, e.message
         return outputs, n_steps, ""
 
-    def _trace(self, inputs, stateful):
+    def _trace(self, inputs, stateful, few_steps):
+        layer = self._layer
+
+        def run(inputs, n_steps):
+            with layer.keeping(stateful, few_steps):
+                return layer.run_graph(inputs, n_steps, stateful).outputs
+
         rows = [tf.TensorSpec((t.shape[0], None, t.shape[2]), t.dtype) for t in inputs]
-        return tf.function(
-            lambda inputs, n_steps: self._layer.run_graph(inputs, n_steps, stateful).outputs,
-            input_signature=[rows, tf.TensorSpec((), tf.int64)],
-            autograph=False,
-        )
+        signature = [rows, tf.TensorSpec((), tf.int64)]
+        return tf.function(run, input_signature=signature, autograph=False)

@@ -20,6 +20,9 @@ from ..ir.program import Param, Port, Program
 from . import show
 from .layout import Place, Places
 
+AT_ONCE_BYTES = 1 << 25  # what comes in, goes out and is handed on between pieces
+AT_ONCE_STEPS = 100_000
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
@@ -272,6 +275,16 @@ class Plan:
             ports += [port for run in self.runs for port in run.program.outputs]
         shapes = [shape for c in self.calls for shape in (*c.call.ins, *c.call.outs)]
         return sum(port.size for port in ports) + sum(math.prod(shape) for shape in shapes)
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one program, which has windows and may stop before all steps are done."""
+        return len(self.pieces) == 1 and isinstance(self.pieces[0], Run)
+
+    def steps_at_once(self, items: int) -> int:
+        """Steps of so many items whose values are few enough to be there at once; at least 1."""
+        row = self.values_per_step * items * np.dtype(self.dtype).itemsize
+        return max(1, min(AT_ONCE_STEPS, AT_ONCE_BYTES // max(1, row)))
 
     def with_runs(self, change: Callable[[Run], Run]) -> Plan:
         """Return the plan with other programs, ``change(run)`` for each."""

@@ -1,6 +1,5 @@
 """A built model ready to run: plan, Keras layer, Python functions, inputs and random numbers."""
 
-import math
 import time
 from dataclasses import replace
 
@@ -29,8 +28,6 @@ from .weights import weights_of
 
 PLANNING_STEPS = len(PASSES)  # calls of `progress` while a model is planned that is not cut
 TIME_LIMIT = 0.25  # seconds of a piece of a run
-PIECE_BYTES = 1 << 25  # inputs and outputs of a piece
-PIECE_STEPS = 100_000
 CALL_STEPS = 64  # of the first piece of a run that calls TensorFlow
 
 
@@ -184,8 +181,7 @@ class Runtime:
         self.calls_tensorflow = bool(self.plan.calls)
         modes = tuple(call.modes() for call in self.layer.called.calls)
         self.plan = replace(self.plan, call_modes=modes, on_gpu=self.layer.on_gpu)
-        row = self.plan.values_per_step * minibatch_size * np.dtype(dtype).itemsize
-        self.piece_steps = max(1, min(PIECE_STEPS, math.floor(PIECE_BYTES / max(1, row))))
+        self.piece_steps = self.plan.steps_at_once(minibatch_size)
 
     def _make_plan(self, settings, plans, signals, progress):
         """The plan of the model; ``plans`` are those of input nodes, by node."""

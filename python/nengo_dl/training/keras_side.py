@@ -56,7 +56,7 @@ class KerasSide:
         """int : ``steps_per_execution`` of ``compile``, 1 by default."""
         return 1 if self._model is None else self._model.untracked.given_steps
 
-    def predict_function(self, stateful, whole):
+    def predict_function(self, stateful, whole, few_steps):
         """What runs a minibatch of any number of steps on tensors, traced once.
 
         Parameters
@@ -65,6 +65,8 @@ class KerasSide:
             Whether it writes the state back.
         whole : bool
             Whether a minibatch has ``minibatch_size`` items; otherwise any number up to it.
+        few_steps : bool
+            Whether there are no more steps than may be run at once.
 
         Returns
         -------
@@ -72,7 +74,7 @@ class KerasSide:
             From the rows of all inputs and the number of steps, ``(items, 1)`` int32, to the list
             of outputs and ``steps_run``.
         """
-        key = stateful, whole
+        key = stateful, whole, few_steps
         if key not in self._predict:
             layer = self.runtime.layer
             items = layer.minibatch_size if whole else None
@@ -85,7 +87,7 @@ class KerasSide:
             def run(*inputs):
                 return layer(list(inputs), training=False)
 
-            with self.scope(), float_type(self.runtime.dtype), layer.keeping(stateful):
+            with self.scope(), float_type(self.runtime.dtype), layer.keeping(stateful, few_steps):
                 function = tf.function(run, autograph=False)
                 self._predict[key] = function.get_concrete_function(*specs)
         return self._predict[key]

@@ -197,7 +197,8 @@ class ArrayRuns:
         tensors = [tf.convert_to_tensor(values, self.side.runtime.dtype) for values in rows]
         steps = tf.fill((items, 1), np.int32(self.n_steps))
         whole = items == self.layer.minibatch_size  # the last minibatch may be smaller
-        function = self.side.predict_function(self.stateful, whole)
+        few_steps = self.n_steps <= self.layer.most_at_once
+        function = self.side.predict_function(self.stateful, whole, few_steps)
         return [value.numpy() for value in function(*tensors, steps)]
 
 
