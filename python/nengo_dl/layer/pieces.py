@@ -114,7 +114,7 @@ class PieceRun:
             {i: tuple(saved[key].value() for key in state_keys(i)) for i in range(len(plan.runs))},
             {i: self.weights[i] for i in learned},
         )
-        self.steps, self.error = tf.cast(n_steps, tf.int64), tf.constant("")
+        self.steps, self.error = tf.cast(n_steps, tf.int64), tf.zeros((0,), tf.uint8)
         self.losses, self.results = [], []
         self.finished = []
 
