@@ -23,6 +23,15 @@ def refuse_python(plan):
     """Raise `nengo.exceptions.ValidationError` if a plan calls Python, which is no data."""
     names = [spec.name for spec in plan.callbacks]
     names += [call.call.name for call in plan.calls if not _is_data(call.call.func)]
+    _refuse(names)
+
+
+def refuse_callbacks(plan):
+    """The same for graphs of TensorFlow, which hold what TensorFlow does, but no Python either."""
+    _refuse([spec.name for spec in plan.callbacks])
+
+
+def _refuse(names):
     if names:
         raise ValidationError(
             f"the model calls Python ({short_list(names)}), and can't be"
