@@ -276,9 +276,21 @@ class Runtime:
         probes = self.names.probes.items()
         return {name: probed_shape(self.model, probe) for name, probe in probes}
 
-    def take_error(self):
-        """Return the exception that a Python function raised in the last run, or None."""
-        return _engine.callback_error(self.table) if self.table >= 0 else None
+    def forget_error(self):
+        """Forget what a Python function raised in a call that was not ours, before one that is."""
+        if self.table >= 0:
+            _engine.callback_error(self.table)
+
+    def take_error(self, message):
+        """Return the exception that a Python function raised, if a run failed by it; or None.
+
+        Parameters
+        ----------
+        message : str
+            What is said of the failure; an exception of that kind has to be in it.
+        """
+        error = _engine.callback_error(self.table) if self.table >= 0 else None
+        return error if type(error).__name__ in message else None
 
     # ------------------------------------------------------------ running
 
@@ -298,6 +310,7 @@ class Runtime:
         progress : callable
             ``progress(steps)`` likewise.
         """
+        self.forget_error()
         before = None if stateful else self.layer.get_state()
         given = self.feed.given if self.nodes.sources else ()
         # input nodes that are constant need no time, and reading it takes a while
@@ -337,11 +350,9 @@ class Runtime:
     def _raise_error(self):
         """Raise what stopped the last piece of a run, if it was not the time."""
         message = self.layer.last_run.error
-        error = self.take_error()
-        if error is not None:
-            raise error
         if message:
-            raise RuntimeError(message)
+            error = self.take_error(message)
+            raise RuntimeError(message) if error is None else error
 
 
 def _next_size(size, longest, seconds):
