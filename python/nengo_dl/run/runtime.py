@@ -140,17 +140,24 @@ class Runtime:
 
     def __init__(self, model, settings, minibatch_size, device=None, progress=None):
         self.model, self.minibatch_size = model, minibatch_size
-        self.dtype = dtype = settings.dtype
+        self.dtype = settings.dtype
         self.turns = Turns()
-        user_code = self.turns.user_code
-        self.nodes = InputNodes(model, dtype)
+        self.nodes = InputNodes(model, self.dtype)
         self.names = Names(self.nodes.nodes, model.probes)
         self.seed = None
         self.changed = False  # parameters may differ from their initial values
-        self.processes = {
-            node: ProcessRows(op, model, dtype, minibatch_size, user_code)
-            for node, op in self.nodes.processes.items()
-        }
+        self.table, self.processes = -1, {}
+        try:
+            self._build(settings, device, progress)
+        except BaseException:
+            self._remove_tables()
+            raise
+
+    def _build(self, settings, device, progress):
+        model, dtype, minibatch_size = self.model, self.dtype, self.minibatch_size
+        user_code = self.turns.user_code
+        for node, op in self.nodes.processes.items():
+            self.processes[node] = ProcessRows(op, model, dtype, minibatch_size, user_code)
         plans = {node: rows.plan for node, rows in self.processes.items()}
         signals = [model.sig[probe]["in"] for probe in model.probes]
         plan = self._make_plan(settings, plans, signals, progress)
@@ -217,12 +224,16 @@ class Runtime:
 
     def close(self):
         """Forget everything but what can be said of the plan."""
-        self.table = remove_table(self.table)
-        for rows in self.processes.values():
-            rows.close()
+        self._remove_tables()
         self.plan = replace(self.plan, param_values=())
         self.layer = self.plan_state = self.feed = None
         self.processes = {}
+
+    def _remove_tables(self):
+        """Let Python functions go, which the engine would keep for good."""
+        self.table = remove_table(self.table)
+        for rows in self.processes.values():
+            rows.close()
 
     def reset(self, seed=None, include_params=True, include_processes=True):
         """Go back to the beginning.

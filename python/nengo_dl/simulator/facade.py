@@ -152,10 +152,10 @@ class Simulator(KerasMethods, ParameterMethods):
         self.stateful = settings.stateful
         self._rules = DataRules(self._runtime.names, size, unroll, settings.use_loop)
         self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
+        self.closed = False  # from here on, closing frees what the runtime holds
         self.data = SimulationData(self.model, self._live, self._drop_batch)
         kept = self._runtime.layer.keep_history
         self._recorder = Recorder(self.data.histories, kept, self.dt)
-        self.closed = False
         self._runtime.reset(seed)
 
     def __repr__(self) -> str:
