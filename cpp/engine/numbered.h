@@ -4,18 +4,24 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <random>
 #include <utility>
 
 namespace nengo_dl {
 
 // `P` is a pointer that shares, or looks at, what it points to. Safe to use from several threads.
+//
+// Numbers are drawn from 62 bits, anew for each entry: one that came from another process, in a file that was saved
+// there or through a fork, finds nothing here.
 template <class P>
 class Numbered {
  public:
   int64_t add(P entry) {
     std::lock_guard<std::mutex> hold(lock_);
-    entries_[next_] = std::move(entry);
-    return next_++;
+    while (true) {
+      const int64_t number = draw();
+      if (entries_.try_emplace(number, std::move(entry)).second) return number;
+    }
   }
   // Empty: there is none of this number.
   P find(int64_t number) {
@@ -34,9 +40,14 @@ class Numbered {
   }
 
  private:
+  static int64_t draw() {
+    std::random_device bits;
+    const uint64_t high = bits(), low = bits();
+    return static_cast<int64_t>((high << 32 | low) >> 2);
+  }
+
   std::mutex lock_;
   std::map<int64_t, P> entries_;
-  int64_t next_ = 0;
 };
 
 }  // namespace nengo_dl

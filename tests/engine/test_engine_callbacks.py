@@ -1,6 +1,9 @@
 """Python functions in a program: what they see, what they may do, how their errors come back."""
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -221,6 +224,27 @@ def test_a_removed_table_lets_its_functions_go():
     _engine.remove_callbacks(handle)
     gc.collect()
     assert gone() is None
+
+
+NUMBERS = """
+import os
+from nengo_dl import _engine
+if os.fork():
+    os.wait()
+print(_engine.add_callbacks([print]), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+def test_numbers_of_tables_from_other_processes_find_nothing():
+    """A graph that was saved there has them in it; it must not call another model's functions."""
+    runs = [subprocess.run([sys.executable, "-c", NUMBERS], capture_output=True) for _ in range(2)]
+    numbers = [int(line) for run in runs for line in run.stdout.split()]
+    numbers.append(_engine.add_callbacks([print]))
+    _engine.remove_callbacks(numbers[-1])
+    assert len(set(numbers)) == 5 and all(0 <= n < 1 << 62 for n in numbers)
+    assert max(numbers) > 1 << 32
 
 
 def test_callbacks_need_windows_of_one_step():

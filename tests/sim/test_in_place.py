@@ -1,5 +1,7 @@
 """Runs on variables: what the op NengoDL>Bind binds, alone and in the layer."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -183,6 +185,48 @@ def test_runs_after_assignments():
     close(y, due[0])
     close(total, due[1])
     assert layer.n_steps == 104
+
+
+@pytest.fixture
+def asynchronously():
+    """Calls functions in a thread where TensorFlow's ops are only begun when their call returns."""
+
+    def call(function):
+        tf.config.experimental.set_synchronous_execution(False)
+        try:
+            return function()
+        finally:
+            tf.config.experimental.set_synchronous_execution(True)
+
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda function: pool.submit(call, function).result()
+
+
+@pytest.mark.parametrize("method", ["run", "minibatch", "n_steps"])
+def test_runs_after_assignments_that_have_only_begun(asynchronously, method):
+    layer = TensorGraph(filter_plan("float64"), minibatch_size=1)
+    u, state, start = rows(1, 4, dtype="float64"), [[3.0, 4.0]], np.array([1, 2])
+
+    def run():
+        matrix = tf.ones((2000, 2000))
+        product = matrix @ matrix  # what follows waits for it
+        # `tf.Variable.assign` waits sometimes
+        for key, value in (("state", np.array(state)), ("n_steps", np.int64(100))):
+            handle = layer.saved_state[key].handle
+            tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(value))
+        if method == "n_steps":
+            assert layer.n_steps == 100
+            return product
+        if method == "run":
+            y, _ = layer.run_eager([u], 4)[0]
+        else:
+            y, _ = layer.direct.minibatch([u], 4, True)
+        close(y, filter_reference(u, state, np.zeros((1, 2)), start)[0])
+        assert layer.n_steps == 104
+
+        assert product.shape == matrix.shape
+
+    asynchronously(run)
 
 
 def test_elsewhere_than_on_the_cpu(monkeypatch):

@@ -8,6 +8,7 @@ import keras
 import nengo
 import numpy as np
 import pytest
+import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 import nengo_dl
@@ -286,3 +287,47 @@ def test_layers_whose_places_cannot_be_said(Sim, tmp_path):
         x = np.ones((1, STEPS, 3))
         with pytest.raises(ValidationError, match=message):
             sim.fit({"u": x}, {"p": x}, verbose=0, callbacks=[whole])
+
+
+class Exported(tf.Module):
+    """A function around a Keras model, as some save it: it shows TensorFlow the model."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+
+def test_graphs_that_call_python_are_not_exported(Sim, tmp_path):
+    """They would look for the functions of another process; checkpoints have none of them."""
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node(lambda t, x: x, size_in=1, label="home-made")
+        nengo.Connection(nengo.Node([0.0]), node)
+        nengo.Probe(node)
+    model = Sim(net).keras_model
+    for save in (
+        lambda path: model.export(path),
+        lambda path: tf.saved_model.save(model, path),
+        lambda path: tf.saved_model.save(Exported(model), path),
+    ):
+        with pytest.raises(ValidationError, match="home-made.*save_weights"):
+            save(tmp_path / "saved")
+    assert not list(tmp_path.iterdir())
+    tf.train.Checkpoint(model).save(tmp_path / "checkpoint")
+
+
+def test_exported(Sim, tmp_path):
+    """A graph without Python, TensorFlow's functions included, is exported as it is."""
+    with nengo.Network(seed=0) as net:
+        u = nengo.Node([0.5])
+        twice = nengo_dl.TensorNode(lambda x: 2 * x, shape_in=(1,), pass_time=False)
+        nengo.Connection(u, twice, synapse=None)
+        nengo.Probe(twice, synapse=0.01)
+    model = Sim(net).keras_model
+    inputs = [np.ones((1, STEPS, 1), np.float32), np.full((1, 1), STEPS, np.int32)]
+    model.export(tmp_path / "exported", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "exported")
+    came = loaded.serve([tf.constant(x) for x in inputs])
+    expected = model(inputs)
+    assert expected.keys() == came.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(came[name], value)

@@ -134,7 +134,9 @@ def test_close(Sim, net):
     """S-63: what is refused and what goes on after close."""
     sim = Sim(net)
     sim.run_steps(5)
-    built = sim.data[net.ens].bias
+    built, signals = sim.data[net.ens].bias, sim.signals
+    bias = sim.model.sig[net.ens.neurons]["bias"]
+    assert np.array_equal(signals[bias], built)
     sim.close()
     sim.close()
     assert sim.closed and (sim.n_steps, sim.time, sim.dt) == (5, 0.005, 0.001)
@@ -145,6 +147,9 @@ def test_close(Sim, net):
         lambda: sim.keras_model,
         lambda: sim.tensor_graph,
         lambda: sim.seed,
+        lambda: sim.signals,
+        lambda: signals[bias],
+        lambda: list(signals),
         lambda: sim.get_name(net.node),
         lambda: sim.run(1),
         lambda: sim.run_steps(1),

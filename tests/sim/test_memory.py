@@ -1,18 +1,23 @@
 """How often a large matrix lies in memory. bench/memory.py has the figures of long uses."""
 
 import gc
+import logging
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import keras
+import nengo
 import numpy as np
 import pytest
 import tensorflow as tf
 from training_nets import linear, rows, weights
 
 import nengo_dl
+from nengo_dl.run import runtime
+from nengo_dl.simulator import facade
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc here")
@@ -78,3 +83,44 @@ def test_scaled_losses():
             found.append(weights(sim, net.w))
     np.testing.assert_allclose(*found, rtol=1e-6)
     assert not np.allclose(found[0], 0.5)
+
+
+class Ramp(nengo.Process):
+    """A process of one's own, which runs in Python."""
+
+    def __init__(self):
+        super().__init__(default_size_in=0, default_size_out=1)
+
+    def make_step(self, shape_in, shape_out, dt, rng, state):
+        return lambda t: [t]
+
+
+class Echo:
+    """A function of a Node."""
+
+    def __call__(self, t, x):
+        return x
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_python_of_a_build_that_fails(monkeypatch, late):
+    """However late: what the engine holds of a simulator that there is not goes with it."""
+
+    def no_memory(*args, **kwargs):
+        raise MemoryError("no memory left")
+
+    where, name = (facade, "Recorder") if late else (runtime, "TensorGraph")
+    monkeypatch.setattr(where, name, no_memory)
+    # what it logs of a new cache of decoders holds its frames
+    monkeypatch.setattr(logging.getLogger("nengo.cache"), "disabled", True)
+    process, function = Ramp(), Echo()
+    gone = [weakref.ref(process), weakref.ref(function)]
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node(function, size_in=1)
+        nengo.Connection(nengo.Node(process), node)
+        nengo.Probe(node)
+    with pytest.raises(MemoryError):
+        nengo_dl.Simulator(net, progress_bar=False)
+    del net, node, process, function
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]

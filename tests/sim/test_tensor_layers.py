@@ -1,5 +1,7 @@
 """Keras layers in models: their weights, modes and losses, and the gradients of all that."""
 
+from functools import partial
+
 import keras
 import nengo
 import numpy as np
@@ -284,9 +286,19 @@ def test_files(Sim, tmp_path):
     np.testing.assert_allclose(found, due, rtol=1e-5, atol=1e-7)
 
 
-def test_functions_are_no_data(Sim, tmp_path):
-    sim = Sim(network(tf.exp))
-    with pytest.raises(nengo.exceptions.ValidationError, match="function 'exp'"):
+class Doubled:
+    """Is called as a function, but has no name."""
+
+    def __call__(self, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize(
+    "func, name", [(tf.exp, "exp"), (partial(tf.pow, y=2), "partial"), (Doubled(), "Doubled")]
+)
+def test_functions_are_no_data(Sim, tmp_path, func, name):
+    sim = Sim(network(func))
+    with pytest.raises(nengo.exceptions.ValidationError, match=f"'{name}'.*save_weights_only"):
         sim.keras_model.save(tmp_path / "x.keras")
 
 

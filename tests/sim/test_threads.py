@@ -205,6 +205,44 @@ def test_python_functions_must_not_call_their_simulator(Sim):
     assert sim.n_steps == 2
 
 
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "own predict", "run_steps"])
+def test_callbacks_must_not_close_their_simulator(Sim, method):
+    """They may call what leaves something to go on with."""
+    net = linear()
+    sim = Sim(net)
+    x, y = rows(2), {net.py: rows(2, size=1)}
+    sim.compile("sgd", loss={net.py: "mse"})
+
+    class Closes(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            sim.close()
+
+        on_test_batch_end = on_predict_batch_end = on_train_batch_end
+
+    class Bar(nengo.utils.progress.ProgressBar):
+        def update(self, progress):
+            sim.close()
+
+        def close(self):
+            pass
+
+    kwargs = {"callbacks": [Closes()], "verbose": 0}
+    inputs = [x, np.full((2, 1), 3, np.int32)]
+    calls = {
+        "fit": lambda: sim.fit(x, y, **kwargs),
+        "evaluate": lambda: sim.evaluate(x, y, **kwargs),
+        "predict": lambda: sim.predict(x, **kwargs),
+        "own predict": lambda: sim.keras_model.predict(inputs, batch_size=1, **kwargs),
+        "run_steps": lambda: sim.run_steps(5, progress_bar=Bar()),
+    }
+    with pytest.raises(SimulationError, match="close of a simulator .* runs that code"):
+        calls[method]()
+    assert not sim.closed
+    sim.run_steps(2)
+    sim.close()
+    assert sim.closed
+
+
 @pytest.mark.parametrize("form", ["generator", "PyDataset", "workers"])
 def test_data_must_not_call_their_simulator(Sim, form):
     net = linear()

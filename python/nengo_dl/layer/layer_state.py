@@ -17,7 +17,7 @@ check_keras()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from nengo_dl.layer import saved_weights  # noqa: E402
+from nengo_dl.layer import saved_weights, serialised  # noqa: E402
 from nengo_dl.plan.pieces import state_keys  # noqa: E402
 
 CPU = "/cpu:0"
@@ -275,7 +275,17 @@ class LayerState(keras.layers.Layer):
             for i, (weight, value) in enumerate(zip(self.base_params, values, strict=True)):
                 plain_variable(weight).assign(self._outside(i, value))
 
-    # ------------------------------------------------------------ saved weights
+    # ------------------------------------------------------------ files
+
+    def refuse_callbacks(self):
+        """Raise `nengo.exceptions.ValidationError` if no other process can run the graph."""
+        serialised.refuse_callbacks(self.plan)
+
+    def _trackable_children(self, save_type="checkpoint", **kwargs):
+        """Keras' hook, for checkpoints and SavedModels."""
+        if save_type == "savedmodel":
+            self.refuse_callbacks()
+        return super()._trackable_children(save_type, **kwargs)
 
     def save_own_variables(self, store):
         """Keras' hook: write the weights into ``store`` by their names."""

@@ -28,7 +28,17 @@ def called_as_data(plan):
         If there is Python among it, which is no data, or see `CalledOnce`.
     """
     names = [spec.name for spec in plan.callbacks]
-    names += [call.call.name for call in plan.calls if not is_data(call.call.func)]
+    _refuse(names + [call.call.name for call in plan.calls if not is_data(call.call.func)])
+    called = CalledOnce([call.call for call in plan.calls])
+    return called, called.to_config()
+
+
+def refuse_callbacks(plan):
+    """The same for graphs of TensorFlow, which hold what TensorFlow does, but no Python either."""
+    _refuse([spec.name for spec in plan.callbacks])
+
+
+def _refuse(names):
     if names:
         raise ValidationError(
             f"the model calls Python ({short_list(names)}), and can't be"
@@ -36,8 +46,6 @@ def called_as_data(plan):
             " ModelCheckpoint(..., save_weights_only=True)",
             attr="keras_model",
         )
-    called = CalledOnce([call.call for call in plan.calls])
-    return called, called.to_config()
 
 
 def to_config(layer):

@@ -14,6 +14,8 @@ def is_data(func):
     saving = keras.saving
     if isinstance(func, keras.layers.Layer):
         return True
+    if not hasattr(func, "__name__"):  # a functools.partial, or an object with __call__
+        return False
     return saving.get_registered_object(saving.get_registered_name(func)) is func
 
 

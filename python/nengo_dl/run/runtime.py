@@ -140,17 +140,24 @@ class Runtime:
 
     def __init__(self, model, settings, minibatch_size, device=None, progress=None, seed=0):
         self.model, self.minibatch_size = model, minibatch_size
-        self.dtype = dtype = settings.dtype
+        self.dtype = settings.dtype
         self.turns = Turns()
-        user_code = self.turns.user_code
-        self.nodes = InputNodes(model, dtype)
+        self.nodes = InputNodes(model, self.dtype)
         self.names = Names(self.nodes.nodes, model.probes)
         self.seed = random_seed(seed)
         self.changed = False  # parameters may differ from their initial values
-        self.processes = {
-            node: ProcessRows(op, model, dtype, minibatch_size, user_code)
-            for node, op in self.nodes.processes.items()
-        }
+        self.table, self.processes = -1, {}
+        try:
+            self._build(settings, device, progress)
+        except BaseException:
+            self._remove_tables()
+            raise
+
+    def _build(self, settings, device, progress):
+        model, dtype, minibatch_size = self.model, self.dtype, self.minibatch_size
+        user_code = self.turns.user_code
+        for node, op in self.nodes.processes.items():
+            self.processes[node] = ProcessRows(op, model, dtype, minibatch_size, user_code)
         plans = {node: rows.plan for node, rows in self.processes.items()}
         signals = [model.sig[probe]["in"] for probe in model.probes]
         plan = self._make_plan(settings, plans, signals, progress)
@@ -222,12 +229,16 @@ class Runtime:
 
     def close(self):
         """Forget everything but what can be said of the plan."""
-        self.table = remove_table(self.table)
-        for rows in self.processes.values():
-            rows.close()
+        self._remove_tables()
         self.plan = replace(self.plan, param_values=())
         self.layer = self.plan_state = self.feed = None
         self.processes = {}
+
+    def _remove_tables(self):
+        """Let Python functions go, which the engine would keep for good."""
+        self.table = remove_table(self.table)
+        for rows in self.processes.values():
+            rows.close()
 
     def reset(self, seed=None, include_params=True, include_processes=True):
         """Go back to the beginning.
@@ -285,9 +296,21 @@ class Runtime:
         probes = self.names.probes.items()
         return {name: probed_shape(self.model, probe) for name, probe in probes}
 
-    def take_error(self):
-        """Return the exception that a Python function raised in the last run, or None."""
-        return _engine.callback_error(self.table) if self.table >= 0 else None
+    def forget_error(self):
+        """Forget what a Python function raised in a call that was not ours, before one that is."""
+        if self.table >= 0:
+            _engine.callback_error(self.table)
+
+    def take_error(self, message):
+        """Return the exception that a Python function raised, if a run failed by it; or None.
+
+        Parameters
+        ----------
+        message : str
+            What is said of the failure; an exception of that kind has to be in it.
+        """
+        error = _engine.callback_error(self.table) if self.table >= 0 else None
+        return error if type(error).__name__ in message else None
 
     # ------------------------------------------------------------ running
 
@@ -307,6 +330,7 @@ class Runtime:
         progress : callable
             ``progress(steps)`` likewise.
         """
+        self.forget_error()
         before = None if stateful else self.layer.get_state()
         given = self.feed.given if self.nodes.sources else ()
         # input nodes that are constant need no time, and reading it takes a while
@@ -346,11 +370,9 @@ class Runtime:
     def _raise_error(self):
         """Raise what stopped the last piece of a run, if it was not the time."""
         message = self.layer.last_run.error
-        error = self.take_error()
-        if error is not None:
-            raise error
         if message:
-            raise RuntimeError(message)
+            error = self.take_error(message)
+            raise RuntimeError(message) if error is None else error
 
 
 def _next_size(size, longest, seconds):

@@ -70,6 +70,13 @@ class Turns:
         self._get_ready(call)
         return self._turn(call)
 
+    def alone(self, call):
+        """The same for a call that ends all others: it may not come from within one of them."""
+        self._get_ready(call)
+        if self._calls and self._thread == get_ident():
+            self._refuse(call, "a callback or progress bar")
+        return self._turn(call)
+
     def run(self, call, function, *args, **kwargs):
         """Call a function in such a context, in half the time."""
         self._get_ready(call)
@@ -96,13 +103,16 @@ class Turns:
         if not self._calls:
             return
         if self.user_code.inside():
-            raise SimulationError(
-                f"{call} of a simulator was called by Python code of its own model or data, while"
-                f" {' in '.join(reversed(self._calls))} runs that code; make another"
-                " simulator for it, or call this one before or afterwards"
-            )
+            self._refuse(call, "Python code of its own model or data")
         if self._thread != get_ident():
             self._wait(call)
+
+    def _refuse(self, call, by):
+        raise SimulationError(
+            f"{call} of a simulator was called by {by}, while"
+            f" {' in '.join(reversed(self._calls))} runs that code; make another"
+            " simulator for it, or call this one before or afterwards"
+        )
 
     def _begin(self, call):
         if not self._calls:

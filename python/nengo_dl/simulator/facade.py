@@ -152,10 +152,10 @@ class Simulator(KerasMethods, ParameterMethods):
         self.stateful = settings.stateful
         self._rules = DataRules(self._runtime.names, size, unroll, settings.use_loop)
         self._keras = KerasSide(self._runtime, self._rules, self.stateful, self._scope)
+        self.closed = False  # from here on, closing frees what the runtime holds
         self.data = SimulationData(self.model, self._live, self._drop_batch)
         kept = self._runtime.layer.keep_history
         self._recorder = Recorder(self.data.histories, kept, self.dt)
-        self.closed = False
         self._runtime.reset(seed)
 
     def __repr__(self) -> str:
@@ -237,7 +237,7 @@ class Simulator(KerasMethods, ParameterMethods):
     def signals(self) -> Signals:
         """nengo_dl.simulator.signals.Signals : Present values of signals that live on."""
         self._check_open("signals")
-        return Signals(self.model, self._runtime.live, self._drop_batch)
+        return Signals(self.model, self._signal, self._drop_batch)
 
     def get_name(self, obj: nengo.Node | nengo.Probe) -> str:
         """Return the name of an input Node or Probe in the Keras model."""

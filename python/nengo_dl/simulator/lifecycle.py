@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Concatenate, ParamSpec, TypeVar
 
     import nengo
+    import numpy as np
     from typing_extensions import Self
 
     from ..run.runtime import Runtime
@@ -74,10 +75,13 @@ class Lifecycle:
 
     @in_one_piece
     def close(self) -> None:
-        """Free what the simulator holds; only ``data``, times and numbers of steps stay."""
+        """Free what the simulator holds; only ``data``, times and numbers of steps stay.
+
+        Not from within another call, by a callback of Keras for one: `SimulationError`.
+        """
         if self.closed:
             return
-        with self._turns("close"):
+        with self._turns.alone("close"):
             if self.closed:
                 return
             self._final_steps = self._runtime.layer.n_steps
@@ -95,6 +99,10 @@ class Lifecycle:
     def loss(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Removed in NengoDL 3."""
         raise SimulationError("Simulator.loss was removed, use Simulator.compile and evaluate")
+
+    def _signal(self, signal: Any) -> tuple[np.ndarray, bool] | None:
+        self._check_open("signals")
+        return self._runtime.live(signal)
 
     def _check_open(self, what: str) -> None:
         if self.closed:

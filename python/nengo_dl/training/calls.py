@@ -3,6 +3,7 @@
 import functools
 from dataclasses import dataclass, field
 
+import keras
 import tensorflow as tf
 
 from ..arguments.checks import warn_user
@@ -152,3 +153,17 @@ def one_call(method):
             return method(self, *args, **kwargs)
 
     return run
+
+
+def check(condition, message):
+    """Raise an error, now or in the graph."""
+    if tf.is_tensor(condition):
+        return tf.debugging.Assert(condition, [message])
+    if not condition:
+        raise ValueError(message)
+    return None
+
+
+def tensors_of(data):
+    """The tensors in nested data."""
+    return [value for value in keras.tree.flatten(data) if tf.is_tensor(value)]

@@ -114,10 +114,11 @@ class KerasSide:
 
         That is what a Python function of the model raised, or that a minibatch is none.
         """
+        self.runtime.forget_error()
         try:
             yield
         except Exception as e:
-            error = self.runtime.take_error()
+            error = self.runtime.take_error(str(e))
             if error is not None:
                 raise error from (error.__cause__ or e)
             if NO_MINIBATCH in str(e):

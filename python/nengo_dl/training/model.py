@@ -15,7 +15,7 @@ from ..keras_private import fits
 from ..run.interrupt import interrupt
 from ..run.turns import Turns
 from ..tensor_graph import FixedForInference, TensorGraph, build_keras_model, merged_updates
-from .calls import Untracked, called_shortly, number, one_call
+from .calls import Untracked, called_shortly, check, number, one_call, tensors_of
 from .minibatches import run_chunks
 from .precision import float_type, python_float_type
 from .targets import Targets, by_probe
@@ -73,6 +73,11 @@ class SimulatorModel(FixedForInference, keras.Model):
     predict_on_batch = one_call(keras.Model.predict_on_batch)
 
     # ------------------------------------------------------------ files
+
+    def export(self, *args, **kwargs):
+        """As in Keras; a model that calls Python is refused."""
+        self.untracked.layer.refuse_callbacks()
+        super().export(*args, **kwargs)
 
     def get_config(self):
         """All that `from_config` needs: the layer."""
@@ -179,11 +184,11 @@ class SimulatorModel(FixedForInference, keras.Model):
         Sizes of minibatches may be constants: nothing is to be counted when there is no data.
         """
         size = self.inputs[-1].shape[0]
-        tensors = [tensor for tensor in _tensors(data) if tensor.shape.rank]
+        tensors = [tensor for tensor in tensors_of(data) if tensor.shape.rank]
         items = [tf.shape(tensor)[0] if tensor.shape[0] is None else tensor.shape[0]
                  for tensor in tensors]  # fmt: skip
         conditions = [items[0] <= size, *(items[0] == number for number in items[1:])]
-        checks = [_check(condition, f"{NO_MINIBATCH}={size}") for condition in conditions]
+        checks = [check(condition, f"{NO_MINIBATCH}={size}") for condition in conditions]
         return tf.control_dependencies([*tensors, *filter(tf.is_tensor, checks)])
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -385,16 +390,3 @@ class SimulatorModel(FixedForInference, keras.Model):
 
         traced = tf.function(loop, autograph=False)
         return called_shortly(traced.get_concrete_function(tf.TensorSpec((), tf.int32), *specs))
-
-
-def _check(condition, message):
-    """Raise an error, now or in the graph."""
-    if tf.is_tensor(condition):
-        return tf.debugging.Assert(condition, [message])
-    if not condition:
-        raise ValueError(message)
-    return None
-
-
-def _tensors(data):
-    return [value for value in keras.tree.flatten(data) if tf.is_tensor(value)]
