@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from nengo_dl import _engine
 from nengo_dl.keras_private import plain_variable
@@ -38,6 +39,17 @@ class DirectRun:
             params=[plain_variable(weight).handle for weight in layer.base_params],
         )
         self._bound = _engine.Bound(int(number))
+        here = context.context()
+        self._here, self._may_be_late = here._thread_local_data, here._default_is_async
+
+    def _wait(self):
+        """Wait for the ops that this thread has begun, where TensorFlow runs them asynchronously.
+
+        What assigned a variable may not have done so yet. To ask TensorFlow which way it goes takes
+        4 us, a third of a short run: see where this is called.
+        """
+        if not tf.config.experimental.get_synchronous_execution():
+            context.async_wait()
 
     def __call__(self, inputs, n_steps, time_limit):
         """Run steps.
@@ -53,6 +65,8 @@ class DirectRun:
         error : str
             What a callback that failed said, or empty.
         """
+        if self._may_be_late or self._here.executor is not None:  # the thread chose its own way
+            self._wait()
         dtype = self._dtype
         rows = [np.ascontiguousarray(rows, dtype) for rows in inputs]
         return self._bound.run(rows, n_steps, time_limit)
@@ -80,6 +94,8 @@ class DirectRun:
         if items < self._size:  # filled up with copies of the last one, of which nothing stays
             there = np.minimum(np.arange(self._size), items - 1)
             rows = [values[there] for values in rows]
+        if self._may_be_late or self._here.executor is not None:  # the thread chose its own way
+            self._wait()
         outputs, _, _, error = self._bound.run_items(rows, n_steps, items, stateful)
         if error:
             raise RuntimeError(error)
@@ -88,4 +104,6 @@ class DirectRun:
     @property
     def steps_done(self):
         """int : Steps done, as saved in the layer."""
+        if self._may_be_late or self._here.executor is not None:  # the thread chose its own way
+            self._wait()
         return self._bound.steps_done
