@@ -336,7 +336,7 @@ class Converter:
         self,
         training: bool = False,
         inputs: Any = None,
-        atol: float = 1e-8,
+        atol: float | None = None,
         rtol: float = 1e-5,
     ) -> bool:
         """Whether the network computes what the Keras model does.
@@ -350,7 +350,8 @@ class Converter:
             Inputs of the Keras model; by default ones, two items (of 10 steps where the model
             leaves the number of steps open).
         atol, rtol : float
-            Tolerances, as in `numpy.allclose`.
+            Tolerances, as in `numpy.allclose`. By default ``atol`` is 3e-5 of the largest value of
+            an output (and at least 1e-8): what deep networks of single precision differ by.
 
         Returns
         -------
