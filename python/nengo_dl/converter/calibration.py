@@ -44,15 +44,38 @@ def calibrated_scales(rate_network: Any, data: Any, target_rates: float | Mappin
         target = target_rates.get(layer) if isinstance(target_rates, Mapping) else target_rates
         if target is None:
             continue
-        if activity > 0:
+        if 0 < activity < np.inf:
             scales[layer] = float(target / activity)
         else:
+            what = "is silent" if activity == 0 else f"gives {activity}"
             warnings.warn(
-                f"Layer {layer.name!r} is silent for all of the calibration data; its firing rate "
+                f"Layer {layer.name!r} {what} for all of the calibration data; its firing rate "
                 "is not scaled",
                 stacklevel=4,
             )
     return scales
+
+
+def warn_of_keys(name: str, keys: list, neurons: Mapping) -> None:
+    """Warn of keys of a dictionary by layers that nothing was looked up with.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    keys : list
+        The keys.
+    neurons : dict
+        Has the layers with neurons as its keys.
+    """
+    if keys:
+        layers = ", ".join(layer.name for layer in neurons) or "there are none"
+        found = ", ".join(f"the name {k!r}" if isinstance(k, str) else repr(k) for k in keys)
+        warnings.warn(
+            f"{name}: expected as keys layers of the model that have neurons ({layers}), got "
+            f"{found}: no effect",
+            stacklevel=4,
+        )
 
 
 def _mean_activities(rate_network: Any, data: Any) -> dict:
@@ -64,6 +87,10 @@ def _mean_activities(rate_network: Any, data: Any) -> dict:
             f"calibration_data: expected {len(tensors)} arrays of one or more items, got shapes "
             f"{[a.shape for a in arrays]}"
         )
+    for tensor, array in zip(tensors, arrays, strict=True):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            bad = "NaN" if np.isnan(array).any() else "infinite ones"
+            raise ValueError(f"calibration_data of {tensor.name!r}: expected numbers, got {bad}")
     with rate_network.net:
         probes = {
             layer: [nengo.Probe(neurons) for neurons in all_neurons]

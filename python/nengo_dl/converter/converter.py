@@ -16,7 +16,7 @@ from nengo.synapses import SynapseParam
 from ..config import configure_settings
 from ..keras_private import calls_of
 from .activations import Swaps
-from .calibration import calibrated_scales
+from .calibration import calibrated_scales, warn_of_keys
 from .keras_graph import KerasTensorDict, functional_form, index_of, is_neurons
 from .layer_converter import CONVERTERS, LayerConverter, register
 from .report import Report, entry_of
@@ -120,11 +120,21 @@ class Converter:
         self._calls: Counter = Counter()
         self._report = Report()
         self._scopes: list[dict[int, Any]] = []  # objects by tensors, of nested models
+        self._asked: set = set()  # layers whose scales were
         if isinstance(scale_firing_rates, str):
             self._calibrate(calibration_data, target_rates)
+        elif calibration_data is not None:
+            warnings.warn(
+                'calibration_data: expected it with scale_firing_rates="calibrate", got '
+                f"{scale_firing_rates!r}: it is not used",
+                stacklevel=2,
+            )
         with nengo.Network(label=self.model.name) as self.net:
             configure_settings(inference_only=inference_only)
             self._convert_model()
+        if isinstance(scale_firing_rates, Mapping):
+            keys = [key for key in scale_firing_rates if key not in self._asked]
+            warn_of_keys("scale_firing_rates", keys, self.neurons)
         unused = self.swap_activations.unused_keys()
         if unused:
             warnings.warn(
@@ -150,6 +160,9 @@ class Converter:
                 split_shared_weights=self.split_shared_weights,
                 temporal_model=self.temporal_model,
             )
+        if isinstance(target_rates, Mapping):
+            keys = [key for key in target_rates if key not in rate_network.neurons]
+            warn_of_keys("target_rates", keys, rate_network.neurons)
         self.target_rates = target_rates
         self.scale_firing_rates = calibrated_scales(rate_network, data, target_rates)
 
@@ -231,6 +244,7 @@ class Converter:
     def scale_of(self, layer: Any) -> float:
         """Factor for the firing rates of a layer."""
         scale = self.scale_firing_rates
+        self._asked.add(layer)
         if isinstance(scale, Mapping):
             scale = scale.get(layer, 1)
         if scale is None:
@@ -322,7 +336,7 @@ class Converter:
         self,
         training: bool = False,
         inputs: Any = None,
-        atol: float = 1e-8,
+        atol: float | None = None,
         rtol: float = 1e-5,
     ) -> bool:
         """Whether the network computes what the Keras model does.
@@ -336,7 +350,8 @@ class Converter:
             Inputs of the Keras model; by default ones, two items (of 10 steps where the model
             leaves the number of steps open).
         atol, rtol : float
-            Tolerances, as in `numpy.allclose`.
+            Tolerances, as in `numpy.allclose`. By default ``atol`` is 3e-5 of the largest value of
+            an output (and at least 1e-8): what deep networks of single precision differ by.
 
         Returns
         -------

@@ -13,6 +13,7 @@ from nengo.exceptions import ValidationError
 from ..tensor_node import TensorNode
 from .layer_converter import LayerConverter, register
 from .recurrent import add_cell
+from .steps import check_steps
 
 # of what combines steps, where they are an axis of the input
 _MIXES_TIME = (
@@ -69,6 +70,12 @@ def _size(shape: tuple) -> int:
     return int(np.prod(shape))
 
 
+def _takes_training(operation: Any) -> bool:
+    """Whether it may be told the mode."""
+    call = getattr(operation, "call", operation)
+    return "training" in inspect.signature(call).parameters
+
+
 class CallOfLayer(keras.layers.Layer):
     """Calls an operation as a model does, with one vector that holds all of its inputs.
 
@@ -92,8 +99,7 @@ class CallOfLayer(keras.layers.Layer):
         self.form = form
         self.size_out = size_out
         self.step_axis = step_axis
-        call = getattr(operation, "call", operation)
-        self.takes_training = "training" in inspect.signature(call).parameters
+        self.takes_training = _takes_training(operation)
 
     def build(self, input_shape: Any) -> None:
         """Do nothing: the layer inside was built when its model was made."""
@@ -126,7 +132,7 @@ class ConvertFallback(LayerConverter):
 
     def convert(self, node_id: int) -> Any:
         self._check(node_id)
-        if isinstance(self.layer, keras.layers.RNN) and self._has_step_axis():
+        if isinstance(self.layer, keras.layers.RNN) and self.has_step_axis():
             return add_cell(self, node_id)
         node = self.node(node_id)
         tensors = list({id(tensor): tensor for tensor in node.input_tensors}.values())
@@ -137,6 +143,8 @@ class ConvertFallback(LayerConverter):
             [self.shape_of(tensor) for tensor in tensors],
         )
         shapes = [self.shape_of(tensor) for tensor in node.output_tensors]
+        if self.has_step_axis():
+            self._check_steps(form)
         obj = self._tensor_node(form, shapes)
         ends = np.cumsum(form.sizes())
         for tensor, end, size in zip(tensors, ends, form.sizes(), strict=True):
@@ -147,12 +155,22 @@ class ConvertFallback(LayerConverter):
         ends = np.cumsum([_size(shape) for shape in shapes])
         return [obj[end - _size(shape) : end] for shape, end in zip(shapes, ends, strict=True)]
 
-    def _has_step_axis(self) -> bool:
-        """Whether the layer itself expects the steps of a temporal model as an axis."""
-        return self.converter.temporal_model and self.graph_layer is self.layer
+    def _check_steps(self, form: CallForm) -> None:
+        """Refuse an operation that gives something else for a step alone than among others."""
+        layer = self.layer
+
+        def called(values: list) -> Any:
+            args, kwargs = form.filled_in([keras.ops.convert_to_tensor(v) for v in values])
+            if _takes_training(layer):
+                kwargs["training"] = False
+            return layer(*args, **kwargs)
+
+        variables = getattr(layer, "non_trainable_variables", [])
+        where = f"{type(layer).__name__} {layer.name!r}"
+        check_steps(where, variables, called, called, form.inputs)
 
     def _tensor_node(self, form: CallForm, shapes: list[tuple]) -> TensorNode:
-        step_axis = self._has_step_axis()
+        step_axis = self.has_step_axis()
         plain = form.is_plain() and len(shapes) == 1 and form.shapes[0] and shapes[0]
         if plain and isinstance(self.layer, keras.layers.Layer) and not step_axis:
             func, shape_in, shape_out = self.layer, form.shapes[0], shapes[0]
@@ -172,7 +190,7 @@ class ConvertFallback(LayerConverter):
                 f"{where} passes a mask on to other layers, which the converter can't; take the "
                 "mask out of the model"
             )
-        if self._has_step_axis() and isinstance(layer, _MIXES_TIME):
+        if self.has_step_axis() and isinstance(layer, _MIXES_TIME):
             raise TypeError(f"{where} would combine steps of a temporal model")
         first = node.input_tensors[0]
         axes = 2 if self.converter.temporal_model else 1

@@ -6,15 +6,17 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import keras
 import nengo
 import numpy as np
 
-from ..config import set_of_object
+from ..config import Biases, set_of_object
 from ..keras_private import inbound_nodes
 from ..tensor_node import TensorNode
 from .activations import ACTIVATIONS, resolve, with_amplitude_over
 from .calibration import is_linear, scaling_note
 from .keras_graph import is_neurons
+from .steps import check_steps
 
 CONVERTERS: dict[type | None, type[LayerConverter]] = {}
 
@@ -191,12 +193,27 @@ class LayerConverter:
                 "neuron type; set allow_fallback=True to call it in a TensorNode, or name a neuron "
                 "type for it in swap_activations"
             )
+        if self.has_step_axis():
+            self._check_function(function, node_id)
         text = f"Activation function {function} has no neuron type"
         warnings.warn(f"{text}: a TensorNode calls it (fallback)", stacklevel=2)
         self.reason = f"{text}."
         shape = self.output_shape(node_id) or (1,)
         label = self.label(node_id)
         return TensorNode(function, shape_in=shape, shape_out=shape, pass_time=False, label=label)
+
+    def _check_function(self, function: Any, node_id: int) -> None:
+        """Refuse an activation function that gives something else for a step alone."""
+
+        def all_steps(values: list) -> Any:
+            return function(keras.ops.convert_to_tensor(values[0]))
+
+        def single(values: list) -> Any:
+            return keras.ops.expand_dims(function(keras.ops.convert_to_tensor(values[0][:, 0])), 1)
+
+        where = f"Activation function {function} of layer {self.layer.name!r}"
+        outputs = self.node(node_id).output_tensors[:1]
+        check_steps(where, getattr(function, "variables", []), all_steps, single, outputs)
 
     def _add_neurons(self, node_id: int, kind: Any, biases: np.ndarray | None) -> Any:
         scale = self.converter.scale_of(self.layer)
@@ -216,7 +233,7 @@ class LayerConverter:
             1,
             neuron_type=kind,
             gain=nengo.dists.Choice([scale]),
-            bias=nengo.dists.Choice([0]) if biases is None else np.ravel(biases) * scale,
+            bias=nengo.dists.Choice([0]) if biases is None or scale != 1 else np.ravel(biases),
             # not used, and slow to draw by default where neurons are many
             encoders=nengo.dists.Choice([[1.0]]),
             eval_points=nengo.dists.Uniform(-1, 1),
@@ -225,6 +242,9 @@ class LayerConverter:
         self.converter.neurons.setdefault(self.layer, []).append(ens.neurons)
         self.set_trainable(ens, False)  # encoders, which are not used
         self.set_trainable(ens.neurons, biases is not None and self.may_train)
+        if biases is not None and scale != 1:  # the gain multiplies these, unlike an ensemble's
+            ones = nengo.Node(np.ones(ens.n_neurons), label=f"{ens.label}.bias")
+            Biases(ones, ens.neurons, transform=np.ravel(biases), synapse=None)
         return ens.neurons
 
     def _note_scaling(self, kind: Any, scale: float) -> None:
@@ -234,6 +254,10 @@ class LayerConverter:
             warnings.warn(f"Layer {self.layer.name!r}: {note}", stacklevel=4)
         if note:
             self.notes.append(note)
+
+    def has_step_axis(self) -> bool:
+        """Whether the layer itself expects the steps of a temporal model as an axis."""
+        return self.converter.temporal_model and self.graph_layer is self.layer
 
     @property
     def may_train(self) -> bool:

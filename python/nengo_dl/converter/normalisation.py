@@ -58,6 +58,11 @@ class ConvertBatchNormalization(ConvertAffine):
         rank = len(self.input_shape(node_id, full_shape=True))
         rank -= self.graph_layer is not layer  # within TimeDistributed steps are no axis of its
         axis = layer.axis % rank - rank  # counted from the end, where the batch is not
+        if -axis > len(self.input_shape(node_id)):
+            raise TypeError(
+                f"BatchNormalization {layer.name!r} would combine steps of a temporal model: "
+                f"axis={layer.axis} is the time, and each step would have a scale of its own"
+            )
         along = (-1,) + (1,) * (-1 - axis)
         return scale.reshape(along), shift.reshape(along)
 

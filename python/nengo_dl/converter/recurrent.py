@@ -132,6 +132,9 @@ class ConvertSimpleRNN(LayerConverter):
         check_recurrent(layer, converter)
         return super().convertible(layer, converter)
 
+    def has_step_axis(self) -> bool:
+        return False  # the activation function of its cell gets one step at a time
+
     def convert(self, node_id: int) -> Any:
         layer, cell = self.layer, self.layer.cell
         if len(self.node(node_id).input_tensors) > 1:

@@ -10,10 +10,11 @@ import numpy as np
 from ..simulator import Simulator
 
 ITEMS, STEPS, EPOCHS, LEARNING_RATE = 2, 10, 3, 0.1
+ROUNDING, LEAST = 3e-5, 1e-8  # of the largest output; 50 layers of convolutions differ by 2e-5
 
 
 def verify_conversion(
-    converter: Any, training: bool, inputs: Any, atol: float, rtol: float
+    converter: Any, training: bool, inputs: Any, atol: float | None, rtol: float
 ) -> bool:
     """Compare a network with its Keras model; `Converter.verify` has the details."""
     data = _inputs(converter, inputs)
@@ -54,7 +55,10 @@ def verify_conversion(
     return True
 
 
-def _compare(name: str, expected: Any, found: Any, atol: float, rtol: float) -> None:
+def _compare(name: str, expected: Any, found: Any, atol: float | None, rtol: float) -> None:
+    if atol is None:
+        finite = np.abs(expected[np.isfinite(expected)])
+        atol = max(LEAST, ROUNDING * finite.max(initial=0))
     if not np.allclose(found, expected, atol=atol, rtol=rtol):
         i = np.unravel_index(np.argmax(np.abs(found - expected)), found.shape)
         raise ValueError(

@@ -12,6 +12,7 @@ from nengo.builder.connection import BuiltConnection
 from nengo.builder.ensemble import BuiltEnsemble
 from nengo.exceptions import ValidationError
 
+from ..config import Biases
 from ..run.interrupt import in_one_piece
 from ..run.plan_state import probed_shape, sparse_value
 
@@ -209,6 +210,13 @@ class SimulationData(Mapping):
             Their values.
         """
         return [getattr(self[obj], attr) for obj, attr in obj_attrs]
+
+    def home_of_biases(self, ens: nengo.Ensemble) -> tuple[Any, str]:
+        """The object, and the attribute of it, that has the biases of an ensemble."""
+        for conn in self:
+            if isinstance(conn, Biases) and conn.post_obj.ensemble is ens:
+                return conn, "weights"
+        return ens, "bias"
 
     def _probe(self, probe: nengo.Probe) -> np.ndarray | list:
         values = self.histories[probe].array()

@@ -171,3 +171,46 @@ def test_digits():
     of_spikes = np.mean(output.argmax(axis=1) == labels)
     assert of_rates > 0.95 and abs(of_rates - of_spikes) <= 0.01
     assert max(rates) < 200 and min(rates) > 80
+
+
+@pytest.mark.parametrize("by_rates", [False, True])
+def test_keys_without_effect(model, data, by_rates):
+    """K-22: a name, a layer of another model, a layer without neurons."""
+    first, second = neuron_layers(model)
+    keys = [first.name, L.Dense(3), model.layers[-1]]
+    name = "target_rates" if by_rates else "scale_firing_rates"
+    options = {"scale_firing_rates": "calibrate", "calibration_data": data} if by_rates else {}
+    for key, got in zip(keys, ["the name '.*'", "<Dense .*>", "<Dense .*>"], strict=True):
+        text = (
+            rf"{name}: expected as keys layers .* that have neurons \({first.name}, {second.name}"
+        )
+        with pytest.warns(UserWarning, match=text + rf"\), got {got}: no effect"):
+            Converter(model, **{**options, name: {key: 50, first: 50}})
+
+
+def test_keys_with_an_effect(model, data, recwarn):
+    layers = neuron_layers(model)
+    scales = dict.fromkeys(layers, 50)
+    Converter(model, scale_firing_rates=scales)
+    calibrate = {"scale_firing_rates": "calibrate", "calibration_data": data}
+    Converter(model, target_rates=scales, **calibrate)
+    swaps = {keras.activations.relu: keras.activations.linear}  # no neurons are left
+    Converter(model, swap_activations=swaps, **calibrate)
+    assert not [w for w in recwarn if "keys" in str(w.message)]
+
+
+@pytest.mark.parametrize("bad, text", [(np.nan, "NaN"), (np.inf, "infinite ones")])
+def test_data_that_is_no_number(model, data, bad, text):
+    data[3, 2, 1, 0] = bad
+    with pytest.raises(ValueError, match=f"calibration_data of '.*': expected numbers, got {text}"):
+        Converter(model, scale_firing_rates="calibrate", calibration_data=data)
+
+
+def test_activities_that_are_no_numbers(model, data):
+    with pytest.warns(UserWarning, match="gives (inf|nan) for all of the calibration data"):
+        Converter(model, scale_firing_rates="calibrate", calibration_data=data * 1e38)
+
+
+def test_data_that_is_not_used(model, data):
+    with pytest.warns(UserWarning, match='expected it with scale_firing_rates="calibrate", got 5'):
+        Converter(model, scale_firing_rates=5, calibration_data=data)

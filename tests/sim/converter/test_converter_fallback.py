@@ -205,3 +205,24 @@ def test_a_layer_as_activation():
     with pytest.warns(UserWarning, match="a TensorNode calls it"):
         converter = nengo_dl.Converter(model)
     assert converter.verify(inputs=random_inputs(model), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
+@pytest.mark.parametrize("temporal", [False, True])
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_quantized_layers(mode, temporal):
+    """K-17: the layer itself computes with its kernel, which is scaled, or packed, integers."""
+    x = keras.Input((3, 8) if temporal else (8,))
+    y = L.Dense(6, activation="relu")(x)
+    inner = keras.Sequential([keras.Input((6,)), L.Dense(4, activation="tanh")])
+    model = keras.Model(x, y if temporal else inner(y))
+    with_random_weights(model).quantize(mode)
+    with pytest.warns(UserWarning, match=f"is quantized .{mode}., which has no native form"):
+        converter = nengo_dl.Converter(model, temporal_model=temporal)
+    inputs = [np.random.RandomState(0).normal(size=(3, *x.shape[1:]))]
+    assert converter.verify(inputs=inputs, atol=1e-5)
+    with nengo_dl.Simulator(converter.net, progress_bar=False) as sim:
+        trained = sum(int(np.prod(w.shape)) for w in sim.keras_model.trainable_weights)
+    assert trained == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    with pytest.raises(TypeError, match="is quantized .* allow_fallback=True makes a TensorNode"):
+        nengo_dl.Converter(model, temporal_model=temporal, allow_fallback=False)
