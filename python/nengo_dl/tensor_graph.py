@@ -204,9 +204,10 @@ class TensorGraph(FixedForInference, LayerState):
         ops = (in_training and self.training_ops) or self.run_ops
         record = bool(training) and in_training
         modes = {"calls_in_training": self.calls_in_training(training), "record": record}
-        run = PieceRun(self, ops, n_steps, **modes, time_limit=time_limit, partial=partial)
+        modes |= {"time_limit": time_limit, "partial": partial, "items": items}
+        run = PieceRun(self, ops, n_steps, **modes)
         outputs = run(list(inputs))
-        run.save(items, stateful)
+        run.save(stateful)
         return GraphResult(outputs, run.steps, run.error, run.results, run.losses)
 
     @tf.autograph.experimental.do_not_convert

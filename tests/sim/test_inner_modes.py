@@ -4,6 +4,7 @@ import keras
 import nengo
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import nengo_dl
 
@@ -65,3 +66,32 @@ def test_normalisation(Sim, phase):
     steps = x.mean(axis=0).astype(np.float32)
     due = sum(steps[t] * 0.5 ** (STEPS - t) for t in range(STEPS))
     np.testing.assert_allclose(means[1], due if phase is None else 0, rtol=1e-4)
+
+
+@pytest.mark.parametrize("cycle", [False, True])
+def test_smaller_minibatches(Sim, cycle):
+    """Layers train on the items that there are, as in Keras, and not on what fills them up."""
+    x = np.random.RandomState(1).normal(1, 1, (6, 1, 3)).astype(np.float32)
+    layer = keras.layers.BatchNormalization(momentum=0.0)
+    regular = keras.layers.Activation("linear", activity_regularizer=keras.regularizers.L2(1.0))
+    with nengo.Network() as net:
+        given = nengo.Node(np.zeros(3))
+        normed = nengo_dl.Layer(layer)(given)
+        last = nengo_dl.Layer(regular)(normed)
+        if cycle:
+            nengo.Connection(last, normed, synapse=0, transform=0)
+        nengo.Probe(last)
+    sim = Sim(net, minibatch_size=4)
+    sim.compile(keras.optimizers.SGD(0.0), loss="mse")
+    data = tf.data.Dataset.from_tensor_slices(({"node": x, "n_steps": np.ones((6, 1), "int32")}, x))
+    loss = sim.fit(data.batch(4), verbose=0).history["loss"][0]
+    np.testing.assert_allclose(layer.moving_mean, x[4:].mean(axis=(0, 1)), rtol=1e-5)
+    values = keras.Input((1, 3))
+    normed = keras.layers.BatchNormalization(momentum=0.0)(values)
+    model = keras.Model(
+        values, keras.layers.Activation("linear", activity_regularizer="L2")(normed)
+    )
+    model.layers[-1].activity_regularizer = keras.regularizers.L2(1.0)
+    model.compile(keras.optimizers.SGD(0.0), loss="mse")
+    due = model.fit(x, x, batch_size=4, shuffle=False, verbose=0).history["loss"][0]
+    assert loss == pytest.approx(due, rel=1e-5)

@@ -79,6 +79,8 @@ class PieceRun:
         Seconds, see `RunOp`; only for a plan of one program, as is ``partial``.
     partial : bool
         Likewise.
+    items : int or tensor, optional
+        How many items of the minibatch count; all by default.
 
     Attributes
     ----------
@@ -101,8 +103,9 @@ class PieceRun:
         record: bool,
         time_limit: float = 0.0,
         partial: bool = False,
+        items: Any = None,
     ) -> None:
-        self.layer, self.ops, self.n_steps = layer, ops, n_steps
+        self.layer, self.ops, self.n_steps, self.items = layer, ops, n_steps, items
         self.calls_in_training, self.record = calls_in_training, record
         plan: Plan = layer.plan
         self.plan, saved = plan, layer.saved_state
@@ -143,7 +146,7 @@ class PieceRun:
 
         def call(number, piece, values):
             outputs, loss = self.layer.called.calls[number](
-                values, self.first_step, self.n_steps, self.calls_in_training
+                values, self.first_step, self.n_steps, self.calls_in_training, self.items
             )
             self.losses += [] if loss is None else [loss]
             return outputs
@@ -219,23 +222,22 @@ class PieceRun:
                 tf.reshape(value, (self.layer.minibatch_size, *shape))
                 for value, shape in zip(values, inner.call.ins, strict=True)
             ]
-            outputs = caller.one_step(time, shaped, self.calls_in_training)
+            outputs = caller.one_step(time, shaped, self.calls_in_training, self.items)
             losses[0] = caller.with_losses(losses[0])
             return [value[:, None] for value in outputs]
 
         return fold(piece.pieces, known, run, call=call, first=first)
 
-    def save(self, items: Any, stateful: Any) -> None:
+    def save(self, stateful: Any) -> None:
         """Write back what has to live on: what is learned always, state only if ``stateful``.
 
-        Only the first ``items`` rows of a minibatch are written, all of them if that is None.
-        Nothing is if a piece failed.
+        Only rows of items that count are written; nothing is if a piece failed.
         """
         with tf.control_dependencies(self.finished):
-            self._save(items, stateful)
+            self._save(stateful)
 
-    def _save(self, items, stateful):
-        saved, weights = self.layer.saved_state, self.layer.base_params
+    def _save(self, stateful):
+        saved, weights, items = self.layer.saved_state, self.layer.base_params, self.items
         for index, value in self.live.params.items():
             if value is not self.weights[index]:
                 write_rows(plain_variable(weights[index]), value, items)

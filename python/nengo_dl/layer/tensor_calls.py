@@ -119,7 +119,9 @@ class CallRunner:
 
     # ------------------------------------------------------------ one step
 
-    def one_step(self, time: Any, values: Sequence[Any], training: bool) -> list[Any]:
+    def one_step(
+        self, time: Any, values: Sequence[Any], training: bool, items: Any = None
+    ) -> list[Any]:
         """Call the function once.
 
         Parameters
@@ -130,14 +132,25 @@ class CallRunner:
             Its arguments.
         training : bool
             Whether in training mode.
+        items : int or tensor, optional
+            How many of the items count; all by default. A layer, which takes any number of items,
+            gets no others, unless it is known that they make no difference to it.
 
         Returns
         -------
         list of tensors, shape (items, size)
         """
-        return [
+        alone = items is not None and self.layer is not None
+        alone = alone and bool(self.stepwise[training] or not self._one_minibatch[training])
+        if alone:
+            values = [value[:items] for value in values]
+        found = [
             tf.reshape(value, (-1, _size(value))) for value in self._called(time, values, training)
         ]
+        if alone:
+            rows = tf.minimum(tf.range(self.minibatch_size), items - 1)
+            found = [tf.gather(value, rows) for value in found]
+        return found
 
     def _called(self, time, values, training):
         args = [time, *values] if self.call.pass_time else list(values)
@@ -179,7 +192,12 @@ class CallRunner:
     # ------------------------------------------------------------ many steps
 
     def __call__(
-        self, values: Sequence[Any], first_step: Any, n_steps: Any, training: bool
+        self,
+        values: Sequence[Any],
+        first_step: Any,
+        n_steps: Any,
+        training: bool,
+        items: Any = None,
     ) -> tuple[list[Any], Any]:
         """Call the function on some steps.
 
@@ -191,6 +209,8 @@ class CallRunner:
             Steps done before, and steps to do.
         training : bool
             Whether in training mode.
+        items : int or tensor, optional
+            As for `one_step`.
 
         Returns
         -------
@@ -200,9 +220,9 @@ class CallRunner:
             Sum of the losses that the layer added, where Keras can't find them.
         """
         if self.stepwise[training]:
-            return self._step_by_step(values, first_step, n_steps, training)
+            return self._step_by_step(values, first_step, n_steps, training, items)
         if not self._one_minibatch[training]:
-            return self._vectorized(values, first_step, n_steps, training), None
+            return self._vectorized(values, first_step, n_steps, training, items), None
         shaped = [
             tf.reshape(value, (-1, *shape))
             for value, shape in zip(values, self.call.ins, strict=True)
@@ -223,19 +243,19 @@ class CallRunner:
             for value, shape in zip(values, self.call.ins, strict=True)
         ]
 
-    def _vectorized(self, values, first_step, n_steps, training):
+    def _vectorized(self, values, first_step, n_steps, training, items):
         elements = (self.times(first_step, n_steps), *self._rows(values))
         found = tf.vectorized_map(
-            lambda args: self.one_step(args[0], args[1:], training), elements,
+            lambda args: self.one_step(args[0], args[1:], training, items), elements,
             fallback_to_while_loop=False,
         )  # fmt: skip
         return [tf.transpose(value, (1, 0, 2)) for value in found]
 
-    def _step_by_step(self, values, first_step, n_steps, training):
+    def _step_by_step(self, values, first_step, n_steps, training, items):
         times, rows = self.times(first_step, n_steps), self._rows(values)
 
         def one_step(step, carried):
-            found = self.one_step(times[step], [row[step] for row in rows], training)
+            found = self.one_step(times[step], [row[step] for row in rows], training, items)
             return found, [self.with_losses(*carried)]
 
         outputs, (loss,), _ = over_steps(
