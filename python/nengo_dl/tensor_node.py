@@ -23,6 +23,7 @@ class TensorFuncParam(Parameter):
     def coerce(self, instance: Any, value: Any) -> Any:
         """Check a value."""
         value = super().coerce(instance, value)
+        _refuse_class(value, self.name, instance)
         if not callable(value):
             raise ValidationError(
                 f"expected a function or Keras Layer, got {type(value).__name__}",
@@ -159,6 +160,23 @@ def _name_of(func: Any) -> str:
     return f"{kind} '{name}'"
 
 
+def _refuse_class(func: Any, attr: str, obj: Any) -> None:
+    """Refuse classes of neuron types and Keras layers, which stand where an instance is due."""
+    if not isinstance(func, type):
+        return
+    import keras
+
+    name = func.__name__
+    for base, kind, call in (
+        (nengo.neurons.NeuronType, "neuron type", f"{name}()"),
+        (keras.layers.Layer, "Keras layer", f"{name}(...)"),
+    ):
+        if issubclass(func, base):
+            raise ValidationError(
+                f"expected a {kind}, got the class {name}; did you mean {call}?", attr, obj
+            )
+
+
 def _is_layer(func: Any) -> bool:
     import keras
 
@@ -192,6 +210,11 @@ class Layer:
     layer_func : callable or keras.layers.Layer or nengo.neurons.NeuronType
         A function of a tensor (see `TensorNode`, here without time), a layer, or a neuron type.
 
+    Raises
+    ------
+    nengo.exceptions.ValidationError
+        For a class of layers or neuron types in place of one of them.
+
     Examples
     --------
     >>> with nengo.Network():
@@ -202,6 +225,7 @@ class Layer:
 
     def __init__(self, layer_func: Any) -> None:
         self.layer_func = layer_func
+        _refuse_class(layer_func, "layer_func", self)
 
     def __call__(
         self,

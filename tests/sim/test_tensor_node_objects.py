@@ -145,3 +145,20 @@ def test_it_is_no_input_node(net):
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
         with pytest.raises(ValidationError, match="Node"):
             sim.predict({node: np.zeros((1, 3, 1))})
+
+
+@pytest.mark.parametrize(
+    "cls, message",
+    [
+        (nengo.LIF, r"expected a neuron type, got the class LIF; did you mean LIF\(\)\?"),
+        (
+            keras.layers.Dense,
+            r"expected a Keras layer, got the class Dense; did you mean Dense\(\.\.\.\)\?",
+        ),
+    ],
+)
+def test_classes_in_place_of_instances(cls, message):
+    with pytest.raises(ValidationError, match=message):
+        nengo_dl.Layer(cls)
+    with nengo.Network(), pytest.raises(ValidationError, match=message):
+        nengo_dl.TensorNode(cls, shape_in=(2,), pass_time=False)

@@ -30,10 +30,19 @@ class Swaps(Mapping):
     ----------
     swaps : dict or None
         From functions or neuron types to functions or neuron types.
+
+    Raises
+    ------
+    TypeError
+        If it is no dictionary, or has other values.
     """
 
     def __init__(self, swaps: Mapping | None) -> None:
+        if not isinstance(swaps, (Mapping, type(None))):
+            raise TypeError(f"swap_activations: expected a dict, got {type(swaps).__name__}")
         self._swaps = dict(swaps or {})
+        for value in self._swaps.values():
+            _check_activation(value)
         self._used: set = set()
 
     def __getitem__(self, key: Any) -> Any:
@@ -57,6 +66,19 @@ class Swaps(Mapping):
     def unused_keys(self) -> set:
         """Those that no layer of the model had."""
         return set(self._swaps) - self._used
+
+
+def _check_activation(value: Any) -> None:
+    if isinstance(value, type):
+        name = value.__name__
+        raise TypeError(
+            f"swap_activations: expected a neuron type, got the class {name}; did you mean "
+            f"{name}()?"
+        )
+    if not (value is None or callable(value) or isinstance(value, nengo.neurons.NeuronType)):
+        raise TypeError(
+            f"swap_activations: expected functions or neuron types as values, got {value!r}"
+        )
 
 
 def resolve(activation: Any, table: Mapping, swaps: Swaps) -> Any:

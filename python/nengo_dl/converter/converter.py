@@ -112,9 +112,9 @@ class Converter:
         self.temporal_model = temporal_model
 
         self.model = functional_form(model)
-        self.layers = KerasTensorDict()
-        self.inputs = KerasTensorDict()
-        self.outputs = KerasTensorDict()
+        self.layers = KerasTensorDict("a layer of the model, or its output,")
+        self.inputs = KerasTensorDict("an input of the model")
+        self.outputs = KerasTensorDict("an output of the model")
         self.neurons: dict[Any, list] = {}  # of each layer, for all of its calls
         self._layer_converters: dict[Any, LayerConverter] = {}
         self._calls: Counter = Counter()
@@ -222,10 +222,10 @@ class Converter:
             )
         for tensor, obj in zip(tensors, objs, strict=True):
             self._scopes[-1][id(tensor)] = obj
-        self.layers.add(tensors, objs[0] if len(objs) == 1 else objs)
+        self.layers.add(tensors, objs[0] if len(objs) == 1 else objs, layer.name)
         if len(objs) > 1:
             for tensor, obj in zip(tensors, objs, strict=True):
-                self.layers.add((tensor,), obj)
+                self.layers.add((tensor,), obj, layer.name)
         self._report.append(entry_of(converter, call, objs, shared))
 
     def _checked(self, obj: Any, layer: Any) -> Any:

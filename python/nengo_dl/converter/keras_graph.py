@@ -10,6 +10,8 @@ import nengo
 
 from ..keras_private import functional_of, inbound_nodes
 
+MOST_NAMES = 8  # in a message
+
 
 def functional_form(model: Any) -> Any:
     """The functional model that a model is, or has inside.
@@ -58,14 +60,22 @@ class KerasTensorDict(Mapping):
 
     A key is a tuple of tensors (the outputs of one call of a layer). A single tensor, a list of
     tensors or a layer will do, too, as long as the layer was called once.
+
+    Parameters
+    ----------
+    what : str
+        What the tensors are, for people.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self.what = what
         self._entries: dict[tuple[int, ...], tuple[tuple, Any]] = {}
+        self._names: list[str] = []  # of layers or tensors, for people
         self._ambiguous: set[tuple[int, ...]] = set()
 
-    def add(self, tensors: Sequence, value: Any) -> None:
+    def add(self, tensors: Sequence, value: Any, name: str = "") -> None:
         """Say what stands for some tensors; a second time makes them ambiguous."""
+        self._names.append(name or tensors[0].name)
         key = tuple(id(tensor) for tensor in tensors)
         if key in self._entries:
             self._ambiguous.add(key)
@@ -79,7 +89,7 @@ class KerasTensorDict(Mapping):
         if isinstance(item, keras.Operation):
             keys = self._calls_of_layer(item)
             if not keys:
-                raise KeyError(f"{type(item).__name__} {item.name!r} is not part of the model")
+                raise self._unknown(f"{type(item).__name__} {item.name!r}")
             if len(keys) > 1 or keys[0] in self._ambiguous:
                 raise KeyError(
                     f"layer {item.name!r} is called several times: expected the output of one of "
@@ -94,8 +104,15 @@ class KerasTensorDict(Mapping):
     def __getitem__(self, item: Any) -> Any:
         key = self._key_of(item)
         if key not in self._entries:
-            raise KeyError(item)
+            raise self._unknown(f"the name {item!r}" if isinstance(item, str) else repr(item))
         return self._entries[key][1]
+
+    def _unknown(self, item: str) -> KeyError:
+        """The error for a key that is not there."""
+        names = list(dict.fromkeys(self._names))
+        more = ", ..." if len(names) > MOST_NAMES else ""
+        some = ", ".join(names[:MOST_NAMES]) + more
+        return KeyError(f"expected {self.what} as the key (there are {some}), got {item}")
 
     def __contains__(self, item: object) -> bool:
         try:

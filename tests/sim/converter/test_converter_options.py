@@ -150,6 +150,24 @@ def test_swaps_of_swaps_and_unused_ones():
     assert converter.swap_activations.unused_keys() == {tf.nn.relu}
 
 
+@pytest.mark.parametrize(
+    "swaps, message",
+    [
+        (
+            {keras.activations.relu: nengo.SpikingRectifiedLinear},
+            r"expected a neuron type, got the class SpikingRectifiedLinear; did you mean "
+            r"SpikingRectifiedLinear\(\)\?",
+        ),
+        ({keras.activations.relu: "lif"}, "expected functions or neuron types .* got 'lif'"),
+        (nengo.LIF(), "expected a dict, got LIF"),
+    ],
+)
+def test_swaps_that_are_none(swaps, message):
+    """K-21."""
+    with pytest.raises(TypeError, match=f"swap_activations: {message}"):
+        nengo_dl.Converter(dense_model(), swap_activations=swaps)
+
+
 @pytest.mark.parametrize("by_layer", [False, True])
 def test_scaled_firing_rates(by_layer):
     """K-22: the same output, by neurons with a higher input and a lower amplitude."""

@@ -48,6 +48,23 @@ def test_inputs_outputs_and_layers():
     assert converter.verify(inputs=dict(zip("xy", random_inputs(model), strict=True)), atol=1e-5)
 
 
+def test_keys_that_are_not_there():
+    """K-26: they say what is."""
+    model = two_ends()
+    converter = Converter(model)
+    a, b = model.get_layer("a"), model.get_layer("b")
+    there = "there are x, y"
+    for key, got in (("x", "the name 'x'"), (a, "Dense 'a'"), (a.output, "<KerasTensor .*>")):
+        with pytest.raises(KeyError, match=rf"an input of the model .* \({there}\), got {got}"):
+            converter.inputs[key]
+    there = f"there are {model.outputs[0].name}, {a.output.name}"
+    with pytest.raises(KeyError, match=rf"an output of the model as the key \({there}\)"):
+        converter.outputs[b.output]
+    there = "there are (y|x|a|b), .*, out"
+    with pytest.raises(KeyError, match=rf"or its output, .* \({there}\), got Dense 'other'"):
+        converter.layers[L.Dense(3, name="other")]
+
+
 def inner_model(name="inner"):
     x = keras.Input((3,))
     dense = L.Dense(3, activation="relu")
