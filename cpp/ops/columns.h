@@ -19,11 +19,12 @@ namespace nengo_dl {
 class Columns {
  public:
   Columns() = default;  // of weights of which none may be left out
-  // What of `columns` inputs may be left out. Rows whose columns don't ascend can't be had in their order.
+  // What of `columns` inputs may be left out. Rows whose columns don't ascend can't be had in their order; looking at
+  // far more inputs than there are entries takes longer than a walk along the rows.
   Columns(const std::vector<int64_t>& indptr, const std::vector<int64_t>& indices, int64_t columns, int chains)
       : rows_(static_cast<int64_t>(indptr.size()) - 1) {
     const auto entries = static_cast<int64_t>(indices.size());
-    if (std::max({rows_ * chains, columns, entries}) > INT32_MAX) return;
+    if (std::max({rows_ * chains, columns, entries}) > INT32_MAX || columns > kMostColumns * entries) return;
     for (int64_t i = 0; i < rows_; ++i)
       if (!std::is_sorted(indices.begin() + indptr[i], indices.begin() + indptr[i + 1])) return;
     start_.resize(columns + 1);
@@ -106,6 +107,8 @@ class Columns {
   }
 
  private:
+  static constexpr int64_t kMostColumns = 16;  // for each entry
+
   template <class T>
   static bool any(const T* x, int64_t stride, int64_t width) {
     for (int64_t i = 0; i < width; ++i)
