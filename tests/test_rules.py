@@ -84,6 +84,13 @@ print(sorted(name for name in heavy if name in sys.modules))
     assert done.stdout.strip() == "[]"
 
 
+def test_the_gil_is_taken_in_one_place():
+    # which knows what Python does to threads that ask for it at the end of the process
+    taking = r"gil_scoped_|PyGILState_(Ensure|Release)|PyEval_(Save|Restore)|_ALLOW_THREADS"
+    found = {relative(path) for path in cpp_sources() if re.search(taking, path.read_text())}
+    assert found == {"cpp/python/gil.h", "cpp/python/callbacks.cpp"}
+
+
 def undocumented(tree, where):
     """Names of public modules, classes, functions and methods without a docstring."""
     if ast.get_docstring(tree) is None:

@@ -28,17 +28,17 @@ const KernelMaker& Backend::find_kernel(const std::string& kind) const {
 }
 
 Backend& cpu_backend() {
-  static Backend cpu("cpu", host_space(),
-                     cpu_tiling());  // inside a function: registrations run before main in any order
-  return cpu;
+  // inside a function: registrations run before main in any order; never destroyed: runs may go on at its end
+  static auto* const cpu = new Backend("cpu", host_space(), cpu_tiling());
+  return *cpu;
 }
 
 namespace {
 
 std::mutex lock;
 std::map<std::string, std::unique_ptr<Backend>>& others() {
-  static std::map<std::string, std::unique_ptr<Backend>> table;
-  return table;
+  static auto* const table = new std::map<std::string, std::unique_ptr<Backend>>;  // likewise
+  return *table;
 }
 
 }  // namespace

@@ -117,7 +117,8 @@ class NDL_API Compiled {
   const std::string& backend() const;
   Space& space() const;  // what the backend works on, tapes among it
   bool on_host() const;  // whether the host may read that
-  // std::invalid_argument if arguments are missing; what they point to must have the sizes above.
+  // std::invalid_argument if arguments are missing; what they point to must have the sizes above. On the CPU, what is
+  // thrown is thrown before the first step: state and learned parameters are as they were.
   RunResult run(const RunArgs<float>& args) const;   // std::logic_error if the program is of the other dtype
   RunResult run(const RunArgs<double>& args) const;  // safe to call from several threads at once
   // Size of the tape of a run; ProgramError if the program has no gradient (docs/PROGRAM.md, "Gradients").

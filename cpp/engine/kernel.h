@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -55,13 +56,14 @@ class Reordered {
   ~Reordered() {
     for (Copy *copy = first_, *next; copy; copy = next) next = copy->next, delete copy;
   }
-  Copy& of(const void* owner) {
+  Copy* of(const void* owner) {  // null if there is no memory
     for (Copy* copy = first_; copy; copy = copy->next)
-      if (copy->owner == owner) return *copy;
-    auto* const copy = new Copy{owner};
+      if (copy->owner == owner) return copy;
+    auto* const copy = new (std::nothrow) Copy{owner};
+    if (!copy) return nullptr;
     copy->next = first_;
     while (!first_.compare_exchange_weak(copy->next, copy)) continue;
-    return *copy;
+    return copy;
   }
 
  private:
@@ -170,6 +172,10 @@ class Kernel {
   // Whether grad() sets the adjoint of a buffer with rows that it only reads, where GradFrame::unset says so, instead
   // of adding to it. Then the engine need not clear what this op alone reads, all of it.
   virtual bool sets(int64_t /*buffer*/) const { return false; }
+  // Elements of scratch memory (engine/scratch.h) that run() can't do without. A run takes it before the first step:
+  // what ends it later, other than a callback, would leave the state of some items ahead of the others'. So run() takes
+  // no memory but this, and where it tries to, it can do without.
+  virtual int64_t room() const { return 0; }
   // Of the kernel of a whole loop, for a frame of rows and sizes without data.
   virtual Forecast forecast(const Frame<T>&) const { return {}; }
 };

@@ -9,8 +9,9 @@ namespace nengo_dl {
 namespace {
 
 std::map<std::string, Kind>& table() {
-  static std::map<std::string, Kind> kinds;  // inside a function: registrations run before main in any order
-  return kinds;
+  // inside a function: registrations run before main in any order; never destroyed: runs may go on at its end
+  static auto* const kinds = new std::map<std::string, Kind>;
+  return *kinds;
 }
 
 // "in3" is one of "in*".

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <functional>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -134,9 +136,9 @@ class Pool {
       Team alone(1);
       return work(0, alone);
     }
-    Idle helpers = take(n - 1);
-    Team team(1 + static_cast<int>(helpers.size()));
     std::vector<Job> jobs;
+    Idle helpers = take(n - 1, &jobs);
+    Team team(1 + static_cast<int>(helpers.size()));
     for (int i = 1; i < team.size(); ++i) jobs.push_back({&work, &team, i});
     for (size_t i = 0; i < helpers.size(); ++i) helpers[i]->give(&jobs[i]);
     call({&work, &team, 0});
@@ -163,13 +165,19 @@ class Pool {
     for (const Job* job; (job = helper->begin()) != &kStop; helper->done()) call(*job);
   }
 
-  Idle take(int count) {
+  // With room for their jobs. What the system has no more of, threads or memory, fewer do without, with the same
+  // results.
+  Idle take(int count, std::vector<Job>* jobs) {
     Idle taken;
-    {
+    try {
+      jobs->reserve(count), taken.reserve(count);
       std::lock_guard<std::mutex> hold(fork_lock());
+      idle_->reserve(most_idle());
       const size_t there = std::min<size_t>(count, idle_->size());
       taken.assign(idle_->end() - there, idle_->end());
       idle_->resize(idle_->size() - there);
+    } catch (const std::bad_alloc&) {
+      return {};
     }
     try {
       while (static_cast<int>(taken.size()) < count) {
@@ -178,17 +186,21 @@ class Pool {
         taken.push_back(std::move(helper));
       }
     } catch (const std::system_error&) {
-      // The system has no more threads to give: fewer do the work, with the same results.
+    } catch (const std::bad_alloc&) {
     }
     return taken;
   }
 
+  static size_t most_idle() {
+    static const size_t most = std::max(16u, std::thread::hardware_concurrency());
+    return most;
+  }
+
   // A single run of very many threads does not leave them all behind.
   void put_back(Idle helpers) {
-    static const size_t most = std::max(16u, std::thread::hardware_concurrency());
     {
       std::lock_guard<std::mutex> hold(fork_lock());
-      while (!helpers.empty() && idle_->size() < most) {
+      while (!helpers.empty() && idle_->size() < most_idle()) {
         idle_->push_back(std::move(helpers.back()));
         helpers.pop_back();
       }
@@ -208,7 +220,7 @@ void run_together(int n, const Work& work) { Pool::get().run(n, work); }
 bool run_while_waking(int n, const std::function<bool()>& work) {
   std::atomic<int> awake{1};
   std::atomic<bool> done{false};
-  run_together(n, [&](int number, Team&) {
+  const auto wake = [&](int number, Team&) {
     if (number > 0) {
       for (++awake; !done.load(); relax()) continue;
       return;
@@ -216,7 +228,8 @@ bool run_while_waking(int n, const std::function<bool()>& work) {
     const auto end = [&done](void*) { done = true; };
     const std::unique_ptr<void, decltype(end)> ends(&done, end);  // also if work() throws
     while (work() && awake.load() < n) continue;
-  });
+  };
+  run_together(n, std::ref(wake));
   return awake.load() >= n;
 }
 

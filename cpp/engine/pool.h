@@ -37,8 +37,8 @@ using Work = std::function<void(int number, Team& team)>;
 // Calls work(0), .., work(n - 1), each on a thread of its own, work(0) on the caller's; rethrows the first exception
 // when all have ended. `work` takes what is to be done piece by piece: a thread that comes when work(0) has ended
 // already is not waited for, nor does it begin (behind a barrier, all have come). If the system has no more threads to
-// give, there are fewer: team.size() says how many. May be called from several threads at once, from within `work`, and
-// in a child after fork(). Numbers too small for a full mantissa are 0 there (tiny_numbers.h).
+// give, or no memory, there are fewer: team.size() says how many. May be called from several threads at once, from
+// within `work`, and in a child after fork(). Numbers too small for a full mantissa are 0 there (tiny_numbers.h).
 void run_together(int n, const Work& work);
 
 // Calls work() on the caller's thread again and again, until it returns false or all threads for run_together(n, ..)

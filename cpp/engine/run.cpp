@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 
 #include "engine/pool.h"
 #include "engine/resident.h"
+#include "engine/scratch.h"
 #include "engine/turned.h"
 
 namespace nengo_dl {
@@ -72,12 +75,23 @@ RunResult run_slabs(Space& space, const RunArgs<T>& args, int64_t unit, Way&& wa
   return run_slabs(space, args, unit, std::forward<Way>(way), [] {});
 }
 
-// Threads take one group after the other.
+// Whether this thread has the memory that a run takes.
+template <class T>
+bool has_room(const Schedule<T>& schedule) {
+  return schedule.room == 0 || scratch_or_null<T>(schedule.room);
+}
+template <class T>
+void need_room(const Schedule<T>& schedule) {
+  if (!has_room(schedule)) throw std::bad_alloc();
+}
+
+// Threads take one group after the other; one without memory takes none.
 template <class T>
 class Grouped {
  public:
   Grouped(const Runnable<T>& r, const RunArgs<T>& args, const Layout& layout, int threads, const Recording* recording)
-      : groups_(layout.groups(args.batch)) {
+      : schedule_(r.schedule), groups_(layout.groups(args.batch)) {
+    need_room(schedule_);
     threads = static_cast<int>(std::min<int64_t>(threads, groups_));
     for (int i = 0; i < threads; ++i)
       workers_.push_back(std::make_unique<Worker<T>>(r.schedule, args, layout, recording));
@@ -86,26 +100,30 @@ class Grouped {
   int64_t operator()(RunResult* result, int64_t first, int64_t steps) const {
     std::atomic<int64_t> next_group{0};
     int64_t complete = 0;
-    run_together(static_cast<int>(workers_.size()), [&](int number, Team&) {
+    const auto work = [&](int number, Team&) {
+      if (number > 0 && !has_room(schedule_)) return;
       for (int64_t g; (g = next_group.fetch_add(1)) < groups_;) {
         const int64_t done = workers_[number]->run(g, first, steps, &result->error);
         if (g == 0) complete = done;  // they differ only with callbacks, and then there is one group
       }
-    });
+    };
+    run_together(static_cast<int>(workers_.size()), std::ref(work));
     return complete;
   }
 
  private:
+  const Schedule<T>& schedule_;
   int64_t groups_;
   std::vector<std::unique_ptr<Worker<T>>> workers_;
 };
 
-// Threads share out the ops of one group after the other.
+// Threads share out the ops of one group after the other, unless one has no memory: then the caller does them.
 template <class T>
 class Divided {
  public:
   Divided(const Runnable<T>& r, const RunArgs<T>& args, const DividedRecipe<T>& recipe, int threads)
-      : groups_(recipe.layout.groups(args.batch)) {
+      : schedule_(r.schedule), groups_(recipe.layout.groups(args.batch)) {
+    need_room(schedule_);
     for (int i = 0; i < threads; ++i)
       workers_.push_back(std::make_unique<Worker<T>>(r.schedule, args, recipe.layout, *recipe.division,
                                                      i > 0 ? workers_[0].get() : nullptr));
@@ -113,13 +131,22 @@ class Divided {
 
   int threads() const { return static_cast<int>(workers_.size()); }
   int64_t operator()(RunResult*, int64_t first, int64_t steps) {
-    run_together(threads(), [&](int number, Team& team) {
+    std::atomic<bool> lacking{false};
+    const auto work = [&](int number, Team& team) {
+      if (schedule_.room > 0) {
+        if (!has_room(schedule_)) lacking = true;
+        team.barrier();
+        if (lacking) return;
+      }
       for (int64_t g = 0; g < groups_; ++g) workers_[number]->run_divided(number, team, g, first, steps);
-    });
+    };
+    run_together(threads(), std::ref(work));
+    if (lacking.exchange(false)) run_together(1, std::ref(work));
     return steps;
   }
 
  private:
+  const Schedule<T>& schedule_;
   int64_t groups_;
   std::vector<std::unique_ptr<Worker<T>>> workers_;  // the first leads
 };
@@ -147,10 +174,11 @@ class Raced {
     const auto wake = [&] {
       constexpr int64_t kPieces = 8;  // of a turn
       const auto more = [&] { return steps - done > turn_; };
-      return more() && run_while_waking(divided_.threads(), [&] {
-               turn(alone_, paces_.alone, turn_ / kPieces + 1);
-               return more();
-             });
+      const auto piece = [&] {
+        turn(alone_, paces_.alone, turn_ / kPieces + 1);
+        return more();
+      };
+      return more() && run_while_waking(divided_.threads(), std::ref(piece));
     };
     while (done < steps) {
       awake_ = prefers_divided() && (awake_ || wake());

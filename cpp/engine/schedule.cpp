@@ -1,5 +1,7 @@
 #include "engine/schedule.h"
 
+#include <algorithm>
+
 namespace nengo_dl {
 
 template <class T>
@@ -9,6 +11,7 @@ Schedule<T>::Schedule(const Facts& facts, const Backend& backend, bool fuse)
     stages.emplace_back();
     stages.back().loop = facts.program.regions[r].kind == RegionKind::loop;
     for (const FlowOp& op : facts.flow.stages[r]) stages.back().ops.push_back(make_kernel(*op.compiled, facts.program));
+    for (const auto& op : stages.back().ops) room = std::max(room, op->room());
     add_units(r);
     add_whole(r);
   }

@@ -28,6 +28,7 @@ struct Schedule {
   std::vector<Stage<T>> stages;          // per region
   std::vector<std::vector<Unit>> units;  // per region
   std::vector<char> inner;               // per buffer: lies inside a unit, which stores nothing there
+  int64_t room = 0;                      // elements that each thread of a run needs (Kernel::room); parts need no more
 
   Schedule(const Facts& facts, const Backend& backend, bool fuse);
   Schedule(const Schedule&) = delete;

@@ -35,13 +35,13 @@ std::vector<SurrogateSpec> read_surrogates() {
 }  // namespace
 
 const std::vector<SurrogateSpec>& surrogate_specs() {
-  static const std::vector<SurrogateSpec> specs = read_surrogates();
-  return specs;
+  static const auto* const specs = new std::vector<SurrogateSpec>(read_surrogates());
+  return *specs;
 }
 
 const std::vector<NeuronSpec>& neuron_specs() {
-  static const std::vector<NeuronSpec> specs = read_table();
-  return specs;
+  static const auto* const specs = new std::vector<NeuronSpec>(read_table());  // never destroyed, as the above
+  return *specs;
 }
 
 const NeuronSpec* find_neuron_spec(const std::string& name) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <new>
 #include <vector>
 
 #include "engine/kernel.h"
@@ -18,13 +19,15 @@ namespace nengo_dl {
 class Columns {
  public:
   Columns() = default;  // of weights of which none may be left out
-  // What of `columns` inputs may be left out. Rows whose columns don't ascend can't be had in their order.
+  // What of `columns` inputs may be left out. Rows whose columns don't ascend can't be had in their order; looking at
+  // far more inputs than there are entries takes longer than a walk along the rows.
   Columns(const std::vector<int64_t>& indptr, const std::vector<int64_t>& indices, int64_t columns, int chains)
       : rows_(static_cast<int64_t>(indptr.size()) - 1) {
-    if (std::max({rows_ * chains, columns, static_cast<int64_t>(indices.size())}) > INT32_MAX) return;
-    start_.resize(columns + 1);
+    const auto entries = static_cast<int64_t>(indices.size());
+    if (std::max({rows_ * chains, columns, entries}) > INT32_MAX || columns > kMostColumns * entries) return;
     for (int64_t i = 0; i < rows_; ++i)
       if (!std::is_sorted(indices.begin() + indptr[i], indices.begin() + indptr[i + 1])) return;
+    start_.resize(columns + 1);
     for (const int64_t column : indices) ++start_[column + 1];
     for (int64_t j = 0; j < columns; ++j) start_[j + 1] += start_[j];
     std::vector<int64_t> next(start_.begin(), start_.end() - 1);
@@ -51,7 +54,8 @@ class Columns {
     if (entry_.empty()) return {};
     const int64_t enough = static_cast<int64_t>(entry_.size()) / 6 - rows_ / 2;
     const int64_t columns = static_cast<int64_t>(start_.size()) - 1;
-    int32_t* const at = scratch<int32_t>(columns + kSparseRoom);
+    int32_t* const at = scratch_or_null<int32_t>(columns + kSparseRoom);
+    if (!at) return {};
     int64_t visited = 0, count = 0;
     if (width == 1 && stride == 1) {
       count = pick_typed<T>(fired32_, fired64_)(x, columns, at);
@@ -88,16 +92,23 @@ class Columns {
   template <class T>
   const T* by_place(Reordered<T>& of_param, const T* A, int64_t step) const {
     constexpr int64_t kWorth = 16;
-    typename Reordered<T>::Copy& kept = of_param.of(this);
-    if (++kept.asked < kWorth) return nullptr;
-    if (kept.values.empty()) {
-      kept.values.resize(entry_.size());
-      for (size_t e = 0; e < entry_.size(); ++e) kept.values[e] = A[entry_[e] * step];
+    typename Reordered<T>::Copy* const kept = of_param.of(this);
+    if (!kept || ++kept->asked < kWorth) return nullptr;
+    if (kept->values.empty()) {
+      try {
+        kept->values.resize(entry_.size());
+      } catch (const std::bad_alloc&) {
+        kept->asked = 0;
+        return nullptr;
+      }
+      for (size_t e = 0; e < entry_.size(); ++e) kept->values[e] = A[entry_[e] * step];
     }
-    return kept.values.data();
+    return kept->values.data();
   }
 
  private:
+  static constexpr int64_t kMostColumns = 16;  // for each entry
+
   template <class T>
   static bool any(const T* x, int64_t stride, int64_t width) {
     for (int64_t i = 0; i < width; ++i)

@@ -27,20 +27,6 @@ struct Joined {
   }
 };
 
-// Positions of one dimension that equal taps meet: `count` of them, `step` apart; from each to the next one the input
-// of the first tap moves by `move`.
-struct Series {
-  int64_t position, step, count;
-  Taps taps;
-  int64_t move;
-
-  bool goes_on(const Taps& next) const {
-    const bool nothing = taps.count == 0;  // first and start name nothing then
-    return next.count == taps.count &&
-           (nothing || (next.first == taps.first && next.start == taps.start + count * move));
-  }
-};
-
 struct ConvDimension {
   int64_t in, out, kernel, stride, pad;
 
@@ -59,20 +45,6 @@ struct ConvDimension {
     }
     const int64_t taps = first < kernel ? (kernel - 1 - first) / stride + 1 : 0;
     return {smaller(taps, start + 1), first, start};
-  }
-  // All positions.
-  std::vector<Series> series(bool is_transposed) const {
-    const int64_t step = is_transposed ? stride : 1, move = is_transposed ? 1 : stride;
-    std::vector<Series> found;
-    for (int64_t phase = 0; phase < smaller(step, out); phase++)
-      for (int64_t p = phase; p < out; p += step) {
-        const Taps taps = is_transposed ? transposed(p) : direct(p);
-        if (p != phase && found.back().goes_on(taps))
-          found.back().count++;
-        else
-          found.push_back({p, step, 1, taps, move});
-      }
-    return found;
   }
   NDL_BOTH Joined joined(int64_t tap, bool transposed) const {
     const int64_t small = transposed ? in : out, large = transposed ? out : in, shift = tap - pad;

@@ -36,7 +36,8 @@ class ConvSpikes {
   // Whether Y (+)= W * X of one item was done. If not, few inputs are 0, and nothing was.
   bool run(const T* W, const T* X, T* Y, bool set) const {
     constexpr int64_t kWorth = 12;  // measured: of so many inputs, one that is not 0
-    int32_t* const at = scratch<int32_t>(inputs_ + kSparseRoom);
+    int32_t* const at = scratch_or_null<int32_t>(inputs_ + kSparseRoom);
+    if (!at) return false;
     const int64_t count = find_(X, inputs_, at);
     if (count * kWorth > inputs_) return false;
     if (set) std::fill(Y, Y + outputs_, T(0));

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "ops/conv_shape.h"
+#include "ops/conv_series.h"
 
 namespace nengo_dl {
 
@@ -39,7 +39,7 @@ class Convolution {
       const bool transposed = shape.transposed;
       p.weight_step[d] = weight_step_[d] * (transposed ? shape.dims[d].stride : 1);
       p.input_step[d] = transposed ? -input_step_[d] : input_step_[d];
-      series_.push_back(shape.dims[d].series(transposed));
+      series_.emplace_back(shape.dims[d], transposed);
     }
   }
 
@@ -55,11 +55,12 @@ class Convolution {
     ConvPoints<T> p = points_;
     p.set = set;
     p.grid.count[0] = items, p.grid.input_step[0] = X_item, p.grid.out_step[0] = Y_item;
-    size_t at[kMaxSpatial] = {};
+    AllSeries::Place at[kMaxSpatial];
+    for (int d = 0; d < p.rank; d++) at[d] = series_[d].begin();
     for (bool more = true; more;) {
       int64_t weight = 0, input = 0, output = 0;
       for (int d = 0; d < p.rank; d++) {
-        const Series& s = series_[d][at[d]];
+        const Series& s = at[d].series;
         p.taps[d] = s.taps.count;
         p.grid.count[d + 1] = s.count;
         p.grid.input_step[d + 1] = s.move * input_step_[d], p.grid.out_step[d + 1] = s.step * output_step_[d];
@@ -75,16 +76,13 @@ class Convolution {
         run_(p);
       }
       more = false;
-      for (int d = p.rank - 1; d >= 0 && !more; d--) {
-        more = ++at[d] < series_[d].size();
-        if (!more) at[d] = 0;
-      }
+      for (int d = p.rank - 1; d >= 0 && !more; d--) more = series_[d].next(&at[d]);
     }
   }
 
  private:
-  int64_t groups_, weight_group_;            // calls for each grid, and how far apart their weights are
-  std::vector<std::vector<Series>> series_;  // by dimension
+  int64_t groups_, weight_group_;  // calls for each grid, and how far apart their weights are
+  std::vector<AllSeries> series_;  // by dimension
   std::vector<int64_t> output_step_, weight_step_, input_step_;  // elements from tap to tap and position to position
   ConvPoints<T> points_{};
   void (*run_)(const ConvPoints<T>&);
@@ -149,7 +147,9 @@ class ConvProducts {
     }
     group_step_ = s.in_channels * s.input_channel;
     if (s.in_channels == 1) s.input_channel = input_step_.back();  // of taps, which may be joined
-    find_joined_taps();
+    // taps of the last dimension that join the same outputs to inputs side by side are as many more input channels
+    const bool rows = input_step_.back() == s.in_channels * s.input_channel;
+    if (rows && !shape.transposed && !shape.each_its_own()) joined_taps_ = JoinedTaps(shape.dims[shape.rank - 1]);
   }
 
   // So many of `batch` items are worth a sum of their own: sums are long, and what they read stays in the cache.
@@ -167,18 +167,6 @@ class ConvProducts {
   }
 
  private:
-  // Taps of the last dimension that join the same outputs to inputs side by side are as many more input channels.
-  void find_joined_taps() {
-    const ConvDimension& last = shape_.dims[shape_.rank - 1];
-    const bool rows = input_step_.back() == sums_.in_channels * sums_.input_channel;
-    const bool may = rows && !shape_.transposed && !shape_.each_its_own();
-    joined_taps_.assign(last.kernel, 1);
-    for (int64_t tap = last.kernel - 1; may && tap-- > 0;) {
-      const Joined here = last.joined(tap, false), next = last.joined(tap + 1, false);
-      if (here.count == next.count && here.small == next.small) joined_taps_[tap] += joined_taps_[tap + 1];
-    }
-  }
-
   // Positions along the first dimension of the smaller image.
   int64_t small_lines() const { return shape_.transposed ? shape_.dims[0].in : shape_.dims[0].out; }
 
@@ -199,7 +187,7 @@ class ConvProducts {
     const int64_t channels = s.in_channels, tap_size = channels * shape_.out_channels;
     int64_t at[kMaxSpatial] = {}, together;
     for (int64_t left = shape_.taps(); left > 0; left -= together, dW += together * tap_size) {
-      together = joined_taps_[at[last]];
+      together = joined_taps_.from(at[last]);
       int64_t input = 0, output = 0;
       bool empty = false;
       for (int d = 1; d < s.rank; d++) {
@@ -225,7 +213,7 @@ class ConvProducts {
 
   ConvShape shape_;
   std::vector<int64_t> input_step_, output_step_;  // elements from position to position
-  std::vector<int64_t> joined_taps_;               // by tap of the last dimension: so many, from it on
+  JoinedTaps joined_taps_;                         // of the last dimension
   int64_t groups_, lines_;                         // calls for each tap; lines of positions at once
   int64_t group_step_;                             // from the inputs of a group to those of the next
   ConvSums<T> sums_{};

@@ -71,7 +71,7 @@ class DenseKernel : public Kernel<T> {
     d.rows = count, d.x_row = stride(x_), d.y_row = stride(y_), d.bias_row = stride(bias_);
     if ((count == 1 ? skips_in_row_ : skips_in_rows_) && few_(d) && all_finite(f, a_.buffer, a_size_, count))
       return spikes_(d);
-    if (packed_ && count >= kPackedRows) return run_packed(d);
+    if (packed_ && count >= kPackedRows && can_pack<T>()) return run_packed(d);
     kernel_(d);
   }
 

@@ -23,6 +23,10 @@ void run_packed(DenseArgs<T> d) {
   d.room = scratch<T>(kPackedBytes / sizeof(T));
   NDL_PICK_TYPED(T, dense_packed)(d);
 }
+template <class T>
+bool can_pack() {
+  return scratch_or_null<T>(kPackedBytes / sizeof(T));
+}
 
 // Sizes, strides and offsets: all but pointers and rows. The record outlives them.
 template <class T>

@@ -152,11 +152,13 @@ class FilterKernel : public Kernel<T> {
   }
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
-    T* packed = unit_ ? nullptr : scratch<T>(longest_ * (2 * order() + 2));
+    T* packed = unit_ ? nullptr : scratch<T>(this->packed());
     for (int64_t b = 0; b < f.batch; b++)
       for (const Run& run : runs_)
         for (int64_t t = t0; t < t1; t++) step(f, t, b, run, packed);
   }
+
+  int64_t room() const override { return unit_ ? 0 : packed(); }
 
   void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
   void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
@@ -165,6 +167,7 @@ class FilterKernel : public Kernel<T> {
 
  private:
   int64_t order() const { return static_cast<int64_t>(B_.size()); }
+  int64_t packed() const { return longest_ * (2 * order() + 2); }  // elements
   static std::vector<T> cast(const std::vector<double>& v) { return std::vector<T>(v.begin(), v.end()); }
 
   FilterCall<T> call(const Run& run) const {
@@ -216,7 +219,7 @@ class FilterKernel : public Kernel<T> {
   }
 
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
-    T* packed = scratch<T>(longest_ * (2 * order() + 2));
+    T* packed = scratch<T>(this->packed());
     for (int64_t b = 0; b < f.adjoint.batch; b++)
       for (const Run& run : runs_)
         for (int64_t t = t1; t-- > t0;) step_back(f, t, b, run, pass, packed);

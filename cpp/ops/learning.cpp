@@ -151,12 +151,14 @@ class RlsKernel : public Rule<T> {
   RlsKernel(const OpRecord& op, const Program&)
       : Rule<T>(op, {"pre_filtered", "error", "delta", "inv_gamma"}, {}), gamma_(op.arg("inv_gamma")) {}
 
+  int64_t room() const override { return 4 * this->n_; }
+
  private:
   using Block = typename Rule<T>::Block;
 
   void block(const Block& at) const override {
     const int64_t n = this->n_;
-    T* r = scratch<T>(4 * n);  // the activities; P r; c P r; a row of P, if its elements don't lie side by side
+    T* r = scratch<T>(room());  // the activities; P r; c P r; a row of P, if its elements don't lie side by side
     T *Pr = r + n, *cPr = r + 2 * n, *line = r + 3 * n;
     const Strided<const T> pre = at.vector(kPre);
     for (int64_t j = 0; j < n; j++) r[j] = this->element(pre, j);

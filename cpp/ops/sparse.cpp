@@ -109,9 +109,8 @@ class SparseKernel : public Kernel<T> {
         const T* X = X_.at(f, t, b) + X_.offsets[0];
         T* Y = Y_.at(f, t, b) + Y_.offsets[0];
         const Columns::Fired fired = columns_.few(X, in, 1);
-        if (fired.count >= 0 && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch))
-          by_columns(fired, A, columns_.by_place(f.reordered[A_.buffer], A, stride_of(A_, 0)), X, Y);
-        else
+        const bool skips = fired.count >= 0 && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch);
+        if (!skips || !by_columns(fired, A, columns_.by_place(f.reordered[A_.buffer], A, stride_of(A_, 0)), X, Y))
           by_rows(A, X, Y);
       }
   }
@@ -138,14 +137,17 @@ class SparseKernel : public Kernel<T> {
       Y[i * out] = set_ ? sum : Y[i * out] + sum;
     }
   }
-  void by_columns(const Columns::Fired& fired, const T* A, const T* by_place, const T* X, T* Y) const {
+  // False, and nothing done, if there is no memory for it.
+  bool by_columns(const Columns::Fired& fired, const T* A, const T* by_place, const T* X, T* Y) const {
     const int64_t step = stride_of(A_, 0), in = stride_of(X_, 0), out = stride_of(Y_, 0);
     const int64_t rows = static_cast<int64_t>(start_.size()) - 1;
-    T* const chain = scratch<T>(kSparseChains * rows);
+    T* const chain = scratch_or_null<T>(kSparseChains * rows);
+    if (!chain) return false;
     if (by_place && out == 1) {
       SparseColumns<T> sums = columns_.columns(fired, by_place);
       sums.x = X, sums.x_step = in, sums.chains = chain, sums.y = Y, sums.set = set_;
-      return sums_(sums);
+      sums_(sums);
+      return true;
     }
     std::fill(chain, chain + kSparseChains * rows, T(0));
     columns_.each(fired, [&](int64_t at, int64_t k, int64_t j) { chain[at] += A[k * step] * X[j * in]; });
@@ -153,6 +155,7 @@ class SparseKernel : public Kernel<T> {
       const T sum = (chain[i] + chain[2 * rows + i]) + (chain[rows + i] + chain[3 * rows + i]);
       Y[i * out] = set_ ? sum : Y[i * out] + sum;
     }
+    return true;
   }
   T row(const T* A, const T* X, int64_t step, int64_t k, int64_t end) const {
     const int64_t* const column = column_.data();
@@ -211,10 +214,8 @@ class BsrKernel : public Kernel<T> {
         const T* X = X_.at(f, t, b) + X_.offsets[0];
         T* Y = Y_.at(f, t, b) + Y_.offsets[0];
         const Columns::Fired fired = columns_.few(X, in, A_.shape[2]);
-        if (fired.count >= 0 && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch))
-          by_columns(fired, A, X, Y);
-        else
-          by_rows(A, X, Y);
+        const bool skips = fired.count >= 0 && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch);
+        if (!skips || !by_columns(fired, A, X, Y)) by_rows(A, X, Y);
       }
   }
 
@@ -236,11 +237,12 @@ class BsrKernel : public Kernel<T> {
   }
 
  private:
-  // Blocks of columns that hold a spike.
-  void by_columns(const Columns::Fired& fired, const T* A, const T* X, T* Y) const {
+  // Blocks of columns that hold a spike. False, and nothing done, if there is no memory for it.
+  bool by_columns(const Columns::Fired& fired, const T* A, const T* X, T* Y) const {
     const int64_t height = A_.shape[1], width = A_.shape[2], rows = static_cast<int64_t>(start_.size()) - 1;
     const int64_t in = stride_of(X_, 0), out = stride_of(Y_, 0);
-    T* const sum = scratch<T>(rows * height);
+    T* const sum = scratch_or_null<T>(rows * height);
+    if (!sum) return false;
     std::fill(sum, sum + rows * height, T(0));
     columns_.each(fired, [&](int64_t row, int64_t k, int64_t column) {
       const T *block = A + k * A_.strides[0], *x = X + column * width * in;
@@ -249,6 +251,7 @@ class BsrKernel : public Kernel<T> {
           sum[row * height + i] += block[i * A_.strides[1] + j * A_.strides[2]] * x[j * in];
     });
     for (int64_t i = 0; i < rows * height; i++) Y[i * out] = set_ ? sum[i] : Y[i * out] + sum[i];
+    return true;
   }
   void by_rows(const T* A, const T* X, T* Y) const {
     const int64_t height = A_.shape[1], width = A_.shape[2], rows = static_cast<int64_t>(start_.size()) - 1;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/op_util.h"
+#include "engine/scratch.h"
 
 namespace nengo_dl {
 
@@ -23,14 +24,6 @@ std::vector<Run> make_runs(const std::vector<const Operand*>& operands, int64_t 
 
 // Stride of a dimension; 0 for one that a scalar doesn't have.
 NDL_BOTH inline int64_t stride_of(const View& o, int64_t dim) { return dim < o.rank ? o.strides[dim] : 0; }
-
-// Memory for intermediate values, kept by each thread, so that no step allocates any. One user at a time.
-template <class T>
-T* scratch(size_t size) {
-  static thread_local std::vector<T> memory;
-  if (memory.size() < size) memory.resize(size);
-  return memory.data();
-}
 
 // Fails unless a generator of kGeneratorWords words fits into the integer state at attribute `rng`.
 void check_generator(const OpRecord& op, const Program& program);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "python/arrays.h"
+#include "python/gil.h"
 #include "python/runs.h"
 
 namespace py = pybind11;
@@ -25,7 +26,7 @@ class PyBound {
   explicit PyBound(int64_t number) : bound_(take_over(number)) {}
 
   int64_t steps_done() const {
-    const py::gil_scoped_release release;  // a run in another thread may have the variable
+    const GilReleased release;  // a run in another thread may have the variable
     return bound_->steps_done();
   }
 
@@ -73,7 +74,7 @@ class PyBound {
     }
     BoundResult result;
     {
-      py::gil_scoped_release release;
+      const GilReleased release;
       result = bound_->run(args);
       for (size_t i = 0; i < args.outputs.size(); ++i) clear_after<T>(result.steps, i, args);
     }

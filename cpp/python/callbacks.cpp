@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "engine/tiny_numbers.h"
+#include "python/gil.h"
 #include "python/node_function.h"
 
 namespace py = pybind11;
@@ -15,7 +16,9 @@ namespace {
 std::string describe(const py::object& error) {
   std::string text = py::str(py::type::of(error).attr("__name__"));
   try {
-    const std::string more = py::str(error);
+    PyObject* const shown = or_stay([&] { return PyObject_Str(error.ptr()); });
+    if (!shown) throw py::error_already_set();
+    const std::string more = py::reinterpret_steal<py::str>(shown);
     if (!more.empty()) text += ": " + more;
   } catch (const py::error_already_set&) {  // its __str__ raised
     text += " (which can't be shown)";
@@ -28,13 +31,13 @@ std::string describe(const py::object& error) {
 PythonError::PythonError(py::object error)
     : error_(new py::object(std::move(error)),
              [](py::object* e) {
-               py::gil_scoped_acquire gil;
+               const GilHeld gil;
                delete e;
              }),
       text_(describe(*error_)) {}
 
 PythonCallbacks::~PythonCallbacks() {
-  py::gil_scoped_acquire gil;
+  const GilHeld gil;
   functions_.clear();
   spare_.clear();
   error_ = py::object();
@@ -91,15 +94,12 @@ class PythonCallbacks::Run : public CallbackRun {
   Run(PythonCallbacks* table, int64_t sites) : table_(table), slots_(sites) {}
 
   ~Run() override {
-    if (state_)
-      PyEval_RestoreThread(state_);
-    else
-      before_ = PyGILState_Ensure();
+    take();
     if (floats_) leave_floats();
     for (Slot& slot : slots_)
       if (slot.arrays && !slot.arrays->shared()) slot.spare->push_back(std::move(slot.arrays));
     slots_.clear();
-    PyGILState_Release(before_);
+    or_stay([this] { PyGILState_Release(before_); });
   }
 
   void call(const CallbackSite& site, int64_t item, double time, const void* const* in, void* const* out) override {
@@ -117,7 +117,7 @@ class PythonCallbacks::Run : public CallbackRun {
       }
       for (size_t i = site.first_state; i < a.out.size(); ++i) std::memcpy(a.out_data[i], out[i], a.out_bytes[i]);
       const py::object& step = slot.node ? slot.node->step() : table_->functions_[site.index];
-      step(item, time, a.in_tuple, a.out_tuple);
+      call_python(step, item, time, a.in_tuple, a.out_tuple);
       for (size_t i = 0; i < a.out.size(); ++i) std::memcpy(out[i], a.out_data[i], a.out_bytes[i]);
       remember(a, &slot, out);
     } catch (py::error_already_set& e) {
@@ -136,15 +136,17 @@ class PythonCallbacks::Run : public CallbackRun {
     std::vector<char> of_first;  // what the first item got from a function that is called once for all
   };
 
+  void take() {
+    if (state_)
+      or_stay([this] { PyEval_RestoreThread(state_); });
+    else
+      before_ = take_gil();
+  }
+
   // Holds the GIL.
   class Gil {
    public:
-    explicit Gil(Run* run) : run_(run) {
-      if (run->state_)
-        PyEval_RestoreThread(run->state_);
-      else
-        run->before_ = PyGILState_Ensure();
-    }
+    explicit Gil(Run* run) : run_(run) { run->take(); }
     ~Gil() { run_->state_ = PyEval_SaveThread(); }
 
    private:
@@ -164,11 +166,11 @@ class PythonCallbacks::Run : public CallbackRun {
   void enter_floats() {
     static PyObject* const errstate = py::object(py::module_::import("numpy").attr("errstate")).release().ptr();
     floats_ = py::handle(errstate)("invalid"_a = "raise", "divide"_a = "ignore");
-    floats_.attr("__enter__")();
+    call_python(floats_.attr("__enter__"));
   }
   void leave_floats() {
     try {
-      floats_.attr("__exit__")(py::none(), py::none(), py::none());
+      call_python(floats_.attr("__exit__"), py::none(), py::none(), py::none());
     } catch (py::error_already_set& e) {
       e.discard_as_unraisable("numpy.errstate");
     }

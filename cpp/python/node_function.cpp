@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "python/gil.h"
+
 namespace py = pybind11;
 
 namespace nengo_dl {
@@ -86,7 +88,7 @@ UserCode::Scope::Scope(const UserCode& code) : code_(code) {
   if (thread == code.main_thread_) {
     before_ = flags[kHeld];
     if (flags[kPending])
-      code.deliver_();
+      call_python(code.deliver_);
     else
       flags[kHeld] = 0;
     held_ = flags + kHeld;
@@ -133,7 +135,8 @@ py::object NodeFunction::value_of(double time, const py::array* input) const {
   }
   if ((with_time_ && !t) || (with_input_ && !x)) throw py::error_already_set();
   const UserCode::Scope scope(*code_);
-  PyObject* value = PyObject_Vectorcall(function_.ptr(), args + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+  PyObject* value = or_stay(
+      [&] { return PyObject_Vectorcall(function_.ptr(), args + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr); });
   if (!value) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(value);
 }
@@ -145,7 +148,7 @@ bool NodeFunction::call(const CallbackSite& site, double time, const py::array* 
   } catch (py::error_already_set& e) {
     const py::object error = e.value();
     if (e.trace()) PyException_SetTraceback(error.ptr(), e.trace().ptr());
-    const py::object raised = failed_(error);
+    const py::object raised = call_python(failed_, error);
     PyErr_SetObject(py::type::of(raised).ptr(), raised.ptr());
     throw py::error_already_set();
   }
@@ -153,7 +156,7 @@ bool NodeFunction::call(const CallbackSite& site, double time, const py::array* 
   const std::vector<int64_t>& shape = site.out_shapes[0];
   const bool taken = site.float64 ? take_value(value.ptr(), shape, static_cast<double*>(out))
                                   : take_value(value.ptr(), shape, static_cast<float*>(out));
-  if (!taken) returned_(value);
+  if (!taken) call_python(returned_, value);
   return taken;
 }
 

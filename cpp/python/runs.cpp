@@ -7,6 +7,7 @@
 
 #include "python/arrays.h"
 #include "python/callbacks.h"
+#include "python/gil.h"
 
 namespace py = pybind11;
 
@@ -106,7 +107,7 @@ py::tuple run(const Compiled& compiled, const RunRequest& q, double time_limit) 
   args.callbacks = callbacks.get();
   RunResult result;
   {
-    py::gil_scoped_release release;
+    const GilReleased release;
     result = compiled.run(args);
   }
   py::object error = py::none();
@@ -219,7 +220,7 @@ py::tuple grad(const Compiled& compiled, const GradRequest& q) {
   std::shared_ptr<Callbacks> callbacks = q.run.callbacks >= 0 ? find_callbacks(q.run.callbacks) : nullptr;
   args.run.callbacks = callbacks.get();
   {
-    py::gil_scoped_release release;
+    const GilReleased release;
     compiled.grad(args);
   }
   return py::make_tuple(results.inputs, results.params, results.state);

@@ -130,6 +130,11 @@ CASES = [
     Conv((4, 5), 17, 17, stride=(2, 2), groups=17, transposed=True),
     Conv((4, 5), 3, 5, stride=(3, 1), pad=(0, 1), last=False, transposed=True),
     Conv((1, 2), 3, 5, kernel=(3, 3), pad=(2, 2)),  # some outputs meet no tap in the middle
+    # so many different ends, phases or taps that they are not listed
+    Conv((2, 300), 1, 2, kernel=(1, 300), pad=(0, 290)),
+    Conv((2, 611), 2, 3, kernel=(1, 600), stride=(1, 2), pad=(0, 580)),
+    Conv((2, 3), 2, 3, kernel=(1, 500), stride=(1, 300), pad=(0, 7), transposed=True),
+    Conv((2, 280), 1, 2, kernel=(1, 299), pad=(0, 1), transposed=True),
 ]
 
 

@@ -1,7 +1,10 @@
 """One simulator in several threads: calls run one after the other."""
 
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import keras
 import nengo
@@ -330,3 +333,16 @@ def test_interrupted_on_the_way_into_user_code(Sim):
     guard.__class__ = Interrupted.__base__
     sim.run_steps(2)
     assert sim.n_steps == 2
+
+
+@pytest.mark.slow
+def test_the_process_ends_while_daemon_threads_work():
+    """As where Keras works in them; tests/engine/test_end_of_python.py has the engine's."""
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, Path(__file__).with_name("daemon_threads.py")],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0 and done.stdout.endswith("main ends\n"), done.stderr[-5000:]
