@@ -8,9 +8,12 @@ import numpy as np
 
 import nengo_dl
 
+asleep = threading.Event()
+
 
 def sleepy(t):
-    time.sleep(0.002)
+    asleep.set()
+    time.sleep(0.3)
     return np.sin(t)
 
 
@@ -38,13 +41,17 @@ def start(work):
     called.wait()
 
 
-y = np.zeros((1, 50, 1))
-for function in (0.3, np.sin, sleepy):
+for function in (0.3, np.sin):
     _, sim = simulator(function)
     start(lambda sim=sim: sim.run_steps(50, progress_bar=False))
     _, sim = simulator(function)
     start(lambda sim=sim: sim.predict(n_steps=50))
-    net, sim = simulator(function)
-    sim.compile("sgd", loss={net.p: "mse"})
-    start(lambda sim=sim, net=net: sim.fit(n_steps=50, y={net.p: y}, verbose=0))
+net, sim = simulator(sleepy)
+sim.compile("sgd", loss={net.p: "mse"})
+y = np.zeros((1, 3, 1))
+start(lambda: sim.fit(n_steps=3, y={net.p: y}, verbose=0))
+# not between the steps of training: where Keras itself waits for the GIL (in optree) Python's way
+# to end a thread aborts the process
+asleep.clear()
+asleep.wait()
 print("main ends")
