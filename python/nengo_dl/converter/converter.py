@@ -293,6 +293,10 @@ class Converter:
         LayerConverter
             The converter.
         """
+        quantized = getattr(layer, "quantization_mode", None)
+        if quantized is not None:
+            text = f"Layer {layer.name!r} is quantized ({quantized}), which has no native form."
+            return self._fallback(layer, text)
         cls = CONVERTERS.get(type(layer))
         if cls is None:
             name = type(layer).__name__

@@ -38,7 +38,7 @@ def outputs(sim, model):
 
 @pytest.mark.parametrize("scales", [(None, 100), (100, None), (100, 2)])
 def test_files_of_any_scale_load_at_another(model, scales, tmp_path):
-    """Trained parameters, which are other ones than those of the model."""
+    """K-22: trained parameters, which are other ones than those of the model."""
     first, second = scales
     data = random_inputs(model)[0][:, None]
     with simulator(model, first) as sim:

@@ -77,6 +77,7 @@ def model_of(layer, steps):
 
 @pytest.mark.parametrize("layer", MIXES.values(), ids=MIXES)
 def test_layers_that_combine_steps_are_refused(layer):
+    """K-12."""
     model = model_of(layer, 4)
     with pytest.raises(TypeError, match="would combine steps of a temporal model"):
         nengo_dl.Converter(model, temporal_model=True)

@@ -25,7 +25,7 @@ def random_inputs(seed):
 
 @pytest.mark.parametrize("training", [False, True])
 def test_right_networks_are_right(training):
-    """Sums in another order differ by some 1e-7 of the largest ones."""
+    """K-27: sums in another order differ by some 1e-7 of the largest ones."""
     for seed in range(5):
         converter = Converter(convolutions(seed))
         assert converter.verify(training)
