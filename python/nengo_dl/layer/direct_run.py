@@ -46,8 +46,10 @@ class DirectRun:
         """Wait for the ops that this thread has begun, where TensorFlow runs them asynchronously.
 
         What assigned a variable may not have done so yet. To ask TensorFlow which way it goes takes
-        4 us, a third of a short run: `__call__` does so only where a thread has ever chosen a way.
+        4 us, a third of a short run, and is done only where a thread has ever chosen a way.
         """
+        if not self._may_be_late and self._here.executor is None:
+            return
         if not tf.config.experimental.get_synchronous_execution():
             context.async_wait()
 
@@ -65,8 +67,7 @@ class DirectRun:
         error : str
             What a callback that failed said, or empty.
         """
-        if self._may_be_late or self._here.executor is not None:
-            self._wait()
+        self._wait()
         dtype = self._dtype
         rows = [np.ascontiguousarray(rows, dtype) for rows in inputs]
         return self._bound.run(rows, n_steps, time_limit)
