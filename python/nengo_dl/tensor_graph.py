@@ -22,12 +22,12 @@ from nengo_dl.layer.keras_model import build_keras_model as build_keras_model  #
 from nengo_dl.layer.layer_state import (  # noqa: E402
     LayerState,
     expect_length,
-    filled_up,
     port_names,
     shapes_of,
     unique_names,
 )
 from nengo_dl.layer.pieces import PieceRun, ops_of  # noqa: E402
+from nengo_dl.layer.rows import filled_up  # noqa: E402
 from nengo_dl.layer.tensor_layers import TensorLayers  # noqa: E402
 from nengo_dl.layer.tf_ops import GraphResult  # noqa: E402
 from nengo_dl.layer.traced_run import TracedRun  # noqa: E402
@@ -203,9 +203,8 @@ class TensorGraph(FixedForInference, LayerState):
         in_training = self.in_training(training)
         ops = (in_training and self.training_ops) or self.run_ops
         record = bool(training) and in_training
-        modes = {"calls_in_training": self.calls_in_training(training), "record": record}
-        modes |= {"time_limit": time_limit, "partial": partial, "items": items}
-        run = PieceRun(self, ops, n_steps, **modes)
+        calls_in_training, limits = self.calls_in_training(training), (time_limit, partial)
+        run = PieceRun(self, ops, n_steps, calls_in_training, record, *limits, items)
         outputs = run(list(inputs))
         run.save(stateful)
         return GraphResult(outputs, run.steps, run.error, run.results, run.losses)

@@ -37,6 +37,8 @@ def no_warning():
 def test_regularize_needs_none(sim, no_warning, eager):
     sim.compile(loss={"py": "mse", "pz": Regularize()}, run_eagerly=eager, metrics={"pz": "mae"})
     due = {"loss": MSE + NORM, "py_loss": MSE, "pz_loss": NORM, "pz_mae": 0}
+    with pytest.warns(UserWarning, match="no targets for the metrics pz_mae"):
+        sim.evaluate(X, {"py": Y}, verbose=0)
     for arguments in ((X, {"py": Y}), (X, [Y, None]), (dataset({"py": Y}),)):
         assert sim.evaluate(*arguments, verbose=0) == pytest.approx(due)
     found = sim.evaluate(X, {"py": Y}, sample_weight=ITEMS, verbose=0)

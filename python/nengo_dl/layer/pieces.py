@@ -10,8 +10,9 @@ from typing import Any
 import tensorflow as tf
 
 from nengo_dl.keras_private import plain_variable
-from nengo_dl.layer.layer_state import read_weight, write_rows
+from nengo_dl.layer.layer_state import read_weight
 from nengo_dl.layer.over_steps import over_steps
+from nengo_dl.layer.rows import write_rows
 from nengo_dl.layer.tf_ops import RunOp
 from nengo_dl.layer.windows import in_windows, window_of
 from nengo_dl.plan.pieces import Call, Loop, Plan, Run, calls_of, fold, runs_of, state_keys
