@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,3 +24,11 @@ class TensorCall:
     autograph: bool = True  # whether control flow in Python becomes TensorFlow's
     reset: Callable[[], None] | None = None  # called whenever a simulation begins anew
     owner: Any = None  # the Nengo object that it belongs to, after which its weights are named
+
+
+def says(function: Any, name: str) -> bool:
+    """Whether a function of a Node has an attribute of its own, which says what it is.
+
+    Objects that hand all questions on to another one say nothing of themselves.
+    """
+    return inspect.getattr_static(function, name, None) is not None

@@ -5,6 +5,7 @@ from nengo.builder.operator import Copy, ElementwiseInc, Reset, SimPyFunc, TimeU
 from nengo.builder.probe import SimProbe
 from nengo.exceptions import BuildError
 
+from ..ir.calls import says
 from ..ir.lowering import NotNative, lowers
 from ..ir.refs import Ref, broadcast
 
@@ -29,15 +30,14 @@ def lower_probe(op, ctx):
 @lowers(SimPyFunc)
 def lower_function(op, ctx):
     """Python functions stay in Python, but those that say what they are: an op, or TensorFlow."""
-    native = getattr(op.fn, "native_op", None)
+    native = op.fn.native_op if says(op.fn, "native_op") else None
     if native is not None:
         kind, attrs = native
         args = {"X": ctx.vector(op.x), "Y": ctx.vector(op.output, "write")}
         return [ctx.make(kind, args, attrs)]
-    call = getattr(op.fn, "tensor_call", None)
-    if call is not None:
+    if says(op.fn, "tensor_call"):
         ins = [] if op.x is None else [op.x]
-        return ctx.tensor(call, ins, [] if op.output is None else [op.output])
+        return ctx.tensor(op.fn.tensor_call, ins, [] if op.output is None else [op.output])
     raise NotNative("it calls a Python function")
 
 

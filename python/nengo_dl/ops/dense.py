@@ -13,6 +13,8 @@ from .basic import elementwise
 @lowers(DotInc)
 def lower_dot(op, ctx):
     """``Y += A.dot(X)`` in every shape that Nengo allows."""
+    if op.A.sparse:
+        return lower_sparse(op, ctx)
     a, x, y = ctx.ref(op.A), ctx.ref(op.X), ctx.ref(op.Y, "inc")
     if a.shape == () or x.shape == ():
         return [elementwise(ctx, a, x, y)]
@@ -21,6 +23,8 @@ def lower_dot(op, ctx):
     if len(a.shape) == 1:  # an inner product
         a = replace(a, shape=(1, *a.shape), strides=(0, *a.strides))
     x, y = _vector(x), _vector(y)
+    if y.shape != a.shape[:1]:
+        raise NotNative(f"it adds {a.shape[0]} products to {y.shape[0]} elements")
     return [ctx.make("dense", {"A": a, "X": x, "Y": y})]
 
 

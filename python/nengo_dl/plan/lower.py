@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from nengo.builder.operator import SimPyFunc
 from nengo.builder.processes import SimProcess
+from nengo.exceptions import BuildError
 from nengo.utils.graphs import toposort
 from nengo.utils.simulator import operator_dependency_graph
 
@@ -93,16 +95,17 @@ def order_callbacks(draft: Draft) -> Draft:
 def callback(op, ctx, reason):
     """The universal fallback: run the operator's own step function in Python."""
     # these assign the whole output; others may look at what it held before
-    sets = tuple(s for s in op.sets if not s.sparse)
+    sets, incs, updates = (tuple(filter(_is_handed, s)) for s in (op.sets, op.incs, op.updates))
     overwrites = type(op) in (SimPyFunc, SimProcess) or getattr(op, "overwrites", False)
     outs = sets if overwrites else ()
-    states = (() if overwrites else sets) + tuple(op.updates) + tuple(op.incs)
+    states = (() if overwrites else sets) + updates + incs
     # the time is handed over apart from the arguments, exact also in single precision
-    ins = tuple(s for s in op.reads if not s.sparse and s is not ctx.time)
+    ins = tuple(s for s in op.reads if _is_handed(s) and s is not ctx.time)
+    _refuse_complex(op, (*ins, *outs, *states))
     args = {f"in{i}": ctx.ref(s) for i, s in enumerate(ins)}
     args.update((f"out{i}", ctx.ref(s, "write")) for i, s in enumerate(outs))
-    access = ["advance"] * (len(states) - len(op.updates) - len(op.incs))
-    access += ["update"] * len(op.updates) + ["inc"] * len(op.incs)
+    access = ["advance"] * (len(states) - len(updates) - len(incs))
+    access += ["update"] * len(updates) + ["inc"] * len(incs)
     args.update(
         (f"state{i}", ctx.ref(s, a)) for i, (s, a) in enumerate(zip(states, access, strict=True))
     )
@@ -112,11 +115,25 @@ def callback(op, ctx, reason):
     return ctx.make("callback", args, {"index": len(ctx.callbacks) - 1}, spec.name)
 
 
+def _is_handed(signal):
+    """Whether a signal has values that go between the program and Python."""
+    return not signal.sparse and signal.size > 0
+
+
+def _refuse_complex(op, signals):
+    for signal in signals:
+        if np.issubdtype(signal.dtype, np.complexfloating):
+            raise BuildError(
+                f"{callback_name(op)}: expected real numbers in signal {signal.name}, got"
+                f" {signal.dtype}; keep real and imaginary parts in an array each"
+            )
+
+
 def callback_name(op):
     """What a callback calls, for people: the object in Python, and the Nengo object it is for."""
     op = getattr(op, "stands_for", op)
     signals = [*op.sets, *op.incs, *op.updates]
-    if hasattr(op, "fn"):
+    if isinstance(op, SimPyFunc):
         return function_label(op)
     inner = getattr(op, "process", None) or getattr(op, "neurons", None)
     if inner is None:

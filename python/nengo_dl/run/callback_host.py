@@ -32,7 +32,9 @@ class ItemSignals(SignalDict):
         """Allocate a signal with its initial value."""
         data = signal.initial_value
         if not signal.is_view:
-            array = data.allocate() if signal.sparse else np.array(data)
+            # of what is sparse Nengo's own form makes what is worked with; others are that
+            made = data.allocate if hasattr(data, "allocate") else data.copy
+            array = made() if signal.sparse else np.array(data)
             dict.__setitem__(self, signal, array)
             return
         if signal.base not in self:

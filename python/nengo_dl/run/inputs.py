@@ -23,6 +23,8 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 from nengo.utils.functions import function_name
 
+from ..ir.calls import says
+
 # seconds of calling Python functions after which a piece of a run is long enough
 GENERATION_LIMIT = 0.2
 
@@ -135,9 +137,17 @@ class InputNodes:
             if isinstance(obj, nengo.Node)
             and obj.size_in == 0
             and obj in model.params
-            and not hasattr(obj.output, "tensor_call")
+            and not says(obj.output, "tensor_call")
         ]
         makers = self._makers(model)
+        # what an operator of a builder of the user's own makes is no input
+        others = [op for op in model.operators if op not in set(makers.values())]
+        made = {signal.base for op in others for signal in (*op.sets, *op.incs, *op.updates)}
+        self.nodes = [
+            node
+            for node in self.nodes
+            if node in makers or (out := model.sig[node]["out"]) is None or out.base not in made
+        ]
         self.constants, self.functions, self.processes, self.sources = {}, {}, {}, {}
         self.signals = {}
         for node in self.nodes:
