@@ -158,8 +158,6 @@ def _summary(sim: Simulator, obj: Any) -> tuple[str, Any, str]:
             attr="objects",
         )
     source = owner if isinstance(obj, nengo.ensemble.Neurons) else obj
-    if parameter == "bias" and source in sim.data:
-        source, attr = sim.data.home_of_biases(source)
     if source not in sim.data:
         raise ValidationError(f"{obj} is not in this simulator's model", attr="objects")
     if getattr(sim.data[source], attr) is None:

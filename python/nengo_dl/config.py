@@ -18,15 +18,6 @@ from .plan.simplify import PASSES
 DTYPES = ("float32", "float64")
 
 
-class Biases(nengo.Connection):
-    """A Connection to an Ensemble's neurons whose weights are their biases before the gain.
-
-    They are the parameter ``<label>.bias`` of the Ensemble, in the place of its own biases, which
-    have to be zero: files and optimisers see the same numbers whatever the gain is. The Connection
-    has a vector of weights and comes from a Node of ones.
-    """
-
-
 class Setting(Parameter):
     """A Nengo config parameter that checks its value with a function.
 

@@ -10,12 +10,13 @@ import keras
 import nengo
 import numpy as np
 
-from ..config import Biases, set_of_object
+from ..config import set_of_object
 from ..keras_private import inbound_nodes
 from ..tensor_node import TensorNode
 from .activations import ACTIVATIONS, resolve, with_amplitude_over
 from .calibration import is_linear, scaling_note
 from .keras_graph import is_neurons
+from .scaled import ScaledEnsemble
 from .steps import check_steps
 
 CONVERTERS: dict[type | None, type[LayerConverter]] = {}
@@ -228,12 +229,12 @@ class LayerConverter:
                 self.notes.append(text)
             kind = kind if scaled is None else scaled
             self._note_scaling(kind, scale)
-        ens = nengo.Ensemble(
+        ens = (nengo.Ensemble if biases is None or scale == 1 else ScaledEnsemble)(
             int(np.prod(self.output_shape(node_id))),
             1,
             neuron_type=kind,
             gain=nengo.dists.Choice([scale]),
-            bias=nengo.dists.Choice([0]) if biases is None or scale != 1 else np.ravel(biases),
+            bias=nengo.dists.Choice([0]) if biases is None else np.ravel(biases) * scale,
             # not used, and slow to draw by default where neurons are many
             encoders=nengo.dists.Choice([[1.0]]),
             eval_points=nengo.dists.Uniform(-1, 1),
@@ -242,9 +243,6 @@ class LayerConverter:
         self.converter.neurons.setdefault(self.layer, []).append(ens.neurons)
         self.set_trainable(ens, False)  # encoders, which are not used
         self.set_trainable(ens.neurons, biases is not None and self.may_train)
-        if biases is not None and scale != 1:  # the gain multiplies these, unlike an ensemble's
-            ones = nengo.Node(np.ones(ens.n_neurons), label=f"{ens.label}.bias")
-            Biases(ones, ens.neurons, transform=np.ravel(biases), synapse=None)
         return ens.neurons
 
     def _note_scaling(self, kind: Any, scale: float) -> None:

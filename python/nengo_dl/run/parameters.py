@@ -7,7 +7,6 @@ import nengo
 from nengo.builder import Signal
 from nengo.ensemble import Neurons
 
-from ..config import Biases
 from .object_settings import ObjectSettings
 
 
@@ -34,20 +33,15 @@ def parameters(model):
     -------
     list of Parameter
         Encoders and biases of ensembles, weights of connections; not those of connections that
-        probes made, since they belong to no network. The weights of a `nengo_dl.config.Biases` are
-        the biases of their ensemble.
+        probes made, since they belong to no network.
     """
     ensembles, connections, setting = _objects(model)
-    biases = {conn.post_obj.ensemble: conn for conn in connections if isinstance(conn, Biases)}
     found = []  # object, kind, signal, what was set
     for ens in ensembles:
         of_ensemble, of_neurons = setting(ens), setting(ens.neurons)
-        said, signal = of_neurons, model.sig[ens.neurons].get("bias")
-        if ens in biases:
-            signal = model.sig[biases[ens]]["weights"]
-            said = False if setting(biases[ens]) is False else said
+        bias = of_ensemble if of_neurons is None else of_neurons
         found.append((ens, "encoders", model.sig[ens].get("encoders"), of_ensemble))
-        found.append((ens, "bias", signal, of_ensemble if said is None else said))
+        found.append((ens, "bias", model.sig[ens.neurons].get("bias"), bias))
     for conn in connections:
         found.append((conn, "weights", model.sig[conn].get("weights"), setting(conn)))
     targets = _learned_signals(model, connections)

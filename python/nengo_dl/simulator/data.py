@@ -12,7 +12,6 @@ from nengo.builder.connection import BuiltConnection
 from nengo.builder.ensemble import BuiltEnsemble
 from nengo.exceptions import ValidationError
 
-from ..config import Biases
 from ..run.interrupt import in_one_piece
 from ..run.plan_state import probed_shape, sparse_value
 
@@ -211,13 +210,6 @@ class SimulationData(Mapping):
         """
         return [getattr(self[obj], attr) for obj, attr in obj_attrs]
 
-    def home_of_biases(self, ens: nengo.Ensemble) -> tuple[Any, str]:
-        """The object, and the attribute of it, that has the biases of an ensemble."""
-        for conn in self:
-            if isinstance(conn, Biases) and conn.post_obj.ensemble is ens:
-                return conn, "weights"
-        return ens, "bias"
-
     def _probe(self, probe: nengo.Probe) -> np.ndarray | list:
         values = self.histories[probe].array()
         if values is None:
@@ -238,10 +230,19 @@ class SimulationData(Mapping):
         value.setflags(write=False)
         return value, True
 
+    def _bias(self, signals: Mapping[str, Any], built: Any) -> tuple[Any, bool]:
+        """Return the biases of an ensemble, and if they changed."""
+        if "gain" not in signals:
+            return self._value(signals.get("bias"), built)
+        # of a ScaledEnsemble of the converter, whose parameter is multiplied by the gain
+        signal, gain = signals["bias"], signals["gain"].initial_value
+        value, changed = self._value(signal, signal.initial_value)
+        return (gain * value, True) if changed else (built, False)
+
     def _ensemble(self, ens: nengo.Ensemble, built: BuiltEnsemble) -> BuiltEnsemble:
         signals = self.model.sig[ens]
         encoders, changed = self._value(signals.get("encoders"), built.scaled_encoders)
-        bias, bias_changed = self._value(self.model.sig[ens.neurons].get("bias"), built.bias)
+        bias, bias_changed = self._bias(self.model.sig[ens.neurons], built.bias)
         if built.gain is None:  # Direct mode
             return built._replace(scaled_encoders=encoders)
         gain, unscaled = built.gain, built.encoders

@@ -4,12 +4,10 @@ import keras
 import nengo
 import numpy as np
 import pytest
-import tensorflow as tf
 from layer_cases import random_inputs
 
 import nengo_dl
-from nengo_dl.callbacks import NengoSummaries
-from nengo_dl.config import Biases
+from nengo_dl.converter.scaled import ScaledEnsemble
 
 L = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore:Number of elements in the data")
@@ -18,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Number of elements in the data")
 @pytest.fixture
 def model():
     x = keras.Input((4,))
-    y = L.ReLU(max_value=0.5)(L.Dense(3, activation="relu", name="a")(x))
+    y = L.ReLU(max_value=0.5)(L.Dense(5, activation="relu", name="a")(x))
     model = keras.Model(x, L.Dense(3, activation="relu", name="b")(y))
     rng = np.random.RandomState(0)
     for weight in model.weights:
@@ -78,18 +76,33 @@ def test_they_are_trained_unless_the_layer_is_frozen(model, frozen):
     for scale in (None, 100):
         with simulator(model, scale) as sim:
             counts.append(sum(int(np.prod(w.shape)) for w in sim.keras_model.trainable_weights))
-    assert counts == [12 if frozen else 27] * 2
+    assert counts == [18 if frozen else 43] * 2
     converter = nengo_dl.Converter(model, scale_firing_rates=100)
     assert converter.verify(training=True, inputs=random_inputs(model), atol=1e-5, rtol=1e-4)
 
 
-def test_settings_of_neurons_and_of_the_connection_count(model):
-    for pick in (lambda conn: conn, lambda conn: conn.post_obj):
-        converter = nengo_dl.Converter(model, scale_firing_rates=100)
-        conn = next(c for c in converter.net.connections if isinstance(c, Biases))
-        converter.net.config[pick(conn)].trainable = False
-        with nengo_dl.Simulator(converter.net, progress_bar=False) as sim:
-            assert sum(int(np.prod(w.shape)) for w in sim.keras_model.trainable_weights) == 24
+def test_settings_of_neurons(model):
+    converter = nengo_dl.Converter(model, scale_firing_rates=100)
+    neurons = converter.layers[model.get_layer("a")]
+    assert isinstance(neurons.ensemble, ScaledEnsemble)
+    converter.net.config[neurons].trainable = False
+    with nengo_dl.Simulator(converter.net, progress_bar=False) as sim:
+        assert sum(int(np.prod(w.shape)) for w in sim.keras_model.trainable_weights) == 38
+
+
+def test_data_of_the_ensemble(model):
+    """Has the biases times the gain, as Nengo's; they are those of the network at first."""
+    with simulator(model, 100) as sim:
+        ens = sim.model.toplevel.ensembles[0]
+        before = sim.data[ens]
+        np.testing.assert_array_equal(before.bias, ens.bias.astype(np.float32))
+        values = np.float32([1, -2, 3, -4, 5])
+        named = next(w for w in sim.keras_model.weights if w.path.endswith("a.0.bias"))
+        named.assign(values)
+        found = sim.data[ens]
+        np.testing.assert_allclose(found.bias, 100 * values)
+        np.testing.assert_allclose(found.intercepts, -values, rtol=1e-6)
+        np.testing.assert_allclose(sim.get_nengo_params(ens)["bias"], 100 * values)
 
 
 def test_frozen_networks_run_in_nengo(model):
@@ -105,18 +118,3 @@ def test_frozen_networks_run_in_nengo(model):
     with nengo.Simulator(net, progress_bar=False) as sim:
         sim.run_steps(1)
         np.testing.assert_allclose(sim.data[net.probes[0]][0], expected, rtol=1e-4, atol=1e-6)
-
-
-def test_summaries(model, tmp_path, monkeypatch):
-    """The biases, not the zeros in their place."""
-    pytest.importorskip("tensorboard")
-    converter = nengo_dl.Converter(model, scale_firing_rates=100)
-    layer = model.get_layer("a")
-    written = {}
-    monkeypatch.setattr(
-        tf.summary, "histogram", lambda name, data, **_: written.update({name: np.ravel(data)})
-    )
-    with nengo_dl.Simulator(converter.net, minibatch_size=3, progress_bar=False) as sim:
-        summaries = NengoSummaries(tmp_path / "log", sim, [converter.layers[layer]])
-        summaries.on_epoch_end(0)
-    np.testing.assert_array_equal(written["Ensemble.neurons_a.0_bias"], layer.bias.numpy())

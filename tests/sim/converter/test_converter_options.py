@@ -178,8 +178,7 @@ def test_scaled_firing_rates(by_layer):
     converter = nengo_dl.Converter(model, scale_firing_rates=scale, swap_activations=swaps)
     first, second = converter.net.ensembles
     assert first.gain.options.tolist() == [5] and first.neuron_type.amplitude == 0.4
-    conn = next(conn for conn in converter.net.connections if conn.post == first.neurons)
-    np.testing.assert_allclose(conn.transform.init, model.layers[1].bias.numpy())  # times the gain
+    np.testing.assert_allclose(first.bias, 5 * model.layers[1].bias.numpy())
     assert second.gain.options.tolist() == [1 if by_layer else 5]
     assert base.amplitude == 2
     assert nengo_dl.Converter(model, scale_firing_rates=scale).verify(
