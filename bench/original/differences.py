@@ -53,9 +53,6 @@ DIFFERENCES = {
     "training.nan_targets.trained": _KEEPS_ENCODERS,
     "training.one_step.trained": _KEEPS_ENCODERS,
     "training.rmsprop.trained": _KEEPS_ENCODERS,
-    "tensor_nodes_more.settings.inference_weights": (
-        "whether weights of layers are trainable is for the layers to say; fit is refused (T-01)"
-    ),
     "training.wrong_calls.before": "Keras 3 (S-44): a ValueError",
     "training.wrong_calls.key": _PROBE_KEYS,
     "training.wrong_calls.metric_key": _PROBE_KEYS,

@@ -154,11 +154,13 @@ def test_closing_waits(Sim):
     def late():
         closing.wait(30)
         time.sleep(1)  # until close() waits, too
-        sim.predict(x)
+        return sim.predict(x)[net.py]
 
     found = at_once(lambda: sim.predict(x, callbacks=[Slow()]), close, late)
     np.testing.assert_array_equal(found[0][net.py], due)
-    assert found[1] is None and isinstance(found[2], SimulatorClosed)
+    assert found[1] is None
+    if not isinstance(found[2], SimulatorClosed):  # on a busy machine it may have its turn before
+        np.testing.assert_array_equal(found[2], due)
 
 
 def test_waiting_long_is_said(Sim, monkeypatch):
