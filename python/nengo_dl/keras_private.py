@@ -24,7 +24,6 @@ USED = (
     ("optimizers.Adam", "_momentums"),
     ("optimizers.Adam", "_velocities"),
     ("callbacks.TensorBoard", "_should_write_train_graph"),
-    ("layers.Layer", "_call_has_training_arg"),
     ("layers.Layer", "_clear_losses"),
     ("layers.Layer", "_flatten_layers"),
     ("layers.Layer", "_get_own_losses"),

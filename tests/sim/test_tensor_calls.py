@@ -138,6 +138,8 @@ LARGE = tf.ones((200, SIZE), tf.float64)[:1]
     (lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]), True),
     (lambda: keras.layers.Dense(3, activation=lambda x: x - keras.ops.mean(x)), False),
     (lambda: keras.layers.Softmax(axis=0), False),
+    (lambda: keras.layers.Activation(keras.ops.flip), False),
+    (lambda: keras.layers.Activation("softmax"), True),
     (lambda: tf.nn.relu, True),
     (lambda: lambda x: tf.where(x > 0, 2 * tf.exp(-x), 1.5), True),
     (lambda: lambda x: x * tf.constant([1.0, 2.0], tf.float64), False),

@@ -31,34 +31,42 @@ def _is_ours(frame):
     return frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE
 
 
+def is_integer(value):
+    """Whether a value is an integer, and not a bool."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def is_number(value):
+    """Whether a value is a real number, or an array of a single one, and not a bool."""
+    if isinstance(value, np.ndarray) and value.shape == ():
+        value = value[()]
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+
+
 def positive(name, value):
     """Return a positive integer, or say that it is none."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0:
+    if is_integer(value) and value > 0:
         return int(value)
     raise ValidationError(f"must be an integer above 0, got {value!r}", attr=name)
 
 
 def step_count(n_steps):
     """Return a number of steps as an integer, or say that it is none."""
-    if isinstance(n_steps, (int, np.integer)) and not isinstance(n_steps, bool) and n_steps >= 0:
+    if is_integer(n_steps) and n_steps >= 0:
         return int(n_steps)
     raise ValidationError(f"must be an integer, 0 or more, got {n_steps!r}", attr="n_steps")
 
 
 def random_seed(seed):
     """Return a seed of NumPy's generators as an integer, or say that it is none."""
-    is_integer = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-    if is_integer and 0 <= seed < 2**32:
+    if is_integer(seed) and 0 <= seed < 2**32:
         return int(seed)
     raise ValidationError(f"must be an integer from 0 to 2**32 - 1, got {seed!r}", attr="seed")
 
 
 def seconds(name, value, zero=True, obj=None):
     """Return a time as a float, or say that it is none; 0 is one only if ``zero``."""
-    if isinstance(value, np.ndarray) and value.shape == ():
-        value = value[()]
-    real = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
-    if real and math.isfinite(value) and (value > 0 or (zero and value == 0)):
+    if is_number(value) and math.isfinite(value) and (value > 0 or (zero and value == 0)):
         return float(value)
     least = "not negative" if zero else "above 0"
     raise ValidationError(f"must be a number of seconds, finite and {least}, got {value!r}",

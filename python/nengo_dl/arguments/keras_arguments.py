@@ -1,11 +1,11 @@
 """Arguments of calls that Keras gets as they are: what it would fail on late, or not at all."""
 
-import numbers
 from collections.abc import Iterable, Mapping
 
 import keras
-import numpy as np
 from nengo.exceptions import ValidationError
+
+from .checks import is_integer
 
 # by name: the least value, and what else there may be
 COUNTS = {
@@ -46,18 +46,10 @@ def check_arguments(kwargs):
         )
 
 
-def is_number(value):
-    """Whether a value is a real number, or an array of a single one, and not a bool."""
-    if isinstance(value, np.ndarray) and value.shape == ():
-        value = value[()]
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
-
-
 def _count(name, value, least, others=()):
     if any(value is other or (isinstance(value, str) and value == other) for other in others):
         return
-    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_integer or value < least:
+    if not is_integer(value) or value < least:
         more = "".join(f" or {other!r}" for other in others)
         raise ValidationError(f"must be an integer, {least} or more{more}, got {value!r}", name)
 

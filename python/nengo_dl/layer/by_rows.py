@@ -76,11 +76,11 @@ def _known(layer):
 
 
 def _of_keras(function):
-    """Whether an activation is one of Keras' own, all of which go row by row."""
+    """Whether it is one of `keras.activations`, all of which go row by row; `keras.ops` don't."""
     return (
         function is None
         or by_rows(function)
-        or getattr(function, "__module__", "").startswith("keras.")
+        or getattr(function, "__module__", "").startswith("keras.src.activations")
     )
 
 

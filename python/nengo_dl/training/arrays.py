@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from nengo.exceptions import ValidationError
 
+from ..arguments.checks import is_number
 from ..arguments.data_forms import by_probe, check_targets, flattened, is_array, is_opaque, truncate
-from ..arguments.keras_arguments import is_number
 from .streams import as_named
 
 

@@ -12,9 +12,8 @@ import numpy as np
 import tensorflow as tf
 from nengo.exceptions import ValidationError
 
-from ..arguments.checks import warn_user
+from ..arguments.checks import is_number, warn_user
 from ..arguments.data_forms import entries_by_probe
-from ..arguments.keras_arguments import is_number
 from ..keras_private import mask_of
 
 # names for which Keras picks a function by the shapes of targets and outputs
