@@ -3,7 +3,9 @@
 
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/backend.h"
@@ -25,6 +27,16 @@ double device_seconds();  // of the last work; see Space::begin_work
 Backend& device_backend();
 // Held while the phases of an op are started: what they leave for each other belongs to one run at a time.
 std::recursive_mutex& launching();
+
+// Of a request that no memory is left for.
+class NoMemory final : public std::bad_alloc {
+ public:
+  explicit NoMemory(std::string text) : text_(std::move(text)) {}
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
 
 #ifdef __CUDACC__
 constexpr int kGpu = 0;  // the first that the process sees

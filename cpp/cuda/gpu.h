@@ -55,6 +55,9 @@ __device__ __forceinline__ unsigned hear(const unsigned* from) { return *const_c
 constexpr int64_t kLarge = 1 << 20, kSlab = 32 << 20;
 // Of a piece of inputs or outputs: some milliseconds of a bus.
 constexpr int64_t piece_size() { return 64 << 20; }
+// Of copies between the host and the GPU (cuda/staging.h): what goes by itself, what goes at a time, and what of it a
+// thread copies at a time.
+constexpr int64_t kMostUnstaged = 64 << 10, kStaged = 2 << 20, kStagedByThread = 256 << 10;
 
 // How a kernel is started.
 struct Grid {

@@ -14,6 +14,7 @@
 #include "cuda/device.h"
 #include "cuda/gathered.h"
 #include "cuda/space_kernels.h"
+#include "cuda/staging.h"
 #include "cuda/tiling.h"
 
 namespace nengo_dl {
@@ -62,19 +63,12 @@ cudaStream_t beside() {
   return made;
 }
 
-// Of a request that no memory of the GPU is left for.
-class NoRoom final : public std::bad_alloc {
- public:
-  NoRoom(int64_t asked, size_t free, size_t total)
-      : text_("CUDA: expected " + mib(static_cast<size_t>(asked)) + " of the GPU's memory for a run, got " + mib(free) +
-              " that are free of " + mib(total) +
-              "; use fewer items per minibatch, end other programs that use the GPU, or run on device='/cpu:0'") {}
-  const char* what() const noexcept override { return text_.c_str(); }
-
- private:
-  static std::string mib(size_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
-  std::string text_;
-};
+NoMemory no_room(int64_t asked, size_t free, size_t total) {
+  const auto mib = [](size_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; };
+  return NoMemory("CUDA: expected " + mib(static_cast<size_t>(asked)) + " of the GPU's memory for a run, got " +
+                  mib(free) + " that are free of " + mib(total) +
+                  "; use fewer items per minibatch, end other programs that use the GPU, or run on device='/cpu:0'");
+}
 
 class CudaSpace final : public Space {
  public:
@@ -100,19 +94,16 @@ class CudaSpace final : public Space {
   void copy_rows(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
                  int64_t rows) override {
     if (!gather(from, from_distance, to, to_distance, bytes, rows))
-      start_copy(from, from_distance, to, to_distance, bytes, rows, cudaMemcpyDeviceToDevice, stream());
+      start_copy(source(from, from_distance), target(to, to_distance), bytes, rows, cudaMemcpyDeviceToDevice, stream());
   }
-  // From memory that may change as soon as this returns, which the driver sees to.
+  // From memory that may change as soon as this returns.
   void copy_in(const void* host, void* to, int64_t bytes) override {
     const std::lock_guard<std::recursive_mutex> hold(launching());
     if (gathered_.add_upload(host, to, bytes, bare_stream())) return;
-    check(cudaMemcpyAsync(to, host, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream()),
-          "a copy to the GPU failed");
+    coming_.copy_in(source(host, bytes), target(to, bytes), bytes, 1, stream());
   }
   void copy_out(const void* from, void* host, int64_t bytes) override {
-    check(cudaMemcpyAsync(host, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream()),
-          "a copy from the GPU failed");
-    wait();
+    going_.copy_out(source(from, bytes), target(host, bytes), bytes, 1, stream());
   }
   void copy_all_out(const std::vector<Outgoing>& all) override {
     std::vector<std::pair<Outgoing, int64_t>> small;  // and where they lie together
@@ -133,17 +124,16 @@ class CudaSpace final : public Space {
     copy_out(together.get(), here.data(), bytes);
     for (const auto& [one, at] : small) std::memcpy(one.host, here.data() + at, static_cast<size_t>(one.bytes));
   }
-  // From and to pageable memory the driver copies while the caller waits, and the GPU goes on with what was started.
+  // While the caller waits the GPU goes on with what was started.
   void bring_in(const void* host, int64_t host_distance, void* to, int64_t to_distance, int64_t bytes,
                 int64_t rows) override {
     const std::lock_guard<std::recursive_mutex> hold(launching());
-    start_copy(host, host_distance, to, to_distance, bytes, rows, cudaMemcpyHostToDevice, beside());
+    coming_.copy_in(source(host, host_distance), target(to, to_distance), bytes, rows, beside());
     order(beside(), stream());
   }
   void bring_out(const void* from, int64_t from_distance, void* host, int64_t host_distance, int64_t bytes,
                  int64_t rows) override {
-    start_copy(from, from_distance, host, host_distance, bytes, rows, cudaMemcpyDeviceToHost, beside());
-    check(cudaStreamSynchronize(beside()), "a copy from the GPU failed");
+    going_.copy_out(source(from, from_distance), target(host, host_distance), bytes, rows, beside());
   }
   int64_t piece_bytes() const override { return piece_size(); }
   void zero(void* memory, int64_t bytes) override {
@@ -210,21 +200,6 @@ class CudaSpace final : public Space {
     const std::lock_guard<std::recursive_mutex> hold(launching());
     return gathered_.add(from, from_distance, to, to_distance, bytes, rows, bare_stream());
   }
-  static void start_copy(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
-                         int64_t rows, cudaMemcpyKind kind, cudaStream_t on) {
-    if (from_distance == bytes && to_distance == bytes) bytes *= rows, rows = 1;
-    static const int64_t farthest = gpu_fact(cudaDevAttrMaxPitch);
-    if (rows > 1 && std::max(from_distance, to_distance) > farthest) {
-      for (int64_t r = 0; r < rows; ++r)
-        start_copy(static_cast<const char*>(from) + r * from_distance, bytes, static_cast<char*>(to) + r * to_distance,
-                   bytes, bytes, 1, kind, on);
-      return;
-    }
-    if (rows == 1) return check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, on), "a copy failed");
-    check(cudaMemcpy2DAsync(to, static_cast<size_t>(to_distance), from, static_cast<size_t>(from_distance),
-                            static_cast<size_t>(bytes), static_cast<size_t>(rows), kind, on),
-          "a copy failed");
-  }
   static cudaStream_t stream_of(const Neighbour& neighbour) { return static_cast<cudaStream_t>(neighbour.stream()); }
   template <class T>
   bool only_zeros(const T* values, int64_t count) {
@@ -279,7 +254,7 @@ class CudaSpace final : public Space {
     if (void* const memory = new_memory(size)) return memory;
     size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "the GPU's memory can't be asked for");
-    throw NoRoom(size, free, total);
+    throw no_room(size, free, total);
   }
   // Large blocks that nobody uses, to where they came from: those of a neighbour, or all.
   void give_back(const Neighbour* owner) {
@@ -301,6 +276,7 @@ class CudaSpace final : public Space {
   }
 
   Gathered gathered_;
+  Staging coming_, going_;
   std::map<int64_t, std::vector<void*>> spare_;  // by size
   std::vector<Neighbour*> guests_;               // that were followed and not yet led
   std::map<void*, Neighbour*> lent_;             // memory from them

@@ -15,16 +15,13 @@ namespace {
 // Several threads read faster than one from memory that no cache holds.
 bool equal(const void* a, const void* b, int64_t bytes, int threads) {
   constexpr int64_t kPiece = 1 << 20, kOfThread = 4;  // bytes; pieces that are worth a thread
-  if (bytes <= kPiece) return bytes == 0 || std::memcmp(a, b, bytes) == 0;
-  const int64_t pieces = (bytes - 1) / kPiece + 1;
-  std::atomic<int64_t> next{0};
   std::atomic<bool> same{true};
-  run_together(static_cast<int>(std::min<int64_t>(threads, pieces / kOfThread + 1)), [&](int, Team&) {
-    for (int64_t k; same && (k = next.fetch_add(1)) < pieces;) {
-      const int64_t at = k * kPiece, count = std::min(kPiece, bytes - at);
-      if (std::memcmp(static_cast<const char*>(a) + at, static_cast<const char*>(b) + at, count) != 0) same = false;
-    }
-  });
+  const auto compare = [&](int64_t first, int64_t last) {
+    const auto count = static_cast<size_t>(last - first);
+    if (same && std::memcmp(static_cast<const char*>(a) + first, static_cast<const char*>(b) + first, count) != 0)
+      same = false;
+  };
+  share_pieces(static_cast<int>(std::min<int64_t>(threads, bytes / kPiece / kOfThread + 1)), bytes, kPiece, compare);
   return same;
 }
 

@@ -217,6 +217,15 @@ namespace {
 
 void run_together(int n, const Work& work) { Pool::get().run(n, work); }
 
+void share_pieces(int n, int64_t count, int64_t piece, const std::function<void(int64_t, int64_t)>& work) {
+  if (count <= piece) return count > 0 ? work(0, count) : void();
+  const int64_t pieces = (count - 1) / piece + 1;
+  std::atomic<int64_t> next{0};
+  run_together(static_cast<int>(std::min<int64_t>(n, pieces)), [&](int, Team&) {
+    for (int64_t k; (k = next.fetch_add(1)) < pieces;) work(k * piece, std::min((k + 1) * piece, count));
+  });
+}
+
 bool run_while_waking(int n, const std::function<bool()>& work) {
   std::atomic<int> awake{1};
   std::atomic<bool> done{false};

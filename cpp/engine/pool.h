@@ -3,9 +3,12 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <mutex>
+
+#include "engine/api.h"
 
 namespace nengo_dl {
 
@@ -40,6 +43,9 @@ using Work = std::function<void(int number, Team& team)>;
 // give, or no memory, there are fewer: team.size() says how many. May be called from several threads at once, from
 // within `work`, and in a child after fork(). Numbers too small for a full mantissa are 0 there (tiny_numbers.h).
 void run_together(int n, const Work& work);
+
+// Calls work(first, last) for every piece of 0, .., count - 1, on at most n threads together.
+NDL_API void share_pieces(int n, int64_t count, int64_t piece, const std::function<void(int64_t, int64_t)>& work);
 
 // Calls work() on the caller's thread again and again, until it returns false or all threads for run_together(n, ..)
 // are awake, which may take a millisecond; true if they are.

@@ -1,4 +1,5 @@
 // Copies, clearings and results in the memory of a GPU in a random order, held against the same on the host.
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -48,6 +49,29 @@ struct Check {
     std::memcpy(here.data() + at, values.data(), bytes);
     std::memset(values.data(), 0x55, bytes);  // it may change at once
   }
+  // Rows of the host that come in, and go out, beside what was started: nothing is.
+  bool bring_rows() {
+    const int64_t rows = 1 + below(below(2) ? 4 : 40), bytes = 1 + below(below(2) ? 60 : kBytes / 2 / rows - 60);
+    const int64_t here_apart = bytes + below(50), there_apart = bytes + below(50);
+    const int64_t at = below(kBytes - rows * there_apart);
+    std::vector<char> values(rows * here_apart), got(rows * here_apart);
+    for (char& v : values) v = static_cast<char>(random());
+    space.wait();
+    space.bring_in(values.data(), here_apart, there.get() + at, there_apart, bytes, rows);
+    for (int64_t r = 0; r < rows; ++r)
+      std::memcpy(here.data() + at + r * there_apart, values.data() + r * here_apart, bytes);
+    const std::vector<char> due = values;
+    std::memset(values.data(), 0x55, values.size());  // it may change at once
+    space.wait();
+    space.bring_out(there.get() + at, there_apart, got.data(), here_apart, bytes, rows);
+    bool same = true;
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t row = r * here_apart, end = row + here_apart;
+      same = same && std::memcmp(got.data() + row, due.data() + row, bytes) == 0 &&
+             std::all_of(got.begin() + row + bytes, got.begin() + end, [](char c) { return c == 0; });
+    }
+    return same;
+  }
   // c += a b, or c = a b, for three numbers; those that aren't finite would hide all else.
   void product() {
     const double two[] = {1.5, static_cast<double>(below(9))};
@@ -88,7 +112,8 @@ extern "C" int64_t space_calls(uint32_t seed, int64_t calls) {
   Check check{nengo_dl::cuda::device_space(), std::mt19937(seed)};
   check.space.copy_in(check.here.data(), check.there.get(), kBytes);
   for (int64_t i = 0; i < calls; ++i) {
-    const int64_t kind = check.below(13);
+    const int64_t kind = check.below(14);
+    if (kind == 13 && !check.bring_rows()) return i;
     if (kind == 12) check.product();
     if (kind < 5) check.copy_rows();
     if (kind >= 5 && kind < 8) check.zero();

@@ -83,7 +83,7 @@ enum cudaDeviceAttr {
   cudaDevAttrMaxPitch
 };
 #define __CUDA_ARCH_LIST__ 750, 900
-constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
+constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0;
 using cudaStream_t = host_gpu::Stream*;
 using cudaEvent_t = host_gpu::Event*;
 struct cudaDeviceProp {
@@ -101,6 +101,7 @@ const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaMalloc(void** memory, size_t bytes);
 cudaError_t cudaFree(void* memory);
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned flags);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);

@@ -117,6 +117,17 @@ std::map<void*, int64_t>& sizes() {
   return *made;
 }
 
+// Memory of the host that was asked for to stay in its place: the GPU copies from and to it when the stream comes to
+// it.
+std::map<const char*, size_t>& staying() {
+  static auto* const made = new std::map<const char*, size_t>;
+  return *made;
+}
+bool stays(const char* at) {
+  const auto after = staying().upper_bound(at);
+  return after != staying().begin() && at < std::prev(after)->first + std::prev(after)->second;
+}
+
 // Rows of one side, wherever it is: what is on the host is read and written by who calls.
 struct Rows {
   char* first;
@@ -136,16 +147,15 @@ void copy_now(Rows to, Rows from, size_t bytes, size_t rows, cudaMemcpyKind kind
   }
 }
 
-// As CUDA has it for memory that isn't pinned: what comes from the host has been read when this returns, what goes
-// there has been written.
+// What comes from other memory of the host has been read when this returns, what goes there has been written.
 void copy(Rows to, Rows from, size_t bytes, size_t rows, cudaMemcpyKind kind, Stream* stream) {
-  if (kind == cudaMemcpyHostToDevice) {
+  if (kind == cudaMemcpyHostToDevice && !stays(from.first)) {
     auto kept = std::make_shared<std::vector<char>>(bytes * rows);
     for (size_t r = 0; r < rows; ++r) std::memcpy(kept->data() + r * bytes, from.first + r * from.distance, bytes);
     return enqueue(stream, [=] { copy_now(to, {kept->data(), bytes}, bytes, rows, kind); });
   }
   enqueue(stream, [=] { copy_now(to, from, bytes, rows, kind); });
-  if (kind == cudaMemcpyDeviceToHost) go_on(stream, stream->end());
+  if (kind == cudaMemcpyDeviceToHost && !stays(to.first)) go_on(stream, stream->end());
 }
 
 }  // namespace
@@ -251,6 +261,15 @@ cudaError_t cudaFree(void* at) {
   memory().release(at, found->second);
   taken -= found->second;
   sizes().erase(found);
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void** at, size_t bytes, unsigned) {
+  const Hold hold(lock());
+  if (meant != 0) return failed(cudaErrorInvalidDevice);
+  if (blocks_left == 0) return failed(cudaErrorMemoryAllocation);
+  blocks_left -= blocks_left > 0;
+  staying()[static_cast<char*>(*at = std::memset(std::malloc(bytes), 0xff, bytes))] = bytes;
   return cudaSuccess;
 }
 

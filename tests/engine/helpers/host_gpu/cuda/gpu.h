@@ -37,6 +37,12 @@ constexpr int64_t kLarge = 1, kSlab = 1;  // each is the driver's, and as large 
 constexpr int64_t kLarge = 1 << 12, kSlab = 1 << 15;  // so little that short tests have several of each
 #endif
 inline int64_t piece_size() { return piece_of_tests(); }
+constexpr int64_t kMostUnstaged = 8 << 10, kStaged = 2 << 10;
+#ifdef __SANITIZE_THREAD__
+constexpr int64_t kStagedByThread = kStaged;  // how the engine's threads wait for each other isn't seen
+#else
+constexpr int64_t kStagedByThread = 1 << 10;
+#endif
 
 struct Grid {
   dim3 blocks;
