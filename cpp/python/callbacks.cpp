@@ -164,8 +164,12 @@ class PythonCallbacks::Run : public CallbackRun {
 
   // As Nengo does around its steps.
   void enter_floats() {
-    static PyObject* const errstate = py::object(py::module_::import("numpy").attr("errstate")).release().ptr();
-    floats_ = py::handle(errstate)("invalid"_a = "raise", "divide"_a = "ignore");
+    static PyObject* const errstate = [] {
+      const py::object partial = py::module_::import("functools").attr("partial");
+      const py::object type = py::module_::import("numpy").attr("errstate");
+      return partial(type, "invalid"_a = "raise", "divide"_a = "ignore").release().ptr();
+    }();
+    floats_ = call_python(errstate);
     call_python(floats_.attr("__enter__"));
   }
   void leave_floats() {

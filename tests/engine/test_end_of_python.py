@@ -9,6 +9,7 @@ import pytest
 SCRIPT = """
 import sys, threading, time
 import numpy as np
+sys.setswitchinterval(1e-6)  # threads often wait for the GIL
 from handmade_programs import Maker, _engine, op, to_bytes, view
 
 def program(calls):

@@ -232,7 +232,7 @@ def test_every_setting_checks_and_is_explained(name):
     with nengo.Network(), pytest.raises((ValidationError, TypeError), match=name):
         configure_settings(**{name: object()})
     parameters = configure_settings.__doc__.split("Parameters\n")[1]
-    assert re.search(rf"^    ([a-z_, ]+, )?{name}(, [a-z_, ]+)? : ", parameters, re.MULTILINE)
+    assert re.search(rf"^ *([a-z_, ]+, )?{name}(, [a-z_, ]+)? : ", parameters, re.MULTILINE)
 
 
 def test_the_guide_shows_settings_with_their_defaults():
