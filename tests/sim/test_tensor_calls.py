@@ -138,6 +138,7 @@ LARGE = tf.ones((200, SIZE), tf.float64)[:1]
     (lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]), True),
     (lambda: keras.layers.Dense(3, activation=lambda x: x - keras.ops.mean(x)), False),
     (lambda: keras.layers.Softmax(axis=0), False),
+    (lambda: keras.layers.Softmax(axis=None), False),
     (lambda: keras.layers.Activation(keras.ops.flip), False),
     (lambda: keras.layers.Activation("softmax"), True),
     (lambda: tf.nn.relu, True),

@@ -1,8 +1,9 @@
-"""Which layers and functions give every item what they give that item alone.
+"""Which layers give every item what they give that item alone.
 
 They may be called on the items of several steps as if these were one minibatch. It is known of
-Keras' own layers, and of functions that go element by element. Of all others nobody can tell from
-the outside: on other values the result may depend on a sum, or a condition, over the minibatch.
+Keras' own layers (and of functions that go element by element, `layer/traces.py`). Of all others
+nobody can tell from the outside: on other values the result may depend on a sum, or a condition,
+over the minibatch.
 """
 
 from __future__ import annotations
@@ -23,25 +24,14 @@ _NAMES = """
     GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
     GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention Identity InputLayer
     LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D
-    Maximum Minimum MultiHeadAttention Multiply PReLU Permute RMSNormalization RNN ReLU RepeatVector
+    Maximum Minimum MultiHeadAttention Multiply Normalization PReLU
+    Permute RMSNormalization RNN ReLU RepeatVector
     Rescaling Reshape SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax
     SpatialDropout1D SpatialDropout2D SpatialDropout3D StackedRNNCells Subtract TimeDistributed
     UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D
     ZeroPadding3D
 """.split()
 _KNOWN = {getattr(keras.layers, name) for name in _NAMES if hasattr(keras.layers, name)}
-# TensorFlow's ops of which each element of the result has one element of each argument
-_ELEMENTWISE = set(
-    """
-    Abs Acos Acosh Add AddV2 Asin Asinh Atan Atan2 Atanh Cast Ceil ClipByValue Cos Cosh Div
-    DivNoNan Elu Equal Erf Erfc Exp Expm1 Floor FloorDiv FloorMod Greater GreaterEqual Identity
-    IdentityN IsFinite IsInf IsNan LeakyRelu Less LessEqual Lgamma Log Log1p LogicalAnd LogicalNot
-    LogicalOr Maximum Minimum Mul MulNoNan Neg NotEqual OnesLike PartitionedCall Placeholder Pow
-    RealDiv Reciprocal Relu Relu6 Rint Round Rsqrt SelectV2 Selu Sigmoid Sign Sin Sinh Softplus
-    Softsign Sqrt Square SquaredDifference StatefulPartitionedCall StopGradient Sub Tan Tanh Xdivy
-    Xlogy ZerosLike
-""".split()
-)
 _FUNCTIONS = ("activation", "recurrent_activation")  # attributes that hold one
 
 
@@ -66,11 +56,14 @@ def _known(layer):
         return inner is not None and all(
             isinstance(call.operation, keras.layers.Layer) for call in calls_of(inner)
         )
-    axes = keras.tree.flatten(getattr(layer, "axis", None))
+    axes = keras.tree.flatten(getattr(layer, "axis", -1))  # None: all of them
     functions = [getattr(layer, name, None) for name in _FUNCTIONS]
+    known = type(layer) in _KNOWN or (
+        type(layer).__name__ == "ConvLSTMCell" and type(layer).__module__.startswith("keras.src.")
+    )
     return (
-        type(layer) in _KNOWN
-        and all(axis is None or axis == -1 or axis > 0 for axis in axes)
+        known
+        and all(axis is not None and (axis == -1 or axis > 0) for axis in axes)
         and all(map(_of_keras, functions))
     )
 
@@ -82,33 +75,3 @@ def _of_keras(function):
         or by_rows(function)
         or getattr(function, "__module__", "").startswith("keras.src.activations")
     )
-
-
-def by_elements(graph: Any) -> bool:
-    """Whether all that a traced call of a function does goes element by element.
-
-    Parameters
-    ----------
-    graph : tf.Graph
-        Of the call of a `tf.function`; what else it does to the result is left out.
-
-    Returns
-    -------
-    bool
-    """
-    functions = graph.as_graph_def().library.function
-    return bool(functions) and all(
-        len(function.signature.input_arg) == 1 and all(map(_elementwise, function.node_def))
-        for function in functions
-    )
-
-
-def _elementwise(node):
-    single = node.op == "Const" and not node.attr["value"].tensor.tensor_shape.dim
-    return single or node.op in _ELEMENTWISE
-
-
-def all_nodes(graph: Any) -> list:
-    """The ops of a graph, and of the functions it calls."""
-    definition = graph.as_graph_def()
-    return [*definition.node, *(n for f in definition.library.function for n in f.node_def)]

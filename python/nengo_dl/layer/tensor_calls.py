@@ -15,20 +15,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 from nengo.exceptions import BuildError, ValidationError
-from tensorflow.python.framework import op_def_registry
 
 from nengo_dl.ir.calls import TensorCall
-from nengo_dl.keras_private import called_in_mode, take_losses, use_precision
-from nengo_dl.layer.by_rows import all_nodes, by_elements, by_rows
+from nengo_dl.keras_private import (
+    called_in_mode,
+    take_losses,
+    use_precision,
+    with_inner_layers,
+)
+from nengo_dl.layer.by_rows import by_rows
 from nengo_dl.layer.over_steps import over_steps
+from nengo_dl.layer.traces import (
+    by_elements,
+    has_own_gradient,
+    stateful_ops,
+    without_log_of_vectorizing,
+)
 from nengo_dl.plan.pieces import Loop, Plan, calls_of
 
-# ops that TensorFlow calls stateful, but that neither change nor draw anything
-HARMLESS = {
-    "Assert", "Case", "If", "NoOp", "PartitionedCall", "Placeholder", "ReadVariableOp",
-    "ResourceGather", "ResourceGatherNd", "StatefulPartitionedCall", "VarHandleOp",
-    "VariableShape", "While",
-}  # fmt: skip
 _MODES = (False, True)  # whether in training
 SEVERAL = 2  # steps for which it is tried whether a call can be made
 
@@ -81,27 +85,41 @@ class CallRunner:
             self._func = [tf.function(call.func, autograph=call.autograph) for _ in _MODES]
         elif not self.layer.built:
             self._build()
-        self._one_minibatch, self.stepwise = {}, {}  # by mode
-        for mode in _MODES[: 1 + trains]:
+        self._trains, self._on_cycle = trains, on_cycle
+        self._eagerly: dict[bool, Any] = {}
+        self._decide()
+
+    def _decide(self):
+        """How it is called in each mode, as the layers are now."""
+        self._one_minibatch, self.stepwise, self._back_by_step = {}, {}, {}  # by mode
+        self._decided_for = self._settings()
+        for mode in _MODES[: 1 + self._trains]:
             traced = self._traced(mode)  # also where nothing is to be decided: results are checked
             rows = by_elements(traced.graph) if self.layer is None else by_rows(self.layer)
-            self._one_minibatch[mode] = rows and not call.pass_time
+            self._one_minibatch[mode] = rows and not self.call.pass_time
+            self._back_by_step[mode] = ""
             n_losses = 0 if self.layer is None else len(take_losses(self.layer))
-            if on_cycle:
+            if self._on_cycle:
                 self.stepwise[mode] = "it is on a cycle"
             elif n_losses:
                 self.stepwise[mode] = f"it adds losses ({n_losses})"
             else:
                 self.stepwise[mode] = self._reason(traced, mode)
 
+    def _settings(self):
+        """Of layers, what users may change afterwards and the decision depends on."""
+        inner = [] if self.layer is None else with_inner_layers(self.layer)
+        return [(x.trainable, getattr(x, "activity_regularizer", None) is None) for x in inner]
+
     def modes(self) -> tuple[str, ...]:
         """How it is called, for people: a line, or one for each mode if they differ."""
         texts = {}
         for mode, why in self.stepwise.items():
             steps = f"steps{' and items' if self._one_minibatch[mode] else ''}"
+            back = self._back_by_step[mode]
             texts[mode] = (
                 f"called once per step: {why}" if why else f"called on all {steps} at once"
-            )
+            ) + (f", for gradients once per step: {back}" if back else "")
         if len(set(texts.values())) == 1:
             return (texts[False],)
         return texts[False], f"in training {texts[True]}"
@@ -219,10 +237,13 @@ class CallRunner:
         loss : tensor or None
             Sum of the losses that the layer added, where Keras can't find them.
         """
+        if self._settings() != self._decided_for:
+            with tf.init_scope():
+                self._decide()
         if self.stepwise[training]:
             return self._step_by_step(values, first_step, n_steps, training, items)
         if not self._one_minibatch[training]:
-            return self._vectorized(values, first_step, n_steps, training, items), None
+            return self._by_step_at_once(values, first_step, n_steps, training, items), None
         shaped = [
             tf.reshape(value, (-1, *shape))
             for value, shape in zip(values, self.call.ins, strict=True)
@@ -243,13 +264,43 @@ class CallRunner:
             for value, shape in zip(values, self.call.ins, strict=True)
         ]
 
+    def _by_step_at_once(self, values, first_step, n_steps, training, items):
+        if not tf.executing_eagerly():
+            return self._with_gradient(values, first_step, n_steps, training, items)
+        if training not in self._eagerly:  # else it would be made of the function in every call
+            graph = tf.function(self._with_gradient, autograph=False, reduce_retracing=True)
+            self._eagerly[training] = graph
+        numbers = [tf.cast(number, tf.int64) for number in (first_step, n_steps)]
+        return self._eagerly[training](list(values), *numbers, training, items)
+
+    def _with_gradient(self, values, first_step, n_steps, training, items):
+        if not self._back_by_step[training]:
+            return self._vectorized(values, first_step, n_steps, training, items)
+
+        @tf.custom_gradient
+        def call(*values):
+            def back(*by_results, variables=()):
+                with tf.GradientTape() as tape:
+                    tape.watch([*values, *variables])
+                    again, _ = self._step_by_step(values, first_step, n_steps, training, items)
+                found = tape.gradient(again, [*values, *variables], by_results)
+                return found[: len(values)], found[len(values) :]
+
+            return self._vectorized(values, first_step, n_steps, training, items), back
+
+        return call(*values)
+
     def _vectorized(self, values, first_step, n_steps, training, items):
         elements = (self.times(first_step, n_steps), *self._rows(values))
         found = tf.vectorized_map(
             lambda args: self.one_step(args[0], args[1:], training, items), elements,
             fallback_to_while_loop=False,
         )  # fmt: skip
-        return [tf.transpose(value, (1, 0, 2)) for value in found]
+        sizes = [int(np.prod(shape)) for shape in self.call.outs]
+        return [  # of no steps, too, of which nothing else is known
+            tf.reshape(tf.transpose(value, (1, 0, 2)), (self.minibatch_size, n_steps, size))
+            for value, size in zip(found, sizes, strict=True)
+        ]
 
     def _step_by_step(self, values, first_step, n_steps, training, items):
         times, rows = self.times(first_step, n_steps), self._rows(values)
@@ -297,19 +348,39 @@ class CallRunner:
         if kinds:
             return f"it changes or draws something ({', '.join(kinds)})"
         self.stepwise[training] = ""
+        if self._trains and not self._one_minibatch[training] and has_own_gradient(traced.graph):
+            self._back_by_step[training] = "it has a gradient of its own"
         shapes = [(self.minibatch_size, SEVERAL, int(np.prod(s))) for s in self.call.ins]
         specs = [tf.TensorSpec(shape, self.dtype) for shape in shapes]
         reason = ""
         for rows in (True, False) if self._one_minibatch[training] else (False,):
             self._one_minibatch[training] = rows
-            several = tf.function(lambda *x: self(x, 0, SEVERAL, training)[0], autograph=False)
-            try:
-                several.get_concrete_function(*specs)
-            except Exception as e:  # of the function: for a single step it has just been traced
-                reason = f"it can't be called for several steps at once ({type(e).__name__})"
-            else:
+            reason = self._raises(lambda *x: self(x, 0, SEVERAL, training)[0], specs)
+            if not reason:
+                if self._trains and not rows and not self._back_by_step[training]:
+                    self._back_by_step[training] = self._raises(self._gradient(training), specs)
                 return ""
         return reason
+
+    def _gradient(self, training):
+        def gradient(*values):
+            with tf.GradientTape() as tape:
+                tape.watch(values)
+                found, _ = self(values, 0, SEVERAL, training)
+            by_all = tape.gradient(found, [*values, *tape.watched_variables()])
+            return [by_one for by_one in by_all if by_one is not None]
+
+        return gradient
+
+    @staticmethod
+    def _raises(function, specs):
+        """What kind of error comes of a call for several steps, for a reader; empty if none."""
+        try:
+            with without_log_of_vectorizing():
+                tf.function(function, autograph=False).get_concrete_function(*specs)
+        except Exception as e:  # of the function: for a single step it has just been traced
+            return f"it can't be called for several steps at once ({type(e).__name__})"
+        return ""
 
 
 def call_runners(plan: Plan, minibatch_size: int) -> tuple[CallRunner, ...]:
@@ -323,13 +394,3 @@ def call_runners(plan: Plan, minibatch_size: int) -> tuple[CallRunner, ...]:
 
 def _size(value: tf.Tensor) -> int:
     return int(np.prod(value.shape[1:]))
-
-
-def stateful_ops(graph: Any) -> set[str]:
-    """Kinds of ops of a graph, and of the functions it calls, that change or draw something."""
-    found = set()
-    for kind in {node.op for node in all_nodes(graph)} - HARMLESS:
-        entry = op_def_registry.get(kind)
-        if entry is not None and entry.is_stateful:
-            found.add(kind)
-    return found
