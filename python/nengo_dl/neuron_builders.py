@@ -318,10 +318,8 @@ def _refuse(name: str, builder: Any, ops: list) -> None:
     own, cause = "", None
     try:
         builder(ops)
-    except BuildError as e:
+    except Exception as e:
         own, cause = f", which says: {e}", e
-    except Exception:
-        pass  # it was not made for this
     raise BuildError(
         f"TF_NEURON_IMPL[{name}]: expected a subclass of TFNeuronBuilder, got {builder}{own} "
         "(a library may put such a class there when an import of its own fails: try that import "
