@@ -91,7 +91,7 @@ class SignalDict:
         Length of a step in seconds.
     one, zero : tensor
         Scalars.
-    dtype : str
+    dtype : tf.DType
         Precision.
     minibatch_size : int
         Items per minibatch of the simulator.
@@ -100,7 +100,8 @@ class SignalDict:
     def __init__(self, dt: float, dtype: str, minibatch_size: int, values: dict) -> None:
         import tensorflow as tf
 
-        self.dt_val, self.dtype, self.minibatch_size = dt, dtype, minibatch_size
+        self.dt_val, self.minibatch_size = dt, minibatch_size
+        self.dtype = tf.as_dtype(dtype)
         with tf.init_scope():  # constants that NumPy understands, too
             self.dt, self.one, self.zero = (tf.constant(v, dtype) for v in (dt, 1, 0))
         self._values = values  # Signal -> tensor
@@ -147,8 +148,8 @@ class SignalDict:
         if asked.index is not None:
             raise BuildError("expected whole signals to be set, got some of their elements")
         value = tf.convert_to_tensor(value)
-        if value.dtype.name != self.dtype:
-            raise BuildError(f"expected values of {self.dtype}, got {value.dtype.name}")
+        if value.dtype != self.dtype:
+            raise BuildError(f"expected values of {self.dtype.name}, got {value.dtype.name}")
         sizes = [one.size for one in asked.signals]
         flat = tf.reshape(value, (-1, sum(sizes)))
         for one, part in zip(asked.signals, tf.split(flat, sizes, axis=1), strict=True):
@@ -157,12 +158,18 @@ class SignalDict:
             self.results[one] = part if known is None else known + part
 
     def op_constant(
-        self, ops: Sequence, op_sizes: Sequence[int], attr: str, dtype: str, shape: Any = (1, -1)
+        self, ops: Sequence, op_sizes: Sequence[int], attr: str, dtype: Any, shape: Any = (1, -1)
     ) -> Any:
-        """Return an attribute of objects as a tensor, repeated for each of their elements."""
+        """Return an attribute of objects as a tensor, repeated for each of their elements.
+
+        It is a scalar if the attribute is a number that all of them share, as with NengoDL.
+        """
         import tensorflow as tf
 
-        values = [np.repeat(getattr(op, attr), n) for op, n in zip(ops, op_sizes, strict=True)]
+        given = [getattr(op, attr) for op in ops]
+        if given and all(np.ndim(value) == 0 and value == given[0] for value in given):
+            return tf.constant(given[0], dtype)
+        values = [np.repeat(value, n) for value, n in zip(given, op_sizes, strict=True)]
         return tf.reshape(tf.constant(np.concatenate(values), dtype), shape)
 
 
