@@ -237,7 +237,7 @@ class Simulator(KerasMethods, ParameterMethods):
     def signals(self) -> Signals:
         """nengo_dl.simulator.signals.Signals : Present values of signals that live on."""
         self._check_open("signals")
-        return Signals(self.model, self._signal, self._drop_batch)
+        return Signals(self.model, self._signal, self._write_signal, self._drop_batch)
 
     def get_name(self, obj: nengo.Node | nengo.Probe) -> str:
         """Return the name of an input Node or Probe in the Keras model."""
