@@ -217,8 +217,9 @@ class SimulatorModel(FixedForInference, keras.Model):
             name: output.shape[2:]
             for name, output in zip(self.output_names, self.outputs, strict=True)
         }
+        unread = self.untracked.targets.unread()
         y = {
-            name: self._target(value, shapes[name])
+            name: value if name in unread else self._target(value, shapes[name])
             for name, value in self._by_name(y, "targets").items()
         }
         if sample_weight is None or isinstance(sample_weight, (Mapping, list, tuple)):

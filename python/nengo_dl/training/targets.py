@@ -113,6 +113,11 @@ class Targets:
             if loss.needs_target and targets.get(name) is None
         ]
 
+    def unread(self):
+        """Names of probes whose targets nobody looks at: their losses and metrics need none."""
+        reading = [m.probe for m in self.metrics if m.needs_target]
+        return [n for n, loss in self.losses.items() if not (loss.needs_target or n in reading)]
+
     def warn_without_target(self, targets):
         """Warn, once for each loss, that it counts for nothing."""
         names = [name for name in self.without_target(targets) if name not in self.warned]
