@@ -6,7 +6,7 @@ import pytest
 from nengo.exceptions import ReadonlyError, ValidationError
 
 from nengo_dl.config import configure_settings
-from nengo_dl.simulator.data import History
+from nengo_dl.simulator.history import History
 
 
 def test_mapping(Sim):
