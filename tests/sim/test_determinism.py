@@ -12,7 +12,7 @@ import nengo, nengo_dl, numpy as np, tensorflow as tf
 tf.config.experimental.enable_op_determinism()
 with nengo.Network() as net:
     node, out = nengo.Node([0.0]), nengo.Node(size_in=1)
-    nengo.Connection(node, out, synapse=None)
+    nengo.Connection(node, out, transform=0.5, synapse=None)
     nengo.Probe(out)
 x = np.linspace(-1, 1, 12).reshape(12, 1, 1)
 with nengo_dl.Simulator(net, minibatch_size=2, seed=int(sys.argv[1]), progress_bar=False) as sim:

@@ -154,7 +154,11 @@ def test_what_does_not_fit(Sim, tmp_path):
     for name, state, message in (
         ("bigger", False, r"Ensemble_0.encoders: expected shape \(10, 1\), got \(11, 1\)"),
         ("bigger", True, "has no state.*include_state"),
-        ("numbers", False, "expected arrays by the names.*got arr_0, arr_1.*NengoDL 3.6.*get_nengo"),
+        (
+            "numbers",
+            False,
+            "by the names.*got arr_0, arr_1.*NengoDL 3.6.*get_nengo",
+        ),
         ("numbers", True, "a file of NengoDL 3.6"),
         ("other", False, "missing: b.bias; not of this network: more"),
         ("text", False, "that do not fit: Ensemble_0.encoders"),
