@@ -36,6 +36,8 @@ USED = (
     ("src.layers.layer", "CallContext"),
 )
 
+LEGACY = ("tf_keras", "tensorflow.python.keras")  # packages of Keras 2
+
 
 def check_keras() -> None:
     """Raise `ImportError` unless Keras runs on TensorFlow."""
@@ -55,6 +57,37 @@ def check_keras() -> None:
             "the environment variable KERAS_BACKEND=tensorflow (or the entry 'backend' in "
             "~/.keras/keras.json) before Keras is imported"
         )
+
+
+def said_of_legacy(obj: Any, expected: str) -> str | None:
+    """What to say of an object, or a class, of legacy Keras given in place of one of Keras 3.
+
+    Keras 3 would take it for a function, if it can be called at all, and do nothing for its
+    weights. Modules of legacy Keras are not imported for this.
+
+    Parameters
+    ----------
+    obj : object
+        What was given.
+    expected : str
+        What is expected, ``"a layer"`` say.
+
+    Returns
+    -------
+    str or None
+        A message; None if it is not of legacy Keras.
+    """
+    kind = obj if isinstance(obj, type) else type(obj)
+    for base in kind.__mro__:
+        module = f"{base.__module__}."
+        found = next((name for name in LEGACY if module.startswith(f"{name}.")), None)
+        if found:
+            return (
+                f"expected {expected} of Keras 3 (module keras), got {kind.__name__} of {found},"
+                " the legacy Keras, which nengo_dl can't train or use: make it with `import keras`;"
+                " tf.keras is Keras 3, too, unless TF_USE_LEGACY_KERAS is set in the environment"
+            )
+    return None
 
 
 def mask_of(values: tf.Tensor) -> tf.Tensor | None:

@@ -23,7 +23,7 @@ class TensorFuncParam(Parameter):
     def coerce(self, instance: Any, value: Any) -> Any:
         """Check a value."""
         value = super().coerce(instance, value)
-        _refuse_class(value, self.name, instance)
+        _refuse_others(value, self.name, instance)
         if not callable(value):
             raise ValidationError(
                 f"expected a function or Keras Layer, got {type(value).__name__}",
@@ -160,8 +160,11 @@ def _name_of(func: Any) -> str:
     return f"{kind} '{name}'"
 
 
-def _refuse_class(func: Any, attr: str, obj: Any) -> None:
-    """Refuse classes of neuron types and Keras layers, which stand where an instance is due."""
+def _refuse_others(func: Any, attr: str, obj: Any) -> None:
+    """Refuse layers of legacy Keras, and classes of neuron types and layers: not an instance."""
+    legacy = keras_private.said_of_legacy(func, "a layer")
+    if legacy:
+        raise ValidationError(legacy, attr, obj)
     if not isinstance(func, type):
         return
     import keras
@@ -213,7 +216,8 @@ class Layer:
     Raises
     ------
     nengo.exceptions.ValidationError
-        For a class of layers or neuron types in place of one of them.
+        For a class of layers or neuron types in place of one of them, or a layer of legacy Keras
+        (``tf_keras``).
 
     Examples
     --------
@@ -225,7 +229,7 @@ class Layer:
 
     def __init__(self, layer_func: Any) -> None:
         self.layer_func = layer_func
-        _refuse_class(layer_func, "layer_func", self)
+        _refuse_others(layer_func, "layer_func", self)
 
     def __call__(
         self,

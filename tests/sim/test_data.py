@@ -3,10 +3,10 @@
 import nengo
 import numpy as np
 import pytest
-from nengo.exceptions import ValidationError
+from nengo.exceptions import ReadonlyError, ValidationError
 
 from nengo_dl.config import configure_settings
-from nengo_dl.simulator.data import History
+from nengo_dl.simulator.history import History
 
 
 def test_mapping(Sim):
@@ -204,3 +204,95 @@ def test_signals(Sim):
     assert len(sim.step_order) == len(
         [op for op in sim.model.operators if hasattr(op, "make_step")]
     )
+
+
+def test_signals_stay_read_only(Sim):
+    """Nothing is written to an array, which the model would not see."""
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(5, 1)
+        node = nengo.Node([1.0])
+        nengo.Connection(node, ens)
+        nengo.Probe(ens.neurons)
+    sim = Sim(net)
+    sig = sim.model.sig
+    for signal in (sig[ens]["encoders"], sig[ens.neurons]["voltage"], sig[node]["out"]):
+        value = sim.signals[signal]
+        assert value.shape == signal.shape
+        with pytest.raises(ValueError, match="read-only"):
+            value[...] = 0
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            value.setflags(write=True)
+
+
+def test_signals_are_written_as_in_nengo(Sim, double_net):
+    """Parameters, learned ones too, and state that users set before the simulation goes on."""
+    net = double_net()
+    with net:
+        a, b = nengo.Ensemble(30, 2), nengo.Ensemble(30, 1)
+        nengo.Connection(nengo.Node([0.5, -0.2]), a)
+        fixed = nengo.Connection(a, b, function=lambda x: x[0] * x[1])
+        learned = nengo.Connection(a[0], b, learning_rule_type=nengo.PES())
+        nengo.Connection(b, learned.learning_rule)
+        probes = [nengo.Probe(b), nengo.Probe(a.neurons), nengo.Probe(learned, "weights")]
+
+    def change(sim, number):
+        sig = sim.model.sig
+        changed = [sig[a]["encoders"], sig[a.neurons]["bias"], sig[fixed]["weights"],
+                   sig[learned]["weights"], sig[b.neurons]["voltage"]]  # fmt: skip
+        value = np.array(sim.signals[changed[number]])
+        value[..., : value.shape[-1] // 2] *= 0.5
+        if isinstance(sim, nengo.Simulator):
+            sim.signals[changed[number]].setflags(write=True)
+        sim.signals[changed[number]] = value
+
+    for number in range(5):
+        with nengo.Simulator(net, progress_bar=False, optimize=False) as due:
+            sim = Sim(net)
+            for simulator in (due, sim):
+                simulator.run_steps(20)
+                change(simulator, number)
+                simulator.run_steps(20)
+            for probe in probes:
+                np.testing.assert_allclose(sim.data[probe], due.data[probe], atol=1e-9)
+            sim.reset()
+            sim.run_steps(20)  # as if nothing had been written
+            np.testing.assert_allclose(sim.data[probes[1]], due.data[probes[1]][:20], atol=1e-9)
+
+
+def test_signals_of_a_minibatch_are_written(Sim):
+    """State has a row for each item; an item's value and a number go to all of them."""
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(4, 1)
+        nengo.Probe(ens.neurons)
+    sim = Sim(net, minibatch_size=3)
+    voltage = sim.model.sig[ens.neurons]["voltage"]
+    rows = np.arange(12).reshape(3, 4)
+    for value, due in ((rows, rows), (rows[1], rows[[1, 1, 1]]), (0.5, np.full((3, 4), 0.5))):
+        sim.signals[voltage] = value
+        assert np.array_equal(sim.signals[voltage], due)
+    with pytest.raises(ValidationError, match=r"expected shape \(3, 4\) or \(4,\), got \(3,\)"):
+        sim.signals[voltage] = [1, 2, 3]
+    with pytest.raises(ValidationError, match="expected numbers, got <U1"):
+        sim.signals[voltage] = "x"
+    encoders = sim.model.sig[ens]["encoders"]
+    with pytest.raises(ValidationError, match=r"expected shape \(4, 1\), got \(3, 4\)"):
+        sim.signals[encoders] = rows
+    assert np.array_equal(sim.signals[voltage], np.full((3, 4), 0.5))
+
+
+def test_signals_that_can_not_be_written(Sim):
+    """What the plan was made with, and what is computed anew, with what to do instead."""
+    with nengo.Network(seed=0) as net:
+        node, ens = nengo.Node([1.0]), nengo.Ensemble(4, 1)
+        out = nengo.Node(size_in=1)
+        nengo.Connection(node, out, synapse=None)
+        nengo.Probe(out)
+        probe = nengo.Probe(ens, synapse=None)
+    sim = Sim(net)
+    connection = next(c for c in sim.model.params if getattr(c, "post_obj", None) is probe)
+    decoders = sim.model.sig[connection]["weights"]
+    for signal in (sim.model.sig[node]["out"], decoders):
+        with pytest.raises(ReadonlyError, match="got Signal.*: it is a constant"):
+            sim.signals[signal] = sim.signals[signal]
+    with pytest.raises(KeyError, match="computed anew in every step.*connect a Node"):
+        sim.signals[sim.model.sig[out]["in"]] = [1.0]

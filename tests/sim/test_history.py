@@ -6,7 +6,7 @@ import nengo
 import numpy as np
 import pytest
 
-from nengo_dl.simulator.data import MANY, SMALL, History
+from nengo_dl.simulator.history import MANY, SMALL, History
 
 
 @pytest.mark.parametrize("look_after", [1, 100, MANY, 10**6])

@@ -3,9 +3,11 @@
 import warnings
 
 import keras
+import nengo
 import numpy as np
 import pytest
 import tensorflow as tf
+from nengo.exceptions import ValidationError
 from training_nets import of_linear, rows, weights
 
 from nengo_dl.losses import Regularize, nan_mse
@@ -47,6 +49,40 @@ def test_regularize_needs_none(sim, no_warning, eager):
     weights_as_tensor = ITEMS[:, None]
     found = sim.evaluate(dataset({"py": Y}, weights_as_tensor), verbose=0)
     assert found["pz_loss"] == pytest.approx(weighted)
+
+
+@pytest.mark.parametrize("shape", [(1, 0), (1, 3), (1, 2, 3), (1,), ()])
+@pytest.mark.parametrize("form", ["arrays", "dataset", "validation"])
+def test_what_stands_for_targets(Sim, shape, form):
+    """Nobody looks at targets of `Regularize`: whatever has as many items will do."""
+    with nengo.Network(seed=0) as net:
+        node, out = nengo.Node(np.ones(3)), nengo.Node(size_in=2)
+        conn = nengo.Connection(node, out, transform=np.full((2, 3), 2.0), synapse=None)
+        probe = nengo.Probe(conn, "weights", label="w")
+    sim = Sim(net, minibatch_size=2)
+    metrics = {probe: Regularize(order=1)}
+    sim.compile(keras.optimizers.SGD(0.0), loss={probe: Regularize()}, metrics=metrics)
+    x, dummy = np.ones((4, 1, 3)), np.empty((4, *shape), dtype=bool)
+    data = (x, {probe: dummy})
+    if form == "dataset":
+        data = (tf.data.Dataset.from_tensor_slices((x, {"w": dummy})).batch(2),)
+    if form == "validation":
+        history = sim.fit(x, validation_data=data, verbose=0).history
+        assert history["val_loss"][0] == history["loss"][0] == pytest.approx(24**0.5)
+    else:
+        found = sim.evaluate(*data, verbose=0)
+        assert found == pytest.approx({"loss": 24**0.5, "w_loss": 24**0.5, "w_regularize": 12.0})
+        assert sim.fit(*data, verbose=0).history["loss"][0] == pytest.approx(24**0.5)
+
+
+def test_targets_that_a_metric_reads(sim):
+    """They are looked at as ever; so are those of Probes without a loss."""
+    sim.compile(loss={"pz": Regularize()}, metrics={"pz": "mae"})
+    for name in ("pz", "py"):
+        with pytest.raises(ValidationError, match="expected rank 3.*got rank 2"):
+            sim.evaluate(X, {name: np.zeros((4, 3))}, verbose=0)
+    with pytest.raises(ValidationError, match="Batch size.*3.*expected size .4"):
+        sim.evaluate(X, {"pz": np.zeros((3, 3, 1))}, verbose=0)
 
 
 def test_training_on_nothing_else(sim, no_warning):

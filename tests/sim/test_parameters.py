@@ -157,8 +157,9 @@ def test_what_does_not_fit(Sim, tmp_path):
         (
             "numbers",
             False,
-            "missing: b.encoders.*and 1 more|missing: Ens.*not of this network: arr_0",
+            "by the names.*got arr_0, arr_1.*NengoDL 3.6.*get_nengo",
         ),
+        ("numbers", True, "a file of NengoDL 3.6"),
         ("other", False, "missing: b.bias; not of this network: more"),
         ("text", False, "that do not fit: Ensemble_0.encoders"),
         ("float", True, "istate: expected type int32, got float64"),

@@ -281,7 +281,7 @@ def _check_items(what, name, value, least):
         )
 
 
-def check_targets(targets, shapes, least, items=None):
+def check_targets(targets, shapes, least, items=None, unread=()):
     """Check targets against each other, the probes and the number of items.
 
     Parameters
@@ -294,6 +294,8 @@ def check_targets(targets, shapes, least, items=None):
         Fewest items.
     items : int, optional
         Number of items that is expected.
+    unread : sequence of str
+        Probes whose targets nobody looks at: whatever has that many items will do.
 
     Returns
     -------
@@ -304,7 +306,9 @@ def check_targets(targets, shapes, least, items=None):
         shape = shapes[name]
         rank, size = 2 + len(shape), math.prod(shape)
         flat = value.ndim == 3 and value.shape[2] == size
-        if value.ndim != rank and not flat:
+        if name in unread and value.ndim:
+            pass
+        elif value.ndim != rank and not flat:
             form = ", ".join(
                 ("batch_size", "n_steps", *(["size"] if rank == 3 else map(str, shape)))
             )

@@ -44,6 +44,7 @@ class Swaps(Mapping):
         for value in self._swaps.values():
             _check_activation(value)
         self._used: set = set()
+        self._asked: dict = {}  # activations of layers; a dictionary keeps their order
 
     def __getitem__(self, key: Any) -> Any:
         value = self._swaps[key]
@@ -61,11 +62,32 @@ class Swaps(Mapping):
 
     def swapped(self, activation: Any) -> Any:
         """What stands for an activation: what it is swapped for, or itself."""
+        self._asked[activation] = None
         return self[activation] if activation in self else activation
 
     def unused_keys(self) -> set:
         """Those that no layer of the model had."""
         return set(self._swaps) - self._used
+
+    def said_of_unused(self) -> str:
+        """What to say of keys that no layer had; empty if there are none."""
+        unused = [key for key in self._swaps if key not in self._used]
+        if not unused:
+            return ""
+        asked = ", ".join(map(_said, self._asked)) or "none"
+        return (
+            "swap_activations: expected as keys activations that layers of the model have"
+            f" ({asked}), got {', '.join(map(_said, unused))}, which no layer has: no effect"
+        )
+
+
+def _said(activation: Any) -> str:
+    """An activation for people: functions of Keras and TensorFlow have the same names."""
+    name = getattr(activation, "__name__", None)
+    if name is None:
+        return str(activation)
+    package = (getattr(activation, "__module__", None) or "").partition(".")[0]
+    return f"{name} of {package}" if package else name
 
 
 def _check_activation(value: Any) -> None:

@@ -135,13 +135,9 @@ class Converter:
         if isinstance(scale_firing_rates, Mapping):
             keys = [key for key in scale_firing_rates if key not in self._asked]
             warn_of_keys("scale_firing_rates", keys, self.neurons)
-        unused = self.swap_activations.unused_keys()
+        unused = self.swap_activations.said_of_unused()
         if unused:
-            warnings.warn(
-                f"swap_activations: expected activations of the model, got {unused}, which no "
-                "layer has",
-                stacklevel=2,
-            )
+            warnings.warn(unused, stacklevel=2)
 
     def _calibrate(self, data: Any, target_rates: float | Mapping) -> None:
         """Find the scales of the layers."""

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import nengo
 
-from ..keras_private import functional_of, inbound_nodes
+from ..keras_private import functional_of, inbound_nodes, said_of_legacy
 
 MOST_NAMES = 8  # in a message
 
@@ -34,7 +34,8 @@ def functional_form(model: Any) -> Any:
         If it is a Sequential model that doesn't know the shape of its input yet.
     """
     if not isinstance(model, keras.Model):
-        raise TypeError(f"expected a Keras model, got {type(model).__name__}")
+        legacy = said_of_legacy(model, "a model")
+        raise TypeError(legacy or f"expected a Keras model, got {type(model).__name__}")
     if isinstance(model, keras.Sequential) and not model.built:
         raise ValueError(
             f"expected a model that is built, got Sequential model {model.name!r} of unknown input "

@@ -12,6 +12,7 @@ from .. import _engine
 from ..plan.lower import callback_name
 from .inputs import Source
 from .randomness import item_generator
+from .user_errors import user_error
 
 
 class ItemSignals(SignalDict):
@@ -175,7 +176,7 @@ class CallbackHost:
         def failed(error):
             if isinstance(error, SimulationError) or not isinstance(error, Exception):
                 return error
-            raised = SimulationError(_raised(error, op))
+            raised = user_error(_raised(error, op), error)
             raised.__cause__ = error
             return raised
 
@@ -209,7 +210,7 @@ class CallbackHost:
                     raise SimulationError(_misfit(e, op)) from e
                 raise
             except Exception as e:
-                raise SimulationError(_raised(e, op)) from e
+                raise user_error(_raised(e, op), e) from e
 
         return call
 

@@ -24,6 +24,7 @@ from nengo.exceptions import SimulationError
 from nengo.utils.functions import function_name
 
 from ..ir.calls import says
+from .user_errors import user_error
 
 # seconds of calling Python functions after which a piece of a run is long enough
 GENERATION_LIMIT = 0.2
@@ -349,9 +350,8 @@ def _call(node, function, t, rows, step):
     except SimulationError:
         raise
     except Exception as e:
-        raise SimulationError(
-            f"{_label(node, function)} raised {type(e).__name__} at t={t:g}: {e}"
-        ) from e
+        message = f"{_label(node, function)} raised {type(e).__name__} at t={t:g}: {e}"
+        raise user_error(message, e) from e
     if not rows.shape[1]:
         return
     if value is None:

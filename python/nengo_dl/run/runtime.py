@@ -16,13 +16,14 @@ from ..plan.pieces import state_keys
 from ..plan.planner import PASSES
 from ..plan.training import with_training
 from ..tensor_graph import TensorGraph
+from . import live_values
 from .device import placed
 from .feed import Feed
 from .inputs import InputNodes
 from .interrupt import interrupt
 from .object_settings import kept_histories, surrogates
 from .parameters import object_names
-from .plan_state import PlanState, place_view, probed_shape, reseed
+from .plan_state import PlanState, probed_shape, reseed
 from .turns import Turns
 from .weights import weights_of
 
@@ -281,14 +282,11 @@ class Runtime:
 
     def live(self, signal):
         """Present value of a parameter or state: ``(value, batched)``, or None if it has none."""
-        place = self.plan.place(signal)
-        if place is None:
-            return None
-        if place.kind == "state":
-            values = self.layer.get_state()[state_keys(place.index)[0]]
-        else:
-            values = self.layer.get_param(place.index)
-        return place_view(values, place).copy(), values.ndim == 2
+        return live_values.read(self.layer, signal)
+
+    def write(self, signal, value):
+        """Change a parameter or state: `.live_values.write`."""
+        live_values.write(self.layer, signal, value)
 
     @property
     def value_shapes(self):

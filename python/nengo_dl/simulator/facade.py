@@ -24,15 +24,14 @@ from ..config import Settings, resolve
 from ..run.building import build, refuse_learning_phase
 from ..run.interrupt import in_one_piece
 from ..run.progress import Display
-from ..run.randomness import step_order
 from ..run.runtime import PLANNING_STEPS, Runtime
 from ..training.keras_side import KerasSide
 from ..training.precision import python_float_type, scope
 from .data import Recorder, SimulationData
+from .insight import Insight
 from .keras_methods import KerasMethods
 from .lifecycle import in_turn
 from .parameters import ParameterMethods
-from .signals import Signals
 
 if TYPE_CHECKING:
     import nengo
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Simulator(KerasMethods, ParameterMethods):
+class Simulator(KerasMethods, ParameterMethods, Insight):
     """Runs a Nengo network as one compiled op.
 
     Use it as `nengo.Simulator`:
@@ -228,17 +227,6 @@ class Simulator(KerasMethods, ParameterMethods):
         """dict : Input node -> Keras input tensor."""
         return dict(zip(self._runtime.nodes.nodes, self.keras_model.inputs[:-1], strict=True))
 
-    @property
-    def step_order(self) -> list[nengo.builder.operator.Operator]:
-        """list : Nengo's operators in the order in which `nengo.Simulator` runs them."""
-        return step_order(self.model.operators)
-
-    @property
-    def signals(self) -> Signals:
-        """nengo_dl.simulator.signals.Signals : Present values of signals that live on."""
-        self._check_open("signals")
-        return Signals(self.model, self._signal, self._drop_batch)
-
     def get_name(self, obj: nengo.Node | nengo.Probe) -> str:
         """Return the name of an input Node or Probe in the Keras model."""
         self._check_open("get_name")
@@ -374,6 +362,8 @@ class Simulator(KerasMethods, ParameterMethods):
             Also begin processes and all other random numbers anew.
         """
         self._runtime.reset(seed, include_trainable, include_processes)
+        if include_processes:
+            self._rng = None
         if include_probes:
             self.clear_probes()
 

@@ -104,6 +104,14 @@ class Lifecycle:
         self._check_open("signals")
         return self._runtime.live(signal)
 
+    def _write_signal(self, signal: Any, value: Any) -> None:
+        def write() -> None:
+            self._check_open("signals")
+            self._runtime.write(signal, value)
+
+        self._check_open("signals")
+        self._turns.run("signals", write)
+
     def _check_open(self, what: str) -> None:
         if self.closed:
             raise SimulatorClosed(f"Cannot use {what}: the simulator is closed")

@@ -5,6 +5,8 @@ import zipfile
 import numpy as np
 from nengo.exceptions import SimulationError
 
+from ..plan.show import short_list
+
 LAYOUT = "state_layout"  # sizes of what the state is made of: it fits no other plan
 
 
@@ -32,6 +34,7 @@ def load(path, side, include_state):
     """Read arrays and take them over, once all of them fit; arguments are those of `save`."""
     file, layer = f"{path}.npz", side.runtime.layer
     found = _read(file)
+    _refuse_numbered(file, found)
     state = {name: found.pop(name) for name in (*layer.get_state(), LAYOUT) if name in found}
     if include_state:
         _check_state(file, layer, state)
@@ -74,6 +77,17 @@ def _read(file):
             return {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as e:
         raise SimulationError(f"{file} is no file that save_params wrote: {e}") from e
+
+
+def _refuse_numbered(file, found):
+    """Say of a file of NengoDL 3.6 what can be done: its arrays are known by their order alone."""
+    if found and all(name.startswith("arr_") and name[4:].isdigit() for name in found):
+        raise SimulationError(
+            f"{file}: expected arrays by the names of parameters, got {short_list(list(found))}: a"
+            " file of NengoDL 3.6, whose numbers say nothing of the objects that they belong to."
+            " Load it there, take what sim.get_nengo_params(objects) returns, and give it to the"
+            " Ensembles and Connections of the network here; or train again"
+        )
 
 
 def _check(file, name, now, value):

@@ -7,6 +7,7 @@ from typing import Any
 
 import nengo
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class Signals(Mapping):
@@ -15,12 +16,17 @@ class Signals(Mapping):
     Only what lives from step to step has a value here: parameters and state. Values that are
     computed anew in every step may not even exist as an array; put a Probe on them.
 
+    Arrays are read-only copies, and stay so: the model never sees what is written to an array.
+    ``sim.signals[signal] = value`` changes a parameter or state, and the next step goes on from it.
+
     Parameters
     ----------
     model : nengo.builder.Model
         The built model.
     live : callable
         ``live(signal)`` returns ``(value, batched)`` or None.
+    write : callable
+        ``write(signal, value)`` changes a value.
     drop_batch : bool
         Whether the axis of minibatch items is left out.
     """
@@ -29,9 +35,11 @@ class Signals(Mapping):
         self,
         model: nengo.builder.Model,
         live: Callable[[Any], tuple[np.ndarray, bool] | None],
+        write: Callable[[Any, Any], None],
         drop_batch: bool,
     ) -> None:
         self.live = live
+        self.write = write
         self.drop_batch = drop_batch
         operators = model.operators
         self.all = list(dict.fromkeys(s for op in operators for s in op.all_signals))
@@ -43,10 +51,18 @@ class Signals(Mapping):
         found = self.live(signal)
         if found is not None:
             value, batched = found
-            return value[0] if batched and self.drop_batch else value
-        if signal.base not in self.changing:
-            return signal.initial_value
-        raise KeyError(f"{signal} is computed anew in every step and not kept; probe it instead")
+            return _read_only(value[0] if batched and self.drop_batch else value)
+        self._expect_kept(signal, "probe it instead")
+        return signal.initial_value if signal.sparse else _read_only(signal.initial_value)
+
+    def __setitem__(self, signal: nengo.builder.signal.Signal, value: ArrayLike) -> None:
+        if self.live(signal) is None:
+            self._expect_kept(signal, "connect a Node to what it belongs to instead")
+        self.write(signal, value)
+
+    def _expect_kept(self, signal: nengo.builder.signal.Signal, instead: str) -> None:
+        if signal.base in self.changing:
+            raise KeyError(f"{signal} is computed anew in every step and not kept; {instead}")
 
     def __iter__(self) -> Iterator[Any]:
         for signal in self.all:
@@ -58,3 +74,8 @@ class Signals(Mapping):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _read_only(value: np.ndarray) -> np.ndarray:
+    """A copy that NumPy lets nobody make writeable: its memory belongs to ``bytes``."""
+    return np.ndarray(np.shape(value), np.asarray(value).dtype, np.asarray(value).tobytes())

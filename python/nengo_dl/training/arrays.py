@@ -66,7 +66,9 @@ def checked_arrays(side, x, y, n_steps, sample_weight=None, class_weight=None, i
     if whole:
         y = truncate(y, size)
     least = size if whole else 1
-    items = check_targets(y, side.runtime.value_shapes, least, items) or size
+    targets = side.model.untracked.targets
+    unread = () if targets is None else targets.unread()
+    items = check_targets(y, side.runtime.value_shapes, least, items, unread) or size
     shapes = dict(zip(layer.output_names, layer.output_shapes, strict=True))
     y = {
         name: value.reshape(*value.shape[:2], *shapes[name])

@@ -2,11 +2,13 @@
 
 import contextlib
 
+import keras
 import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 
 from ..arguments.checks import warn_synapses, warn_user
 from ..arguments.keras_arguments import check_arguments
+from ..keras_private import said_of_legacy
 from ..tensor_graph import build_keras_model
 from .model import NO_MINIBATCH, SimulatorModel
 from .precision import float_type
@@ -150,6 +152,9 @@ class KerasSide:
         bool
             Whether the state is kept.
         """
+        for callback in keras.tree.flatten(kwargs.get("callbacks")):
+            if legacy := said_of_legacy(callback, "a callback"):
+                raise ValidationError(legacy, "callbacks")
         check_arguments(kwargs)
         for name in sizes:
             if kwargs.pop(name, None) is not None:

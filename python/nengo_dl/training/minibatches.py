@@ -93,8 +93,7 @@ class Minibatches:
             self.n_steps,
             size,
         )
-        # two numbers that follow the seed given to keras.utils.set_random_seed
-        self.seed = tf.random.uniform((2,), maxval=2**31 - 1, dtype=tf.int32).numpy().tolist()
+        self.seed = _drawn(runtime.seed)
         self.epoch = 0
         self.position, self.order, self.token = 0, None, None
         self.made, self.made_at = {}, None
@@ -281,3 +280,17 @@ def run_chunks(data, total, run, stopped=None, progress=None):
         if done >= total or stopped():
             return logs
         progress(done, logs)
+
+
+def _drawn(seed):
+    """Two numbers that follow the seed given to `keras.utils.set_random_seed`.
+
+    They follow the simulator's if there is none where TensorFlow, being told to be deterministic,
+    refuses to draw without one.
+    """
+    kinds = {"maxval": 2**31 - 1, "dtype": tf.int32}
+    try:
+        drawn = tf.random.uniform((2,), **kinds)
+    except RuntimeError:
+        drawn = tf.random.uniform((2,), seed=seed, **kinds)
+    return drawn.numpy().tolist()

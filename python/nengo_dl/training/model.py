@@ -11,7 +11,7 @@ from nengo.exceptions import ValidationError
 from ..arguments.data_forms import flattened
 from ..arguments.keras_arguments import check_arguments
 from ..arguments.names import OnlyNames
-from ..keras_private import fits
+from ..keras_private import fits, said_of_legacy
 from ..run.interrupt import interrupt
 from ..run.turns import Turns
 from ..tensor_graph import FixedForInference, TensorGraph, build_keras_model, merged_updates
@@ -136,6 +136,8 @@ class SimulatorModel(FixedForInference, keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def _check_optimizer(self, optimizer):
+        if legacy := said_of_legacy(optimizer, "an optimizer"):
+            raise ValidationError(legacy, "optimizer")
         known = keras.optimizers.Optimizer
         if isinstance(optimizer, known) and not fits(optimizer, self.trainable_variables):
             raise ValidationError(
@@ -217,8 +219,9 @@ class SimulatorModel(FixedForInference, keras.Model):
             name: output.shape[2:]
             for name, output in zip(self.output_names, self.outputs, strict=True)
         }
+        unread = self.untracked.targets.unread()
         y = {
-            name: self._target(value, shapes[name])
+            name: value if name in unread else self._target(value, shapes[name])
             for name, value in self._by_name(y, "targets").items()
         }
         if sample_weight is None or isinstance(sample_weight, (Mapping, list, tuple)):

@@ -14,7 +14,7 @@ from nengo.exceptions import ValidationError
 
 from ..arguments.checks import is_number, warn_user
 from ..arguments.data_forms import entries_by_probe
-from ..keras_private import mask_of
+from ..keras_private import mask_of, said_of_legacy
 
 # names for which Keras picks a function by the shapes of targets and outputs
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
@@ -113,6 +113,11 @@ class Targets:
             if loss.needs_target and targets.get(name) is None
         ]
 
+    def unread(self):
+        """Names of probes whose targets nobody looks at: their losses and metrics need none."""
+        reading = [m.probe for m in self.metrics if m.needs_target]
+        return [n for n, loss in self.losses.items() if not (loss.needs_target or n in reading)]
+
     def warn_without_target(self, targets):
         """Warn, once for each loss, that it counts for nothing."""
         names = [name for name in self.without_target(targets) if name not in self.warned]
@@ -184,6 +189,7 @@ class ProbeLoss:
     """
 
     def __init__(self, loss):
+        _refuse_legacy(loss, "loss")
         self.by_shape = isinstance(loss, str) and loss.lower() in ("crossentropy", "ce")
         self.function = None if self.by_shape else keras.losses.get(loss)
         if not (self.by_shape or callable(self.function)):
@@ -244,6 +250,7 @@ class ProbeMetric:
         if isinstance(metric, str) and metric.lower() in _BY_SHAPE:
             self.deferred = name = metric
         else:
+            _refuse_legacy(metric, "metric")
             found = keras.metrics.get(metric)
             if not callable(found):
                 raise ValueError(
@@ -281,6 +288,12 @@ class ProbeMetric:
     def result(self):
         """Present value; 0 before anything was counted."""
         return tf.zeros(()) if self.metric is None else self.metric.result()
+
+
+def _refuse_legacy(given, what):
+    legacy = said_of_legacy(given, f"a {what}")
+    if legacy:
+        raise ValidationError(legacy, what)
 
 
 def _reduced(values, weight, reduction, dtype):

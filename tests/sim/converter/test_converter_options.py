@@ -145,9 +145,11 @@ def test_swaps_of_swaps_and_unused_ones():
     swaps = {keras.activations.relu: tf.nn.tanh, nengo.Tanh(tau_ref=1): nengo.LIF()}
     converter = nengo_dl.Converter(dense_model(), swap_activations=swaps)
     assert converter.net.ensembles[0].neuron_type == nengo.LIF()
-    with pytest.warns(UserWarning, match="swap_activations: .* which no layer has"):
-        converter = nengo_dl.Converter(dense_model(), swap_activations={tf.nn.relu: nengo.LIF()})
-    assert converter.swap_activations.unused_keys() == {tf.nn.relu}
+    message = r"have \(relu of keras, .*\), got relu of tensorflow, LIF\(\), which no layer has"
+    unused = {tf.nn.relu: nengo.LIF(), nengo.LIF(): nengo.LIFRate()}
+    with pytest.warns(UserWarning, match=message):
+        converter = nengo_dl.Converter(dense_model(), swap_activations=unused)
+    assert converter.swap_activations.unused_keys() == set(unused)
 
 
 @pytest.mark.parametrize(
