@@ -18,7 +18,7 @@ from ..keras_private import calls_of
 from .activations import Swaps
 from .calibration import calibrated_scales, warn_of_keys
 from .keras_graph import KerasTensorDict, functional_form, index_of, is_neurons
-from .layer_converter import CONVERTERS, LayerConverter, register
+from .layer_converter import CONVERTERS, LayerConverter, only_in_training, register
 from .report import Report, entry_of
 from .verify import verify_conversion
 
@@ -309,9 +309,10 @@ class Converter:
         if each_step and not cls.takes_steps:
             return self._fallback(layer, "A model within TimeDistributed has no native form.")
         convertible, reason = cls.convertible(layer, self)
-        if convertible:
-            return cls(layer, self)
-        return self._fallback(layer, reason, cls.allow_fallback)
+        if not convertible:
+            return self._fallback(layer, reason, cls.allow_fallback)
+        reason = "" if self.inference_only else only_in_training(layer, each_step)
+        return self._fallback(layer, reason) if reason else cls(layer, self)
 
     def _fallback(self, layer: Any, reason: str | None, allowed: bool = True) -> LayerConverter:
         """The converter to a TensorNode, with a warning, or an error if that is not allowed."""

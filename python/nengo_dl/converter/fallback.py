@@ -89,13 +89,22 @@ class CallOfLayer(keras.layers.Layer):
         Number of elements of all outputs.
     step_axis : bool
         Whether the operation expects an axis for the steps, of which there is one.
+    wrapped : bool
+        Whether the operation is a layer in a TimeDistributed layer, which goes by its ``call``,
+        without the loss of its activity regularizer.
     """
 
     def __init__(
-        self, operation: Any, form: CallForm, size_out: int, step_axis: bool = False
+        self,
+        operation: Any,
+        form: CallForm,
+        size_out: int,
+        step_axis: bool = False,
+        wrapped: bool = False,
     ) -> None:
         super().__init__(name=operation.name)
         self.operation = operation
+        self.wrapped = wrapped
         self.form = form
         self.size_out = size_out
         self.step_axis = step_axis
@@ -119,9 +128,14 @@ class CallOfLayer(keras.layers.Layer):
         args, kwargs = self.form.filled_in(values)
         if self.takes_training and training is not None:
             kwargs["training"] = training  # goes before what the model says, as in Keras
+        called = self.operation
+        if self.wrapped:
+            called = self.operation.call
+            if kwargs.get("mask") is None:
+                kwargs.pop("mask", None)  # of the TimeDistributed layer
         outputs = [
             keras.ops.cast(keras.ops.reshape(y, (-1, _size(y.shape[1:]))), x.dtype)
-            for y in keras.tree.flatten(self.operation(*args, **kwargs))
+            for y in keras.tree.flatten(called(*args, **kwargs))
         ]
         return outputs[0] if len(outputs) == 1 else keras.ops.concatenate(outputs, axis=-1)
 
@@ -172,11 +186,14 @@ class ConvertFallback(LayerConverter):
     def _tensor_node(self, form: CallForm, shapes: list[tuple]) -> TensorNode:
         step_axis = self.has_step_axis()
         plain = form.is_plain() and len(shapes) == 1 and form.shapes[0] and shapes[0]
-        if plain and isinstance(self.layer, keras.layers.Layer) and not step_axis:
+        regularised = getattr(self.layer, "activity_regularizer", None) is not None
+        wrapped = regularised and self.graph_layer is not self.layer
+        plain = plain and not (step_axis or wrapped)
+        if plain and isinstance(self.layer, keras.layers.Layer):
             func, shape_in, shape_out = self.layer, form.shapes[0], shapes[0]
         else:
             shape_in, shape_out = (sum(form.sizes()),), (sum(map(_size, shapes)),)
-            func = CallOfLayer(self.layer, form, shape_out[0], step_axis)
+            func = CallOfLayer(self.layer, form, shape_out[0], step_axis, wrapped)
         return TensorNode(
             func, shape_in=shape_in, shape_out=shape_out, pass_time=False, label=self.layer.name
         )

@@ -15,8 +15,7 @@ to_numpy = keras.ops.convert_to_numpy
 
 def regularised(*weights: str) -> list[str]:
     """Names of the attributes of a layer that act on training, for the names of its weights."""
-    kinds = ("regularizer", "constraint")
-    return ["activity_regularizer", *(f"{w}_{kind}" for kind in kinds for w in weights)]
+    return [f"{w}_{kind}" for kind in ("regularizer", "constraint") for w in weights]
 
 
 def is_one(dilation: Any) -> bool:

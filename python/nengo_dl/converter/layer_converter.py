@@ -48,6 +48,30 @@ def register(keras_layer: type | None) -> Callable:
     return registered
 
 
+def only_in_training(layer: Any, each_step: bool) -> str:
+    """What any layer may have that acts on training, and that native objects don't.
+
+    Parameters
+    ----------
+    layer : keras.layers.Layer or keras.Operation
+        The layer.
+    each_step : bool
+        Whether it is within a TimeDistributed layer, where Keras leaves out its loss.
+
+    Returns
+    -------
+    str
+        The reason not to convert it; "" if there is none.
+    """
+    if getattr(layer, "lora_enabled", False):
+        what = "has low-rank factors (LoRA), which alone are trained"
+    elif getattr(layer, "activity_regularizer", None) is not None and not each_step:
+        what = "has an activity_regularizer, whose loss counts in training"
+    else:
+        return ""
+    return f"Layer {layer.name!r} {what}: that is not supported (unless inference_only=True)."
+
+
 class LayerConverter:
     """Converts the calls of one Keras layer to Nengo objects.
 
