@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,16 @@ def _takes_training(operation: Any) -> bool:
     """Whether it may be told the mode."""
     call = getattr(operation, "call", operation)
     return "training" in inspect.signature(call).parameters
+
+
+def _noise_of_steps(layer: Any) -> bool:
+    """Whether noise is drawn once for all steps, or a number of them, and not for each."""
+    if isinstance(layer, keras.layers.SpatialDropout1D):
+        return True
+    if isinstance(layer, (keras.layers.SpatialDropout2D, keras.layers.SpatialDropout3D)):
+        return layer.data_format == "channels_last"  # else the steps are the channels
+    shape = getattr(layer, "noise_shape", None)
+    return shape is not None and len(shape) > 1 and shape[1] is not None
 
 
 class CallOfLayer(keras.layers.Layer):
@@ -170,18 +181,24 @@ class ConvertFallback(LayerConverter):
         return [obj[end - _size(shape) : end] for shape, end in zip(shapes, ends, strict=True)]
 
     def _check_steps(self, form: CallForm) -> None:
-        """Refuse an operation that gives something else for a step alone than among others."""
-        layer = self.layer
+        """Refuse an operation that gives something else for a step alone than among others.
 
-        def called(values: list) -> Any:
+        In training, too, if the network may be trained.
+        """
+        layer, takes_training = self.layer, _takes_training(self.layer)
+
+        def called(values: list, training: bool = False) -> Any:
             args, kwargs = form.filled_in([keras.ops.convert_to_tensor(v) for v in values])
-            if _takes_training(layer):
-                kwargs["training"] = False
+            if takes_training:
+                kwargs["training"] = training
             return layer(*args, **kwargs)
 
         variables = getattr(layer, "non_trainable_variables", [])
         where = f"{type(layer).__name__} {layer.name!r}"
         check_steps(where, variables, called, called, form.inputs)
+        if takes_training and not self.converter.inference_only:
+            trained = functools.partial(called, training=True)
+            check_steps(where, variables, trained, trained, form.inputs, training=True)
 
     def _tensor_node(self, form: CallForm, shapes: list[tuple]) -> TensorNode:
         step_axis = self.has_step_axis()
@@ -209,6 +226,12 @@ class ConvertFallback(LayerConverter):
             )
         if self.has_step_axis() and isinstance(layer, _MIXES_TIME):
             raise TypeError(f"{where} would combine steps of a temporal model")
+        if self.has_step_axis() and not self.converter.inference_only and _noise_of_steps(layer):
+            raise TypeError(
+                f"{where} would combine steps of a temporal model: in training all of them get the "
+                "same noise; put it into a TimeDistributed layer for noise of each step, or set "
+                "inference_only=True"
+            )
         first = node.input_tensors[0]
         axes = 2 if self.converter.temporal_model else 1
         for tensor in node.output_tensors:

@@ -1,7 +1,6 @@
 """What only training sees: losses of activities, low-rank factors, statistics, noise (K-19)."""
 
 import keras
-import numpy as np
 import pytest
 from layer_cases import CASES, model_of, random_inputs, with_random_weights
 
