@@ -16,7 +16,7 @@ from nengo.synapses import SynapseParam
 from ..config import configure_settings
 from ..keras_private import calls_of
 from .activations import Swaps
-from .calibration import calibrated_scales, warn_of_keys
+from .calibration import calibrated_scales, check_target_rates, rate_swaps, warn_of_keys
 from .keras_graph import KerasTensorDict, functional_form, index_of, is_neurons
 from .layer_converter import CONVERTERS, LayerConverter, only_in_training, register
 from .report import Report, entry_of
@@ -122,7 +122,7 @@ class Converter:
         self._scopes: list[dict[int, Any]] = []  # objects by tensors, of nested models
         self._asked: set = set()  # layers whose scales were
         if isinstance(scale_firing_rates, str):
-            self._calibrate(calibration_data, target_rates)
+            self._calibrate(calibration_data, target_rates, swap_activations)
         elif calibration_data is not None:
             warnings.warn(
                 'calibration_data: expected it with scale_firing_rates="calibrate", got '
@@ -143,7 +143,7 @@ class Converter:
                 stacklevel=2,
             )
 
-    def _calibrate(self, data: Any, target_rates: float | Mapping) -> None:
+    def _calibrate(self, data: Any, target_rates: float | Mapping, swaps: Mapping | None) -> None:
         """Find the scales of the layers."""
         if self.scale_firing_rates != "calibrate" or data is None:
             raise ValueError(
@@ -151,6 +151,7 @@ class Converter:
                 f"calibration_data, got {self.scale_firing_rates!r} "
                 f"{'without' if data is None else 'with'} data"
             )
+        check_target_rates(target_rates)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what falls back is said of the network itself
             rate_network = Converter(
@@ -158,6 +159,7 @@ class Converter:
                 inference_only=True,
                 max_to_avg_pool=self.max_to_avg_pool,
                 split_shared_weights=self.split_shared_weights,
+                swap_activations=rate_swaps(swaps or {}),
                 temporal_model=self.temporal_model,
             )
         if isinstance(target_rates, Mapping):
