@@ -309,7 +309,8 @@ class Converter:
                 "model; put it into a TimeDistributed layer if it is for each step"
             )
         if each_step and not cls.takes_steps:
-            return self._fallback(layer, "A model within TimeDistributed has no native form.")
+            name = type(layer).__name__
+            return self._fallback(layer, f"A {name} within TimeDistributed has no native form.")
         convertible, reason = cls.convertible(layer, self)
         if not convertible:
             return self._fallback(layer, reason, cls.allow_fallback)

@@ -77,6 +77,17 @@ def _takes_training(operation: Any) -> bool:
     return "training" in inspect.signature(call).parameters
 
 
+def _gives_floats(layer: Any, form: CallForm, output: Any) -> bool:
+    """Whether the output of a layer needs no cast."""
+    dtype = output.dtype
+    if isinstance(layer, keras.layers.Lambda) or not type(layer).__module__.startswith("keras."):
+        try:  # where a layer says nothing but its shape Keras assumes its precision
+            dtype = keras.Operation.compute_output_spec(layer, *form.args, **form.kwargs).dtype
+        except Exception:  # the simulator will say what is wrong
+            return True
+    return keras.backend.is_float_dtype(dtype)
+
+
 def _noise_of_steps(layer: Any) -> bool:
     """Whether noise is drawn once for all steps, or a number of them, and not for each."""
     if isinstance(layer, keras.layers.SpatialDropout1D):
@@ -170,7 +181,7 @@ class ConvertFallback(LayerConverter):
         shapes = [self.shape_of(tensor) for tensor in node.output_tensors]
         if self.has_step_axis():
             self._check_steps(form)
-        obj = self._tensor_node(form, shapes)
+        obj = self._tensor_node(form, node.output_tensors)
         ends = np.cumsum(form.sizes())
         for tensor, end, size in zip(tensors, ends, form.sizes(), strict=True):
             place = obj if len(tensors) == 1 else obj[end - size : end]
@@ -200,13 +211,20 @@ class ConvertFallback(LayerConverter):
             trained = functools.partial(called, training=True)
             check_steps(where, variables, trained, trained, form.inputs, training=True)
 
-    def _tensor_node(self, form: CallForm, shapes: list[tuple]) -> TensorNode:
+    def _tensor_node(self, form: CallForm, outputs: list) -> TensorNode:
+        shapes = [self.shape_of(tensor) for tensor in outputs]
         step_axis = self.has_step_axis()
-        plain = form.is_plain() and len(shapes) == 1 and form.shapes[0] and shapes[0]
         regularised = getattr(self.layer, "activity_regularizer", None) is not None
         wrapped = regularised and self.graph_layer is not self.layer
-        plain = plain and not (step_axis or wrapped)
-        if plain and isinstance(self.layer, keras.layers.Layer):
+        plain = (
+            isinstance(self.layer, keras.layers.Layer)
+            and form.is_plain()
+            and len(outputs) == 1
+            and form.shapes[0]
+            and shapes[0]
+            and _gives_floats(self.layer, form, outputs[0])
+        )
+        if plain and not (step_axis or wrapped):
             func, shape_in, shape_out = self.layer, form.shapes[0], shapes[0]
         else:
             shape_in, shape_out = (sum(form.sizes()),), (sum(map(_size, shapes)),)

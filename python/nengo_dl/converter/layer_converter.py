@@ -72,6 +72,22 @@ def only_in_training(layer: Any, each_step: bool) -> str:
     return f"Layer {layer.name!r} {what}: that is not supported (unless inference_only=True)."
 
 
+def _giving_floats(function: Any, shape: tuple) -> Any:
+    """An activation function, cast to the precision of its input if it gives integers or bool."""
+    if isinstance(function, keras.layers.Layer):
+        return function
+    try:
+        output = function(keras.ops.zeros((1, *shape)))
+        floats = keras.backend.is_float_dtype(keras.backend.standardize_dtype(output.dtype))
+    except Exception:  # the simulator will say what is wrong
+        return function
+
+    def cast(x: Any) -> Any:
+        return keras.ops.cast(function(x), x.dtype)
+
+    return function if floats else cast
+
+
 class LayerConverter:
     """Converts the calls of one Keras layer to Nengo objects.
 
@@ -224,6 +240,7 @@ class LayerConverter:
         warnings.warn(f"{text}: a TensorNode calls it (fallback)", stacklevel=2)
         self.reason = f"{text}."
         shape = self.output_shape(node_id) or (1,)
+        function = _giving_floats(function, shape)
         label = self.label(node_id)
         return TensorNode(function, shape_in=shape, shape_out=shape, pass_time=False, label=label)
 

@@ -62,9 +62,13 @@ MIXES = {
     "only large ones": L.Lambda(lambda v: ops.where(v > 30, v - v[:, :1], v)),
     "Lag": Lag(),
     "activation": L.Dense(3, activation=lambda v: v - ops.mean(v, axis=1, keepdims=True)),
+    "Reshape to parts": L.Reshape((-1, 2)),
+    "Reshape to several": L.Reshape((-1, 12)),
     "activation alone": L.Activation(lambda v: ops.softmax(v, axis=1)),
 }
+RESHAPED = {name: layer for name, layer in MIXES.items() if name.startswith("Reshape")}
 KEEPS = {
+    "Reshape": L.Reshape((-1, 2, 3)),
     "GroupNormalization": L.TimeDistributed(L.GroupNormalization(3)),
     "UnitNormalization": L.UnitNormalization(),
     "LayerNormalization": L.LayerNormalization(),
@@ -92,7 +96,15 @@ def model_of(layer, steps):
 def test_layers_that_combine_steps_are_refused(layer):
     """K-12."""
     model = model_of(layer, 4)
-    with pytest.raises(TypeError, match="would combine steps of a temporal model"):
+    with pytest.raises(TypeError, match="would combine (or split )?steps of a temporal model"):
+        nengo_dl.Converter(model, temporal_model=True)
+
+
+@pytest.mark.parametrize("layer", RESHAPED.values(), ids=RESHAPED)
+def test_reshaped_steps_of_any_number(layer):
+    """K-12: the number of steps is open before and after."""
+    model = model_of(layer, None)
+    with pytest.raises(TypeError, match="would combine or split steps .* in .None, None, 6., got"):
         nengo_dl.Converter(model, temporal_model=True)
 
 
