@@ -55,6 +55,7 @@ class ConvertReLU(ConvertElementwise):
         if is_neurons(beyond):
             self.set_trainable(beyond, False)
             beyond.ensemble.label += ".beyond"
+            self.converter.neurons[self.layer].pop()  # firing rates of the layer are the others'
         self.add_connection(node_id, beyond)
         obj = self.add_nengo_obj(node_id)
         self.connect(below, obj)

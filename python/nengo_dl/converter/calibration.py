@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..neurons import LeakyReLU, SpikingLeakyReLU
 from ..simulator import Simulator
+from .activations import ACTIVATIONS
 
 MINIBATCH = 32
 _LINEAR = (nengo.RectifiedLinear, nengo.SpikingRectifiedLinear, LeakyReLU, SpikingLeakyReLU)
@@ -27,7 +29,7 @@ def calibrated_scales(rate_network: Any, data: Any, target_rates: float | Mappin
     Parameters
     ----------
     rate_network : Converter
-        The converted model, without swapped activations and scales.
+        The converted model, without scales, and with the swaps of `rate_swaps`.
     data : array or list of arrays
         Inputs of the Keras model.
     target_rates : float or dict
@@ -56,6 +58,63 @@ def calibrated_scales(rate_network: Any, data: Any, target_rates: float | Mappin
     return scales
 
 
+def rate_swaps(swaps: Mapping) -> dict:
+    """Swaps of activations for the network that calibrates, whose neurons have rates.
+
+    Neurons whose rate is proportional to their input give that rate. Others stand there for what
+    they were swapped for, if that has neurons, and else fire in proportion to their input, too.
+
+    Parameters
+    ----------
+    swaps : dict
+        As for the Converter.
+
+    Returns
+    -------
+    dict
+        The same with other values, or fewer.
+    """
+    rates = {}
+    for activation, value in swaps.items():
+        if not isinstance(value, nengo.neurons.NeuronType):
+            rates[activation] = value
+        elif is_linear(value):
+            rates[activation] = _rate_type(value)
+        elif not isinstance(activation, nengo.neurons.NeuronType) and activation not in ACTIVATIONS:
+            rates[activation] = nengo.RectifiedLinear() if value.spiking else value
+    return rates
+
+
+def _rate_type(linear: Any) -> Any:
+    """The type that gives the mean output of a type with a linear rate."""
+    slope = getattr(getattr(linear, "base_type", linear), "negative_slope", 0)
+    if slope:
+        return LeakyReLU(negative_slope=slope, amplitude=linear.amplitude)
+    return nengo.RectifiedLinear(amplitude=linear.amplitude)
+
+
+def check_target_rates(target_rates: Any) -> None:
+    """Refuse what are no firing rates.
+
+    Parameters
+    ----------
+    target_rates : object
+        A number above 0, or a dictionary with such values.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    by_layer = isinstance(target_rates, Mapping)
+    for rate in target_rates.values() if by_layer else [target_rates]:
+        if not isinstance(rate, numbers.Real) or not 0 < float(rate) < np.inf:
+            raise ValueError(
+                "target_rates: expected a rate in Hz, a number above 0, or a dict of rates by "
+                f"layer, got {rate!r}{' in a dict' if by_layer else ''}"
+            )
+
+
 def warn_of_keys(name: str, keys: list, neurons: Mapping) -> None:
     """Warn of keys of a dictionary by layers that nothing was looked up with.
 
@@ -79,7 +138,7 @@ def warn_of_keys(name: str, keys: list, neurons: Mapping) -> None:
 
 
 def _mean_activities(rate_network: Any, data: Any) -> dict:
-    """Mean absolute output of the neurons of each layer."""
+    """Mean absolute rate of the neurons of each layer."""
     arrays = [np.asarray(a) for a in (data if isinstance(data, (list, tuple)) else [data])]
     tensors = rate_network.model.inputs
     if len(arrays) != len(tensors) or not len(arrays[0]):
@@ -109,8 +168,13 @@ def _mean_activities(rate_network: Any, data: Any) -> dict:
             found = sim.predict(part)
             count = min(items, len(arrays[0]) - first)
             for layer, ours in probes.items():
-                total[layer] += count * np.mean([np.mean(np.abs(found[probe])) for probe in ours])
+                rates = [np.mean(np.abs(found[p])) / _amplitude(p.target) for p in ours]
+                total[layer] += count * np.mean(rates)
     return {layer: value / len(arrays[0]) for layer, value in total.items()}
+
+
+def _amplitude(neurons: Any) -> float:
+    return getattr(neurons.ensemble.neuron_type, "amplitude", 1)
 
 
 def scaling_note(neuron_type: Any, scale: float, target: float | None) -> str:

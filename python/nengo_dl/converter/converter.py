@@ -16,9 +16,9 @@ from nengo.synapses import SynapseParam
 from ..config import configure_settings
 from ..keras_private import calls_of
 from .activations import Swaps
-from .calibration import calibrated_scales, warn_of_keys
+from .calibration import calibrated_scales, check_target_rates, rate_swaps, warn_of_keys
 from .keras_graph import KerasTensorDict, functional_form, index_of, is_neurons
-from .layer_converter import CONVERTERS, LayerConverter, register
+from .layer_converter import CONVERTERS, LayerConverter, only_in_training, register
 from .report import Report, entry_of
 from .verify import verify_conversion
 
@@ -122,7 +122,7 @@ class Converter:
         self._scopes: list[dict[int, Any]] = []  # objects by tensors, of nested models
         self._asked: set = set()  # layers whose scales were
         if isinstance(scale_firing_rates, str):
-            self._calibrate(calibration_data, target_rates)
+            self._calibrate(calibration_data, target_rates, swap_activations)
         elif calibration_data is not None:
             warnings.warn(
                 'calibration_data: expected it with scale_firing_rates="calibrate", got '
@@ -139,7 +139,7 @@ class Converter:
         if unused:
             warnings.warn(unused, stacklevel=2)
 
-    def _calibrate(self, data: Any, target_rates: float | Mapping) -> None:
+    def _calibrate(self, data: Any, target_rates: float | Mapping, swaps: Mapping | None) -> None:
         """Find the scales of the layers."""
         if self.scale_firing_rates != "calibrate" or data is None:
             raise ValueError(
@@ -147,6 +147,7 @@ class Converter:
                 f"calibration_data, got {self.scale_firing_rates!r} "
                 f"{'without' if data is None else 'with'} data"
             )
+        check_target_rates(target_rates)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what falls back is said of the network itself
             rate_network = Converter(
@@ -154,6 +155,7 @@ class Converter:
                 inference_only=True,
                 max_to_avg_pool=self.max_to_avg_pool,
                 split_shared_weights=self.split_shared_weights,
+                swap_activations=rate_swaps(swaps or {}),
                 temporal_model=self.temporal_model,
             )
         if isinstance(target_rates, Mapping):
@@ -303,11 +305,13 @@ class Converter:
                 "model; put it into a TimeDistributed layer if it is for each step"
             )
         if each_step and not cls.takes_steps:
-            return self._fallback(layer, "A model within TimeDistributed has no native form.")
+            name = type(layer).__name__
+            return self._fallback(layer, f"A {name} within TimeDistributed has no native form.")
         convertible, reason = cls.convertible(layer, self)
-        if convertible:
-            return cls(layer, self)
-        return self._fallback(layer, reason, cls.allow_fallback)
+        if not convertible:
+            return self._fallback(layer, reason, cls.allow_fallback)
+        reason = "" if self.inference_only else only_in_training(layer, each_step)
+        return self._fallback(layer, reason) if reason else cls(layer, self)
 
     def _fallback(self, layer: Any, reason: str | None, allowed: bool = True) -> LayerConverter:
         """The converter to a TensorNode, with a warning, or an error if that is not allowed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,27 @@ def _takes_training(operation: Any) -> bool:
     return "training" in inspect.signature(call).parameters
 
 
+def _gives_floats(layer: Any, form: CallForm, output: Any) -> bool:
+    """Whether the output of a layer needs no cast."""
+    dtype = output.dtype
+    if isinstance(layer, keras.layers.Lambda) or not type(layer).__module__.startswith("keras."):
+        try:  # where a layer says nothing but its shape Keras assumes its precision
+            dtype = keras.Operation.compute_output_spec(layer, *form.args, **form.kwargs).dtype
+        except Exception:  # the simulator will say what is wrong
+            return True
+    return keras.backend.is_float_dtype(dtype)
+
+
+def _noise_of_steps(layer: Any) -> bool:
+    """Whether noise is drawn once for all steps, or a number of them, and not for each."""
+    if isinstance(layer, keras.layers.SpatialDropout1D):
+        return True
+    if isinstance(layer, (keras.layers.SpatialDropout2D, keras.layers.SpatialDropout3D)):
+        return layer.data_format == "channels_last"  # else the steps are the channels
+    shape = getattr(layer, "noise_shape", None)
+    return shape is not None and len(shape) > 1 and shape[1] is not None
+
+
 class CallOfLayer(keras.layers.Layer):
     """Calls an operation as a model does, with one vector that holds all of its inputs.
 
@@ -89,13 +111,22 @@ class CallOfLayer(keras.layers.Layer):
         Number of elements of all outputs.
     step_axis : bool
         Whether the operation expects an axis for the steps, of which there is one.
+    wrapped : bool
+        Whether the operation is a layer in a TimeDistributed layer, which goes by its ``call``,
+        without the loss of its activity regularizer.
     """
 
     def __init__(
-        self, operation: Any, form: CallForm, size_out: int, step_axis: bool = False
+        self,
+        operation: Any,
+        form: CallForm,
+        size_out: int,
+        step_axis: bool = False,
+        wrapped: bool = False,
     ) -> None:
         super().__init__(name=operation.name)
         self.operation = operation
+        self.wrapped = wrapped
         self.form = form
         self.size_out = size_out
         self.step_axis = step_axis
@@ -119,9 +150,14 @@ class CallOfLayer(keras.layers.Layer):
         args, kwargs = self.form.filled_in(values)
         if self.takes_training and training is not None:
             kwargs["training"] = training  # goes before what the model says, as in Keras
+        called = self.operation
+        if self.wrapped:
+            called = self.operation.call
+            if kwargs.get("mask") is None:
+                kwargs.pop("mask", None)  # of the TimeDistributed layer
         outputs = [
             keras.ops.cast(keras.ops.reshape(y, (-1, _size(y.shape[1:]))), x.dtype)
-            for y in keras.tree.flatten(self.operation(*args, **kwargs))
+            for y in keras.tree.flatten(called(*args, **kwargs))
         ]
         return outputs[0] if len(outputs) == 1 else keras.ops.concatenate(outputs, axis=-1)
 
@@ -145,7 +181,7 @@ class ConvertFallback(LayerConverter):
         shapes = [self.shape_of(tensor) for tensor in node.output_tensors]
         if self.has_step_axis():
             self._check_steps(form)
-        obj = self._tensor_node(form, shapes)
+        obj = self._tensor_node(form, node.output_tensors)
         ends = np.cumsum(form.sizes())
         for tensor, end, size in zip(tensors, ends, form.sizes(), strict=True):
             place = obj if len(tensors) == 1 else obj[end - size : end]
@@ -156,27 +192,43 @@ class ConvertFallback(LayerConverter):
         return [obj[end - _size(shape) : end] for shape, end in zip(shapes, ends, strict=True)]
 
     def _check_steps(self, form: CallForm) -> None:
-        """Refuse an operation that gives something else for a step alone than among others."""
-        layer = self.layer
+        """Refuse an operation that gives something else for a step alone than among others.
 
-        def called(values: list) -> Any:
+        In training, too, if the network may be trained.
+        """
+        layer, takes_training = self.layer, _takes_training(self.layer)
+
+        def called(values: list, training: bool = False) -> Any:
             args, kwargs = form.filled_in([keras.ops.convert_to_tensor(v) for v in values])
-            if _takes_training(layer):
-                kwargs["training"] = False
+            if takes_training:
+                kwargs["training"] = training
             return layer(*args, **kwargs)
 
         variables = getattr(layer, "non_trainable_variables", [])
         where = f"{type(layer).__name__} {layer.name!r}"
         check_steps(where, variables, called, called, form.inputs)
+        if takes_training and not self.converter.inference_only:
+            trained = functools.partial(called, training=True)
+            check_steps(where, variables, trained, trained, form.inputs, training=True)
 
-    def _tensor_node(self, form: CallForm, shapes: list[tuple]) -> TensorNode:
+    def _tensor_node(self, form: CallForm, outputs: list) -> TensorNode:
+        shapes = [self.shape_of(tensor) for tensor in outputs]
         step_axis = self.has_step_axis()
-        plain = form.is_plain() and len(shapes) == 1 and form.shapes[0] and shapes[0]
-        if plain and isinstance(self.layer, keras.layers.Layer) and not step_axis:
+        regularised = getattr(self.layer, "activity_regularizer", None) is not None
+        wrapped = regularised and self.graph_layer is not self.layer
+        plain = (
+            isinstance(self.layer, keras.layers.Layer)
+            and form.is_plain()
+            and len(outputs) == 1
+            and form.shapes[0]
+            and shapes[0]
+            and _gives_floats(self.layer, form, outputs[0])
+        )
+        if plain and not (step_axis or wrapped):
             func, shape_in, shape_out = self.layer, form.shapes[0], shapes[0]
         else:
             shape_in, shape_out = (sum(form.sizes()),), (sum(map(_size, shapes)),)
-            func = CallOfLayer(self.layer, form, shape_out[0], step_axis)
+            func = CallOfLayer(self.layer, form, shape_out[0], step_axis, wrapped)
         return TensorNode(
             func, shape_in=shape_in, shape_out=shape_out, pass_time=False, label=self.layer.name
         )
@@ -192,6 +244,12 @@ class ConvertFallback(LayerConverter):
             )
         if self.has_step_axis() and isinstance(layer, _MIXES_TIME):
             raise TypeError(f"{where} would combine steps of a temporal model")
+        if self.has_step_axis() and not self.converter.inference_only and _noise_of_steps(layer):
+            raise TypeError(
+                f"{where} would combine steps of a temporal model: in training all of them get the "
+                "same noise; put it into a TimeDistributed layer for noise of each step, or set "
+                "inference_only=True"
+            )
         first = node.input_tensors[0]
         axes = 2 if self.converter.temporal_model else 1
         for tensor in node.output_tensors:

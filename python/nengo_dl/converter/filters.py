@@ -10,13 +10,16 @@ import numpy as np
 
 from .layer_converter import LayerConverter
 
-to_numpy = keras.ops.convert_to_numpy
+
+def to_numpy(weight: Any) -> np.ndarray:
+    """A weight as an array, of single precision if its type is none of NumPy's (bfloat16)."""
+    array = keras.ops.convert_to_numpy(weight)
+    return array if array.dtype.isbuiltin == 1 else array.astype(np.float32)
 
 
 def regularised(*weights: str) -> list[str]:
     """Names of the attributes of a layer that act on training, for the names of its weights."""
-    kinds = ("regularizer", "constraint")
-    return ["activity_regularizer", *(f"{w}_{kind}" for kind in kinds for w in weights)]
+    return [f"{w}_{kind}" for kind in ("regularizer", "constraint") for w in weights]
 
 
 def is_one(dilation: Any) -> bool:

@@ -48,6 +48,46 @@ def register(keras_layer: type | None) -> Callable:
     return registered
 
 
+def only_in_training(layer: Any, each_step: bool) -> str:
+    """What any layer may have that acts on training, and that native objects don't.
+
+    Parameters
+    ----------
+    layer : keras.layers.Layer or keras.Operation
+        The layer.
+    each_step : bool
+        Whether it is within a TimeDistributed layer, where Keras leaves out its loss.
+
+    Returns
+    -------
+    str
+        The reason not to convert it; "" if there is none.
+    """
+    if getattr(layer, "lora_enabled", False):
+        what = "has low-rank factors (LoRA), which alone are trained"
+    elif getattr(layer, "activity_regularizer", None) is not None and not each_step:
+        what = "has an activity_regularizer, whose loss counts in training"
+    else:
+        return ""
+    return f"Layer {layer.name!r} {what}: that is not supported (unless inference_only=True)."
+
+
+def _giving_floats(function: Any, shape: tuple) -> Any:
+    """An activation function, cast to the precision of its input if it gives integers or bool."""
+    if isinstance(function, keras.layers.Layer):
+        return function
+    try:
+        output = function(keras.ops.zeros((1, *shape)))
+        floats = keras.backend.is_float_dtype(keras.backend.standardize_dtype(output.dtype))
+    except Exception:  # the simulator will say what is wrong
+        return function
+
+    def cast(x: Any) -> Any:
+        return keras.ops.cast(function(x), x.dtype)
+
+    return function if floats else cast
+
+
 class LayerConverter:
     """Converts the calls of one Keras layer to Nengo objects.
 
@@ -200,6 +240,7 @@ class LayerConverter:
         warnings.warn(f"{text}: a TensorNode calls it (fallback)", stacklevel=2)
         self.reason = f"{text}."
         shape = self.output_shape(node_id) or (1,)
+        function = _giving_floats(function, shape)
         label = self.label(node_id)
         return TensorNode(function, shape_in=shape, shape_out=shape, pass_time=False, label=label)
 

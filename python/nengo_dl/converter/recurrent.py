@@ -33,6 +33,7 @@ class StepOfCell(keras.layers.Layer):
     def __init__(self, layer: Any, shape_in: tuple, size_out: int) -> None:
         super().__init__(name=layer.name)
         self.cell = cell = layer.cell
+        self.regularizer = layer.activity_regularizer
         self.shape_in = shape_in
         self.size_out = size_out
         first = layer.get_initial_state(batch_size=1)
@@ -49,7 +50,10 @@ class StepOfCell(keras.layers.Layer):
         return (input_shape[0], self.size_out + self.initial.size)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """The output and the next states, flat and one after the other."""
+        """The output and the next states, flat and one after the other.
+
+        The loss of the layer's activity regularizer is added as in Keras, for a step.
+        """
         parts, start = [], 0
         for shape in (self.shape_in, *self.state_shapes):
             size = int(np.prod(shape))
@@ -58,6 +62,9 @@ class StepOfCell(keras.layers.Layer):
         states = keras.tree.pack_sequence_as(self.form, parts[1:])
         mode = {"training": training} if self.takes_training and training is not None else {}
         output, states = self.cell(parts[0], states, **mode)
+        if self.regularizer is not None:
+            loss = self.regularizer(output)
+            self.add_loss(loss / keras.ops.cast(keras.ops.shape(output)[0], loss.dtype))
         flat = [
             keras.ops.cast(keras.ops.reshape(part, (-1, int(np.prod(part.shape[1:])))), x.dtype)
             for part in (output, *keras.tree.flatten(states))

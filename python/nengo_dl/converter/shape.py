@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import keras
@@ -77,14 +78,20 @@ class ConvertReshape(ConvertRearrangement):
     mixes_time = False
 
     def convert(self, node_id: int) -> Any:
-        given, made = (
-            shape(node_id, full_shape=True) for shape in (self.input_shape, self.output_shape)
-        )
-        if self.converter.temporal_model and self.graph_layer is self.layer and given[1] != made[1]:
-            raise TypeError(
-                f"Layer {self.layer.name!r} would combine steps of a temporal model: expected "
-                f"{given[1]} steps, got {made[1]}"
+        if self.has_step_axis():
+            given, made = (
+                shape(node_id, full_shape=True) for shape in (self.input_shape, self.output_shape)
             )
+            # where the number of steps is open, the size of a step tells whether it is the same
+            if (
+                given[1] != made[1]
+                or None in made[2:]
+                or math.prod(given[2:]) != math.prod(made[2:])
+            ):
+                raise TypeError(
+                    f"Layer {self.layer.name!r} would combine or split steps of a temporal model: "
+                    f"expected steps of the same number and size as in {given}, got {made}"
+                )
         return super().convert(node_id)
 
 

@@ -91,7 +91,12 @@ def _close(found: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def check_steps(
-    where: str, variables: list, all_steps: Callable, single: Callable, inputs: list
+    where: str,
+    variables: list,
+    all_steps: Callable,
+    single: Callable,
+    inputs: list,
+    training: bool = False,
 ) -> None:
     """Refuse a layer that combines steps, and warn of one that can't be tried.
 
@@ -103,6 +108,9 @@ def check_steps(
         What calls may change, which is put back.
     all_steps, single, inputs
         As for `combines_steps`.
+    training : bool
+        Whether the calls are in training mode, where many layers give other values each time:
+        of these nothing is said.
 
     Raises
     ------
@@ -115,6 +123,8 @@ def check_steps(
             warnings.simplefilter("ignore")  # of a softmax over a single step, say
             difference = combines_steps(all_steps, single, inputs)
     except NotTried as e:
+        if training:
+            return
         warnings.warn(
             f"{where} gets one step of the temporal model at a time; whether it combines steps, "
             f"which would make its output another one, could not be tried ({e})",
@@ -124,5 +134,10 @@ def check_steps(
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
+    if difference and training:
+        difference = (
+            f"in training {difference}; put it into a TimeDistributed layer if it is for each step "
+            "by itself, freeze it (trainable=False), or set inference_only=True"
+        )
     if difference:
         raise TypeError(f"{where} would combine steps of a temporal model: {difference}")

@@ -69,6 +69,7 @@ class ConvertTimeDistributed(LayerConverter):
     """A layer that is applied to every step is, in a temporal model, just that layer."""
 
     allow_fallback = False
+    takes_steps: ClassVar[bool] = False  # the time is an axis of the outer one alone
 
     def __init__(self, layer: Any, converter: Any) -> None:
         super().__init__(layer, converter)

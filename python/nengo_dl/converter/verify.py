@@ -20,13 +20,14 @@ def verify_conversion(
     data = _inputs(converter, inputs)
     # a model of its own, as another may be compiled already
     model = keras.Model(converter.model.inputs, converter.model.outputs)
+    expected = _outputs(model, data)  # the first call builds layers that are activation functions
     weights = model.get_weights()
     probes = [converter.outputs[tensor] for tensor in converter.model.outputs]
     try:
         if training:
-            _train(model, data, [np.ones(shape) for shape in _output_shapes(model, data)])
+            _train(model, data, [np.ones(values.shape) for values in expected])
             n_trainable = _count(model)
-        expected = _outputs(model, data)
+            expected = _outputs(model, data)
         # layers in TensorNodes share them
         model.set_weights(weights)
         steps = data[0].shape[1] if converter.temporal_model else 1
@@ -88,10 +89,6 @@ def _inputs(converter: Any, inputs: Any) -> list[np.ndarray]:
 def _outputs(model: keras.Model, data: list[np.ndarray]) -> list[np.ndarray]:
     found = model.predict(data, batch_size=len(data[0]), verbose=0)
     return [np.asarray(values) for values in keras.tree.flatten(found)]
-
-
-def _output_shapes(model: keras.Model, data: list[np.ndarray]) -> list[tuple]:
-    return [values.shape for values in _outputs(model, data)]
 
 
 def _train(model: keras.Model, data: list[np.ndarray], targets: list[np.ndarray]) -> None:

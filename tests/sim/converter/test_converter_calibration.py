@@ -4,13 +4,16 @@ import keras
 import nengo
 import numpy as np
 import pytest
+import tensorflow as tf
 from layer_cases import random_inputs
 
 import nengo_dl
 from nengo_dl.converter import Converter
 
 L = keras.layers
-SPIKING = {keras.activations.relu: nengo.SpikingRectifiedLinear()}
+RELU, ELU = keras.activations.relu, keras.activations.elu
+SPIKES = nengo.SpikingRectifiedLinear()
+SPIKING = {RELU: SPIKES}
 
 
 @pytest.fixture
@@ -214,3 +217,84 @@ def test_activities_that_are_no_numbers(model, data):
 def test_data_that_is_not_used(model, data):
     with pytest.warns(UserWarning, match='expected it with scale_firing_rates="calibrate", got 5'):
         Converter(model, scale_firing_rates=5, calibration_data=data)
+
+
+SWAPS = {
+    "without neurons of its own": {ELU: SPIKES},
+    "amplitude": {ELU: nengo.SpikingRectifiedLinear(amplitude=0.25)},
+    "leaky": {ELU: nengo_dl.SpikingLeakyReLU(negative_slope=0.5)},
+    "regular": {ELU: nengo.RegularSpiking(nengo.RectifiedLinear(), amplitude=0.5)},
+    "swapped twice": {ELU: RELU, nengo.RectifiedLinear(): SPIKES},
+}
+
+
+@pytest.mark.parametrize("swaps", SWAPS.values(), ids=SWAPS)
+def test_neurons_that_only_swaps_make(swaps, data, recwarn):
+    """K-21, K-22: they are scaled, and what comes after them gets their output."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((36,)), L.Dense(20, activation="elu"), L.Dense(20)])
+    model.add(L.ReLU())
+    data = data.reshape(64, 36)
+    layers = [model.layers[0], model.layers[2]]
+    converter = Converter(
+        model,
+        swap_activations=swaps,
+        scale_firing_rates="calibrate",
+        calibration_data=data,
+        target_rates=dict.fromkeys(layers, 50),
+        synapse=0.02,
+    )
+    assert not [w for w in recwarn if "target_rates" in str(w.message)]
+    assert [*converter.scale_firing_rates] == layers
+    ensembles = converter.net.ensembles
+    with converter.net:
+        probes = [nengo.Probe(ens.neurons) for ens in ensembles]
+    with nengo_dl.Simulator(converter.net, minibatch_size=64, progress_bar=False) as sim:
+        found = sim.predict(np.tile(data[:, None], (1, 300, 1)))
+    for ens, probe in zip(ensembles, probes, strict=True):
+        output = np.abs(found[probe][:, 150:].mean(axis=1)).mean()
+        rate = output / ens.neuron_type.amplitude
+        np.testing.assert_allclose(rate, 50, rtol=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*is not proportional")
+def test_neurons_with_other_rates_that_only_swaps_make(model, data):
+    """K-22: they are scaled as if their rate were proportional to their input."""
+    model = keras.Sequential([keras.Input((36,)), L.Dense(20, activation="elu")])
+    scales = [
+        Converter(
+            model,
+            swap_activations={ELU: neurons},
+            scale_firing_rates="calibrate",
+            calibration_data=data.reshape(64, 36),
+        ).scale_of(model.layers[0])
+        for neurons in (nengo.LIF(), SPIKES)
+    ]
+    assert scales[0] == scales[1] != 1
+
+
+def test_idle_neurons_do_not_count():
+    """K-10: those that take off what goes beyond a maximum."""
+    x = keras.Input((5,))
+    model = keras.Model(x, L.ReLU(max_value=6.0)(x))
+    data = random_inputs(model, items=20)[0]
+    converter = Converter(
+        model,
+        swap_activations={tf.nn.relu: SPIKES},
+        scale_firing_rates="calibrate",
+        calibration_data=data,
+    )
+    expected = 100 / np.maximum(data, 0).mean()
+    np.testing.assert_allclose(converter.scale_of(model.layers[1]), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rates", ["x", 0, -5.0, np.nan, None, [5]])
+@pytest.mark.parametrize("by_layer", [False, True])
+def test_rates_that_are_none(model, data, rates, by_layer):
+    with pytest.raises(ValueError, match="target_rates: expected a rate in Hz, .*, got "):
+        Converter(
+            model,
+            scale_firing_rates="calibrate",
+            calibration_data=data,
+            target_rates={model.layers[1]: rates} if by_layer else rates,
+        )

@@ -165,6 +165,36 @@ def test_regularisers(arg, make):
     assert converter.layers[layer].tensor_func is layer
 
 
+class Rounded(L.Layer):
+    """Says its shape, but not that it gives integers."""
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def call(self, x):
+        return keras.ops.cast(keras.ops.round(9 * x), "int32")
+
+
+INTEGERS = {
+    "Discretization": lambda x: L.Discretization([0.0])(x),
+    "Hashing": lambda x: L.Hashing(5)(L.Discretization([0.0])(x)),
+    "and an Embedding": lambda x: L.Embedding(3, 2)(L.Discretization([0.0])(x)),
+    "Lambda": lambda x: L.Lambda(lambda y: y > 0)(x),
+    "Rounded": lambda x: Rounded()(x),
+    "argmax": lambda x: keras.ops.argmax(x, axis=-1),
+    "activation": lambda x: L.Dense(3, activation=lambda y: y > 0)(x),
+    "integer activation": lambda x: L.Activation(lambda y: keras.ops.cast(y * 9, "int32"))(x),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*TensorNode")
+@pytest.mark.parametrize("make", INTEGERS.values(), ids=INTEGERS)
+def test_integers_and_bools(make):
+    """K-17, K-20: they are numbers of the simulator's precision."""
+    model = model_of(make, 1)
+    assert nengo_dl.Converter(model).verify(inputs=random_inputs(model))
+
+
 def test_masks_are_refused():
     """K-17."""
     x = keras.Input(ROW)

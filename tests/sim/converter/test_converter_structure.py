@@ -247,6 +247,17 @@ RECURRENT = {
 }
 
 
+@pytest.mark.parametrize("layer", [lambda: L.Dense(4), lambda: L.Conv1D(4, 2)])
+def test_time_distributed_twice(layer):
+    """K-15: the inner one goes along another axis than the time."""
+    x = keras.Input((5, 3, 4, 2))
+    wrapped = L.TimeDistributed(L.TimeDistributed(layer()))
+    model = with_random_weights(keras.Model(x, wrapped(x)))
+    with pytest.warns(UserWarning, match="A TimeDistributed within TimeDistributed has no native"):
+        converter = Converter(model, temporal_model=True)
+    assert converter.verify(training=True, inputs=random_inputs(model), atol=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore:.*TensorNode")
 @pytest.mark.parametrize("make", RECURRENT.values(), ids=RECURRENT)
 def test_recurrent_layers_of_temporal_models(make):
@@ -415,10 +426,10 @@ def test_models_of_each_step():
     x = keras.Input((4, 3))
     inner = keras.Sequential([keras.Input((3,)), L.Dense(2, activation="relu"), L.Dense(5)])
     model = keras.Model(x, L.TimeDistributed(inner)(x))
-    with pytest.warns(UserWarning, match="A model within TimeDistributed has no native form"):
+    with pytest.warns(UserWarning, match="A Sequential within TimeDistributed has no native form"):
         converter = Converter(model, temporal_model=True)
     assert converter.verify(training=False)
-    with pytest.raises(TypeError, match="A model within TimeDistributed"):
+    with pytest.raises(TypeError, match="A Sequential within TimeDistributed"):
         Converter(model, temporal_model=True, allow_fallback=False)
 
 

@@ -72,6 +72,25 @@ def test_tolerances_that_are_given_mean_what_they_did():
         _compare("y", expected, expected + 1e-6, 1e-8, 1e-5)  # next to zero
 
 
+@pytest.mark.filterwarnings("ignore:.*a TensorNode calls it")
+@pytest.mark.parametrize("training", [False, True])
+def test_layers_that_the_first_call_builds(training):
+    """K-27: such as activation functions with weights."""
+    x = keras.Input((4,))
+    model = keras.Model(x, L.Dense(3, activation=L.PReLU("ones"))(x))
+    assert len(model.weights) == 2
+    assert Converter(model).verify(training)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_weights_of_low_precision(dtype):
+    """K-05: of a type that NumPy doesn't have, say; the network has single precision."""
+    x = keras.Input((5, 5, 1))
+    y = L.Flatten()(L.Conv2D(4, 3, activation="relu", dtype=dtype)(x))
+    model = keras.Model(x, L.Dense(2, dtype=dtype)(y))
+    assert Converter(model, allow_fallback=False).verify(atol=0.05)
+
+
 def test_outputs_of_zeros():
     zeros = np.zeros((2, 3), np.float32)
     _compare("y", zeros, zeros + 1e-9, None, 1e-5)
