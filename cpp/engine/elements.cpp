@@ -8,8 +8,7 @@
 namespace nengo_dl {
 namespace {
 
-constexpr int64_t kMostBits = int64_t{1} << 30;   // 128 MiB; a buffer of so many elements has 4 GiB and more
-constexpr int64_t kMostSteps = int64_t{1} << 34;  // some seconds
+constexpr int64_t kMostBits = int64_t{1} << 30;  // 128 MiB; a buffer of so many elements has 4 GiB and more
 
 // Lines of elements side by side that together are the elements of an operand.
 struct Lines {
@@ -62,12 +61,6 @@ int64_t named(const Part& part) {  // elements, those that come twice counted tw
 }
 
 }  // namespace
-
-int64_t most_steps(const Program& program) {
-  int64_t size = 0;  // at most 2^40
-  for (const Buffer& b : program.buffers) size += b.size;
-  return std::min((int64_t{1} << 20) + 64 * size, kMostSteps);
-}
 
 void Part::ends(int64_t* lowest, int64_t* highest) const {
   extent(*operand, lowest, highest);

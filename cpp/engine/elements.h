@@ -16,11 +16,12 @@ struct Part {
   void ends(int64_t* lowest, int64_t* highest) const;  // of its elements, seen from the offset of a block
 };
 
-// How many steps of work a program may ask for with such sets: in proportion to the size of its buffers.
-int64_t most_steps(const Program& program);
+// How many steps of work a program may ask for with such sets: some seconds. An operand costs no more of them than it
+// has elements, so that a program that spends them all would take as long for each of its own steps.
+constexpr int64_t kMostSteps = int64_t{1} << 34;
 
-// A bit for each element. An operand costs as many steps as it has elements, or as there are words of bits between its
-// first and last, times the logarithm of its shape, whichever is less: an operand may name an element many times.
+// A bit for each element. An operand that names elements many times costs fewer steps: the words of bits between its
+// first and last element, times the logarithm of its shape.
 class Elements {
  public:
   enum class Found { none, some, unknown };  // unknown: there are too many elements, or all steps are spent

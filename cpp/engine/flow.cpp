@@ -110,7 +110,7 @@ Flow::Flow(const Program& program)
     }
   }
   order_writers(program.buffers.size());
-  int64_t steps = most_steps(program);
+  int64_t steps = kMostSteps;
   find_overwritten_inputs(program, &steps);
   find_lost_values(program, &steps);
   find_changed_values(program, &steps);

@@ -230,7 +230,7 @@ bool extent(const Operand& o, int64_t* lowest, int64_t* highest) {
 void validate(Program& p) {
   if (!std::isfinite(p.dt) || p.dt < 0) fail("dt: expected 0 or more, got " + std::to_string(p.dt));
   if (p.window < 0) fail("window: expected 0 or more, got " + text(p.window));
-  int64_t total = 0, words = 0;
+  int64_t total = 0, words = 0, steps = kMostSteps;
   add_size(p.state_size, "the state", &total);
   add_size(p.istate_size, "the integer state", &words);
   for (const Param& q : p.params) {
@@ -240,7 +240,6 @@ void validate(Program& p) {
   for (const Port& q : p.inputs) add_size(q.size, "input '" + q.name + "'", &total);
   for (const Port& q : p.outputs) add_size(q.size, "output '" + q.name + "'", &total);
   check_buffers(p, &total);
-  int64_t steps = most_steps(p);
   for (Region& region : p.regions)
     for (OpRecord& op : region.ops) {
       const Kind& kind = find_kind(op.kind);
