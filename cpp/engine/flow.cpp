@@ -2,6 +2,7 @@
 // the values that must be recorded.
 #include "engine/flow.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "engine/elements.h"
@@ -11,26 +12,63 @@
 namespace nengo_dl {
 namespace {
 
-constexpr int64_t kLineBudget = int64_t{1} << 20;  // of a program, for what intervals can't tell
-
-// Elements of operands of one buffer, one by one where intervals can't tell.
+// Elements of parts of one buffer, one by one where intervals can't tell.
 class Covered {
  public:
-  void add(const Operand& o) { around_.add(o), waiting_.push_back(&o); }
-  bool meets(const Operand& o, int64_t size, int64_t* budget) {
-    if (!around_.overlaps(o)) return false;
-    if (!exact_) exact_.emplace(size, waiting_, budget);
-    for (const Operand* w : waiting_) known_ = known_ && exact_->add(*w) != Elements::Found::unknown;
+  Covered(int64_t size, int64_t* steps) : size_(size), steps_(steps) {}
+  void add(const Part& part) {
+    each_block(part, [&](int64_t first, int64_t last) { around_.add(first, last); });
+    waiting_.push_back(part);
+  }
+  bool meets(const Part& part) {
+    bool near = false;
+    each_block(part, [&](int64_t first, int64_t last) { near = near || around_.overlaps(first, last); });
+    if (!near) return false;
+    if (!exact_) exact_.emplace(0, size_ - 1, steps_);
+    for (const Part& w : waiting_) known_ = known_ && exact_->add(w) != Elements::Found::unknown;
     waiting_.clear();
-    return !known_ || exact_->find(o) != Elements::Found::none;
+    return !known_ || exact_->find(part) != Elements::Found::none;
   }
 
  private:
+  template <class F>
+  static void each_block(const Part& part, F&& f) {
+    int64_t lowest, highest;
+    part.ends(&lowest, &highest);
+    for (int64_t offset : part.operand->offsets) f(offset + lowest, offset + highest);
+  }
+
+  int64_t size_;
+  int64_t* steps_;
   Intervals around_;
-  std::vector<const Operand*> waiting_;  // not in exact_ yet
+  std::vector<Part> waiting_;  // not in exact_ yet
   std::optional<Elements> exact_;
   bool known_ = true;
 };
+
+// The operands of all ops that name a buffer with rows, in their order.
+struct Use {
+  FlowOp* op;
+  int operand;
+  FlowOperand& get() const { return op->operands[operand]; }
+};
+using Uses = std::vector<Use>;
+
+std::vector<Uses> uses_with_rows(std::vector<std::vector<FlowOp>>& stages, size_t buffers) {
+  std::vector<Uses> uses(buffers);
+  for (auto& stage : stages)
+    for (FlowOp& op : stage)
+      for (size_t i = 0; i < op.operands.size(); ++i)
+        if (!op.operands[i].in_place) uses[op.operands[i].operand->buffer].push_back({&op, static_cast<int>(i)});
+  return uses;
+}
+
+// What the op writes of an operand: elements that an attribute lists, or all.
+Part written_part(const Use& use) {
+  const FlowOperand& o = use.get();
+  const OpRecord& record = *use.op->record;
+  return {o.operand, use.op->lists_elements(o) ? &record.integers(use.op->kind->elements) : nullptr};
+}
 
 }  // namespace
 
@@ -72,9 +110,10 @@ Flow::Flow(const Program& program)
     }
   }
   order_writers(program.buffers.size());
-  find_overwritten_inputs(program);
-  find_lost_values(program);
-  find_changed_values(program);
+  int64_t steps = kMostSteps;
+  find_overwritten_inputs(program, &steps);
+  find_lost_values(program, &steps);
+  find_changed_values(program, &steps);
   shift_records();
 }
 
@@ -112,19 +151,20 @@ void Flow::order_writers(size_t buffers) {
     for (auto op = stage->rbegin(); op != stage->rend(); ++op) visit(*op, &FlowOperand::written_later);
 }
 
-void Flow::find_overwritten_inputs(const Program& program) {
-  int64_t budget = kLineBudget;
+void Flow::find_overwritten_inputs(const Program& program, int64_t* steps) {
   for (auto& stage : stages)
     for (FlowOp& op : stage) {
       std::map<int64_t, Covered> replaced;  // by buffer
-      for (const FlowOperand& o : op.operands)
-        if (o.in_place && o.replaces()) replaced[o.operand->buffer].add(*o.operand);
+      for (const FlowOperand& o : op.operands) {
+        const int64_t b = o.operand->buffer;
+        if (o.in_place && o.replaces())
+          replaced.try_emplace(b, program.buffers[b].size, steps).first->second.add({o.operand});
+      }
       if (replaced.empty()) continue;
       for (size_t i = 0; i < op.operands.size(); ++i) {
         const FlowOperand& o = op.operands[i];
         const auto in = replaced.find(o.operand->buffer);
-        if (o.access == Access::read && in != replaced.end() &&
-            in->second.meets(*o.operand, program.buffers[in->first].size, &budget))
+        if (o.access == Access::read && in != replaced.end() && in->second.meets({o.operand}))
           op.overwrites_input = static_cast<int>(i);
       }
     }
@@ -132,51 +172,41 @@ void Flow::find_overwritten_inputs(const Program& program) {
 
 // In buffers with rows. What the earlier op wrote has no effect then, but would find an adjoint. Values of an input
 // port may be replaced: the tests of single ops fill buffers so, and ask for no gradient of what is lost.
-void Flow::find_lost_values(const Program& program) {
-  int64_t budget = kLineBudget;
-  std::vector<Covered> written(program.buffers.size());
-  std::deque<Operand> parts;
-  for (auto& stage : stages)
-    for (FlowOp& op : stage)
-      for (int pass = 0; pass < 2; ++pass)  // first all that it overwrites, then all that it writes
-        for (size_t i = 0; i < op.operands.size(); ++i) {
-          const FlowOperand& o = op.operands[i];
-          if (o.in_place || !(pass ? o.written() && op.passes && op.input < 0 : o.replaces())) continue;
-          const int64_t b = o.operand->buffer;
-          const Operand* part = written_part(op, o, &budget, &parts);
-          if (pass)
-            written[b].add(*part);
-          else if (written[b].meets(*part, program.buffers[b].size, &budget))
-            op.overwrites_earlier = static_cast<int>(i);
-        }
+void Flow::find_lost_values(const Program& program, int64_t* steps) {
+  const std::vector<Uses> uses = uses_with_rows(stages, program.buffers.size());
+  for (size_t b = 0; b < uses.size(); ++b) {
+    Covered written(program.buffers[b].size, steps);
+    for (auto use = uses[b].begin(), next = use; use != uses[b].end(); use = next) {
+      next = std::find_if(use, uses[b].end(), [&](const Use& u) { return u.op != use->op; });
+      std::for_each(use, next, [&](const Use& u) {  // first all that the op overwrites, then all that it writes
+        if (u.get().replaces() && written.meets(written_part(u))) u.op->overwrites_earlier = u.operand;
+      });
+      std::for_each(use, next, [&](const Use& u) {
+        if (u.get().written() && u.op->passes && u.op->input < 0) written.add(written_part(u));
+      });
+    }
+  }
 }
 
 // In buffers with rows: the way back finds there what the step left behind. (An op that updates needs its old value, or
 // what neurons of its own made of it.)
-void Flow::find_changed_values(const Program& program) {
-  int64_t budget = kLineBudget;
-  std::vector<Covered> later(program.buffers.size());
-  std::deque<Operand> parts;
-  for (auto stage = stages.rbegin(); stage != stages.rend(); ++stage)
-    for (auto op = stage->rbegin(); op != stage->rend(); ++op) {
-      for (FlowOperand& o : op->operands) {
-        const Buffer& buffer = program.buffers[o.operand->buffer];
-        const bool of_before = buffer.kind == BufferKind::carried && o.operand->shift == 0;
-        if (o.value_needed && !o.in_place && !of_before && o.access != Access::update)
-          o.changed_later = later[o.operand->buffer].meets(*o.operand, buffer.size, &budget);
-      }
-      for (const FlowOperand& o : op->operands)
-        if (o.written() && !o.in_place) later[o.operand->buffer].add(*written_part(*op, o, &budget, &parts));
+void Flow::find_changed_values(const Program& program, int64_t* steps) {
+  const std::vector<Uses> uses = uses_with_rows(stages, program.buffers.size());
+  for (size_t b = 0; b < uses.size(); ++b) {
+    const bool carried = program.buffers[b].kind == BufferKind::carried;
+    Covered later(program.buffers[b].size, steps);
+    for (auto use = uses[b].rbegin(), next = use; use != uses[b].rend(); use = next) {
+      next = std::find_if(use, uses[b].rend(), [&](const Use& u) { return u.op != use->op; });
+      std::for_each(use, next, [&](const Use& u) {
+        FlowOperand& o = u.get();
+        const bool of_before = carried && o.operand->shift == 0;
+        if (o.value_needed && !of_before && o.access != Access::update) o.changed_later = later.meets({o.operand});
+      });
+      std::for_each(use, next, [&](const Use& u) {
+        if (u.get().written()) later.add(written_part(u));
+      });
     }
-}
-
-// Elements that an attribute lists, as blocks of one element; the whole operand if there are too many.
-const Operand* Flow::written_part(const FlowOp& op, const FlowOperand& o, int64_t* budget, std::deque<Operand>* parts) {
-  if (!op.lists_elements(o)) return o.operand;
-  const int64_t count = op.listed_count(o);
-  if (count > *budget) return o.operand;
-  *budget -= count;
-  return &parts->emplace_back(Operand{o.operand->buffer, o.operand->shift, {}, {}, op.written_elements(o)});
+  }
 }
 
 void Flow::shift_records() {

@@ -60,11 +60,9 @@ struct Flow {
 
  private:
   void add_op(const Program& program, const OpRecord& record, std::vector<FlowOp>* stage);
-  void find_overwritten_inputs(const Program& program);
-  void find_lost_values(const Program& program);
-  void find_changed_values(const Program& program);
-  static const Operand* written_part(const FlowOp& op, const FlowOperand& o, int64_t* budget,
-                                     std::deque<Operand>* parts);
+  void find_overwritten_inputs(const Program& program, int64_t* steps);
+  void find_lost_values(const Program& program, int64_t* steps);
+  void find_changed_values(const Program& program, int64_t* steps);
   void order_writers(size_t buffers);
   void shift_records();
 

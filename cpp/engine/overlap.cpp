@@ -40,12 +40,12 @@ bool regular_slices(const Writes& writes) {
   return elements_differ(dims);
 }
 
-void mark_all(const OpRecord& op, const Writes& writes, int64_t size, int64_t* budget) {
-  std::vector<const Operand*> operands;
-  for (const auto& written : writes.operands) operands.push_back(written.second);
-  Elements marked(size, operands, budget);
+void mark_all(const OpRecord& op, const Writes& writes, int64_t* steps) {
+  int64_t last = 0;
+  for (const Piece& piece : writes.pieces) last = std::max(last, piece.last);
+  Elements marked(writes.pieces.front().first, last, steps);
   for (const auto& [name, operand] : writes.operands) {
-    const Elements::Found found = marked.add(*operand);
+    const Elements::Found found = marked.add({operand});
     if (found == Elements::Found::unknown)
       op.fail("writes interleaved pieces ('" + *name + "') that are too large to be shown not to overlap");
     if (found == Elements::Found::some) op.fail("writes the same element of a buffer more than once ('" + *name + "')");
@@ -54,7 +54,7 @@ void mark_all(const OpRecord& op, const Writes& writes, int64_t size, int64_t* b
 
 }  // namespace
 
-void check_overlap(const OpRecord& op, const Kind& kind, const Program& program, int64_t* budget) {
+void check_overlap(const OpRecord& op, const Kind& kind, int64_t* steps) {
   std::map<int64_t, Writes> written;  // by buffer
   for (const auto& [name, o] : op.args) {
     if (kind.find_arg(name)->access == Access::read) continue;
@@ -64,10 +64,11 @@ void check_overlap(const OpRecord& op, const Kind& kind, const Program& program,
     writes.operands.emplace_back(&name, &o);
     for (int64_t offset : o.offsets) writes.pieces.push_back({offset + lowest, offset + highest, &o});
   }
-  for (auto& [buffer, writes] : written) {
+  for (auto& entry : written) {
+    Writes& writes = entry.second;
     std::sort(writes.pieces.begin(), writes.pieces.end(),
               [](const Piece& a, const Piece& b) { return a.first < b.first; });
-    if (!side_by_side(writes) && !regular_slices(writes)) mark_all(op, writes, program.buffers[buffer].size, budget);
+    if (!side_by_side(writes) && !regular_slices(writes)) mark_all(op, writes, steps);
   }
 }
 

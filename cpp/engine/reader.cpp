@@ -67,6 +67,7 @@ class Reader {
     return utf8(raw<uint32_t>());
   }
 
+  std::string name();
   std::string utf8(uint64_t length);
 
   template <class T>
@@ -148,6 +149,18 @@ std::string Reader::utf8(uint64_t length) {
   return text;
 }
 
+// Names are for messages alone, where Nengo's may hold the index list of a connection: of long ones the ends are kept.
+std::string Reader::name() {
+  constexpr size_t kMost = 200, kBegin = 130, kEnd = 60;
+  const std::string text = string();
+  if (text.size() <= kMost) return text;
+  const auto within = [&](size_t i) { return (static_cast<unsigned char>(text[i]) & 0xC0) == 0x80; };  // a character
+  size_t begin = kBegin, end = text.size() - kEnd;
+  while (within(begin)) --begin;
+  while (within(end)) --end;
+  return text.substr(0, begin) + " ... " + text.substr(end);
+}
+
 Buffer Reader::buffer() {
   static const std::map<std::string, BufferKind> kinds = {
       {"param", BufferKind::param},     {"learned", BufferKind::learned}, {"state", BufferKind::state},
@@ -159,7 +172,7 @@ Buffer Reader::buffer() {
   auto it = kinds.find(kind);
   if (it == kinds.end()) fail("unknown buffer kind '" + kind + "'");
   b.kind = it->second;
-  key("name"), b.name = string();
+  key("name"), b.name = name();
   key("param"), b.param = integer();
   key("size"), b.size = integer();
   key("state_offset"), b.state_offset = integer();
@@ -174,7 +187,7 @@ Param Reader::param() {
   const int64_t learned = integer();
   if (learned != 0 && learned != 1) fail("'learned': expected 0 or 1, got " + std::to_string(learned));
   p.learned = learned == 1;
-  key("name"), p.name = string();
+  key("name"), p.name = name();
   key("rows"), p.rows = integer();
   key("size"), p.size = integer();
   return p;
@@ -183,7 +196,7 @@ Param Reader::param() {
 Port Reader::port() {
   Port p;
   record(2, "a model input or output");
-  key("name"), p.name = string();
+  key("name"), p.name = name();
   key("size"), p.size = integer();
   return p;
 }
@@ -226,7 +239,7 @@ OpRecord Reader::op() {
   key("attrs"), each_entry("the attributes of an op", [&](std::string k) { r.attrs.emplace(std::move(k), attr()); });
   key("blocks"), r.blocks = integer();
   key("kind"), r.kind = string();
-  key("name"), r.name = string();
+  key("name"), r.name = name();
   return r;
 }
 

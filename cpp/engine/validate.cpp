@@ -4,13 +4,13 @@
 #include <cmath>
 #include <set>
 
+#include "engine/elements.h"
 #include "engine/op_util.h"
 
 namespace nengo_dl {
 namespace {
 
 constexpr int64_t kMaxElements = int64_t{1} << 40;  // in total, of buffers, parameters and state
-constexpr int64_t kMarkBudget = int64_t{1} << 20;
 
 [[noreturn]] void fail(const std::string& message) { throw ProgramError("program: " + message); }
 
@@ -230,7 +230,7 @@ bool extent(const Operand& o, int64_t* lowest, int64_t* highest) {
 void validate(Program& p) {
   if (!std::isfinite(p.dt) || p.dt < 0) fail("dt: expected 0 or more, got " + std::to_string(p.dt));
   if (p.window < 0) fail("window: expected 0 or more, got " + text(p.window));
-  int64_t total = 0, words = 0, budget = kMarkBudget;
+  int64_t total = 0, words = 0, steps = kMostSteps;
   add_size(p.state_size, "the state", &total);
   add_size(p.istate_size, "the integer state", &words);
   for (const Param& q : p.params) {
@@ -247,7 +247,7 @@ void validate(Program& p) {
         op.fail("expected " + std::string(kind.slices ? "at least 1 block" : "1 block") + ", got " + text(op.blocks));
       check_args(op, kind, p);
       check_attrs(op, kind);
-      check_overlap(op, kind, p, &budget);
+      check_overlap(op, kind, &steps);
       if (kind.edge == Edge::python) {
         if (p.window != 1) op.fail("expected window 1 in a program that calls Python, got " + text(p.window));
         op.site = p.sites++;

@@ -13,7 +13,7 @@ void validate(Program& program);
 bool extent(const Operand& o, int64_t* lowest, int64_t* highest);
 
 // Refuses ops whose arguments or blocks write the same element twice, and what can't be shown not to (overlap.cpp).
-// `budget` is the number of lines of elements that the program as a whole may have marked one by one.
-void check_overlap(const OpRecord& op, const Kind& kind, const Program& program, int64_t* budget);
+// `steps` is the work that the program as a whole may still ask for so (engine/elements.h).
+void check_overlap(const OpRecord& op, const Kind& kind, int64_t* steps);
 
 }  // namespace nengo_dl

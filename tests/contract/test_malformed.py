@@ -1,5 +1,7 @@
 """Hostile programs: what breaks a rule is refused, and nothing brings the process down."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from contract_broken import broken
@@ -88,3 +90,13 @@ def test_huge_counts_are_refused_before_memory_is_taken():
     for tag in b"sIFLD":
         with pytest.raises(_engine.ProgramError):
             _engine.Compiled(b"NDLP\1\0\0\0" + bytes([tag]) + b"\xff\xff\xff\xff" + bytes(64))
+
+
+def test_names_in_messages_are_cut():
+    """Nengo's may hold the index list of a connection; both ends are kept, and they stay text."""
+    case = small_case("dense", 0)
+    program = case.program
+    buffers = [replace(b, name="é" * 5000 + b.name, size=0) for b in program.buffers]
+    with pytest.raises(_engine.ProgramError) as error:
+        _engine.Compiled(to_bytes(replace(program, buffers=tuple(buffers))))
+    assert "ééé ... ééé" in str(error.value) and len(str(error.value)) < 600

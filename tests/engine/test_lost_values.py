@@ -79,6 +79,25 @@ def test_programs_with_one(case):
     assert_close(setup.grad(), setup.numeric())
 
 
+def woven(*parts):
+    """Copies to ``y``: part 0 is three elements of every six, part 1 the other three."""
+    n = 3 * 2**18
+    first = np.arange(n) // 3 * 6 + np.arange(n) % 3
+    maker = Maker()
+    x, y = maker.buffer("window", n, "x"), maker.buffer("window", 2 * n, "y")
+    args = {"src": view(x, (n,)), "dst": view(y, (2 * n,))}
+    ops = [op("copy", args, set=1, dst_index=(first + 3 * part).tolist()) for part in parts]
+    maker.region("loop", maker.input(x, n), *ops, maker.output(view(y, (2 * n,))))
+    return Setup(maker, n_steps=1, batch=1)
+
+
+def test_large_woven_parts():
+    """They are told apart element by element, however many there are."""
+    woven(0, 1).compiled.tape_bytes(1, 1)
+    with pytest.raises(_engine.ProgramError, match="overwrites elements of buffer 'y'"):
+        woven(0, 0).compiled.tape_bytes(1, 1)
+
+
 def product(matrix=True):
     """The product of a matrix and ``y``, whose gradient needs ``y``; or a copy, whose doesn't."""
 
@@ -108,6 +127,35 @@ def read_between(reader, *behind):
 def test_values_that_change_behind_their_reader(change):
     setup = Setup(read_between(product(), copy(set=0, **change)))
     with pytest.raises(_engine.ProgramError, match="'X' in buffer 'y', which an op behind"):
+        setup.compiled.tape_bytes(1, 1)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_strided_readers_are_judged_exactly(seed):
+    """Also where they name elements many times."""
+    size = 9600
+    rng = np.random.RandomState(seed)
+    shape, strides = rng.randint(1, 40, 2), rng.choice([-60, -30, -9, 0, 1, 2, 30, 60], 2)
+    read = np.add.outer(*(np.arange(n) * s for n, s in zip(shape, strides, strict=True))).ravel()
+    read += size // 2
+    changed = rng.choice(size, rng.randint(1, 60), replace=False)
+    maker = Maker()
+    y, z = maker.buffer("window", size, "y"), maker.buffer("window", read.size)
+    values = view(y, tuple(shape.tolist()), tuple(strides.tolist()), (int(read[0]),))
+    args = {"A": values, "X": values, "Y": view(z, values.shape)}
+    source = view(y, (len(changed),))
+    maker.region(
+        "loop",
+        maker.input(y, size),
+        op("elementwise", args, set=1),
+        op("copy", {"src": source, "dst": view(y, (size,))}, set=0, dst_index=changed.tolist()),
+        maker.output(view(z, (read.size,))),
+    )
+    setup = Setup(maker, n_steps=1, batch=1)
+    if np.isin(changed, read).any():
+        with pytest.raises(_engine.ProgramError, match="in buffer 'y', which an op behind"):
+            setup.compiled.tape_bytes(1, 1)
+    else:
         setup.compiled.tape_bytes(1, 1)
 
 

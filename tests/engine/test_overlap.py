@@ -77,12 +77,18 @@ def test_random_blocks_are_judged_exactly(seed):
 LARGE = {
     "lines that meet": ((2**16, 2**16), (3, 2), (0, 1), "more than once"),
     "lines apart": ((2**26,), (5,), (0, 1, 4), None),
-    "too many lines": ((2**11, 2**10, 2**11), (3, 7, 2), (0, 1), "too large to be shown"),
+    "many more than there is room for": (
+        (2**11, 2**10, 2**11),
+        (3, 7, 2),
+        (0, 1),
+        "more than once",
+    ),
+    "too far apart": ((2**28,), (5,), (0, 1, 4), "too large to be shown"),
 }
 
 
 @pytest.mark.parametrize("case", LARGE)
-def test_large_pieces_are_judged_line_by_line(case):
+def test_large_pieces_are_judged_exactly(case):
     shape, strides, offsets, message = LARGE[case]
     maker = Maker()
     dst = view(maker.buffer("window", 2**33), shape, strides, offsets)
@@ -92,6 +98,14 @@ def test_large_pieces_are_judged_line_by_line(case):
         return
     with pytest.raises(_engine.ProgramError, match=f"weave.*{message}"):
         _engine.Compiled(to_bytes(maker.program()))
+
+
+def test_any_number_of_ops_is_judged():
+    maker = Maker()
+    dst = view(maker.buffer("window", 40_960), (64, 64, 2), (640, 10, 3), (0, 1, 5))
+    fill = op("fill", {"dst": dst}, len(dst.offsets), value=0.0)
+    maker.region("sequence", *[fill] * 3000)
+    _engine.Compiled(to_bytes(maker.program()))
 
 
 def test_arguments_of_an_op_must_not_overlap():

@@ -195,3 +195,19 @@ def test_products_that_others_read_stay_apart():
         nengo.Probe(net.connections[1])
     assert len(adding_copies(net)) == 1
     assert_same(net)
+
+
+def test_names_hold_no_long_lists():
+    """Nengo names a connection after all elements that it connects."""
+    with nengo.Network() as net:
+        target = nengo.Node(size_in=400, label="target")
+        source = nengo.Node(np.zeros(200), label="source")
+        nengo.Connection(source, target[list(range(0, 400, 2))], synapse=None)
+        nengo.Connection(source, target[[1, 3, 5]], transform=np.ones((3, 200)), synapse=None)
+        nengo.Probe(target)
+    made = plan(build(net), simplifications=[])
+    program = made.runs[0].program
+    names = [op.name for op in ops_of(made)] + [buffer.name for buffer in program.buffers]
+    assert max(map(len, names)) < 100
+    assert any("<Node 'target'>[[0, 2, 4, ..., 398]]" in name for name in names)
+    assert any("[[1, 3, 5]]" in name for name in names)

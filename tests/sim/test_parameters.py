@@ -151,6 +151,8 @@ def test_what_does_not_fit(Sim, tmp_path):
     np.savez(tmp_path / "other.npz", more=1, **params)
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 no archive")
     (tmp_path / "empty.npz").write_bytes(b"")
+    with open(tmp_path / "single.npz", "wb") as file:
+        np.save(file, np.ones(3))
     for name, state, message in (
         ("bigger", False, r"Ensemble_0.encoders: expected shape \(10, 1\), got \(11, 1\)"),
         ("bigger", True, "has no state.*include_state"),
@@ -168,6 +170,7 @@ def test_what_does_not_fit(Sim, tmp_path):
         ("objects", False, "save_params"),
         ("broken", False, "save_params"),
         ("empty", False, "save_params"),
+        ("single", False, "save_params.*archive of arrays, got an array"),
     ):
         with pytest.raises(SimulationError, match=message):
             sim.load_params(tmp_path / name, include_state=state)

@@ -1,5 +1,7 @@
 """Running: steps, times, probes, equality with `nengo.Simulator` (SPEC S-15, S-51 to S-54)."""
 
+from functools import partial
+
 import nengo
 import numpy as np
 import pytest
@@ -172,6 +174,9 @@ def test_progress_bar(Sim, capsys):
     sim.run_steps(20)
     sim.step()
     assert not capsys.readouterr().out
+    for refuse in (partial(Sim, nengo.Network()), partial(sim.run_steps, 3)):
+        with pytest.raises(ValidationError, match="expected a bool or a progress bar .*, got 'x'"):
+            refuse(progress_bar="x")
 
 
 def integrators(net):

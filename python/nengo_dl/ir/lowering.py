@@ -10,7 +10,7 @@ from nengo import synapses
 
 from .given import Given
 from .refs import IrOp, Ref, Var, whole
-from .signals import csr
+from .signals import csr, short_name
 
 
 class NotNative(Exception):
@@ -87,7 +87,7 @@ class Context:
             initial = csr(base)[0] if base.sparse else np.asarray(base.initial_value).ravel()
             initial = initial.astype(np.float64) if initial.dtype.kind != "f" else initial
             named = (self._given.names or {}).get(base, base.name)
-            number, name = self._weights.get(base, (-1, named))
+            number, name = self._weights.get(base, (-1, short_name(named)))
             self._vars[base] = Var(name, initial.size, initial, base, number)
         return self._vars[base]
 
@@ -180,4 +180,4 @@ class Context:
 def describe(op):
     """Name of an operator for people: its tag, or the signal it writes."""
     signals = [*op.sets, *op.incs, *op.updates, *op.reads]
-    return str(op.tag or (signals[0].name if signals else type(op).__name__))
+    return short_name(op.tag or (signals[0].name if signals else type(op).__name__))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from .program import grid
 from .table import remembered
@@ -22,6 +23,10 @@ ACCESSES = ("write", "advance", "inc", "read", "update", "final")
 PHASE = {"write": 0, "advance": 0, "inc": 1, "read": 2, "update": 3, "final": 4}
 READS = ("read", "final")
 WRITES = ("write", "advance", "inc", "update")
+
+# What of references is compared to tell whether they have elements in common:
+LISTED = 1 << 22  # the elements of both, up to so many
+MARKED = 1 << 30  # a mark for each element between the first and the last, up to so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +130,10 @@ class Ref:
 
     def overlaps(self, other):
         """Whether both name some element in common (may err on the side of yes)."""
+        return self.meets(other) is not False
+
+    def meets(self, other):
+        """Whether both name some element in common; None if they are too large to tell."""
         (a, b), (c, d) = self.span, other.span
         if a >= d or c >= b:
             return False
@@ -132,9 +141,23 @@ class Ref:
             return True
         if self.flat and other.flat and abs(self.flat[2]) == abs(other.flat[2]) > 0:
             return (a - c) % abs(self.flat[2]) == 0
-        if max(self.size, other.size) > 1 << 22:
-            return True
-        return bool(np.isin(self.elements, other.elements).any())
+        if max(self.size, other.size) <= LISTED:
+            return bool(np.isin(self.elements, other.elements).any())
+        first, last = min(a, c), max(b, d)
+        if last - first > MARKED:
+            return None
+        marks = np.zeros(last - first, dtype=bool)
+        view, place = self._among(marks, first)
+        view[place] = True
+        view, place = other._among(marks, first)
+        return bool(view[place].any())
+
+    def _among(self, marks, first):
+        """A view of marks for the elements from ``first`` on, and where in it are those of this."""
+        if self.index is not None:
+            return marks, self.elements - first
+        strides = [s * marks.itemsize for s in self.strides]
+        return as_strided(marks[self.offset - first :], self.shape, strides), ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,10 @@
-"""What Nengo's signals hold."""
+"""What Nengo's signals hold, and what they are called."""
+
+import re
 
 import numpy as np
+
+LONG_LIST = re.compile(r"\[((?:-?\d+, ){3})(?:-?\d+, ){4,}(-?\d+)\]")
 
 
 def csr(signal):
@@ -22,3 +26,11 @@ def csr(signal):
 def values_shape(signal):
     """Shape of the numbers of a base signal: of a sparse matrix they are its entries, in a row."""
     return (csr(signal)[0].size,) if signal.sparse else signal.shape
+
+
+def short_name(name):
+    """The name of a signal or operator with ``[0, 2, 4, ..., 80]`` for lists of elements.
+
+    Nengo calls a connection after all elements that it connects.
+    """
+    return LONG_LIST.sub(r"[\1..., \2]", str(name))

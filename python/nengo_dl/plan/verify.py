@@ -55,7 +55,7 @@ def verify_ops(ops, uses):
             if len(refs) < 2:
                 continue
             for i, j in overlapping(refs, refs):
-                if i < j:
+                if i < j and refs[i].meets(refs[j]):
                     raise BuildError(f"Signal {var.name} is {verb} by two operators in one step")
         if var.initial is not None:
             continue

@@ -7,6 +7,7 @@ thousand times as long as a short run takes here. The bar is redrawn between pie
 import functools
 import time
 
+from nengo.exceptions import ValidationError
 from nengo.utils.progress import NoProgressBar, Progress, to_progressbar
 
 from .interrupt import interrupt
@@ -47,6 +48,11 @@ class Display:
         if self.hidden:  # a run of one step notices what is done here
             return
         self.bar = to_progressbar(progress_bar)
+        if not (hasattr(self.bar, "update") and hasattr(self.bar, "close")):
+            raise ValidationError(
+                f"expected a bool or a progress bar of nengo.utils.progress, got {progress_bar!r}",
+                attr="progress_bar",
+            )
         self.hidden = isinstance(self.bar, NoProgressBar)
         self.last = time.time()
 

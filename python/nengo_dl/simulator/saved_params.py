@@ -73,7 +73,12 @@ def _check_state(file, layer, state):
 
 def _read(file):
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        archive = np.load(file, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise ValueError(
+                f"expected an archive of arrays, got an array of shape {archive.shape}"
+            )
+        with archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as e:
         raise SimulationError(f"{file} is no file that save_params wrote: {e}") from e
