@@ -117,7 +117,8 @@ def divided_library(tmp_path_factory):
 @pytest.fixture(scope="session")
 def phases_library(tmp_path_factory):
     """Backend "phases": what the CUDA backend does, compiled as plain C++. Returns its library."""
-    on_a_gpu = {"space.cu", "gathered.cu", "cublas.cu", "info.cu"}  # "phases" has its own
+    # what "phases" has of its own, or does without
+    on_a_gpu = {"space.cu", "staging.cu", "gathered.cu", "cublas.cu", "info.cu"}
     sources = sorted((Path(__file__).parents[1] / "cpp" / "cuda").glob("*.cu"))
     return add_backend("phases", tmp_path_factory, [s for s in sources if s.name not in on_a_gpu])
 
