@@ -22,16 +22,18 @@ std::string fill(const Slice& dst) {
   return op("fill", {{"dst", dst}}, {{"value", number(1)}}, blocks);
 }
 
-// 200 million elements in irregular columns are told apart one column at a time.
+// 200 million elements in irregular columns are told apart, a bit for each; of too many bits nothing is made.
 void check_columns() {
-  constexpr int64_t kRows = int64_t{1} << 26;
+  constexpr int64_t kRows = int64_t{1} << 26, kTooMany = int64_t{1} << 28;
   Parts p;
-  p.buffers = {buffer("window", 5 * kRows)};
+  p.buffers = {buffer("window", 5 * kTooMany)};
   p.regions = {region("sequence", {fill({0, {kRows}, {0, 1, 4}, 0, {5}})})};
   const Compiled apart(program(p));
   p.regions = {region("sequence", {fill({0, {kRows - 1}, {0, 1, 5}, 0, {5}})})};
   expect_throw<ProgramError>([&] { Compiled(program(p)); }, "more than once");
   p.regions = {region("sequence", {fill({0, {1 << 10, 1 << 11, 1 << 10}, {0, 1}, 0, {3, 7, 2}})})};
+  expect_throw<ProgramError>([&] { Compiled(program(p)); }, "more than once");
+  p.regions = {region("sequence", {fill({0, {kTooMany}, {0, 1, 4}, 0, {5}})})};
   expect_throw<ProgramError>([&] { Compiled(program(p)); }, "too large to be shown not to overlap");
 }
 
