@@ -1,6 +1,7 @@
 """Metric objects of users: theirs are used, and copied only where one is for several Probes."""
 
 import keras
+import nengo
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -156,3 +157,15 @@ def test_what_cannot_be_copied(sim):
     assert sim.evaluate(X, Y, verbose=0) == due
     found = evaluate(sim, metrics=[Plain(0.25), Plain(0.5)])
     assert (found["py_above"], found["pz_above"]) == (above("py", 0.25), above("pz", 0.5))
+
+
+def test_values_are_numbers(Sim):
+    """Of every version of Keras, as those of `fit`."""
+    with nengo.Network(seed=0) as net:
+        u = nengo.Node([0.5])
+        net.p = nengo.Probe(u, label="p")
+    sim = Sim(net, minibatch_size=2)
+    sim.compile(keras.optimizers.SGD(0.0), loss="mse", metrics=["mae"])
+    x, y = np.ones((4, 3, 1)), np.zeros((4, 3, 1))
+    found = sim.evaluate({u: x}, {net.p: y}, verbose=0)
+    assert len(found) >= 3 and all(type(value) is float for value in found.values())
