@@ -111,7 +111,7 @@ GRADIENTS = {
     "dense": lambda: network(dense(4), dense()),
     "filtered": lambda: network(dense(4), dense(), synapse=0.01),
     "batch normalisation": lambda: network(dense(4), keras.layers.BatchNormalization(), dense(2)),
-    "regularised": lambda: network(dense(kernel_regularizer="l2", bias_regularizer="l1")),
+    "regularised": lambda: network(dense(kernel_regularizer="l2", bias_regularizer="l2")),
     "activity": lambda: network(dense(4, activity_regularizer="l2"), dense()),
     "own loss": lambda: network(Tanh(0.3), dense(2)),
     "on a cycle": lambda: network(Tanh(), cycle=True),

@@ -33,7 +33,11 @@ class StepOfCell(keras.layers.Layer):
     def __init__(self, layer: Any, shape_in: tuple, size_out: int) -> None:
         super().__init__(name=layer.name)
         self.cell = cell = layer.cell
-        self.regularizer = layer.activity_regularizer
+        self.regularised = None  # a layer that Keras adds the loss of the outputs to
+        if layer.activity_regularizer is not None:
+            self.regularised = keras.layers.Identity(
+                activity_regularizer=layer.activity_regularizer, dtype=layer.dtype_policy
+            )
         self.shape_in = shape_in
         self.size_out = size_out
         first = layer.get_initial_state(batch_size=1)
@@ -62,9 +66,8 @@ class StepOfCell(keras.layers.Layer):
         states = keras.tree.pack_sequence_as(self.form, parts[1:])
         mode = {"training": training} if self.takes_training and training is not None else {}
         output, states = self.cell(parts[0], states, **mode)
-        if self.regularizer is not None:
-            loss = self.regularizer(output)
-            self.add_loss(loss / keras.ops.cast(keras.ops.shape(output)[0], loss.dtype))
+        if self.regularised is not None:
+            output = self.regularised(output)
         flat = [
             keras.ops.cast(keras.ops.reshape(part, (-1, int(np.prod(part.shape[1:])))), x.dtype)
             for part in (output, *keras.tree.flatten(states))
