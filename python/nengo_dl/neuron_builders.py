@@ -81,7 +81,14 @@ class SpikingRectifiedLinearBuilder(RectifiedLinearBuilder):
         return RectifiedLinearBuilder.step(self, J, dt)
 
 
-class SigmoidBuilder(TFNeuronBuilder):
+class _WithTauRef(TFNeuronBuilder):
+    def build_pre(self, signals: SignalDict, config: BuildConfig) -> None:
+        """Read the neurons' parameters."""
+        super().build_pre(signals, config)
+        self.tau_ref = self._parameter(signals, "tau_ref")
+
+
+class SigmoidBuilder(_WithTauRef):
     """TensorFlow code for `nengo.Sigmoid`.
 
     Attributes
@@ -90,29 +97,13 @@ class SigmoidBuilder(TFNeuronBuilder):
         The neurons' parameter, in seconds.
     """
 
-    def build_pre(self, signals: SignalDict, config: BuildConfig) -> None:
-        """Read the neurons' parameters."""
-        super().build_pre(signals, config)
-        self.tau_ref = self._parameter(signals, "tau_ref")
-
     def step(self, J: Any, dt: Any) -> Any:
         """Rates of the currents."""
         return tf.nn.sigmoid(J) / self.tau_ref
 
 
-class TanhBuilder(TFNeuronBuilder):
-    """TensorFlow code for `nengo.Tanh`.
-
-    Attributes
-    ----------
-    tau_ref : tensor
-        The neurons' parameter, in seconds.
-    """
-
-    def build_pre(self, signals: SignalDict, config: BuildConfig) -> None:
-        """Read the neurons' parameters."""
-        super().build_pre(signals, config)
-        self.tau_ref = self._parameter(signals, "tau_ref")
+class TanhBuilder(_WithTauRef):
+    """TensorFlow code for `nengo.Tanh`; attributes are those of `SigmoidBuilder`."""
 
     def step(self, J: Any, dt: Any) -> Any:
         """Rates of the currents."""

@@ -306,9 +306,7 @@ def check_targets(targets, shapes, least, items=None, unread=()):
         shape = shapes[name]
         rank, size = 2 + len(shape), math.prod(shape)
         flat = value.ndim == 3 and value.shape[2] == size
-        if name in unread and value.ndim:
-            pass
-        elif value.ndim != rank and not flat:
+        if not (value.ndim == rank or flat or (name in unread and value.ndim)):
             form = ", ".join(
                 ("batch_size", "n_steps", *(["size"] if rank == 3 else map(str, shape)))
             )

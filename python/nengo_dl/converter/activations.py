@@ -71,13 +71,14 @@ class Swaps(Mapping):
 
     def said_of_unused(self) -> str:
         """What to say of keys that no layer had; empty if there are none."""
-        unused = [key for key in self._swaps if key not in self._used]
+        unused = self.unused_keys()
         if not unused:
             return ""
         asked = ", ".join(map(_said, self._asked)) or "none"
+        keys = ", ".join(_said(key) for key in self._swaps if key in unused)
         return (
             "swap_activations: expected as keys activations that layers of the model have"
-            f" ({asked}), got {', '.join(map(_said, unused))}, which no layer has: no effect"
+            f" ({asked}), got {keys}, which no layer has: no effect"
         )
 
 

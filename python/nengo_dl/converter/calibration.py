@@ -93,6 +93,11 @@ def _rate_type(linear: Any) -> Any:
     return nengo.RectifiedLinear(amplitude=linear.amplitude)
 
 
+def is_positive(value: Any) -> bool:
+    """Whether it is a number above 0, as scales and rates are."""
+    return isinstance(value, numbers.Real) and 0 < float(value) < np.inf
+
+
 def check_target_rates(target_rates: Any) -> None:
     """Refuse what are no firing rates.
 
@@ -108,7 +113,7 @@ def check_target_rates(target_rates: Any) -> None:
     """
     by_layer = isinstance(target_rates, Mapping)
     for rate in target_rates.values() if by_layer else [target_rates]:
-        if not isinstance(rate, numbers.Real) or not 0 < float(rate) < np.inf:
+        if not is_positive(rate):
             raise ValueError(
                 "target_rates: expected a rate in Hz, a number above 0, or a dict of rates by "
                 f"layer, got {rate!r}{' in a dict' if by_layer else ''}"

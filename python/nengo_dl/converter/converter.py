@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import warnings
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +14,13 @@ from nengo.synapses import SynapseParam
 from ..config import configure_settings
 from ..keras_private import calls_of
 from .activations import Swaps
-from .calibration import calibrated_scales, check_target_rates, rate_swaps, warn_of_keys
+from .calibration import (
+    calibrated_scales,
+    check_target_rates,
+    is_positive,
+    rate_swaps,
+    warn_of_keys,
+)
 from .keras_graph import KerasTensorDict, functional_form, index_of, is_neurons
 from .layer_converter import CONVERTERS, LayerConverter, only_in_training, register
 from .report import Report, entry_of
@@ -247,7 +251,7 @@ class Converter:
             scale = scale.get(layer, 1)
         if scale is None:
             return 1
-        if not isinstance(scale, numbers.Real) or not 0 < float(scale) < math.inf:
+        if not is_positive(scale):
             raise ValueError(
                 f"scale_firing_rates of layer {layer.name!r}: expected a number above 0, got"
                 f" {scale!r}"

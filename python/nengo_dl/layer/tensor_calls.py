@@ -86,12 +86,12 @@ class CallRunner:
         elif not self.layer.built:
             self._build()
         self._trains, self._on_cycle = trains, on_cycle
-        self._eagerly: dict[bool, Any] = {}
         self._decide()
 
     def _decide(self):
         """How it is called in each mode, as the layers are now."""
         self._one_minibatch, self.stepwise, self._back_by_step = {}, {}, {}  # by mode
+        self._eagerly: dict[bool, Any] = {}  # by mode, too: what eager calls have made
         self._decided_for = self._settings()
         for mode in _MODES[: 1 + self._trains]:
             traced = self._traced(mode)  # also where nothing is to be decided: results are checked
@@ -348,8 +348,6 @@ class CallRunner:
         if kinds:
             return f"it changes or draws something ({', '.join(kinds)})"
         self.stepwise[training] = ""
-        if self._trains and not self._one_minibatch[training] and has_own_gradient(traced.graph):
-            self._back_by_step[training] = "it has a gradient of its own"
         shapes = [(self.minibatch_size, SEVERAL, int(np.prod(s))) for s in self.call.ins]
         specs = [tf.TensorSpec(shape, self.dtype) for shape in shapes]
         reason = ""
@@ -357,8 +355,12 @@ class CallRunner:
             self._one_minibatch[training] = rows
             reason = self._raises(lambda *x: self(x, 0, SEVERAL, training)[0], specs)
             if not reason:
-                if self._trains and not rows and not self._back_by_step[training]:
-                    self._back_by_step[training] = self._raises(self._gradient(training), specs)
+                if self._trains and not rows:
+                    self._back_by_step[training] = (
+                        "it has a gradient of its own"
+                        if has_own_gradient(traced.graph)
+                        else self._raises(self._gradient(training), specs)
+                    )
                 return ""
         return reason
 
