@@ -70,28 +70,53 @@ struct Grid {
 
 constexpr int64_t kPlainBytes = 48 << 10;  // of a block's memory, which every kernel may have
 
-template <class... P, class... A>
-cudaError_t start_on(cudaStream_t stream, void (*kernel)(P...), const Grid& grid, const A&... arguments) {
-  if (grid.bytes > kPlainBytes) {
-    const auto most = cudaFuncAttributeMaxDynamicSharedMemorySize;
-    const cudaError_t status = cudaFuncSetAttribute(kernel, most, static_cast<int>(grid.bytes));
-    if (status != cudaSuccess) return status;
-  }
+// The same in the driver's words.
+struct Launch {
   cudaLaunchAttribute attributes[2] = {};
   cudaLaunchConfig_t config{};
-  config.gridDim = grid.blocks, config.blockDim = dim3(static_cast<unsigned>(grid.threads));
-  config.dynamicSmemBytes = static_cast<size_t>(grid.bytes), config.stream = stream, config.attrs = attributes;
-  if (grid.cluster > 0) {
-    cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim.x = static_cast<unsigned>(grid.cluster);
-    cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+
+  Launch(const Launch&) = delete;  // the one points to the other
+  Launch(cudaStream_t stream, const Grid& grid) {
+    config.gridDim = grid.blocks, config.blockDim = dim3(static_cast<unsigned>(grid.threads));
+    config.dynamicSmemBytes = static_cast<size_t>(grid.bytes), config.stream = stream, config.attrs = attributes;
+    if (grid.cluster > 0) {
+      cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
+      cluster.id = cudaLaunchAttributeClusterDimension;
+      cluster.val.clusterDim.x = static_cast<unsigned>(grid.cluster);
+      cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+    }
+    if (grid.together) {
+      cudaLaunchAttribute& together = attributes[config.numAttrs++];
+      together.id = cudaLaunchAttributeCooperative, together.val.cooperative = 1;
+    }
   }
-  if (grid.together) {
-    cudaLaunchAttribute& together = attributes[config.numAttrs++];
-    together.id = cudaLaunchAttributeCooperative, together.val.cooperative = 1;
-  }
-  return cudaLaunchKernelEx(&config, kernel, arguments...);
+};
+
+template <class... P>
+cudaError_t allow_bytes(void (*kernel)(P...), int64_t bytes) {
+  if (bytes <= kPlainBytes) return cudaSuccess;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+}
+
+template <class... P, class... A>
+cudaError_t start_on(cudaStream_t stream, void (*kernel)(P...), const Grid& grid, const A&... arguments) {
+  const cudaError_t status = allow_bytes(kernel, grid.bytes);
+  if (status != cudaSuccess) return status;
+  const Launch launch(stream, grid);
+  return cudaLaunchKernelEx(&launch.config, kernel, arguments...);
+}
+
+// How many clusters of such blocks are at work at a time: their blocks lie close together on the GPU, so that it may
+// have room for fewer than processors / blocks. 0: it takes none.
+template <class... P>
+int64_t clusters_at_a_time(void (*kernel)(P...), const Grid& grid) {
+  const Launch launch(nullptr, grid);
+  int count = 0;
+  if (allow_bytes(kernel, grid.bytes) == cudaSuccess &&
+      cudaOccupancyMaxActiveClusters(&count, kernel, &launch.config) == cudaSuccess)
+    return count;
+  cudaGetLastError();  // the caller does without
+  return 0;
 }
 
 }  // namespace cuda

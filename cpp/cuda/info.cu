@@ -42,6 +42,11 @@ std::string why_no_gpu() {
   constexpr int kinds[] = {__CUDA_ARCH_LIST__};  // that this library is compiled for, the least first
   const int kind = 10 * major + minor, least = kinds[0] / 10;
   const auto written = [](int k) { return std::to_string(k / 10) + "." + std::to_string(k % 10); };
+  bool ready = NDL_HAS_PTX != 0;  // the driver translates for GPUs that came later
+  for (const int k : kinds) ready = ready || (k / 100 == major && k / 10 <= kind);
+  if (kind >= least && !ready)
+    return "one of compute capability " + written(kind) +
+           ", for which this package isn't built; NENGO_DL_CUDA_ARCHITECTURES names its kinds";
   if (kind >= least) return {};
   return "one of compute capability " + written(kind) + ", while this package is built for " + written(least) +
          " and more";

@@ -32,11 +32,16 @@ cudaStream_t new_stream() {
 // In the child of a process that has used the GPU nothing of it works.
 bool is_forked = false;
 
-cudaStream_t bare_stream() {
+// Before any lock, which a thread may hold that this process doesn't have.
+void refuse_in_child() {
   if (is_forked)
     throw std::runtime_error(
         "CUDA: expected the process that loaded the backend, got one that was forked from it; use the GPU in the "
         "first, or start others with multiprocessing.get_context('spawn')");
+}
+
+cudaStream_t bare_stream() {
+  refuse_in_child();
   check(cudaSetDevice(kGpu), "the GPU can't be used");  // TensorFlow, for one, may have turned the thread to another
   static const cudaStream_t made = new_stream();
   return made;
@@ -59,7 +64,7 @@ void order(cudaStream_t before, cudaStream_t after) {
 
 // For copies beside what `stream` runs.
 cudaStream_t beside() {
-  static const cudaStream_t made = (stream(), new_stream());
+  static const cudaStream_t made = (bare_stream(), new_stream());  // while it is made no lock is waited for
   return made;
 }
 
@@ -75,6 +80,7 @@ class CudaSpace final : public Space {
   bool on_host() const override { return false; }
 
   void* allocate(int64_t bytes) override {
+    refuse_in_child();
     const std::lock_guard<std::recursive_mutex> hold(launching());
     const int64_t size = rounded(bytes);
     auto& spare = spare_[size];
@@ -87,8 +93,10 @@ class CudaSpace final : public Space {
   }
   // All that was started before uses the memory before what its next owner starts: there is one stream.
   void release(void* memory, int64_t bytes) override {
+    if (is_forked) return;  // it is the first process's
     const std::lock_guard<std::recursive_mutex> hold(launching());
-    spare_[rounded(bytes)].push_back(memory);
+    const int64_t size = rounded(bytes);
+    if (size < kLarge || !goes_home(memory)) spare_[size].push_back(memory);
   }
 
   void copy_rows(const void* from, int64_t from_distance, void* to, int64_t to_distance, int64_t bytes,
@@ -140,16 +148,18 @@ class CudaSpace final : public Space {
     if (!gather(nullptr, 0, memory, 0, bytes, 1))
       check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream()), "zeroing memory failed");
   }
-  void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) override {
+  void zero_elements(void* first, int64_t items, int64_t distance, const std::vector<int64_t>& elements,
+                     int64_t size) override {
     if (elements.empty()) return;
     const std::lock_guard<std::recursive_mutex> hold(launching());
     Tables list;
     const int64_t* const there = list.add(elements);
     const auto count = static_cast<int64_t>(elements.size());
+    const auto start = [&](auto zero) { launch<false>(zero, items * count); };
     if (size == 4)
-      launch<false>(Zero<float>{static_cast<float*>(first), there}, count);
+      start(Zero<float>{static_cast<char*>(first), distance, there, count});
     else
-      launch<false>(Zero<double>{static_cast<double*>(first), there}, count);
+      start(Zero<double>{static_cast<char*>(first), distance, there, count});
   }
   void transpose(const void* from, int64_t rows, int64_t columns, int64_t count, void* to, int64_t size) override {
     if (size == 4)
@@ -157,8 +167,8 @@ class CudaSpace final : public Space {
     else
       turn_all<double>(from, rows, columns, count, to);
   }
-  bool all_zero(const float* values, int64_t count) override { return only_zeros(values, count); }
-  bool all_zero(const double* values, int64_t count) override { return only_zeros(values, count); }
+  std::vector<bool> all_zero(const std::vector<Values<float>>& arrays) override { return only_zeros(arrays); }
+  std::vector<bool> all_zero(const std::vector<Values<double>>& arrays) override { return only_zeros(arrays); }
   void add(const float* from, float* to, int64_t count) override { launch<false>(Sum<float>{from, to}, count); }
   void add(const double* from, double* to, int64_t count) override { launch<false>(Sum<double>{from, to}, count); }
   void begin_work() override { ended_ = false, mark(0); }
@@ -202,13 +212,17 @@ class CudaSpace final : public Space {
   }
   static cudaStream_t stream_of(const Neighbour& neighbour) { return static_cast<cudaStream_t>(neighbour.stream()); }
   template <class T>
-  bool only_zeros(const T* values, int64_t count) {
-    const Memory<int> found = nengo_dl::allocate<int>(*this, 1);
-    int other = 0;
-    zero(found.get(), sizeof other);
-    launch<false>(FindOther<T>{values, found.get()}, count);
-    copy_out(found.get(), &other, sizeof other);
-    return !other;
+  std::vector<bool> only_zeros(const std::vector<Values<T>>& arrays) {  // waited for once
+    if (arrays.empty()) return {};
+    const auto count = static_cast<int64_t>(arrays.size()), bytes = count * int64_t{sizeof(int)};
+    const Memory<int> found = nengo_dl::allocate<int>(*this, count);
+    zero(found.get(), bytes);
+    for (int64_t i = 0; i < count; ++i) launch<false>(FindOther<T>{arrays[i].at, found.get() + i}, arrays[i].count);
+    std::vector<int> others(arrays.size());
+    copy_out(found.get(), others.data(), bytes);
+    std::vector<bool> zeros;
+    for (int other : others) zeros.push_back(!other);
+    return zeros;
   }
   void mark(int i) {
     const std::lock_guard<std::recursive_mutex> hold(launching());
@@ -255,6 +269,20 @@ class CudaSpace final : public Space {
     size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "the GPU's memory can't be asked for");
     throw no_room(size, free, total);
+  }
+  // Gives memory back to a neighbour that isn't followed, and so may not come by again.
+  bool goes_home(void* memory) {
+    const auto lent = lent_.find(memory);
+    if (lent == lent_.end() || std::find(guests_.begin(), guests_.end(), lent->second) != guests_.end()) return false;
+    Neighbour& owner = *lent->second;
+    try {
+      order(stream(), stream_of(owner));
+    } catch (const std::runtime_error&) {  // of a GPU that has failed: whoever uses it next is told
+      return false;
+    }
+    owner.release(memory);
+    lent_.erase(lent);
+    return true;
   }
   // Large blocks that nobody uses, to where they came from: those of a neighbour, or all.
   void give_back(const Neighbour* owner) {

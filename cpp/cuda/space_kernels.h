@@ -20,11 +20,14 @@ struct Sum {
 
 template <class T>
 struct Zero {
-  T* first;
+  char* first;
+  int64_t distance;
   const int64_t* elements;
+  int64_t count;
   template <class Team>
   NDL_HD void operator()(int64_t i, const Team&) const {
-    first[elements[i]] = 0;
+    const int64_t item = i / count;
+    reinterpret_cast<T*>(first + item * distance)[elements[i - item * count]] = 0;
   }
 };
 

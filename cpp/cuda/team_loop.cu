@@ -8,11 +8,13 @@ namespace cuda {
 
 template <class T, class AnyFrame>
 void start_team(const TeamCall<T>& call, const AnyFrame& frame, int64_t bytes);
+// How many teams are at work at a time; 0: the GPU takes none.
+template <class T, class AnyFrame>
+int64_t most_teams(int64_t size, int64_t bytes);
 
 namespace {
 
 constexpr int64_t kBlockBytes = 227 << 10;  // shared memory that a block may ask for
-constexpr int64_t kProcessors = 132;
 
 // Whether the GPU has clusters of blocks, and as much memory for each as is reckoned with.
 #ifdef __CUDACC__
@@ -38,6 +40,9 @@ class TeamLoop final : public LoopWay<T> {
     pin_weights();
     call_.ops = tables_.add(ops_);
     good_ = bytes(1) <= kBlockBytes;
+    if (!good_) return;
+    teams_ = back_ ? most_teams<T, GradFrame<T>>(call_.size, bytes(1)) : most_teams<T, Frame<T>>(call_.size, bytes(1));
+    good_ = teams_ > 0;
   }
 
   bool good() const { return good_; }
@@ -91,14 +96,12 @@ class TeamLoop final : public LoopWay<T> {
   }
   int32_t items(int64_t batch) const {
     int32_t items = 1;
-    while (items < kMostItems && (batch + items - 1) / items * call_.size > kProcessors &&
-           bytes(2 * items) <= kBlockBytes)
-      items *= 2;
+    while (items < kMostItems && (batch + items - 1) / items > teams_ && bytes(2 * items) <= kBlockBytes) items *= 2;
     return items;
   }
   double taken(int64_t batch) const {
     const int64_t items = this->items(batch), teams = (batch + items - 1) / items;
-    const auto waves = static_cast<double>((teams * call_.size + kProcessors - 1) / kProcessors);
+    const auto waves = static_cast<double>((teams + teams_ - 1) / teams_);
     double step = 0;
     for (const TeamOp<T>& op : plan_.steps) {
       step += op.wait == team_waits ? 0.4e-6 : op.wait == team_waits_in_block ? 0.06e-6 : 0.0;
@@ -123,7 +126,8 @@ class TeamLoop final : public LoopWay<T> {
   TeamPlan<T> plan_;
   std::vector<TeamOp<T>> ops_;
   TeamCall<T> call_;
-  int64_t far_ = 0;  // elements of weights that a block reads from afar in each step
+  int64_t teams_ = 0;  // at a time
+  int64_t far_ = 0;    // elements of weights that a block reads from afar in each step
   const bool back_;
   bool good_;
 };

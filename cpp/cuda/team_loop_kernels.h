@@ -239,7 +239,18 @@ void start_team(const TeamCall<T>& call, const AnyFrame& frame, int64_t bytes) {
   start_kernel(team_loop<T, AnyFrame>, {blocks, kTeamThreads, bytes, call.size}, call, frame);
 }
 
+template <class T, class AnyFrame>
+int64_t most_teams(int64_t size, int64_t bytes) {
+  const std::lock_guard<std::recursive_mutex> hold(launching());
+  return clusters_at_a_time(team_loop<T, AnyFrame>, {dim3(static_cast<unsigned>(size)), kTeamThreads, bytes, size});
+}
+
 #else
+
+template <class T, class AnyFrame>
+int64_t most_teams(int64_t size, int64_t) {
+  return processors() / size;
+}
 
 // Block after block.
 template <class T, class AnyFrame>

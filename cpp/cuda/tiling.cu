@@ -9,27 +9,31 @@ namespace nengo_dl {
 namespace cuda {
 namespace {
 
-constexpr int64_t kPart = 16;                         // of the memory, that a window may take
-constexpr int64_t kSteps = 4096, kMostSteps = 65536;  // as many as are worth a launch; as a program may ask for
+constexpr int64_t kPart = 16;          // of the memory, that a window may take
+constexpr int64_t kMostSteps = 65536;  // as a program may ask for
+// As many as are worth a launch. A run is stopped between windows, by Ctrl-C, too; a recorded one isn't, and makes one
+// product of each window for the gradients of weights.
+constexpr int64_t kSteps = 1024, kRecordedSteps = 4096;
 
 class DeviceTiling final : public Tiling {
  public:
-  Geometry of_run(const RunSizes& s, int) const override {
-    Geometry g;
-    g.group = s.batch;
-    g.window = window(s);
-    return g;
-  }
+  Geometry of_run(const RunSizes& s, int) const override { return whole(s, kSteps); }
   bool looks_for_division(double, double) const override { return false; }
   bool divides(double, double, double) const override { return false; }
-  Geometry of_recorded_run(const RunSizes& s) const override { return of_run(s, 1); }
+  Geometry of_recorded_run(const RunSizes& s) const override { return whole(s, kRecordedSteps); }
 
  private:
-  static int64_t window(const RunSizes& s) {
+  static Geometry whole(const RunSizes& s, int64_t steps) {
+    Geometry g;
+    g.group = s.batch;
+    g.window = window(s, steps);
+    return g;
+  }
+  static int64_t window(const RunSizes& s, int64_t steps) {
     if (s.window) return std::max<int64_t>(1, std::min({s.window, kMostSteps, s.n_steps}));
     int64_t row;
     if (__builtin_mul_overflow(std::max<int64_t>(1, s.item_bytes), s.batch, &row)) row = INT64_MAX;
-    return std::max<int64_t>(1, std::min({kSteps, device_bytes() / kPart / row, s.n_steps}));
+    return std::max<int64_t>(1, std::min({steps, device_bytes() / kPart / row, s.n_steps}));
   }
 };
 

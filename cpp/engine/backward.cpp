@@ -162,9 +162,11 @@ void Backward<T>::finish() {
 
 template <class T>
 void Backward<T>::clear(const BackOp<T>& op) {
-  for (const Clearing& c : op.clearings)
-    for (int64_t b = 0; b < frame_.adjoint.batch; ++b)
-      space_.zero_elements(c.operand.at(frame_.adjoint, 0, b), c.elements, sizeof(T));
+  const Frame<T>& f = frame_.adjoint;
+  for (const Clearing& c : op.clearings) {
+    T* const first = c.operand.at(f, 0, 0);
+    space_.zero_elements(first, f.batch, (c.operand.at(f, 0, 1) - first) * int64_t{sizeof(T)}, c.elements, sizeof(T));
+  }
 }
 
 template <class T>

@@ -131,11 +131,15 @@ class HostSpace final : public Space {
   void copy_in(const void* host, void* to, int64_t bytes) override { std::memcpy(to, host, bytes); }
   void copy_out(const void* from, void* host, int64_t bytes) override { std::memcpy(host, from, bytes); }
   void zero(void* memory, int64_t bytes) override { std::memset(memory, 0, bytes); }
-  void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) override {
-    if (size == 4)
-      zero_all(static_cast<float*>(first), elements);
-    else
-      zero_all(static_cast<double*>(first), elements);
+  void zero_elements(void* first, int64_t items, int64_t distance, const std::vector<int64_t>& elements,
+                     int64_t size) override {
+    for (int64_t i = 0; i < items; ++i) {
+      char* const item = static_cast<char*>(first) + i * distance;
+      if (size == 4)
+        zero_all(reinterpret_cast<float*>(item), elements);
+      else
+        zero_all(reinterpret_cast<double*>(item), elements);
+    }
   }
   void transpose(const void* from, int64_t rows, int64_t columns, int64_t count, void* to, int64_t size) override {
     if (size == 4)
@@ -143,8 +147,8 @@ class HostSpace final : public Space {
     else
       turn(static_cast<const uint64_t*>(from), rows, columns, count, static_cast<uint64_t*>(to));
   }
-  bool all_zero(const float* values, int64_t count) override { return only_zeros(values, count); }
-  bool all_zero(const double* values, int64_t count) override { return only_zeros(values, count); }
+  std::vector<bool> all_zero(const std::vector<Values<float>>& arrays) override { return only_zeros(arrays); }
+  std::vector<bool> all_zero(const std::vector<Values<double>>& arrays) override { return only_zeros(arrays); }
   void add(const float* from, float* to, int64_t count) override { add32_(from, 1, to, 1, count, false); }
   void add(const double* from, double* to, int64_t count) override { add64_(from, 1, to, 1, count, false); }
 
@@ -160,8 +164,11 @@ class HostSpace final : public Space {
     for (int64_t k = 0; k < count; ++k) turn_matrix(from + k * elements, rows, columns, to + k * elements);
   }
   template <class T>
-  static bool only_zeros(const T* values, int64_t count) {
-    return std::all_of(values, values + count, [](T value) { return value == T(0); });
+  static std::vector<bool> only_zeros(const std::vector<Values<T>>& arrays) {
+    std::vector<bool> zeros;
+    for (const Values<T>& v : arrays)
+      zeros.push_back(std::all_of(v.at, v.at + v.count, [](T value) { return value == T(0); }));
+    return zeros;
   }
 
   void (*add32_)(const float*, int64_t, float*, int64_t, int64_t, bool) = NDL_PICK(vec_copy32);

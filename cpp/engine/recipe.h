@@ -63,10 +63,13 @@ class Kept {
   template <class Make>
   std::shared_ptr<const Recipe> get(const RecipeKey& key, Make make) {
     if (auto found = find(key)) return found;
-    std::shared_ptr<const Recipe> made = make();  // if two threads come here at once, both are good
-    std::lock_guard<std::mutex> hold(fork_lock());
+    std::shared_ptr<const Recipe> made = make(), oldest;  // if two threads come here at once, both are good
+    std::lock_guard<std::mutex> hold(fork_lock());        // before `oldest` ends, which gives back memory
     entries_.emplace_front(key, made);
-    if (entries_.size() > kMost) entries_.pop_back();
+    if (entries_.size() > kMost) {
+      oldest = std::move(entries_.back().second);
+      entries_.pop_back();
+    }
     return made;
   }
 

@@ -208,7 +208,19 @@ class Raced {
   bool awake_ = false;  // the threads, since they have just been at work
 };
 
-// By groups, with as much of inputs and outputs at a time as the space takes.
+// How much of inputs and outputs is in the space at a time. On a device windows begin at the same steps however often
+// a run is stopped and goes on, since the bits of a library's products depend on their number of rows: pieces that
+// hold several windows hold whole ones.
+template <class T>
+int64_t piece_of(const Runnable<T>& r, const RunArgs<T>& args) {
+  const Space& space = r.schedule.space();
+  const int64_t piece = piece_steps(space, r.facts.program, args);
+  if (space.on_host() || piece >= args.n_steps) return piece;
+  const int64_t window = r.recipes.run(args.batch, args.n_steps, 1)->window;
+  return piece > window ? piece / window * window : piece;
+}
+
+// By groups, piece by piece.
 template <class T>
 RunResult run_grouped(const Runnable<T>& r, const RunArgs<T>& whole, ResidentRun<T>* resident, int threads) {
   const RunArgs<T>& args = resident->args();
@@ -218,7 +230,8 @@ RunResult run_grouped(const Runnable<T>& r, const RunArgs<T>& whole, ResidentRun
     const int64_t start = resident->turn_to(first);
     return way(result, first - start, std::min(steps, start + args.n_steps - first));
   };
-  return run_slabs(r.schedule.space(), whole, 1, by_pieces, [&] { resident->meanwhile(); });
+  const int64_t unit = r.schedule.space().on_host() ? 1 : layout->window;
+  return run_slabs(r.schedule.space(), whole, unit, by_pieces, [&] { resident->meanwhile(); });
 }
 
 // One that can be divided: `work` elements in all.
@@ -296,7 +309,7 @@ RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
   });
   const bool by_pieces = !recipe && !r.facts.calls_python && !host_args.there;
   ResidentRun<T> resident(space, r.facts.program, turned.args(), sent,
-                          by_pieces ? piece_steps(space, r.facts.program, host_args) : host_args.n_steps);
+                          by_pieces ? piece_of(r, host_args) : host_args.n_steps);
   const RunArgs<T>& args = turned.args();
   RunResult result;
   if (recipe) {

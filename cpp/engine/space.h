@@ -20,6 +20,12 @@ class NDL_API Neighbour {
   ~Neighbour() = default;
 };
 
+template <class T>
+struct Values {
+  const T* at;
+  int64_t count;
+};
+
 // Pointers into a space may be offset on the host, but read and written only through it and by kernels. Sizes and
 // distances are in bytes. What is called first takes effect first.
 class NDL_API Space {
@@ -55,12 +61,14 @@ class NDL_API Space {
   // What the inputs and outputs of a run may take at a time: those of a longer run come and go piece by piece.
   virtual int64_t piece_bytes() const { return INT64_MAX; }
   virtual void zero(void* memory, int64_t bytes) = 0;
-  // Elements of `size` bytes, counted from `first`; the list outlives what the call starts.
-  virtual void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) = 0;
+  // Elements of `size` bytes, counted from `first`, and from where so many further items begin.
+  virtual void zero_elements(void* first, int64_t items, int64_t distance, const std::vector<int64_t>& elements,
+                             int64_t size) = 0;
   // `count` matrices of `rows` x `columns` elements of `size` bytes, row by row, turned.
   virtual void transpose(const void* from, int64_t rows, int64_t columns, int64_t count, void* to, int64_t size) = 0;
-  virtual bool all_zero(const float* values, int64_t count) = 0;
-  virtual bool all_zero(const double* values, int64_t count) = 0;
+  // Which of several arrays have nothing but zeros.
+  virtual std::vector<bool> all_zero(const std::vector<Values<float>>& arrays) = 0;
+  virtual std::vector<bool> all_zero(const std::vector<Values<double>>& arrays) = 0;
   virtual void add(const float* from, float* to, int64_t count) = 0;
   virtual void add(const double* from, double* to, int64_t count) = 0;
   // Around the work of a run or gradient: its arguments have come before, its results go afterwards. The last of

@@ -98,27 +98,38 @@ class GradKernel : public OpKernel {
     TF_RETURN_IF_ERROR(ctx->input_list("output_grads", &outputs));
     TF_RETURN_IF_ERROR(ctx->input_list("learned_grads", &learned));
     const int64_t batch = call.args.batch;
+    std::vector<Values<T>> given;
+    const auto add = [&given](const Tensor& tensor) {
+      given.push_back({tensor.flat<T>().data(), tensor.NumElements()});
+    };
     for (size_t i = 0; i < p.outputs.size(); ++i) {
       const int64_t rows = attrs_.options.keep_last[i] ? 1 : call.args.n_steps;
       TF_RETURN_IF_ERROR(call.expect_shape(numbered("output_grads", i, p.outputs[i].name), outputs[i],
                                            {batch, rows, p.outputs[i].size}, "minibatch, steps, size"));
-      TF_RETURN_IF_ERROR(unless_zero(call, outputs[i], &grad->output_grads.emplace_back()));
+      add(outputs[i]);
     }
-    grad->learned_grads.assign(p.params.size(), nullptr);
     for (size_t i = 0; i < attrs_.learned.size(); ++i) {
       const Param& param = p.params[attrs_.learned[i]];
       TF_RETURN_IF_ERROR(call.expect_param(numbered("learned_grads", i, param.name), learned[i], param));
-      TF_RETURN_IF_ERROR(unless_zero(call, learned[i], &grad->learned_grads[attrs_.learned[i]]));
+      add(learned[i]);
     }
     const Tensor& state = ctx->input(ctx->num_inputs() - 1);
     TF_RETURN_IF_ERROR(call.expect_shape("state_out_grad", state, {batch, p.state_size}, "minibatch, state_size"));
-    return unless_zero(call, state, &grad->state_out_grad);
+    add(state);
+    TF_RETURN_IF_ERROR(call.safely([&] { drop_zeros(call.space(), &given); }));
+    auto next = given.begin();
+    for (size_t i = 0; i < p.outputs.size(); ++i) grad->output_grads.push_back((next++)->at);
+    grad->learned_grads.assign(p.params.size(), nullptr);
+    for (int64_t i : attrs_.learned) grad->learned_grads[i] = (next++)->at;
+    grad->state_out_grad = next->at;
+    return absl::OkStatus();
   }
 
   // A GradientTape gives zeros for what the loss does not depend on; the engine computes nothing for a null pointer.
-  static Status unless_zero(const RunCall<T>& call, const Tensor& tensor, const T** given) {
-    const T* values = tensor.flat<T>().data();
-    return call.safely([&] { *given = call.space().all_zero(values, tensor.NumElements()) ? nullptr : values; });
+  static void drop_zeros(Space& space, std::vector<Values<T>>* given) {
+    const std::vector<bool> zero = space.all_zero(*given);
+    for (size_t i = 0; i < zero.size(); ++i)
+      if (zero[i]) (*given)[i].at = nullptr;
   }
 
   Status allocate_gradients(OpKernelContext* ctx, GradArgs<T>* grad) const {

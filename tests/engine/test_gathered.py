@@ -21,15 +21,23 @@ def calls(gpu_library, tmp_path_factory):
     flags = ["-std=gnu++17", "-O1", "-fPIC", *host_gpu.INCLUDES]
     links = [library, f"-Wl,-rpath,{library.parent}"]
     native.build_library([host_gpu.HELPERS / "space_calls.cpp"], target, flags, links)
-    found = ctypes.CDLL(str(target)).space_calls
-    found.restype = ctypes.c_int64
+    found = ctypes.CDLL(str(target))
+    found.space_calls.restype = ctypes.c_int64
     return found
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_in_any_order(calls, seed):
     """What one call writes another reads or writes: as if each had been done at once."""
-    assert calls(ctypes.c_uint32(seed), ctypes.c_int64(400)) == 400
+    assert calls.space_calls(ctypes.c_uint32(seed), ctypes.c_int64(400)) == 400
+
+
+@pytest.mark.skipif(GPU != "cuda", reason="phases of tests have no neighbours")
+def test_lent_memory_goes_home(calls):
+    """A tape lives longer than the op that made it: TensorFlow has its memory back when it ends."""
+    lent = (ctypes.c_int64 * 3)()
+    calls.lend(lent)
+    assert list(lent) == [1, 1, 0]
 
 
 @pytest.mark.skipif(GPU != "cuda", reason="counts calls of CUDA")

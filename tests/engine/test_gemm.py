@@ -112,6 +112,26 @@ def test_large_products_are_the_same(dtype, order, bias, set_, calls):
         assert product.check(32, 8, calls) == [1, 2]
 
 
+@pytest.mark.parametrize("piece", [1 << 30, 2600 * 2 * 88 * 4])
+def test_stops_leave_products_their_rows(piece, calls, monkeypatch):
+    """Which steps are one product isn't for the clock to say: cuBLAS sums by their number."""
+    monkeypatch.setenv(
+        "NENGO_DL_TEST_PIECE", str(piece)
+    )  # of inputs and outputs, a little more than two windows
+    maker, batch = Product(48, 40, "float32").maker(), 2
+    x = np.random.RandomState(0).normal(size=(batch, 5000, 40)).astype("float32")
+    _engine.set_backend(GPU)
+    try:
+        compiled, asked, done = _engine.Compiled(to_bytes(maker.program())), [], []
+        for limit in (0, 1000, 1e-9):
+            before = calls()
+            done.append(maker.run(5000, batch, [x], compiled=compiled, time_limit=limit)[1])
+            asked.append(calls() - before)
+    finally:
+        _engine.set_backend("cpu")
+    assert (done, asked) == ([5000, 5000, 1024], [5, 5, 1])
+
+
 def test_small_products_are_left_to_phases(calls):
     assert Product(48, 40).check(3, 4, calls) == [0, 0]  # few rows
     assert Product(20, 20).check(32, 8, calls) == [0, 0]  # a small matrix

@@ -117,10 +117,37 @@ print(_engine.backends(), _engine.cuda_info())
     command, environment = [sys.executable, "-c", script], host_gpu.environment(host_gpu_folder)
     printed = subprocess.check_output(command, env=environment, text=True)
     assert printed == "['cpu', 'cuda'] a GPU on the host, 16384 MiB, CUDA 13.0, with cuBLAS\n"
-    environment["NENGO_DL_HOST_GPU_KIND"] = "61"
-    done = subprocess.run(command, env=environment, text=True, capture_output=True)
-    said = "got one of compute capability 6.1, while this package is built for 7.5 and more\n"
-    assert done.stderr.endswith(said)
+    refused = {  # by kind, and whether the driver can translate for GPUs that came later
+        (
+            "61",
+            "1",
+        ): "got one of compute capability 6.1, while this package is built for 7.5 and more\n",
+        ("100", "0"): "got one of compute capability 10.0, for which this package isn't built; "
+        "NENGO_DL_CUDA_ARCHITECTURES names its kinds\n",
+        ("100", "1"): "",
+        ("89", "0"): "got one of compute capability 8.9, for which this package isn't built; "
+        "NENGO_DL_CUDA_ARCHITECTURES names its kinds\n",
+    }
+    for (kind, ptx), said in refused.items():
+        environment |= {"NENGO_DL_HOST_GPU_KIND": kind, "NENGO_DL_HOST_GPU_PTX": ptx}
+        done = subprocess.run(command, env=environment, text=True, capture_output=True)
+        assert done.stderr.endswith(said) and bool(done.returncode) == bool(said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clusters, way", [("33", "team"), ("0", "op by op")])
+def test_teams_need_clusters(host_gpu_folder, clusters, way):
+    """A GPU that takes none of their size runs loops otherwise."""
+    script = """
+from nengo_dl import _engine
+import test_team_loop
+_engine.load_cuda()
+print(test_team_loop.ways(test_team_loop.model("spiking").compiled("cuda")))
+"""
+    environment = host_gpu.environment(host_gpu_folder, NENGO_DL_HOST_GPU_CLUSTERS=clusters)
+    environment["PYTHONPATH"] += os.pathsep + str(TESTS / "engine")
+    printed = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
+    assert printed == f"['{way}']\n"
 
 
 FAULTS = {  # of a kernel, or of who calls CUDA: what is said

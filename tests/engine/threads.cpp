@@ -2,9 +2,12 @@
 // programs: the same bits as alone. Built with ThreadSanitizer, it finds races.
 #include <atomic>
 #include <functional>
+#include <future>
+#include <mutex>
 #include <thread>
 
 #include "engine/engine.h"
+#include "engine/recipe.h"
 #include "helpers/expect.h"
 #include "helpers/weighted_filter.h"
 
@@ -51,6 +54,20 @@ void check_one_program() {
     }
   });
   expect(bad == 0, std::to_string(bad) + " results differ from those of a single thread");
+}
+
+// What is kept no longer ends without the lock of what is kept: it gives back memory, which takes others.
+void check_what_is_dropped() {
+  static bool free = true;
+  struct Made {
+    ~Made() {
+      const auto ask = [] { return std::unique_lock<std::mutex>(fork_lock(), std::try_to_lock).owns_lock(); };
+      free = free && std::async(std::launch::async, ask).get();
+    }
+  };
+  Kept<Made> kept;
+  for (int64_t i = 0; i < 40; ++i) kept.get(RecipeKey().add(i), [] { return std::make_shared<const Made>(); });
+  expect(free, "what is dropped ends while the lock is held");
 }
 
 void check_making_and_dropping() {
@@ -175,6 +192,7 @@ int main() {
   check_shared_out_loops();
   check_one_program();
   check_making_and_dropping();
+  check_what_is_dropped();
   check_callbacks();
   return failures != 0;
 }

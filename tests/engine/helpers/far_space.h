@@ -144,16 +144,17 @@ class FarSpace final : public Space {
     const Open open(*this);
     std::memset(inside(memory), 0, bytes);
   }
-  void zero_elements(void* first, const std::vector<int64_t>& elements, int64_t size) override {
+  void zero_elements(void* first, int64_t items, int64_t distance, const std::vector<int64_t>& elements,
+                     int64_t size) override {
     const Open open(*this);
-    host_space().zero_elements(inside(first), elements, size);
+    host_space().zero_elements(inside(first), items, distance, elements, size);
   }
   void transpose(const void* from, int64_t rows, int64_t columns, int64_t count, void* to, int64_t size) override {
     const Open open(*this);
     host_space().transpose(inside(from), rows, columns, count, inside(to), size);
   }
-  bool all_zero(const float* values, int64_t count) override { return zeros(values, count); }
-  bool all_zero(const double* values, int64_t count) override { return zeros(values, count); }
+  std::vector<bool> all_zero(const std::vector<Values<float>>& arrays) override { return zeros(arrays); }
+  std::vector<bool> all_zero(const std::vector<Values<double>>& arrays) override { return zeros(arrays); }
   void add(const float* from, float* to, int64_t count) override { add_all(from, to, count); }
   void add(const double* from, double* to, int64_t count) override { add_all(from, to, count); }
 
@@ -164,9 +165,11 @@ class FarSpace final : public Space {
     host_space().add(inside(from), inside(to), count);
   }
   template <class T>
-  bool zeros(const T* values, int64_t count) {
+  std::vector<bool> zeros(const std::vector<Values<T>>& arrays) {
     const Open open(*this);
-    return host_space().all_zero(count > 0 ? inside(values) : values, count);
+    for (const Values<T>& values : arrays)
+      if (values.count > 0) inside(values.at);
+    return host_space().all_zero(arrays);
   }
   static int64_t rounded(int64_t bytes) { return (bytes < 1 ? 1 : bytes + kAlign - 1) / kAlign * kAlign + kAlign; }
 

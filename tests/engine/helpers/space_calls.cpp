@@ -1,4 +1,5 @@
-// Copies, clearings and results in the memory of a GPU in a random order, held against the same on the host.
+// Copies, clearings and results in the memory of a GPU in a random order, held against the same on the host; and
+// memory that a neighbour lends.
 #include <algorithm>
 #include <cstring>
 #include <random>
@@ -105,7 +106,35 @@ struct Check {
   }
 };
 
+struct Lender final : nengo_dl::Neighbour {
+  cudaStream_t queue = nullptr;
+  int64_t lent = 0;
+  void* stream() const override { return queue; }
+  void* allocate(int64_t bytes) override {
+    void* memory = nullptr;
+    return cudaMalloc(&memory, static_cast<size_t>(bytes)) == cudaSuccess ? ++lent, memory : nullptr;
+  }
+  void release(void* memory) override { lent -= cudaFree(memory) == cudaSuccess; }
+};
+
 }  // namespace
+
+// How much is lent while a neighbour is followed, after it has been led and its memory is still used, and when that
+// is used no more: 1, 1, 0.
+extern "C" void lend(int64_t* lent) {
+  static auto* const lender = new Lender;
+  nengo_dl::cuda::check(cudaStreamCreateWithFlags(&lender->queue, cudaStreamNonBlocking), "no stream");
+  Space& space = nengo_dl::cuda::device_space();
+  constexpr int64_t kMuch = 77 << 20;  // that nobody has used before
+  space.follow(*lender);
+  nengo_dl::Memory<char> memory = nengo_dl::allocate<char>(space, kMuch);
+  space.zero(memory.get(), kMuch);
+  lent[0] = lender->lent;
+  space.lead(*lender);
+  lent[1] = lender->lent;
+  memory.reset();
+  lent[2] = lender->lent;
+}
 
 // Calls until something differs; all of them: nothing did.
 extern "C" int64_t space_calls(uint32_t seed, int64_t calls) {

@@ -83,6 +83,7 @@ enum cudaDeviceAttr {
   cudaDevAttrMaxPitch
 };
 #define __CUDA_ARCH_LIST__ 750, 900
+#define NDL_HAS_PTX host_gpu::has_ptx()
 constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0;
 using cudaStream_t = host_gpu::Stream*;
 using cudaEvent_t = host_gpu::Event*;

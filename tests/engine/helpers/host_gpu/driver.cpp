@@ -174,6 +174,8 @@ static void enqueue_open(Stream* stream, std::function<void()> f) {
 }
 
 int64_t processors() { return fact("PROCESSORS", 32); }
+int64_t clusters(int64_t size) { return fact("CLUSTERS", processors() / size); }
+bool has_ptx() { return fact("PTX", 1) != 0; }
 
 bool start(Stream* stream, const Launch& launch) {
   const int64_t all = int64_t{launch.blocks.x} * launch.blocks.y;

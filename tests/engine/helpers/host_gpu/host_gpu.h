@@ -51,6 +51,8 @@ struct Launch {
   std::function<void()> thread;
 };
 int64_t processors();
+int64_t clusters(int64_t size);  // that it has room for at a time
+bool has_ptx();                  // whether what is compiled for it runs on GPUs that came later
 // False: no GPU takes it.
 bool start(Stream* stream, const Launch& launch);
 void run(const Launch& launch);  // at once

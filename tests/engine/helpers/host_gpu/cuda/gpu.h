@@ -59,5 +59,10 @@ cudaError_t start_on(cudaStream_t stream, void (*kernel)(P...), const Grid& grid
   return host_gpu::start(stream, launch) ? cudaSuccess : cudaErrorInvalidValue;
 }
 
+template <class... P>
+int64_t clusters_at_a_time(void (*)(P...), const Grid& grid) {
+  return host_gpu::clusters(grid.cluster);
+}
+
 }  // namespace cuda
 }  // namespace nengo_dl
