@@ -22,6 +22,7 @@ namespace cuda {
 // Of the process: kernels and copies of all threads take effect in the order in which they are started.
 Space& device_space();
 int64_t device_bytes();   // how large the memory is
+int64_t processors();     // of the GPU: as many large blocks run at a time
 double device_seconds();  // of the last work; see Space::begin_work
 // The backend of this library; kernels add themselves to it while the library is loaded.
 Backend& device_backend();

@@ -258,8 +258,6 @@ void start_loop_together(const RunLoop<T>& loop, const LoopShape& shape);
 template <class T>
 void start_loop_together(const BackLoop<T>& loop, const LoopShape& shape);
 
-// Blocks that run at a time, for start_loop_together: one on each processor of the GPU.
-int64_t processors();
 // Bytes of a block's memory, at most; those that frames and ops may take.
 int64_t block_bytes();
 int64_t close_bytes();
