@@ -5,6 +5,7 @@
 
 #include "engine/backend.h"
 #include "engine/kind.h"
+#include "kernels/dense_kernels.h"
 #include "ops/adjoint.h"
 #include "ops/util.h"
 
@@ -115,15 +116,26 @@ class TriangleKernel : public Kernel<T> {
     }
   }
 
+  // All differences of some elements, in the order of their rows.
+  void sum_rows(const T* X, int64_t count, T* sum) const {
+    constexpr int64_t kMany = 8;  // elements that are worth a call for each row
+    const int64_t row = X_.strides[0], column = X_.strides[1];
+    std::fill(sum, sum + count, T(0));
+    if (count >= kMany)
+      for (int64_t k = 0; k < taps_; k++) add_(X + k * row, column, sum, 1, count, false);
+    else
+      for (int64_t k = 0; k < taps_; k++)
+        for (int64_t i = 0; i < count; i++) sum[i] += X[k * row + i * column];
+  }
+
   void step(const T* x, T* y, T* Y, T* X, T* Xi) const {
-    constexpr int64_t kChunk = 64;
+    constexpr int64_t kChunk = 1024;
     const int64_t sx = stride_of(x_, 0), sy = stride_of(y_, 0), sY = stride_of(Y_, 0);
     const int64_t row = X_.strides[0], column = X_.strides[1], next = next_row(*Xi, taps_);
     for (int64_t first = 0; first < n_; first += kChunk) {
       const int64_t count = std::min(kChunk, n_ - first);
-      T sum[kChunk] = {};
-      for (int64_t k = 0; k < taps_; k++)
-        for (int64_t i = 0; i < count; i++) sum[i] += X[k * row + (first + i) * column];
+      T sum[kChunk];
+      sum_rows(X + first * column, count, sum);
       for (int64_t i = 0; i < count; i++) {
         const int64_t e = first + i;
         const T value = Y[e * sY] + n0_ * x[e * sx] - sum[i], newest = ndiff_ * x[e * sx];
@@ -139,6 +151,7 @@ class TriangleKernel : public Kernel<T> {
   bool constant_;  // x is in a param buffer
   int64_t n_, taps_;
   T n0_, ndiff_;
+  void (*add_)(const T*, int64_t, T*, int64_t, int64_t, bool) = NDL_PICK_TYPED(T, vec_copy);
 };
 
 Kind kind() {

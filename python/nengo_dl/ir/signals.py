@@ -1,10 +1,12 @@
 """What Nengo's signals hold, and what they are called."""
 
 import re
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 LONG_LIST = re.compile(r"\[((?:-?\d+, ){3})(?:-?\d+, ){4,}(-?\d+)\]")
+_entries = WeakKeyDictionary()  # of sparse signals: how many there are, each place once
 
 
 def csr(signal):
@@ -25,7 +27,11 @@ def csr(signal):
 
 def values_shape(signal):
     """Shape of the numbers of a base signal: of a sparse matrix they are its entries, in a row."""
-    return (csr(signal)[0].size,) if signal.sparse else signal.shape
+    if not signal.sparse:
+        return signal.shape
+    if signal not in _entries:
+        _entries[signal] = csr(signal)[0].size
+    return (_entries[signal],)
 
 
 def short_name(name):

@@ -331,11 +331,11 @@ class Simulator(KerasMethods, ParameterMethods, Insight):
                 )
             warn_user("`dt` is deprecated, use `sample_every`", DeprecationWarning)
             sample_every = dt
-        period = 1.0
+        steps = np.arange(1, self.n_steps + 1)
         if sample_every is not None:
             period = seconds("sample_every", sample_every, zero=False, obj=self) / self.dt
-        steps = np.arange(1, self.n_steps + 1)
-        return self.dt * steps[steps % period < 1]
+            steps = steps[steps % period < 1]
+        return self.dt * steps
 
     # ------------------------------------------------------------ state
 
