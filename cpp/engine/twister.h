@@ -19,26 +19,36 @@ struct Twister {
     return (high * 67108864.0 + low) / 9007199254740992.0;
   }
 
+  static constexpr int kMaxTries = 10000;  // of a rejection method; only a broken key (all zeros) gets there
+
   NDL_BOTH double gauss() const {
-    double cached;
-    if (g[has_gauss]) {
-      __builtin_memcpy(&cached, g + gauss_word, sizeof cached);
-      g[has_gauss] = g[gauss_word] = g[gauss_word + 1] = 0;
-      return cached;
+    double now, later;
+    if (take_kept(&now)) return now;
+    for (int tries = 0; tries < kMaxTries; ++tries) {
+      const double first = sample();
+      if (!polar(first, sample(), &now, &later)) continue;
+      keep(later);
+      return now;
     }
-    double x1, x2, square;
-    int tries = 0;
-    do {
-      if (++tries > kMaxTries) return __builtin_nan("");
-      x1 = 2.0 * sample() - 1.0;
-      x2 = 2.0 * sample() - 1.0;
-      square = x1 * x1 + x2 * x2;
-    } while (square >= 1.0 || square == 0.0);
+    return __builtin_nan("");
+  }
+  // Two normal numbers of two samples; of a fifth of all pairs none.
+  NDL_BOTH static bool polar(double first, double second, double* now, double* later) {
+    const double x1 = 2.0 * first - 1.0, x2 = 2.0 * second - 1.0, square = x1 * x1 + x2 * x2;
+    if (square >= 1.0 || square == 0.0) return false;
     const double factor = std::sqrt(-2.0 * std::log(square) / square);
-    cached = factor * x1;
-    __builtin_memcpy(g + gauss_word, &cached, sizeof cached);
+    *now = factor * x2, *later = factor * x1;
+    return true;
+  }
+  NDL_BOTH bool take_kept(double* number) const {
+    if (!g[has_gauss]) return false;
+    __builtin_memcpy(number, g + gauss_word, sizeof *number);
+    g[has_gauss] = g[gauss_word] = g[gauss_word + 1] = 0;
+    return true;
+  }
+  NDL_BOTH void keep(double number) const {
+    __builtin_memcpy(g + gauss_word, &number, sizeof number);
     g[has_gauss] = 1;
-    return factor * x2;
   }
 
   NDL_BOTH double poisson(double mean) const {
@@ -50,7 +60,6 @@ struct Twister {
 
  private:
   static constexpr int kKey = 624, kMiddle = 397;
-  static constexpr int kMaxTries = 10000;  // of a rejection method; only a broken key (all zeros) gets there
   enum Word { pos = kKey, has_gauss, gauss_word };
 
   NDL_BOTH uint32_t word(int i) const { return static_cast<uint32_t>(g[i]); }

@@ -2,6 +2,7 @@
 
 #include "engine/random.h"
 #include "kernels/fired.h"
+#include "kernels/random.h"
 #include "neurons/types.h"
 
 namespace nengo_dl {
@@ -114,12 +115,31 @@ struct Generator {
   double poisson(double mean) const { return random_poisson(words, mean); }
 };
 
+struct Drawn {
+  double number;
+  double sample() const { return number; }
+};
+
 template <class N, class T>
 void step_drawing(const N& model, const NeuronCall<T>& c, int64_t t) {
   const T* J = c.J + t * c.J_row;
   T* out = c.out + t * c.out_row;
-  const Generator random{c.generator};
-  for (int64_t i = 0; i < c.n; i++) out[i * c.out_stride] = model.step(J[i * c.J_stride], random);
+  if constexpr (N::draws_one) {
+    constexpr int64_t kMost = 256;
+    double samples[kMost];
+    for (int64_t first = 0; first < c.n; first += kMost) {
+      const int64_t count = c.n - first < kMost ? c.n - first : kMost;
+      draw_samples(c.generator, samples, count);
+      for (int64_t k = 0; k < count; k++) {
+        const int64_t i = first + k;
+        const Drawn one{samples[k]};
+        out[i * c.out_stride] = model.step(J[i * c.J_stride], one);
+      }
+    }
+  } else {
+    const Generator random{c.generator};
+    for (int64_t i = 0; i < c.n; i++) out[i * c.out_stride] = model.step(J[i * c.J_stride], random);
+  }
 }
 
 template <class N, class T>

@@ -13,6 +13,7 @@ struct RandomSpiking {
   static constexpr const char* flags[] = {"negative", nullptr};
   static constexpr const char* states[] = {nullptr};
   static constexpr bool draws = true;
+  static constexpr bool draws_one = false;  // one sample for each neuron and step
   static constexpr bool spikes = true;
   static constexpr const char* rate_form = "LeakyReLU";
   static constexpr unsigned grad_reads = 0;
@@ -46,6 +47,7 @@ struct RandomSpiking {
 template <class T>
 struct StochasticSpiking : RandomSpiking<T> {
   static constexpr const char* name = "StochasticSpiking";
+  static constexpr bool draws_one = true;
   using RandomSpiking<T>::RandomSpiking;
 
   template <class Random>

@@ -1,4 +1,6 @@
 // `noise`: numbers drawn in every step, as NumPy's RandomState draws them. Always in double precision.
+#include <algorithm>
+
 #include "engine/backend.h"
 #include "engine/kind.h"
 #include "engine/random.h"
@@ -38,16 +40,24 @@ class NoiseKernel : public Kernel<T> {
       int32_t* generator = f.istate + b * f.istate_item + rng_;
       for (int64_t t = t0; t < t1; t++) {
         T* dst = dst_.at(f, t, b) + dst_.offsets[0];
-        for (int64_t i = 0; i < n_; i++) {
-          const double draw = gaussian_ ? random_gauss(generator) : random_sample(generator);
-          const double value = (base_ + range_ * draw) * scale_;
-          dst[i * stride] = static_cast<T>(set_ ? value : dst[i * stride] + value);
-        }
+        for (int64_t i = 0; i < n_; i += kChunk) add(generator, dst + i * stride, std::min(kChunk, n_ - i));
       }
     }
   }
 
  private:
+  static constexpr int64_t kChunk = 256;
+
+  void add(int32_t* generator, T* dst, int64_t count) const {
+    const int64_t stride = stride_of(dst_, 0);
+    double draws[kChunk];
+    gaussian_ ? random_gausses(generator, draws, count) : random_samples(generator, draws, count);
+    for (int64_t i = 0; i < count; i++) {
+      const double value = (base_ + range_ * draws[i]) * scale_;
+      dst[i * stride] = static_cast<T>(set_ ? value : dst[i * stride] + value);
+    }
+  }
+
   View dst_;
   int64_t n_, rng_;
   bool set_, gaussian_;

@@ -106,19 +106,21 @@ def test_triangle_survives_any_position(Xi):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("dist", [nengo.dists.Gaussian(0.3, 2.0), nengo.dists.Uniform(-0.4, 1.7)])
-@pytest.mark.parametrize("n", [1, 5])
-def test_noise_is_that_of_numpy(dist, n, dtype, layout):
+@pytest.mark.parametrize("n, words", [(1, 0), (5, 0), (5, 1), (513, 1)])
+def test_noise_is_that_of_numpy(dist, n, words, dtype, layout, isa):
+    """Many numbers at a time, too, and where the two words of one are of two keys."""
     gaussian = isinstance(dist, nengo.dists.Gaussian)
-    words = {"mean": 0.3, "std": 2.0} if gaussian else {"low": -0.4, "high": 1.7}
+    parameters = {"mean": 0.3, "std": 2.0} if gaussian else {"low": -0.4, "high": 1.7}
     attrs = {
         "set": 1,
         "dist": "gaussian" if gaussian else "uniform",
         "scale": 31.6,
         "rng": 0,
-        **words,
+        **parameters,
     }
     rng = np.random.RandomState(3)
     rng.normal()  # a cached second value
+    rng.randint(2**32, size=words, dtype=np.uint32)
     case = OneOp("noise", attrs, {}, {"dst": (n,)}, dtype=dtype, layout=layout)
     case.istate = pack_generator(rng)
     outputs, _, istate = case.run(STEPS)

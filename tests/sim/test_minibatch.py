@@ -65,7 +65,7 @@ def test_stochastic_neurons(Sim, double_net, reference, cls):
     """Item 0 spikes like `nengo.Simulator`, the others on their own, and again after reset."""
     net = double_net()
     with net:
-        ens = nengo.Ensemble(50, 1, neuron_type=cls(nengo.LIFRate()))
+        ens = nengo.Ensemble(300, 1, neuron_type=cls(nengo.LIFRate()))
         p = nengo.Probe(ens.neurons)
     sim = Sim(net, minibatch_size=2)
     sim.run_steps(50)
