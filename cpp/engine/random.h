@@ -9,8 +9,8 @@ namespace nengo_dl {
 
 constexpr int64_t kGeneratorWords = 628;
 
-double random_sample(int32_t* generator);                // uniform on [0, 1), 53 bits
-double random_gauss(int32_t* generator);                 // standard normal, Marsaglia's polar method
+double random_sample(int32_t* generator);  // uniform on [0, 1), 53 bits
+double random_gauss(int32_t* generator);   // standard normal, Marsaglia's polar method
 // Several, as if each had been asked for by itself.
 void random_samples(int32_t* generator, double* to, int64_t n);
 void random_gausses(int32_t* generator, double* to, int64_t n);

@@ -3,6 +3,7 @@
 import nengo
 import numpy as np
 import pytest
+import scipy.sparse
 from nengo.exceptions import ReadonlyError, ValidationError
 
 from nengo_dl.config import configure_settings
@@ -146,6 +147,21 @@ def test_sparse(Sim):
     due = np.zeros((4, 4))
     due[[3, 0, 0], [0, 2, 1]] = [1, 2, 3]
     assert np.array_equal(sim.data[conn].weights.toarray(), due)
+
+
+def test_sparse_matrices_are_sorted_rarely(Sim, monkeypatch):
+    """A build takes long for large ones otherwise; entries given twice are one."""
+    matrix = scipy.sparse.coo_matrix(([1.0, 2.0, 3.0], ([0, 2, 0], [1, 0, 1])), shape=(3, 3))
+    sorts, real = [], type(matrix).tocsr
+    monkeypatch.setattr(type(matrix), "tocsr", lambda *args: sorts.append(1) or real(*args))
+    with nengo.Network() as net:
+        a, b = nengo.Node([1.0, 10.0, 100.0]), nengo.Node(size_in=3)
+        nengo.Connection(a, b, transform=nengo.Sparse((3, 3), init=matrix), synapse=None)
+        p = nengo.Probe(b)
+    sim = Sim(net)
+    sim.run_steps(1)
+    assert np.array_equal(sim.data[p], [[40, 0, 2]])
+    assert 1 <= len(sorts) <= 4
 
 
 def test_get_params(Sim):
