@@ -9,7 +9,7 @@ constexpr int kKey = 624, kMiddle = 397, kPos = kKey;
 
 inline uint32_t next(uint32_t word, uint32_t behind, uint32_t other) {
   const uint32_t y = (word & 0x80000000u) | (behind & 0x7fffffffu);
-  return other ^ (y >> 1) ^ (0u - (y & 1) & 0x9908b0dfu);
+  return other ^ (y >> 1) ^ ((0u - (y & 1)) & 0x9908b0dfu);
 }
 
 // Words depend on others that are far enough away for vectors: on what is there first, then on what is new.
