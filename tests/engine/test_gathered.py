@@ -18,7 +18,8 @@ def calls(gpu_library, tmp_path_factory):
     counter(gpu_library, "gemm_calls")  # that of a real GPU shows none of its functions
     target = tmp_path_factory.mktemp("gathered") / "libspace_calls.so"
     library = Path(gpu_library._name)
-    flags = ["-std=gnu++17", "-O1", "-fPIC", *host_gpu.INCLUDES]
+    plain = ["-std=gnu++17", "-O1", "-fPIC", *host_gpu.INCLUDES]
+    flags = host_gpu.FLAGS if GPU == "cuda" else plain
     links = [library, f"-Wl,-rpath,{library.parent}"]
     native.build_library([host_gpu.HELPERS / "space_calls.cpp"], target, flags, links)
     found = ctypes.CDLL(str(target))

@@ -106,6 +106,7 @@ struct Check {
   }
 };
 
+#ifdef __CUDACC__
 struct Lender final : nengo_dl::Neighbour {
   cudaStream_t queue = nullptr;
   int64_t lent = 0;
@@ -116,9 +117,11 @@ struct Lender final : nengo_dl::Neighbour {
   }
   void release(void* memory) override { lent -= cudaFree(memory) == cudaSuccess; }
 };
+#endif
 
 }  // namespace
 
+#ifdef __CUDACC__
 // How much is lent while a neighbour is followed, after it has been led and its memory is still used, and when that
 // is used no more: 1, 1, 0.
 extern "C" void lend(int64_t* lent) {
@@ -135,6 +138,7 @@ extern "C" void lend(int64_t* lent) {
   memory.reset();
   lent[2] = lender->lent;
 }
+#endif
 
 // Calls until something differs; all of them: nothing did.
 extern "C" int64_t space_calls(uint32_t seed, int64_t calls) {
