@@ -202,7 +202,7 @@ class TensorGraph(FixedForInference, LayerState):
         """
         in_training = self.in_training(training)
         ops = (in_training and self.training_ops) or self.run_ops
-        record = bool(training) and in_training
+        record = bool(training) and self.training_ops is not None  # learning_phase=False, too
         calls_in_training, limits = self.calls_in_training(training), (time_limit, partial)
         run = PieceRun(self, ops, n_steps, calls_in_training, record, *limits, items)
         outputs = run(list(inputs))
