@@ -95,3 +95,20 @@ def test_smaller_minibatches(Sim, cycle):
     model.compile(keras.optimizers.SGD(0.0), loss="mse")
     due = model.fit(x, x, batch_size=4, shuffle=False, verbose=0).history["loss"][0]
     assert loss == pytest.approx(due, rel=1e-5)
+
+
+@pytest.mark.parametrize("phase", [True, False, None])
+def test_learning_phase_trains_through_python(Sim, phase):
+    """In any mode what Python functions gave is recorded; the numbers are NengoDL's."""
+    with nengo.Network(seed=0) as net:
+        nengo_dl.configure_settings(learning_phase=phase)
+        a, b = nengo.Node([1.0]), nengo.Node(lambda t, x: x * 0.5 + t, size_in=1, size_out=1)
+        out = nengo.Node(size_in=1)
+        nengo.Connection(a, b, synapse=None)
+        conn = nengo.Connection(b, out, transform=[[2.0]], synapse=None)
+        net.py = nengo.Probe(out)
+    sim = Sim(net, minibatch_size=2)
+    sim.compile(keras.optimizers.SGD(0.1), loss="mse")
+    history = sim.fit(y=np.zeros((2, 3, 1)), n_steps=3, epochs=2, verbose=0).history
+    assert history["loss"] == pytest.approx([1.0080186, 0.9089692], rel=1e-6)
+    assert sim.data[conn].weights == pytest.approx(1.8034768, rel=1e-6)
