@@ -19,7 +19,8 @@ SOURCES = [
     CPP / "ops" / "ports.cpp",
 ]
 SOURCES += [CPP / "ops" / "util.cpp"]
-SOURCES += [*sorted((CPP / "kernels").glob("dense_*.cpp")), CPP / "kernels" / "updates.cpp"]
+SOURCES += sorted((CPP / "kernels").glob("dense_*.cpp"))
+SOURCES += [CPP / "kernels" / f"{name}.cpp" for name in ("random", "updates")]
 HELPED = [HELPERS / "far_backend.cpp", HELPERS / "run_and_differentiate.cpp"]
 
 
