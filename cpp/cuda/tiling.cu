@@ -11,8 +11,8 @@ namespace {
 
 constexpr int64_t kPart = 16;          // of the memory, that a window may take
 constexpr int64_t kMostSteps = 65536;  // as a program may ask for
-// As many as are worth a launch. A run is stopped between windows, by Ctrl-C, too; a recorded one isn't, and makes one
-// product of each window for the gradients of weights.
+// As many as are worth a launch. Runs are stopped between windows, by Ctrl-C, too; recorded ones are short, and the
+// gradient of weights is a product for each window.
 constexpr int64_t kSteps = 1024, kRecordedSteps = 4096;
 
 class DeviceTiling final : public Tiling {

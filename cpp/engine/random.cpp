@@ -7,8 +7,6 @@
 
 namespace nengo_dl {
 
-double random_sample(int32_t* g) { return Twister{g}.sample(); }
-double random_gauss(int32_t* g) { return Twister{g}.gauss(); }
 void random_samples(int32_t* g, double* to, int64_t n) { NDL_PICK(draw_samples)(g, to, n); }
 
 // A pair of samples gives two numbers at most: half as many pairs as numbers are sure to be asked for.

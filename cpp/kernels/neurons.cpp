@@ -111,7 +111,6 @@ void step_strided(const N& model, const NeuronCall<T>& c, int64_t t) {
 struct Generator {
   int32_t* words;
 
-  double sample() const { return random_sample(words); }
   double poisson(double mean) const { return random_poisson(words, mean); }
 };
 

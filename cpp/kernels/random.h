@@ -7,7 +7,7 @@
 
 namespace nengo_dl {
 
-// As `n` calls of random_sample (engine/random.h), one after the other: to the last bit, of the generator, too.
+// What engine/twister.h draws in `n` calls of sample(), to the last bit, of the generator, too.
 NDL_DECLARE_KERNEL(void, draw_samples, (int32_t * generator, double* to, int64_t n))
 
 }  // namespace nengo_dl

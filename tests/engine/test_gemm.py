@@ -112,12 +112,11 @@ def test_large_products_are_the_same(dtype, order, bias, set_, calls):
         assert product.check(32, 8, calls) == [1, 2]
 
 
+# Pieces of inputs and outputs hold all steps, or a little more than two windows.
 @pytest.mark.parametrize("piece", [1 << 30, 2600 * 2 * 88 * 4])
 def test_stops_leave_products_their_rows(piece, calls, monkeypatch):
     """Which steps are one product isn't for the clock to say: cuBLAS sums by their number."""
-    monkeypatch.setenv(
-        "NENGO_DL_TEST_PIECE", str(piece)
-    )  # of inputs and outputs, a little more than two windows
+    monkeypatch.setenv("NENGO_DL_TEST_PIECE", str(piece))
     maker, batch = Product(48, 40, "float32").maker(), 2
     x = np.random.RandomState(0).normal(size=(batch, 5000, 40)).astype("float32")
     _engine.set_backend(GPU)

@@ -67,7 +67,7 @@ void check_what_is_dropped() {
   };
   Kept<Made> kept;
   for (int64_t i = 0; i < 40; ++i) kept.get(RecipeKey().add(i), [] { return std::make_shared<const Made>(); });
-  expect(free, "what is dropped ends while the lock is held");
+  expect(free, "what is kept no longer ends without the lock");
 }
 
 void check_making_and_dropping() {
