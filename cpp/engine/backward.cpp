@@ -22,7 +22,7 @@ Backward<T>::Backward(const Schedule<T>& schedule, const BackPlan<T>& back, cons
   inputs_.resize(program_.inputs.size()), input_grads_.resize(program_.inputs.size());
   output_grads_.resize(program_.outputs.size());
   input_steps_.assign(program_.inputs.size(), args.run.n_steps);
-  for (char last : args.run.keep_last) output_steps_.push_back(last ? 1 : args.run.n_steps);
+  for (size_t i = 0; i < output_grads_.size(); ++i) output_steps_.push_back(args.run.output_rows(i));
   Frame<T>& v = frame_.value;
   v = {};
   v.dt = program_.dt, v.tf32 = args.run.tf32;

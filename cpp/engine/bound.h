@@ -12,12 +12,13 @@ namespace nengo_dl {
 // What the caller of a bound program owns; pointers are to values of the program's dtype.
 struct BoundArgs {
   int64_t n_steps = 0;
-  double time_limit = 0;            // as in RunArgs
-  std::vector<const void*> inputs;  // (batch, n_steps, size) each
-  std::vector<void*> outputs;       // (batch, n_steps or 1, size) each
-  int64_t items = 0;                // so many of the first items leave state and learned parameters; 0: all
-  bool keep_state = true;           // otherwise the state stays that of before the run; learned parameters don't
-  bool whole = false;               // nothing stays of a run that did not do all of its steps
+  double time_limit = 0;                                     // as in RunArgs
+  std::vector<const void*> inputs;                           // (batch, n_steps, size) each
+  std::vector<void*> outputs;                                // (batch, n_steps or 1 or kept_steps, size) each
+  std::vector<const std::vector<int64_t>*> kept_steps = {};  // as in RunArgs
+  int64_t items = 0;       // so many of the first items leave state and learned parameters; 0: all
+  bool keep_state = true;  // otherwise the state stays that of before the run; learned parameters don't
+  bool whole = false;      // nothing stays of a run that did not do all of its steps
 };
 
 struct BoundResult : RunResult {

@@ -45,8 +45,11 @@ struct RunArgs {
   std::vector<T*> params;        // (size) each, as outside; never written; learned: (batch, size), changed in place
   T* state = nullptr;            // (batch, state_size), in and out
   int32_t* istate = nullptr;     // (batch, istate_size), in and out
-  std::vector<T*> outputs;       // (batch, n_steps or 1, size) each
+  std::vector<T*> outputs;       // (batch, n_steps or 1 or kept_steps, size) each
   std::vector<char> keep_last;   // per output: 1 if only the last step is kept
+  // Per output: the steps that have rows, in order, counted from the first of this run; null: as keep_last says. None
+  // at all: null for each. For runs on the host without a tape.
+  std::vector<const std::vector<int64_t>*> kept_steps;
   Callbacks* callbacks = nullptr;
   int threads = 0;        // 0: as many as there are processors, if there is work for them
   double time_limit = 0;  // seconds; stop at the next window border after it; 0: none
@@ -55,6 +58,11 @@ struct RunArgs {
   TapeOptions record;    // how, if there is a tape
   bool there = false;    // all but istate lies in the memory of the backend, as TensorFlow's tensors on a GPU do
   bool tf32 = false;     // a GPU's products of float32 may round their factors to 10 bits, which is much faster
+
+  int64_t output_rows(size_t output) const {  // per item
+    if (!kept_steps.empty() && kept_steps[output]) return static_cast<int64_t>(kept_steps[output]->size());
+    return keep_last[output] ? 1 : n_steps;
+  }
 };
 
 // Derivatives of a loss by the inputs, parameters and state of a run, from those by its outputs. Null: zero (what is

@@ -82,16 +82,17 @@ struct Frame {
   int64_t offset;       // row 0 of this window is row `offset` of the inputs and outputs of this run
   int64_t steps;        // of this window
   double dt;
-  int32_t* istate;                   // integer state of the group's first item
-  int64_t istate_item;               // words from item to item
-  const T* const* inputs;            // per model input: (batch, n_steps, size), the group's first item
-  T* const* outputs;                 // per model output: likewise
-  const int64_t* input_steps;        // rows per item of each input (n_steps)
-  const int64_t* output_steps;       // rows per item of each output: n_steps, or 1 (only the last step is kept)
-  CallbackRun* calls;                // null if the program has no callbacks
-  std::atomic<signed char>* finite;  // per buffer, of params: see all_finite (ops/finite.h)
-  Reordered<T>* reordered;           // per buffer, of params
-  bool tf32;                         // as in RunArgs
+  int32_t* istate;              // integer state of the group's first item
+  int64_t istate_item;          // words from item to item
+  const T* const* inputs;       // per model input: (batch, n_steps, size), the group's first item
+  T* const* outputs;            // per model output: likewise
+  const int64_t* input_steps;   // rows per item of each input (n_steps)
+  const int64_t* output_steps;  // rows per item of each output: n_steps, or 1 (only the last step is kept)
+  const std::vector<int64_t>* const* kept_steps;  // per output as in RunArgs, or null
+  CallbackRun* calls;                             // null if the program has no callbacks
+  std::atomic<signed char>* finite;               // per buffer, of params: see all_finite (ops/finite.h)
+  Reordered<T>* reordered;                        // per buffer, of params
+  bool tf32;                                      // as in RunArgs
 };
 
 constexpr int kMaxRank = 4;

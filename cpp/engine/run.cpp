@@ -271,6 +271,7 @@ void check_args(const Program& p, const RunArgs<T>& a, int64_t functions, bool w
   count("parameters", p.params.size(), a.params.size());
   if (with_outputs) count("outputs", p.outputs.size(), a.outputs.size());
   count("values of keep_last", p.outputs.size(), a.keep_last.size());
+  if (!a.kept_steps.empty()) count("lists of kept_steps", p.outputs.size(), a.kept_steps.size());
   if (!a.state && p.state_size) fail("state is missing");
   if (!a.istate && p.istate_size) fail("istate is missing");
   if (functions == 0) return;
@@ -296,6 +297,9 @@ int thread_count(const RunArgs<T>& a, double work, bool has_callbacks) {
 template <class T>
 RunResult run_program(const Runnable<T>& r, const RunArgs<T>& host_args) {
   check_args(r.facts.program, host_args, r.facts.functions, true);
+  if (!host_args.kept_steps.empty() && (host_args.tape || !r.schedule.space().on_host()))
+    throw std::invalid_argument(std::string("kept_steps: expected a run on the host without a tape, got ") +
+                                (host_args.tape ? "a tape" : "another backend"));
   std::shared_ptr<const TapeRecipe> recipe;
   if (host_args.tape) {
     recipe = r.recipes.tape(host_args.batch, host_args.n_steps, host_args.record);

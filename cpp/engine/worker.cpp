@@ -68,7 +68,7 @@ Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Lay
   base_.resize(buffers), row_.resize(buffers), item_.resize(buffers);
   inputs_.resize(args.inputs.size()), outputs_.resize(args.outputs.size());
   input_steps_.assign(args.inputs.size(), args.n_steps);
-  for (char last : args.keep_last) output_steps_.push_back(last ? 1 : args.n_steps);
+  for (size_t i = 0; i < outputs_.size(); ++i) output_steps_.push_back(args.output_rows(i));
   if (facts_.calls_python) {
     int64_t size = 0;
     for (int64_t b : facts_.undo) size += program_.buffers[b].size;
@@ -82,6 +82,7 @@ Worker<T>::Worker(const Schedule<T>& schedule, const RunArgs<T>& args, const Lay
   frame_.istate_item = program_.istate_size;
   frame_.inputs = inputs_.data(), frame_.outputs = outputs_.data();
   frame_.input_steps = input_steps_.data(), frame_.output_steps = output_steps_.data();
+  frame_.kept_steps = args.kept_steps.empty() ? nullptr : args.kept_steps.data();
   if (program_.sites && args.callbacks) calls_ = args.callbacks->start(program_.sites);
   frame_.calls = calls_.get();
   finite_ = std::make_unique<std::atomic<signed char>[]>(buffers);

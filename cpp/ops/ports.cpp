@@ -1,5 +1,7 @@
 // What connects a program with the outside: time, model inputs, model outputs.
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "engine/backend.h"
 #include "engine/kind.h"
@@ -123,17 +125,18 @@ class OutputKernel : public Kernel<T> {
         flat_(is_contiguous(src_)) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
-    const bool last_only = f.output_steps[index_] == 1;  // each later step overwrites the one row there is
-    const int64_t first = last_only ? t1 - 1 : t0;
-    for (int64_t b = 0; b < f.batch; ++b) {
-      T* dst = f.outputs[index_] + (b * f.output_steps[index_] + (last_only ? 0 : f.offset + first)) * count_;
-      for (int64_t t = first; t < t1; ++t, dst += count_) {
-        const T* src = src_.at(f, t, b) + src_.offsets[0];
-        if (flat_)
-          std::memcpy(dst, src, count_ * sizeof(T));
-        else
-          gather(src, src_, dst);
+    const int64_t rows = f.output_steps[index_];
+    if (const std::vector<int64_t>* steps = f.kept_steps ? f.kept_steps[index_] : nullptr) {
+      const auto first = std::lower_bound(steps->begin(), steps->end(), f.offset + t0);
+      const auto last = std::lower_bound(first, steps->end(), f.offset + t1);
+      for (auto step = first; step != last; ++step) {
+        const int64_t t = *step - f.offset;
+        copy(f, t, t + 1, rows, step - steps->begin());
       }
+    } else if (rows == 1) {
+      if (t1 == f.steps) copy(f, t1 - 1, t1, 1, 0);  // a run ends with a window
+    } else {
+      copy(f, t0, t1, rows, f.offset + t0);
     }
   }
 
@@ -145,6 +148,20 @@ class OutputKernel : public Kernel<T> {
   }
 
  private:
+  // Of the `rows` that each item has, those from `row` on become its steps from t0 to t1.
+  void copy(const Frame<T>& f, int64_t t0, int64_t t1, int64_t rows, int64_t row) const {
+    for (int64_t b = 0; b < f.batch; ++b) {
+      T* dst = f.outputs[index_] + (b * rows + row) * count_;
+      for (int64_t t = t0; t < t1; ++t, dst += count_) {
+        const T* src = src_.at(f, t, b) + src_.offsets[0];
+        if (flat_)
+          std::memcpy(dst, src, count_ * sizeof(T));
+        else
+          gather(src, src_, dst);
+      }
+    }
+  }
+
   // The engine leaves out the steps of which no row is kept.
   void back(const GradFrame<T>& f, int64_t t0, int64_t t1) const {
     const T* rows = f.output_grads[index_];

@@ -30,9 +30,10 @@ class PyBound {
     return bound_->steps_done();
   }
 
-  py::tuple run(const py::sequence& inputs, int64_t n_steps, double time_limit) const {
+  py::tuple run(const py::sequence& inputs, int64_t n_steps, double time_limit, const py::object& kept_steps) const {
     BoundArgs args;
     args.n_steps = n_steps, args.time_limit = time_limit;
+    const std::vector<std::vector<int64_t>> lists = kept_of(kept_steps, n_steps, &args);
     return run_any(inputs, &args);
   }
 
@@ -47,6 +48,39 @@ class PyBound {
   }
 
  private:
+  // What `args->kept_steps` points to.
+  std::vector<std::vector<int64_t>> kept_of(const py::object& given, int64_t n_steps, BoundArgs* args) const {
+    if (given.is_none()) return {};
+    const py::sequence lists(given);
+    const std::vector<Port>& outputs = bound_->program().outputs;
+    need_count(lists.size(), outputs.size(), "lists of kept_steps");
+    std::vector<std::vector<int64_t>> kept(outputs.size());
+    args->kept_steps.resize(outputs.size());
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const py::object list = lists[i];
+      if (list.is_none()) continue;
+      const Which which{"kept_steps", i, outputs[i].name};
+      const py::ssize_t count = py::isinstance<py::array>(list) ? py::array(list).size() : 0;
+      const int64_t* const steps = data_of<int64_t>(list, {count}, false, which);
+      kept[i].assign(steps, steps + count);
+      int64_t least = 0;
+      for (int64_t step : kept[i]) {
+        if (step < least || step >= n_steps)
+          throw py::value_error(which.text() + ": expected steps of 0 to " + std::to_string(n_steps - 1) +
+                                ", in order and each once, got " + std::to_string(step));
+        least = step + 1;
+      }
+      args->kept_steps[i] = &kept[i];
+    }
+    return kept;
+  }
+
+  int64_t rows_of(const BoundArgs& args, size_t output) const {
+    if (!args.kept_steps.empty() && args.kept_steps[output])
+      return static_cast<int64_t>(args.kept_steps[output]->size());
+    return bound_->keep_last()[output] ? 1 : args.n_steps;
+  }
+
   py::tuple run_any(const py::sequence& inputs, BoundArgs* args) const {
     const py::tuple held(inputs);  // until the run is over
     return bound_->program().float64 ? run_as<double>(held, *args) : run_as<float>(held, *args);
@@ -67,8 +101,7 @@ class PyBound {
     }
     py::tuple outputs(p.outputs.size());
     for (size_t i = 0; i < p.outputs.size(); ++i) {
-      py::array_t<T> a(
-          std::vector<py::ssize_t>{bound_->batch(), bound_->keep_last()[i] ? 1 : n_steps, p.outputs[i].size});
+      py::array_t<T> a(std::vector<py::ssize_t>{bound_->batch(), rows_of(args, i), p.outputs[i].size});
       args.outputs.push_back(a.mutable_data());
       outputs[i] = std::move(a);
     }
@@ -84,8 +117,10 @@ class PyBound {
   // Rows that no step has written are zero, not what the memory held before.
   template <class T>
   void clear_after(int64_t steps, size_t output, const BoundArgs& args) const {
-    const bool last = bound_->keep_last()[output];
-    const int64_t rows = last ? 1 : args.n_steps, written = last ? std::min<int64_t>(steps, 1) : steps;
+    const int64_t rows = rows_of(args, output);
+    int64_t written = bound_->keep_last()[output] ? std::min<int64_t>(steps, 1) : steps;
+    if (const auto* kept = args.kept_steps.empty() ? nullptr : args.kept_steps[output])
+      written = std::lower_bound(kept->begin(), kept->end(), steps) - kept->begin();
     const int64_t size = bound_->program().outputs[output].size;
     if (written == rows) return;
     T* values = static_cast<T*>(args.outputs[output]);
@@ -110,10 +145,12 @@ Parameters
 inputs : sequence of arrays (batch, n_steps, size)
 n_steps : int
 time_limit : float, stop between steps after so many seconds; 0 for none
+kept_steps : sequence of None or int64 array (rows,), one per output, or None for None each: the steps that have rows,
+    in order, counted from the first of this run; on the CPU only
 
 Returns
 -------
-outputs : tuple of arrays (batch, n_steps or 1, size); rows that no step has written are zero
+outputs : tuple of arrays (batch, n_steps or 1 or rows, size); rows that no step has written are zero
 first_step : int, steps done before
 steps : int, steps done now
 error : str, what the callback that stopped the run said, or empty
@@ -139,7 +176,8 @@ outputs, first_step, steps, error
 void define_bound(py::module_& m) {
   py::class_<PyBound>(m, "Bound", kBoundDoc)
       .def(py::init<int64_t>(), py::arg("number"))
-      .def("run", &PyBound::run, py::arg("inputs"), py::arg("n_steps"), py::arg("time_limit"), kRunDoc)
+      .def("run", &PyBound::run, py::arg("inputs"), py::arg("n_steps"), py::arg("time_limit"),
+           py::arg("kept_steps") = py::none(), kRunDoc)
       .def("run_items", &PyBound::run_items, py::arg("inputs"), py::arg("n_steps"), py::arg("items"),
            py::arg("keep_state"), kItemsDoc)
       .def_property_readonly("steps_done", &PyBound::steps_done, "Steps done, as the variable has it.");

@@ -94,7 +94,7 @@ class VariableProgram : public BoundProgram {
   RunArgs<T> arguments(const BoundArgs& bound) const {
     RunArgs<T> args;
     args.batch = batch_, args.n_steps = bound.n_steps, args.time_limit = bound.time_limit;
-    args.threads = threads_, args.keep_last = keep_last_;
+    args.threads = threads_, args.keep_last = keep_last_, args.kept_steps = bound.kept_steps;
     args.tf32 = tensorflow::tensor_float_32_execution_enabled();
     for (const void* input : bound.inputs) args.inputs.push_back(static_cast<const T*>(input));
     for (void* output : bound.outputs) args.outputs.push_back(static_cast<T*>(output));

@@ -101,7 +101,11 @@ def surrogates() -> dict[str, dict[str, Any]]: ...
 class Bound:
     def __init__(self, number: int) -> None: ...
     def run(
-        self, inputs: Sequence[np.ndarray], n_steps: int, time_limit: float
+        self,
+        inputs: Sequence[np.ndarray],
+        n_steps: int,
+        time_limit: float,
+        kept_steps: Sequence[np.ndarray | None] | None = None,
     ) -> tuple[tuple[np.ndarray, ...], int, int, str]: ...
     def run_items(
         self, inputs: Sequence[np.ndarray], n_steps: int, items: int, keep_state: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,7 @@ class TensorGraph(FixedForInference, LayerState):
     most_at_once : float
         Most steps that are run without windows (`.layer.windows`), where that is known.
     last_run : object
-        Of the last `.run_eager`: ``first_step``, and ``error``, what stopped it or empty.
+        Of the last `.run_eager`: ``error``, what stopped it or empty.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class TensorGraph(FixedForInference, LayerState):
         self.keep_history = tuple(bool(keep) for keep in keep_history)
         self.output_shapes = shapes_of(output_shapes, plan.outputs)
         # a plain object: an attribute of a Keras layer takes 10 us to set
-        self.last_run = SimpleNamespace(first_step=0, error="")
+        self.last_run = SimpleNamespace(error="")
 
         self.threads = threads
         self.tape_memory = TAPE_MEMORY if tape_memory is None else tape_memory
@@ -254,6 +254,7 @@ class TensorGraph(FixedForInference, LayerState):
         n_steps: int,
         stateful: bool = True,
         time_limit: float = 0.0,
+        kept_steps: Callable[[int, int], Sequence[np.ndarray | None]] | None = None,
     ) -> tuple[list[np.ndarray], int]:
         """Run steps at once, without Keras: the short way for `.Simulator.run_steps`.
 
@@ -267,26 +268,34 @@ class TensorGraph(FixedForInference, LayerState):
             Whether state is written back.
         time_limit : float
             Stop at the next window border after this many seconds; 0 for no limit.
+        kept_steps : callable, optional
+            ``kept_steps(first_step, n_steps)`` returns for each output which of the steps after
+            ``first_step`` ones have rows, in order and counted from 0; None: as it is otherwise.
 
         Returns
         -------
-        outputs : list of ndarray, shape (B, steps or 1, ...)
+        outputs : list of ndarray, shape (B, steps or rows or 1, ...)
             Read-only.
         steps : int
             Steps that were done: fewer than ``n_steps`` if time was up or a callback failed; then
             ``last_run.error`` holds what it said.
         """
-        if stateful and self.direct is not None:
-            values, first_step, steps, message = self.direct(inputs, n_steps, time_limit)
+        direct = self.direct if stateful else None
+        kept = kept_steps(self.n_steps, n_steps) if kept_steps else None
+        sampled = kept if direct is not None and direct.samples else None
+        if direct is not None:
+            values, _, steps, message = direct(inputs, n_steps, time_limit, sampled)
         else:
-            first_step = self.n_steps
             values, steps, message = self._run_tensors(inputs, n_steps, stateful, time_limit)
-        self.last_run.first_step = first_step
         self.last_run.error = message
         outputs = []
-        for array, shape, keep in zip(values, self.output_shapes, self.keep_history, strict=False):
-            if keep and steps < n_steps:
-                array = array[:, :steps].copy()  # not a view of what was made for all steps
+        for i, (array, shape) in enumerate(zip(values, self.output_shapes, strict=False)):
+            chosen = kept[i] if kept else None
+            if chosen is not None and not sampled:
+                array = array[:, chosen]
+            rows = steps if chosen is None else np.searchsorted(chosen, steps)
+            if self.keep_history[i] and rows < array.shape[1]:
+                array = array[:, :rows].copy()  # not a view of what was made for all steps
             if len(shape) != 1:
                 array = array.reshape((*array.shape[:2], *shape))
             array.setflags(write=False)

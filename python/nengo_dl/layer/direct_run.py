@@ -27,6 +27,7 @@ class DirectRun:
         (op,) = layer.training_ops if layer.in_training() else layer.run_ops
         saved = layer.saved_state
         self._dtype, self._size = np.dtype(layer.plan.dtype), layer.minibatch_size
+        self._backend = op.backend
         number = load().nengo_dl_bind(
             program=op.program,
             keep_last=tf.constant(op.keep_last, tf.int64, (len(op.keep_last),)),
@@ -53,8 +54,24 @@ class DirectRun:
         if not tf.config.experimental.get_synchronous_execution():
             context.async_wait()
 
-    def __call__(self, inputs, n_steps, time_limit):
+    @property
+    def samples(self):
+        """bool : Whether a run can keep rows of some steps alone; a GPU keeps those of all."""
+        return self._backend == "cpu"
+
+    def __call__(self, inputs, n_steps, time_limit, kept_steps=None):
         """Run steps.
+
+        Parameters
+        ----------
+        inputs : list of array_like, shape (B, n_steps, size)
+            Rows of each model input.
+        n_steps : int
+            Steps to do.
+        time_limit : float
+            Stop after this many seconds; 0 for no limit.
+        kept_steps : list of (None or int64 array), optional
+            As `.TensorGraph.run_eager` gets them, of these steps.
 
         Returns
         -------
@@ -70,7 +87,7 @@ class DirectRun:
         self._wait()
         dtype = self._dtype
         rows = [np.ascontiguousarray(rows, dtype) for rows in inputs]
-        return self._bound.run(rows, n_steps, time_limit)
+        return self._bound.run(rows, n_steps, time_limit, kept_steps)
 
     def minibatch(self, inputs, n_steps, stateful):
         """Run a minibatch as `.TensorGraph.call` does, all of its steps or none.

@@ -267,24 +267,35 @@ class Plan:
         """Whether there is a training mode: a training form of every program."""
         return not self.inference_only and all(run.training is not None for run in self.runs)
 
-    @property
-    def values_per_step(self) -> int:
-        """How many numbers an item takes and gives in a step, and pieces hand on between them."""
-        ports = [*self.inputs, *self.outputs]
+    def values_per_step(self, shares: Sequence[float] | None = None) -> float:
+        """How many numbers an item takes and gives in a step, and pieces hand on between them.
+
+        Parameters
+        ----------
+        shares : sequence of float, optional
+            Per output, what part of its steps it gives; all by default.
+        """
+        ports = list(self.inputs)
         if len(self.pieces) > 1:
             ports += [port for run in self.runs for port in run.program.outputs]
         shapes = [shape for c in self.calls for shape in (*c.call.ins, *c.call.outs)]
-        return sum(port.size for port in ports) + sum(math.prod(shape) for shape in shapes)
+        sizes = [port.size for port in ports] + [math.prod(shape) for shape in shapes]
+        parts = [1.0] * len(self.outputs) if shares is None else shares
+        given = zip(self.outputs, parts, strict=True)
+        return sum(sizes) + sum(port.size * part for port, part in given)
 
     @property
     def single(self) -> bool:
         """Whether it is one program, which has windows and may stop before all steps are done."""
         return len(self.pieces) == 1 and isinstance(self.pieces[0], Run)
 
-    def steps_at_once(self, items: int) -> int:
-        """Steps of so many items whose values are few enough to be there at once; at least 1."""
-        row = self.values_per_step * items * np.dtype(self.dtype).itemsize
-        return max(1, min(AT_ONCE_STEPS, AT_ONCE_BYTES // max(1, row)))
+    def steps_at_once(self, items: int, shares: Sequence[float] | None = None) -> int:
+        """Steps of so many items whose values are few enough to be there at once; at least 1.
+
+        ``shares`` as of `values_per_step`.
+        """
+        row = self.values_per_step(shares) * items * np.dtype(self.dtype).itemsize
+        return max(1, min(AT_ONCE_STEPS, int(AT_ONCE_BYTES / max(1.0, row))))
 
     def with_runs(self, change: Callable[[Run], Run]) -> Plan:
         """Return the plan with other programs, ``change(run)`` for each."""

@@ -73,7 +73,8 @@ def _groups(members, graph, storage, region, merge):
         op = graph.ops[i]
         single = not merge or not KINDS[op.kind].merges or "rng" in op.attrs
         signs[i] = i if single else signature(op, storage)
-    ready = _Ready(graph.ops, signs, loop)
+    probes = {signs[i] for i in members if _is_matrix_probe(graph.ops[i], storage)}
+    ready = _Ready(graph.ops, signs, loop, probes)
     for i in members:
         if not waiting[i]:
             ready.add(i)
@@ -91,11 +92,19 @@ def _groups(members, graph, storage, region, merge):
     return groups
 
 
+def _is_matrix_probe(op, storage):
+    """Whether an op is the probe of weights that change in place."""
+    if op.kind != "output":
+        return False
+    src = op.args["src"]
+    return len(src.shape) == 2 and storage[src.var][0] in ("learned", "state")
+
+
 class _Ready:
     """Ops of a region that wait for nothing, by what they need to have in common to be merged."""
 
-    def __init__(self, ops, signs, loop):
-        self._ops, self._signs, self._loop = ops, signs, loop
+    def __init__(self, ops, signs, loop, probes):
+        self._ops, self._signs, self._loop, self._probes = ops, signs, loop, probes
         self._remaining = Counter(signs.values())
         self._ready, self._fresh = defaultdict(list), defaultdict(lambda: -1)
         self._reads = defaultdict(
@@ -132,15 +141,16 @@ class _Ready:
         return group
 
     def _worth(self, sign):
-        # First what leaves no equal op behind: in which order has no influence on what can merge,
-        # so, in a loop, what reads the same as the group before (all decoders of an ensemble: what
-        # changes the state comes last, and may wait for other threads), then the one that reads
-        # what was written last (encode, neurons, decode, filter stand next to each other, and
-        # values are still in the cache). Then the largest group.
+        # First probes of weights, so that a rule, which comes later, may change them at once (the
+        # engine fuses it with the change). Then what leaves no equal op behind: in which order has
+        # no influence on what can merge, so, in a loop, what reads the same as the group before
+        # (all decoders of an ensemble: what changes the state comes last, and may wait for other
+        # threads), then the one that reads what was written last (encode, neurons, decode, filter
+        # stand next to each other, and values are still in the cache). Then the largest group.
         count = len(self._ready[sign])
         whole = count == self._remaining[sign]
         kin = whole and self._loop and not self._last.isdisjoint(self._reads[sign])
-        return whole, kin, self._fresh[sign] if whole else -1, count
+        return sign in self._probes, whole, kin, self._fresh[sign] if whole else -1, count
 
 
 def _disjoint(indices, ops):

@@ -73,3 +73,12 @@ def surrogates(model):
 def kept_histories(model):
     """For each probe of a built model, whether all steps of a run are kept or the last alone."""
     return [get_setting(model, "keep_history", True, obj=probe) for probe in model.probes]
+
+
+def sample_periods(model, keep_history):
+    """For each probe of a built model, steps from value to value; None: as `keep_history` says."""
+    periods = [p.sample_every and p.sample_every / model.dt for p in model.probes]
+    return [
+        period if keep and period != 1 else None
+        for period, keep in zip(periods, keep_history, strict=True)
+    ]

@@ -21,9 +21,10 @@ from .device import placed
 from .feed import Feed
 from .inputs import InputNodes
 from .interrupt import interrupt
-from .object_settings import kept_histories, surrogates
+from .object_settings import kept_histories, sample_periods, surrogates
 from .parameters import object_names
 from .plan_state import PlanState, probed_shape, reseed
+from .sampling import Sampling
 from .turns import Turns
 from .weights import weights_of
 
@@ -171,10 +172,12 @@ class Runtime:
         self.plan = replace(self.plan, feeds=made, compiled=compiled, items=minibatch_size)
         self.feed = Feed(self.nodes, self.processes, minibatch_size, user_code)
         self.table = add_table(self.plan_state)
+        kept = kept_histories(model)
+        self.sampling = Sampling(sample_periods(model, kept))
         self.layer = TensorGraph(
             self.plan,
             minibatch_size=minibatch_size,
-            keep_history=kept_histories(model),
+            keep_history=kept,
             output_shapes=[probed_shape(model, probe) or (1,) for probe in model.probes],
             input_names=[self.names[node] for node in self.nodes.nodes],
             output_names=[self.names[probe] for probe in model.probes],
@@ -189,7 +192,11 @@ class Runtime:
         self.calls_tensorflow = bool(self.plan.calls)
         modes = tuple(call.modes() for call in self.layer.called.calls)
         self.plan = replace(self.plan, call_modes=modes, on_gpu=self.layer.on_gpu)
-        self.piece_steps = self.plan.steps_at_once(minibatch_size)
+        direct = self.layer.direct
+        fewer = direct is not None and direct.samples
+        self.piece_steps = self.plan.steps_at_once(
+            minibatch_size, self.sampling.shares(kept) if fewer else None
+        )
 
     def _make_plan(self, settings, plans, signals, progress):
         """The plan of the model; ``plans`` are those of input nodes, by node."""
@@ -324,7 +331,7 @@ class Runtime:
         stateful : bool
             Whether the state is kept; otherwise it is put back.
         record : callable
-            ``record(outputs, first_step, steps)`` is called after every piece.
+            ``record(outputs)`` is called after every piece.
         progress : callable
             ``progress(steps)`` likewise.
         """
@@ -343,6 +350,7 @@ class Runtime:
 
     def _pieces(self, n_steps, data, first_step, record, progress):
         feed, layer, done = self.feed, self.layer, 0
+        kept_steps = self.sampling.steps if self.sampling else None
         feed.start(data, first_step)
         longest = size = self.piece_steps
         if self.calls_tensorflow:
@@ -350,10 +358,10 @@ class Runtime:
         while done < n_steps:
             began = time.perf_counter()
             inputs, steps = feed.next(done, min(size, n_steps - done))
-            outputs, ran = layer.run_eager(inputs, steps, True, TIME_LIMIT)
+            outputs, ran = layer.run_eager(inputs, steps, True, TIME_LIMIT, kept_steps)
             feed.used(ran)
             if ran:
-                record(outputs, layer.last_run.first_step, ran)
+                record(outputs)
             done += ran
             if ran < steps:
                 self._raise_error()

@@ -25,33 +25,22 @@ class Recorder:
         Probe -> `History`, in the order of the outputs.
     keep_history : list of bool
         Per probe; False keeps one row per run, that of its last step, whatever ``sample_every``.
-    dt : float
-        Length of a step.
     """
 
-    def __init__(
-        self, histories: dict[nengo.Probe, History], keep_history: Sequence[bool], dt: float
-    ) -> None:
+    def __init__(self, histories: dict[nengo.Probe, History], keep_history: Sequence[bool]) -> None:
         self.histories = histories
         self.keep_history = keep_history
-        # read once: an attribute of a Nengo object takes a microsecond
-        self.periods = [
-            None if probe.sample_every is None else probe.sample_every / dt for probe in histories
-        ]
         self.last: dict[int, tuple[History, np.ndarray]] = {}
 
-    def record(self, outputs: Sequence[np.ndarray], first_step: int, steps: int) -> None:
-        """Take the outputs of ``steps`` steps after ``first_step`` ones."""
-        for history, values, keep, period in zip(
-            self.histories.values(), outputs, self.keep_history, self.periods, strict=True
+    def record(self, outputs: Sequence[np.ndarray]) -> None:
+        """Take the outputs of some steps."""
+        for history, values, keep in zip(
+            self.histories.values(), outputs, self.keep_history, strict=True
         ):
-            if not keep:
+            if keep:
+                history.append(values)
+            else:
                 self.last[id(history)] = (history, values)
-                continue
-            if period is not None and period != 1:
-                numbers = np.arange(first_step + 1, first_step + steps + 1)
-                values = values[:, numbers % period < 1]
-            history.append(values)
 
     def finish(self) -> None:
         """Add what is known only when the run is over."""

@@ -154,7 +154,7 @@ class Simulator(KerasMethods, ParameterMethods, Insight):
         self.closed = False  # from here on, closing frees what the runtime holds
         self.data = SimulationData(self.model, self._live, self._drop_batch)
         kept = self._runtime.layer.keep_history
-        self._recorder = Recorder(self.data.histories, kept, self.dt)
+        self._recorder = Recorder(self.data.histories, kept)
         self._runtime.reset(seed)
 
     def __repr__(self) -> str:
