@@ -49,6 +49,7 @@ class OutputKernel final : public DeviceKernel<T, OutputOp<T>> {
     if (!straight_) return Phases::run(f, t0, t1);
     const Place& src = this->op().src;
     const int64_t index = this->op().index, kept = f.output_steps[index], first = kept == 1 ? t1 - 1 : t0;
+    if (kept == 1 && t1 != f.steps) return;  // a run ends with a window
     const Rows<T> from = rows_of(f, src, first);
     copy_rows<T>(t1 - first, f.batch, src.size, {from.at, from.row, from.item},
                  {f.outputs[index] + (kept == 1 ? 0 : f.offset + first) * src.size, src.size, kept * src.size}, true);

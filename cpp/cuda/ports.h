@@ -83,10 +83,10 @@ struct OutputOp : PlainOp {
   template <int P, class Team>
   NDL_HD void run(const Frame<T>& f, int64_t t0, int64_t t1, int64_t i, const Team& team) const {
     const int64_t rows = kept(f.output_steps);
-    const bool last_only = rows == 1;  // each later step overwrites the one row there is
+    const bool last_only = rows == 1;
     Digits digits{i};
     const int64_t c = digits.take(src.size), b = digits.take(f.batch), t = last_only ? t1 - 1 : t0 + digits.rest;
-    if (team.lane != 0) return;
+    if (team.lane != 0 || (last_only && t1 != f.steps)) return;  // a run ends with a window
     f.outputs[index][(b * rows + (last_only ? 0 : f.offset + t)) * src.size + c] =
         src.view.at(f, t, b)[src.offset(0, c)];
   }
