@@ -40,10 +40,16 @@ def _same_networks_in_every_run():
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_decoder_cache(tmp_path_factory):
-    """Whoever finds Nengo's cache locked by another process is warned."""
+    """Whoever finds Nengo's cache locked by another process is warned.
+
+    Who opens it first logs that there is no index, with a traceback: pytest keeps it until the end
+    of a test, and with it the simulator that was being built.
+    """
     folder = tmp_path_factory.mktemp("decoders")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(nengo.rc["decoder_cache"], "path", str(folder))
+        with nengo.cache.DecoderCache():
+            pass
         yield
 
 

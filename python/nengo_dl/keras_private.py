@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ USED = (
     ("Variable", "_value"),
     ("optimizers.Optimizer", "_check_variables_are_known"),
     ("optimizers.Optimizer", "_backend_update_step"),
+    ("optimizers.Optimizer", "_filter_empty_gradients"),
     ("optimizers.Optimizer", "_get_variable_index"),
     ("optimizers.Adam", "_momentums"),
     ("optimizers.Adam", "_velocities"),
@@ -128,6 +130,30 @@ def own_update(
     """
     name = "_backend_update_step"
     vars(optimizer)[name] = functools.partial(update, getattr(optimizer, name))
+    try:
+        yield
+    finally:
+        del vars(optimizer)[name]
+
+
+@contextlib.contextmanager
+def idle_without_gradients(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Let an optimizer change nothing for a while, with a warning, where no weight has a gradient.
+
+    By itself it fails there.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    name = "_filter_empty_gradients"
+    of_keras = getattr(optimizer, name)
+
+    def those_there(gradients: list[Any], weights: list[Any]) -> tuple[list[Any], list[Any]]:
+        if any(gradient is not None for gradient in gradients):
+            return of_keras(gradients, weights)
+        message = "No gradient of the losses reaches a trainable weight: nothing is trained"
+        warnings.warn(message, stacklevel=2)
+        return [], []
+
+    vars(optimizer)[name] = those_there
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """Programs that break a rule, made of valid ones: ``broken(program)`` yields (what, bytes)."""
 
 import struct
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,9 @@ def _encode(value, key):
     elif key.rstrip("_") in records._LISTS and not isinstance(value, str):
         items = [_encode(item, "") for item in value]
     else:
-        return b"".join(records._encode(value, key))
+        parts = []
+        records._encode(value, key, parts.append)
+        return b"".join(parts)
     return (
         (b"D" if isinstance(value, dict) else b"L")
         + struct.pack("<I", len(value))
@@ -30,9 +32,15 @@ def _encode(value, key):
     )
 
 
-def plain(program):
+def plain(value):
     """A program as plain dicts and lists, to be changed and encoded."""
-    return records._plain(program)
+    if is_dataclass(value):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {name: plain(member) for name, member in value.items()}
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):
+        return [plain(record) for record in value]
+    return value
 
 
 def broken(program, specs):

@@ -133,7 +133,7 @@ def test_ignored_arguments(sim):
         sim.evaluate(X, {"py": Y}, batch_size=3, verbose=0)
     with pytest.warns(UserWarning, match="workers"):
         sim.evaluate(X, {"py": Y}, workers=3, verbose=0)
-    with pytest.raises(ValueError, match="nonsense"):
+    with pytest.raises(TypeError, match="nonsense"):
         sim.evaluate(X, {"py": Y}, nonsense=3, verbose=0)
 
 

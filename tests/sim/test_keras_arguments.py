@@ -1,5 +1,6 @@
 """Arguments that `compile`, `fit` and `evaluate` hand on: wrong ones are told before a run."""
 
+import inspect
 import warnings
 
 import keras
@@ -112,3 +113,50 @@ def test_data_that_runs_out(compiled, steps, epochs, done, each):
     assert bool(ran_out) == (steps in (12, 3))
     if ran_out and not each:
         assert f"expected a multiple of the {steps} minibatches" in str(ran_out[0].message)
+
+
+# what public methods are given beside an argument that they don't have
+GIVEN = {
+    "check_gradients": {},
+    "clear_probes": {},
+    "close": {},
+    "compile": {"loss": "mse"},
+    "evaluate": {"n_steps": 2},
+    "fit": {"n_steps": 2},
+    "freeze_params": {"objs": []},
+    "get_name": {"obj": None},
+    "get_nengo_params": {"nengo_objs": []},
+    "load_params": {"path": "x"},
+    "predict": {"n_steps": 2},
+    "predict_on_batch": {"n_steps": 2},
+    "reset": {},
+    "run": {"time_in_seconds": 0.002},
+    "run_steps": {"n_steps": 2},
+    "save_params": {"path": "x"},
+    "soft_reset": {},
+    "step": {},
+    "trange": {},
+}
+REMOVED = ("train", "loss")  # which say so, whatever they are given
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", ["nonsense", "call", "function", "name", "method"])
+def test_unknown_arguments_are_refused_by_the_method(Sim, name, compiled):
+    """The error names what was called, no function within; nothing is done."""
+    methods = dict(inspect.getmembers(nengo_dl.Simulator, inspect.isfunction))
+    assert {method for method in methods if method[0] != "_"} == {*GIVEN, *REMOVED}
+    with nengo.Network() as net:
+        nengo.Probe(nengo.Node([0.0]))
+    sim = Sim(net)
+    if compiled:
+        sim.compile("sgd", loss="mse")
+    for method, given in GIVEN.items():
+        named = {"run": "run_steps", "step": "run_steps"}.get(method, method)
+        with pytest.raises(TypeError, match=rf"\b{named}\(\) got an unexpected.* '{name}'"):
+            getattr(sim, method)(**given, **{name: 3})
+    with pytest.raises(TypeError, match=r"\bpredict\(\) got an unexpected keyword argument 'y'"):
+        sim.predict(n_steps=2, y=3)
+    with pytest.raises(TypeError, match=r"run_steps\(\) got multiple values for argument 'self'"):
+        sim.run_steps(2, self=3)
+    assert sim.n_steps == 0 and not sim.closed

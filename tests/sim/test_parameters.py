@@ -322,14 +322,33 @@ def test_nengo_params_errors(Sim):
     with pytest.raises(ValueError, match="Direct mode and its encoders were trained"):
         sim.freeze_params(net)
     sim.close()
-    for call in (sim.freeze_params, sim.get_nengo_params):
-        with pytest.raises(SimulatorClosed):
-            call(net.a)
-    for call in (sim.save_params, sim.load_params):
+    for call in (sim.freeze_params, sim.save_params, sim.load_params):
         with pytest.raises(SimulatorClosed):
             call("x")
     with pytest.raises(SimulatorClosed):
         sim.check_gradients()
+
+
+def test_nengo_params_of_a_closed_simulator(Sim):
+    """S-70: those with which it was built, with a warning, whatever was trained."""
+    net = small()
+    sim = Sim(net)
+    built = sim.get_nengo_params([net.a, net.ab, net.into])
+    change(sim)
+    changed = sim.get_nengo_params([net.a, net.ab, net.into])
+    sim.close()
+    with pytest.warns(UserWarning, match="closed; parameters have the values with which they were"):
+        found = sim.get_nengo_params([net.a, net.ab, net.into])
+    for due, other, params in zip(built, changed, found, strict=True):
+        assert flat(params) == flat(due) != flat(other)
+    with pytest.warns(UserWarning, match="closed"):
+        assert set(sim.get_nengo_params([net.b], as_dict=True)) == {"b"}
+
+
+def flat(params):
+    """Arguments of an object as something to compare."""
+    values = ((name, getattr(value, "values", value)) for name, value in params.items())
+    return {name: np.asarray(value).tolist() for name, value in values if name != "function"}
 
 
 def test_items_that_learned_differently(Sim):

@@ -4,6 +4,8 @@ import nengo
 import numpy as np
 import pytest
 
+from nengo_dl.run.process_rows import ProcessRows
+
 STEPS = 500
 WAYS = {"run": [STEPS], "pieces": [200, 1, 100, 199], "steps": [1] * STEPS}
 
@@ -244,3 +246,87 @@ def test_every_item_has_its_own_process(Sim, double_net, reference):
             make, double_net(), lambda net, ps, s=5 + item: reference(net, ps, 20, seed=s)
         )
         assert np.array_equal(values[item], ref[0])
+
+
+class Looking(nengo.Process):
+    """Writes down what NumPy does about errors while it runs, and has state of unusual forms."""
+
+    def __init__(self, seen, **sizes):
+        self.seen = seen
+        super().__init__(**sizes)
+
+    def make_state(self, shape_in, shape_out, dt, dtype=None):
+        return {"none": np.zeros(0), "whole": np.zeros((2, 1), np.int64), "one": np.zeros(())}
+
+    def make_step(self, shape_in, shape_out, dt, rng, state):
+        def step(t, x=None):
+            self.seen.append(np.geterr())
+            state["whole"] += 1
+            state["one"] += rng.rand()
+            return state["whole"].sum() + state["one"] + state["none"].sum()
+
+        return step
+
+
+def looks(seen, what):
+    """A network whose Python code looks at NumPy's settings; all nodes have one element."""
+    source, sink = {"default_size_in": 0, "default_size_out": 1}, {"default_size_in": 1}
+
+    def function(t, *x):
+        seen.append(np.geterr())
+        return t
+
+    made = {
+        "process": lambda: [nengo.Node(Looking(seen, **source))],
+        "processes": lambda: [nengo.Node(Looking(seen, **source)) for _ in range(2)],
+        "function": lambda: [nengo.Node(function, size_out=1)],
+        "beside": lambda: [nengo.Node(function, size_out=1), nengo.Node(Looking(seen, **source))],
+        "input": lambda: [nengo.Node(function, size_in=1, size_out=1)],
+        "process with input": lambda: [nengo.Node(Looking(seen, default_size_out=1, **sink))],
+        "all": lambda: [
+            nengo.Node(Looking(seen, **source)),
+            nengo.Node(function, size_out=1),
+            nengo.Node(function, size_in=1, size_out=1),
+        ],
+    }
+    with nengo.Network(seed=1) as net:
+        return net, [nengo.Probe(node) for node in made[what]()]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize(
+    "what",
+    ["process", "processes", "function", "beside", "input", "process with input", "all"],
+)
+def test_settings_of_numpy_while_python_runs(Sim, what, size):
+    """They are Nengo's, `invalid` raises, and state of all forms goes on."""
+    (seen, ours), values = ([], []), []
+    net, probes = looks(seen, what)
+    with (
+        np.errstate(over="raise", invalid="ignore"),
+        nengo.Simulator(net, seed=3, progress_bar=False) as sim,
+    ):
+        sim.run_steps(12)
+        values = [sim.data[probe] for probe in probes]
+    net, probes = looks(ours, what)
+    with np.errstate(over="raise", invalid="ignore"):
+        sim = Sim(net, seed=3, minibatch_size=size)
+        for n_steps in (5, 1, 6):
+            sim.run_steps(n_steps)
+    assert {str(found) for found in ours} == {str(found) for found in seen}
+    assert {(found["invalid"], found["divide"]) for found in ours} == {("raise", "ignore")}
+    for probe, due in zip(probes, values, strict=True):
+        np.testing.assert_allclose(sim.data[probe][0], due, rtol=1e-6)
+
+
+def test_processes_ahead_are_called_without_the_engine(Sim, monkeypatch):
+    """Where several run ahead in turn, no program runs for each step of each."""
+    runs, generate = [], ProcessRows.generate
+    monkeypatch.setattr(
+        ProcessRows, "generate", lambda *args: runs.append(args[1:]) or generate(*args)
+    )
+    for what, expected in (("process", 1), ("processes", 0), ("beside", 0)):
+        net, _ = looks([], what)
+        Sim(net).run_steps(50)
+        assert len(runs) == expected
+        runs.clear()

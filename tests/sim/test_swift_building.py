@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import threading
 
 import nengo
@@ -211,6 +212,42 @@ def test_products_of_small_ensembles_are_one_threads(monkeypatch):
         assert before
     assert seen == {20: [dict.fromkeys(before, 1)], 40: [before]}
     assert blas.thread_counts() == before
+
+
+def test_looking_for_libraries_opens_no_file(monkeypatch):
+    opened, looking = [], [True]
+    # a hook stays for good
+    sys.addaudithook(lambda event, args: looking and event == "open" and opened.append(args[0]))
+    with open(os.devnull):
+        assert opened == [os.devnull]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(2))
+    monkeypatch.setitem(nengo.rc["decoder_cache"], "enabled", "False")
+    net = with_decoders(2)
+    nengo_dl.Simulator(net, progress_bar=False).close()  # loads what is loaded once
+    opened.clear()
+    nengo_dl.Simulator(net, progress_bar=False).close()
+    looking.clear()
+    assert opened == []
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 5])
+def test_threads_are_started_for_more_than_one_connection(number, monkeypatch):
+    names, start = [], threading.Thread.start
+    monkeypatch.setattr(
+        threading.Thread, "start", lambda self: names.append(self.name) or start(self)
+    )
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(2))
+    nengo_dl.Simulator(with_decoders(number), progress_bar=False).close()
+    assert any("decoders" in name for name in names) == (number > 1)
+
+
+def with_decoders(number):
+    """A network in which as many connections have decoders."""
+    with nengo.Network(seed=1) as net:
+        ens = nengo.Ensemble(20, 1)
+        for _ in range(number):
+            nengo.Connection(ens, ens)
+    return net
 
 
 def test_other_libraries_are_no_openblas():

@@ -2,6 +2,7 @@
 
 import warnings
 
+import keras
 import nengo
 import numpy as np
 import pytest
@@ -285,3 +286,39 @@ def test_settings_reach_the_layer(Sim):
     sim = Sim(net)
     assert not sim.plan.trains and sim.tensor_graph.training_ops is None
     assert "In training" not in str(sim.plan)
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.optimizers.Adam(1e-3),
+        lambda: keras.optimizers.SGD(0.1, global_clipnorm=1.0),
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)),
+    ],
+)
+def test_losses_that_no_trainable_weight_takes_part_in(Sim, make, eagerly):
+    """As in NengoDL: losses are computed, and nothing changes; but with a warning."""
+    with nengo.Network() as net:
+        node = nengo.Node([0.0])
+        out, other = (
+            nengo.Probe(node if layer is None else nengo_dl.Layer(layer)(node))
+            for layer in (None, keras.layers.Dense(1))
+        )
+    sim, optimizer = Sim(net, minibatch_size=2), make()
+    sim.compile(optimizer, loss={out: "mse"}, run_eagerly=eagerly)
+    before = [weight.numpy() for weight in sim.keras_model.trainable_weights]
+    assert len(before) == 2
+    data = {"x": np.full((4, 3, 1), 2.0), "y": {out: np.zeros((4, 3, 1))}}
+    with pytest.warns(UserWarning, match="No gradient of the losses reaches"):
+        history = sim.fit(**data, epochs=2, verbose=0).history
+    assert history["loss"] == [4.0, 4.0]
+    for weight, value in zip(sim.keras_model.trainable_weights, before, strict=True):
+        assert weight.numpy().tobytes() == value.tobytes()
+    # one that takes part is trained as ever, and the optimizer is Keras' own again
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sim.compile(optimizer, loss={other: "mse"}, run_eagerly=eagerly)
+        sim.fit(data["x"], {other: np.ones((4, 3, 1))}, epochs=1, verbose=0)
+    assert not np.array_equal(sim.keras_model.trainable_weights[0].numpy(), before[0])
+    assert "_filter_empty_gradients" not in vars(getattr(optimizer, "inner_optimizer", optimizer))

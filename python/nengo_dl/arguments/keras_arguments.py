@@ -1,5 +1,7 @@
 """Arguments of calls that Keras gets as they are: what it would fail on late, or not at all."""
 
+import functools
+import inspect
 from collections.abc import Iterable, Mapping
 
 import keras
@@ -16,6 +18,42 @@ COUNTS = {
     "steps": (1, (None,)),
     "steps_per_execution": (1, ("auto",)),
 }
+
+
+# arguments that Keras 2 took and Keras 3 refuses
+DROPPED = ("max_queue_size", "workers", "use_multiprocessing")
+
+
+def refuse_unknown(method, kwargs, others=()):
+    """Refuse arguments that a method of Keras models does not have.
+
+    Parameters
+    ----------
+    method : str
+        Its name, which is that of the simulator's method, too.
+    kwargs : dict
+        Arguments by name, beside those that the simulator's method has itself.
+    others : sequence of str
+        Names of more arguments, which Keras does not get.
+
+    Raises
+    ------
+    TypeError
+        If it has no such argument.
+    """
+    names = _names_of(method)
+    for name in kwargs:
+        if name not in (*names, *others):
+            more = f"; of Keras' arguments it takes {', '.join(names)}" if names else ""
+            raise TypeError(f"{method}() got an unexpected keyword argument {name!r}{more}")
+
+
+@functools.cache
+def _names_of(method):
+    """What a method of Keras models takes beside the data."""
+    known = inspect.signature(getattr(keras.Model, method)).parameters.values()
+    data = ("self", "x", "y")
+    return [p.name for p in known if p.kind != p.VAR_KEYWORD and p.name not in data]
 
 
 def check_arguments(kwargs):

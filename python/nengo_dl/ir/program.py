@@ -5,7 +5,8 @@ a program never changes after it is made; state and parameters live outside it.
 """
 
 import struct
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, is_dataclass
+from functools import cache
 
 import numpy as np
 
@@ -157,46 +158,43 @@ def spans(op: Op, arg: str) -> np.ndarray:
 
 def to_bytes(program):
     """Serialise a `.Program`."""
-    return MAGIC + struct.pack("<I", VERSION) + b"".join(_encode(_plain(program)))
-
-
-def _plain(value):
-    if hasattr(value, "__dataclass_fields__"):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    is_records = isinstance(value, (tuple, list)) and (
-        len(value) and hasattr(value[0], "__dataclass_fields__")
-    )
-    return [_plain(v) for v in value] if is_records else value
+    parts = [MAGIC, struct.pack("<I", VERSION)]
+    _encode(program, None, parts.append)
+    return b"".join(parts)
 
 
 # lists of records, which must not be taken for (empty) arrays of integers
 _LISTS = ("buffers", "params", "inputs", "outputs", "regions", "ops")
 
 
-def _encode(value, key=None):
-    if isinstance(value, dict):
-        yield b"D" + struct.pack("<I", len(value))
-        for name in sorted(value, key=str.encode):
-            raw = name.encode()
-            yield struct.pack("<H", len(raw)) + raw
-            yield from _encode(value[name], name)
-    elif isinstance(value, str):
+def _encode(value, key, put):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str):
         raw = value.encode()
-        yield b"s" + struct.pack("<I", len(raw)) + raw
-    elif isinstance(value, (bool, int)):
-        yield b"i" + struct.pack("<q", value)
+        put(b"s" + struct.pack("<I", len(raw)) + raw)
+    elif isinstance(value, int):  # a bool is one
+        put(b"i" + struct.pack("<q", value))
     elif isinstance(value, float):
-        yield b"f" + struct.pack("<d", value)
+        put(b"f" + struct.pack("<d", value))
     elif key in _LISTS:
-        yield b"L" + struct.pack("<I", len(value))
+        put(b"L" + struct.pack("<I", len(value)))
         for item in value:
-            yield from _encode(item)
+            _encode(item, None, put)
+    elif isinstance(value, dict) or is_dataclass(value):
+        members = value if isinstance(value, dict) else vars(value)
+        put(b"D" + struct.pack("<I", len(members)))
+        for name in sorted(members):
+            put(_encoded_name(name))
+            _encode(members[name], name, put)
     else:
-        yield _encode_array(value, key)
+        put(_encode_array(value, key))
+
+
+@cache
+def _encoded_name(name):
+    raw = name.encode()
+    return struct.pack("<H", len(raw)) + raw
 
 
 def _encode_array(value, key):

@@ -6,7 +6,12 @@ import functools
 import keras
 import tensorflow as tf
 
-from nengo_dl.keras_private import moments_of, own_update, plain_variable
+from nengo_dl.keras_private import (
+    idle_without_gradients,
+    moments_of,
+    own_update,
+    plain_variable,
+)
 from nengo_dl.layer.tf_ops import load
 
 # what is derived from them may do otherwise
@@ -17,13 +22,14 @@ _ADAM = (keras.optimizers.Adam, keras.optimizers.AdamW)
 def merged_updates(optimizer):
     """Let an optimizer change all weights at once while a step of training is made.
 
-    The numbers are the same, bit by bit. Optimizers other than Adam do as they always do.
+    The numbers are the same, bit by bit. Optimizers other than Adam do as they always do, but that
+    none fails where no weight has a gradient.
     """
-    if type(optimizer) not in _ADAM or optimizer.amsgrad:
+    with contextlib.ExitStack() as changes:
+        changes.enter_context(idle_without_gradients(optimizer))
+        if type(optimizer) in _ADAM and not optimizer.amsgrad:
+            changes.enter_context(own_update(optimizer, functools.partial(_adam, optimizer)))
         yield
-    else:
-        with own_update(optimizer, functools.partial(_adam, optimizer)):
-            yield
 
 
 def _adam(optimizer, of_keras, gradients, weights, learning_rate):

@@ -7,7 +7,8 @@ than they work. Other libraries are left as they are, as is OpenBLAS where it ca
 import contextlib
 import ctypes
 from functools import cache
-from pathlib import Path
+
+from .. import _engine
 
 _PREFIXES = ("scipy_openblas", "openblas")
 _SUFFIXES = ("64_", "_64", "")
@@ -40,11 +41,7 @@ class OpenBLAS:
 
 def libraries():
     """All OpenBLAS libraries that this process has loaded."""
-    maps = Path("/proc/self/maps")
-    if not maps.exists():
-        return []
-    lines = (line.split(maxsplit=5) for line in maps.read_text().splitlines())
-    paths = {parts[5] for parts in lines if len(parts) == 6 and "openblas" in parts[5]}
+    paths = {path for path in _engine.loaded_libraries() if "openblas" in path}
     return [found for path in sorted(paths) if (found := _library(path)) is not None]
 
 

@@ -76,21 +76,23 @@ class Callback:
         self.ins = [signals[signal] for signal in self.spec.ins]
         self.outs = [signals[signal] for signal in self.spec.outs]
         self.states = [signals[signal] for signal in self.spec.states]
+        self.results = [*self.outs, *self.states]
 
     def __call__(self, time, ins, outs):
         """Run one step: copy inputs and states in, outputs and states out."""
         self.time_array[...] = time
-        for array, value in zip(self.ins, ins, strict=True):
-            array[...] = value
-        n_outs = len(self.outs)
-        for array, value in zip(self.states, outs[n_outs:], strict=True):
-            array[...] = value
+        if ins:
+            for array, value in zip(self.ins, ins, strict=True):
+                array[...] = value
+        if self.states:
+            for array, value in zip(self.states, outs[len(self.outs) :], strict=True):
+                array[...] = value
         self.step()
         self.put(outs)
 
     def put(self, outs):
         """Copy outputs and states out."""
-        for target, array in zip(outs, (*self.outs, *self.states), strict=True):
+        for target, array in zip(outs, self.results, strict=True):
             target[...] = array
 
 
@@ -203,7 +205,7 @@ class CallbackHost:
                 callbacks[0].put(outs)
                 return
             try:
-                with guard, np.errstate(invalid="raise", divide="ignore"):
+                with guard:
                     callbacks[item](time, ins, outs)
             except SimulationError as e:
                 if _is_of_the_step(e, op):
@@ -213,6 +215,18 @@ class CallbackHost:
                 raise user_error(_raised(e, op), e) from e
 
         return call
+
+
+def add_table(host):
+    """Register the functions of a `CallbackHost` with the engine; returns -1 if there are none."""
+    return _engine.add_callbacks(host.functions()) if host.specs else -1
+
+
+def remove_table(table):
+    """Forget a table of functions."""
+    if table >= 0:
+        _engine.remove_callbacks(table)
+    return -1
 
 
 def node_function(op):

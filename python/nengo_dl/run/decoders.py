@@ -12,7 +12,8 @@ import logging
 import os
 import pickle
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 
 import numpy as np
 from nengo import Ensemble, neurons, solvers
@@ -58,20 +59,24 @@ class Decoders:
         }
         self.early = {}  # connection -> what was asked for before its turn
         self._cache = threading.Lock()
-        self._pool = None
         self._counts = {}
+        self._start = _at_once  # or what a pool of threads has
         self._open = contextlib.ExitStack()
 
     def __enter__(self):
         if self.threads > 1:
             self._counts = thread_counts()
             self._open.enter_context(blas_threads(dict.fromkeys(self._counts, 1)))
-            self._pool = ThreadPoolExecutor(self.threads, "nengo_dl decoders")
-            self._open.callback(self._pool.shutdown, cancel_futures=True)
         return self
 
     def __exit__(self, *exc_info):
         self._open.close()
+
+    @cached_property
+    def _pool(self):
+        pool = ThreadPoolExecutor(self.threads, "nengo_dl decoders")
+        self._open.callback(pool.shutdown, cancel_futures=True)
+        return pool
 
     def use(self, build_decoders, solve):
         """Take what asks for decoders and what solves for them.
@@ -89,7 +94,7 @@ class Decoders:
 
     def build_solver(self, model, solver, conn, rng):
         """Evaluation points, decoders and what the solver says, as of Nengo's build function."""
-        if self._pool is not None and conn not in self.early and _is_known(conn):
+        if self.threads > 1 and conn not in self.early and _is_known(conn):
             self._ask(model, conn)
         if conn not in self.early:
             is_large = _size(model, conn) > _AT_ONCE
@@ -103,8 +108,8 @@ class Decoders:
 
     def _ask(self, model, conn):
         """Ask for a connection and those after it."""
+        asked, size = [], 0
         found, number = self.places.get(conn, ((conn,), 0))
-        size = 0
         for later in found[number:]:
             if not _is_known(later) or later in model.params:
                 continue
@@ -113,12 +118,16 @@ class Decoders:
             size += _size(model, later)
             if size > _AT_ONCE:
                 break
+            asked.append(later)
+        # of one connection this thread would wait for the other
+        self._start = self._pool.submit if len(asked) > 1 else _at_once
+        for later in asked:
             rng = np.random.RandomState(model.seeds[later])
             points, solved, _ = self._build_early(_Model(model, self), later, rng)
             self.early[later] = points, solved.future, rng
 
     def _submit(self, *args, **kwargs):
-        return _Solved(self._pool.submit(self.solve, *args, **kwargs)), None
+        return _Solved(self._start(self.solve, *args, **kwargs)), None
 
     def wrap_solver(self, cache, solve):
         """``solve`` behind Nengo's cache, which is for one thread at a time.
@@ -146,7 +155,14 @@ class Decoders:
                     logger.warning("Nengo's decoder cache can't be read", exc_info=True)
             return self.solve(*args, **kwargs)
 
-        return lambda *args, **kwargs: (_Solved(self._pool.submit(alone, *args, **kwargs)), None)
+        return lambda *args, **kwargs: (_Solved(self._start(alone, *args, **kwargs)), None)
+
+
+def _at_once(function, *args, **kwargs):
+    """As the `submit` of a pool of threads, but that this one calls the function."""
+    future = Future()
+    future.set_result(function(*args, **kwargs))
+    return future
 
 
 class _Model:

@@ -17,7 +17,7 @@ class Feed:
     nodes : nengo_dl.run.inputs.InputNodes
         The input nodes.
     processes : dict
-        Node -> `nengo_dl.run.runtime.ProcessRows`.
+        Node -> `nengo_dl.run.process_rows.ProcessRows`.
     minibatch_size : int
         Items per minibatch.
     guard : context manager

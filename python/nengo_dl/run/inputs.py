@@ -274,7 +274,7 @@ class PythonRows:
     nodes : InputNodes
         The input nodes.
     processes : dict
-        Node -> `nengo_dl.run.runtime.ProcessRows`.
+        Node -> `nengo_dl.run.process_rows.ProcessRows`.
     minibatch_size : int
         Items per minibatch.
     guard : context manager
@@ -313,16 +313,16 @@ class PythonRows:
             items = 1 if process is None else process.minibatch_size
             rows[node] = values = np.empty((items, n_steps, node.size_out), dtype)
             if process is None:
-                calls.append((partial(_call, node, functions[node]), values[0]))
+                calls.append(partial(_call, node, functions[node], values[0]))
             else:
-                calls.append((partial(_advance, process, first_step), values))
+                calls.append(process.by_step(values))
         done, error = 0, None
         stop = time.perf_counter() + GENERATION_LIMIT
         try:
             with self.guard, np.errstate(invalid="raise", divide="ignore"):
                 for t in self.nodes.times(first_step, n_steps):
-                    for call, values in calls:
-                        call(t, values, done)
+                    for call in calls:
+                        call(t, done)
                     done += 1
                     if time.perf_counter() > stop:
                         break
@@ -337,14 +337,7 @@ class PythonRows:
         return np.broadcast_to(values, (self.minibatch_size, *values.shape[1:]))
 
 
-def _advance(process, first_step, t, rows, step):
-    values, steps, error = process.generate(first_step + step, 1)
-    if error is not None:
-        raise error
-    rows[:, step] = values[:, 0]
-
-
-def _call(node, function, t, rows, step):
+def _call(node, function, rows, t, step):
     try:
         value = function(t)
     except SimulationError:

@@ -4,7 +4,6 @@ import time
 from dataclasses import replace
 
 import numpy as np
-from nengo.builder.operator import TimeUpdate
 
 from .. import _engine
 from ..arguments.checks import random_seed
@@ -17,6 +16,7 @@ from ..plan.planner import PASSES
 from ..plan.training import with_training
 from ..tensor_graph import TensorGraph
 from . import live_values
+from .callback_host import add_table, remove_table
 from .device import placed
 from .feed import Feed
 from .inputs import InputNodes
@@ -24,6 +24,7 @@ from .interrupt import interrupt
 from .object_settings import kept_histories, sample_periods, surrogates
 from .parameters import object_names
 from .plan_state import PlanState, probed_shape, reseed
+from .process_rows import ProcessRows
 from .sampling import Sampling
 from .turns import Turns
 from .weights import weights_of
@@ -33,83 +34,9 @@ TIME_LIMIT = 0.25  # seconds of a piece of a run
 CALL_STEPS = 64  # of the first piece of a run that calls TensorFlow
 
 
-class ProcessRows:
-    """An input node's process in a program of its own, which keeps its own state.
-
-    Parameters
-    ----------
-    op : nengo.builder.processes.SimProcess
-        Operator of the process.
-    model : nengo.builder.Model
-        The built model.
-    dtype : str
-        Precision.
-    minibatch_size : int
-        Items per minibatch.
-    guard : context manager
-        Entered around user code.
-    """
-
-    def __init__(self, op, model, dtype, minibatch_size, guard):
-        self.plan = make_plan(
-            [TimeUpdate(model.step, model.time), op],
-            dt=model.dt,
-            dtype=dtype,
-            time=model.time,
-            step=model.step,
-            inputs=[],
-            outputs=[("rows", op.output)],
-        )
-        self.plan_state = PlanState(self.plan, minibatch_size, model, guard)
-        self.compiled = compiled(self.plan.only_program())
-        self.minibatch_size = minibatch_size
-        self.table = add_table(self.plan_state)
-
-    def close(self):
-        """Forget the table of Python functions."""
-        self.table = remove_table(self.table)
-
-    def rewind(self):
-        """Go back to the first step, with the numbers of the present seed."""
-        (run,) = self.plan.runs
-        self.state = np.repeat(run.initial_state[None], self.minibatch_size, axis=0)
-        self.istate = self.plan_state.istates[0].copy()
-        self.params = self.plan_state.param_values()
-
-    def generate(self, first_step, n_steps):
-        """Run the process.
-
-        Returns
-        -------
-        rows : (minibatch_size, n_steps, size) array
-            Values.
-        steps : int
-            Steps that were done.
-        error : BaseException or None
-            What went wrong in the step after.
-        """
-        outputs, steps, error = self.compiled.run(
-            [], self.params, self.state, self.istate, first_step, n_steps, self.minibatch_size,
-            keep_last=[False], callbacks=self.table,
-        )  # fmt: skip
-        return outputs[0], steps, error
-
-
 def compiled(program, backend="cpu"):
     """Compile a program for runs beside TensorFlow."""
     return _engine.Compiled(to_bytes(program), backend)
-
-
-def add_table(plan_state):
-    """Register the Python functions of a plan with the engine; returns -1 if there are none."""
-    return _engine.add_callbacks(plan_state.host.functions()) if plan_state.plan.callbacks else -1
-
-
-def remove_table(table):
-    """Forget a table of functions."""
-    if table >= 0:
-        _engine.remove_callbacks(table)
-    return -1
 
 
 class Runtime:
@@ -171,7 +98,7 @@ class Runtime:
         made = self.nodes.describe(self.names, plans)
         self.plan = replace(self.plan, feeds=made, compiled=compiled, items=minibatch_size)
         self.feed = Feed(self.nodes, self.processes, minibatch_size, user_code)
-        self.table = add_table(self.plan_state)
+        self.table = add_table(self.plan_state.host)
         kept = kept_histories(model)
         self.sampling = Sampling(sample_periods(model, kept))
         self.layer = TensorGraph(

@@ -77,7 +77,7 @@ class Turns:
             self._refuse(call, "a callback or progress bar")
         return self._turn(call)
 
-    def run(self, call, function, *args, **kwargs):
+    def run(self, call, function, /, *args, **kwargs):
         """Call a function in such a context, in half the time."""
         self._get_ready(call)
         with self._lock:

@@ -36,12 +36,12 @@ def in_turn(
     """Let a method of an open simulator wait for those that other threads have called."""
     name = method.__name__
 
-    def in_its_turn(self: Sim, *args: Given.args, **kwargs: Given.kwargs) -> Returned:
+    def in_its_turn(self: Sim, /, *args: Given.args, **kwargs: Given.kwargs) -> Returned:
         self._check_open(name)  # another thread may have closed it meanwhile
         return method(self, *args, **kwargs)
 
     @functools.wraps(method)
-    def call(self: Sim, *args: Given.args, **kwargs: Given.kwargs) -> Returned:
+    def call(self: Sim, /, *args: Given.args, **kwargs: Given.kwargs) -> Returned:
         self._check_open(name)
         return self._turns.run(name, in_its_turn, self, *args, **kwargs)
 

@@ -81,13 +81,13 @@ class ParameterMethods(Lifecycle):
         include_state = _with_state(include_state, include_non_trainable)
         saved_params.load(path, self._keras, include_state)
 
-    @in_turn
     def get_nengo_params(
         self, nengo_objs: Any, as_dict: bool = False
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Return present parameters as arguments of Nengo's objects.
 
         ``nengo.Ensemble(n, d, **params)`` and ``nengo.Connection(a, b, **params)`` then have them.
+        Of a closed simulator those with which it was built are returned, with a warning.
 
         Parameters
         ----------
@@ -101,7 +101,8 @@ class ParameterMethods(Lifecycle):
         dict or list of dict
             Arguments of the object, or of each object.
         """
-        return frozen.get_params(self.data, nengo_objs, as_dict)
+        arguments = self.data, nengo_objs, as_dict
+        return self._turns.run("get_nengo_params", frozen.get_params, *arguments)
 
     @in_turn
     @in_one_piece

@@ -37,7 +37,9 @@ def fit(side, x, y, n_steps, stateful, mode, kwargs):
             " the simulator with inference_only=False"
         )
     rates = _by_rates(side, mode)
-    stateful = side.clean_arguments(kwargs, stateful, ("batch_size", "validation_batch_size"))
+    stateful = side.clean_arguments(
+        "fit", kwargs, stateful, ("batch_size", "validation_batch_size")
+    )
     validation = kwargs.pop("validation_data", None)
     fraction = kwargs.pop("validation_split", 0.0)
     fraction = 0.0 if validation is not None else fraction
@@ -91,7 +93,7 @@ def fit(side, x, y, n_steps, stateful, mode, kwargs):
 def evaluate(side, x, y, n_steps, stateful, mode, kwargs):
     """Check arguments of `evaluate` and call Keras; see `nengo_dl.Simulator.evaluate`."""
     rates = _by_rates(side, mode)
-    stateful = side.clean_arguments(kwargs, stateful, ("batch_size",))
+    stateful = side.clean_arguments("evaluate", kwargs, stateful)
     kwargs["return_dict"] = True
     if is_opaque(x):
         refuse_steps(x, n_steps)

@@ -7,14 +7,11 @@ import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 
 from ..arguments.checks import warn_synapses, warn_user
-from ..arguments.keras_arguments import check_arguments
+from ..arguments.keras_arguments import DROPPED, check_arguments, refuse_unknown
 from ..keras_private import said_of_legacy
 from ..tensor_graph import build_keras_model
 from .model import NO_MINIBATCH, SimulatorModel
 from .precision import float_type
-
-# arguments that Keras 2 took and Keras 3 refuses
-DROPPED = ("workers", "use_multiprocessing", "max_queue_size")
 
 
 class KerasSide:
@@ -96,6 +93,7 @@ class KerasSide:
 
     def compile(self, optimizer, **arguments):
         """Call ``compile`` of the model."""
+        refuse_unknown("compile", arguments)
         with self.scope(), float_type(self.runtime.dtype):
             self.model.compile(optimizer, **arguments)
 
@@ -133,11 +131,13 @@ class KerasSide:
                 ) from e
             raise
 
-    def clean_arguments(self, kwargs, stateful, sizes=("batch_size",), warn=True):
+    def clean_arguments(self, method, kwargs, stateful, sizes=("batch_size",), warn=True):
         """Take arguments out that Keras 3 does not know or that the simulator decides.
 
         Parameters
         ----------
+        method : str
+            The name of the call, which is the same in Keras.
         kwargs : dict
             Arguments for Keras; it is changed.
         stateful : bool
@@ -152,6 +152,7 @@ class KerasSide:
         bool
             Whether the state is kept.
         """
+        refuse_unknown(method, kwargs, (*sizes, *DROPPED))
         for callback in keras.tree.flatten(kwargs.get("callbacks")):
             if legacy := said_of_legacy(callback, "a callback"):
                 raise ValidationError(legacy, "callbacks")

@@ -90,7 +90,8 @@ def predict(side, x, n_steps, stateful, kwargs, single=False):
         Probe -> array.
     """
     runtime, feed = side.runtime, side.runtime.feed
-    stateful = side.clean_arguments(kwargs, stateful, warn=not single)
+    method = "predict_on_batch" if single else "predict"
+    stateful = side.clean_arguments(method, kwargs, stateful, warn=not single)
     given = feed.given
     try:
         with as_before_on_errors(runtime, stateful):
