@@ -50,9 +50,9 @@ class Columns {
   };
   // Measured: an entry that is visited takes as long as six of a walk along the rows.
   template <class T>
-  Fired few(const T* x, int64_t stride, int64_t width) const {
+  Fired few(const T* x, int64_t stride, int64_t width, int64_t together) const {
     if (entry_.empty()) return {};
-    const int64_t enough = static_cast<int64_t>(entry_.size()) / 6 - rows_ / 2;
+    const int64_t enough = static_cast<int64_t>(entry_.size()) / (6 * together) - rows_ / 2;
     const int64_t columns = static_cast<int64_t>(start_.size()) - 1;
     int32_t* const at = scratch_or_null<int32_t>(columns + kSparseRoom);
     if (!at) return {};
