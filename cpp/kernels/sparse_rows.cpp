@@ -84,25 +84,34 @@ NDL_HD void each_vector(int64_t items, F f) {
 
 // ---- y (+)= A x
 
-// Four entries of a row and what they are multiplied with.
+// A vector of at most four entries of a row, and what they are multiplied with.
 template <class T>
-NDL_HD Vec<T, 4> four(const T* x, const int32_t* column) {
-  return Vec<T, 4>{x[column[0]], x[column[1]], x[column[2]], x[column[3]]};
+using Few = Vec < T,
+      kLanes<T><4 ? kLanes<T> : 4>;
+
+template <class T>
+NDL_HD Few<T> few(const T* x, const int32_t* column) {
+  if constexpr (Lane<Few<T>>::width == 4)
+    return Few<T>{x[column[0]], x[column[1]], x[column[2]], x[column[3]]};
+  else
+    return Few<T>{x[column[0]], x[column[1]]};
 }
 
 template <class T>
 void product(const SparseRows<T>& s) {
+  constexpr int L = Lane<Few<T>>::width, parts = kSparseChains / L;
   static_assert(kSparseChains == 4, "a lane for each");
   const T* const x = s.x[0];
   T* const y = s.y[0];
   for (int64_t i = 0; i < s.rows; ++i) {
-    Vec<T, 4> sums = {};
+    Few<T> sums[parts] = {};
     int64_t k = s.start[i];
     const int64_t end = s.start[i + 1];
-    for (; k + 4 <= end; k += 4) sums += load<Vec<T, 4>>(s.a + k) * four(x, s.column + k);
-    T first = sums[0];
+    for (; k + 4 <= end; k += 4)
+      for (int p = 0; p < parts; ++p) sums[p] += load<Few<T>>(s.a + k + p * L) * few(x, s.column + k + p * L);
+    T first = sums[0][0];
     for (; k < end; ++k) first += s.a[k] * x[s.column[k]];
-    const T sum = (first + sums[2]) + (sums[1] + sums[3]);
+    const T sum = (first + sums[2 / L][2 % L]) + (sums[0][1] + sums[3 / L][3 % L]);
     y[i] = s.set ? sum : y[i] + sum;
   }
 }
@@ -142,15 +151,16 @@ void rows(const SparseRows<T>& s) {
 // ---- x += A^T y
 
 template <class T>
-void back_product(const SparseRows<T>& s) {
-  T* const x = s.x[0];
+void back_product(const SparseRows<T>& s, int64_t item) {
+  constexpr int L = Lane<Few<T>>::width;
+  T* const x = s.x[item];
   for (int64_t i = 0; i < s.rows; ++i) {
-    const T y = s.y[0][i];
+    const T y = s.y[item][i];
     int64_t k = s.start[i];
     const int64_t end = s.start[i + 1];
-    for (; k + 4 <= end; k += 4) {
-      const Vec<T, 4> terms = y * load<Vec<T, 4>>(s.a + k);
-      for (int c = 0; c < 4; ++c) x[s.column[k + c]] += terms[c];
+    for (; k + L <= end; k += L) {
+      const Few<T> terms = y * load<Few<T>>(s.a + k);
+      for (int c = 0; c < L; ++c) x[s.column[k + c]] += terms[c];
     }
     for (; k < end; ++k) x[s.column[k]] += y * s.a[k];
   }
@@ -175,21 +185,23 @@ void back_products(const SparseRows<T>& s, int64_t first, int64_t items) {
 
 template <class T>
 void back(const SparseRows<T>& s) {
-  if (s.items == 1) return back_product(s);
-  each_vector<T>(s.items,
-                 [&](auto v, int64_t first, int64_t items) { back_products<decltype(v)>(s, first, items); });
+  each_vector<T>(s.items, [&](auto v, int64_t first, int64_t items) {
+    if (items > 2) return back_products<decltype(v)>(s, first, items);
+    for (int64_t i = 0; i < items; ++i) back_product(s, first + i);  // lines, there and back, take longer
+  });
 }
 
 // ---- a += y x^T
 
 template <class T>
 void outer_product(const SparseRows<T>& s) {
+  constexpr int L = Lane<Few<T>>::width;
   const T* const x = s.x[0];
   for (int64_t i = 0; i < s.rows; ++i) {
     const T y = s.y[0][i];
     int64_t k = s.start[i];
     const int64_t end = s.start[i + 1];
-    for (; k + 4 <= end; k += 4) store(s.a + k, load<Vec<T, 4>>(s.a + k) + y * four(x, s.column + k));
+    for (; k + L <= end; k += L) store(s.a + k, load<Few<T>>(s.a + k) + y * few(x, s.column + k));
     for (; k < end; ++k) s.a[k] += y * x[s.column[k]];
   }
 }

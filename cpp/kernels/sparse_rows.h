@@ -14,7 +14,7 @@ struct SparseRows {
   const int32_t* column;  // of each entry
   const int64_t* start;   // of each row, and the end
   int64_t rows, columns;
-  T* a;       // entries
+  T* a;                    // entries
   T *const *x, *const *y;  // of each item, their elements one behind the other; no two in one place if they are written
   int64_t items;           // at most kSparseItems
   bool set;                // y: whether it is overwritten
@@ -23,8 +23,8 @@ struct SparseRows {
 
 constexpr int64_t sparse_room(int64_t rows, int64_t columns) { return (rows + columns) * kSparseItems; }
 
-// y (+)= A x. The sum of a row is made of kSparseChains chains, as in ops/columns.h: for each instruction set and number
-// of items the same.
+// y (+)= A x. The sum of a row is made of kSparseChains chains, as in ops/columns.h: for each instruction set and
+// number of items the same.
 NDL_DECLARE_KERNEL(void, sparse_rows32, (const SparseRows<float>& s))
 NDL_DECLARE_KERNEL(void, sparse_rows64, (const SparseRows<double>& s))
 // x += A^T y, row by row.
