@@ -54,7 +54,7 @@ class Product:
     items: int
     n: int
     m: int
-    region = "sequence"
+    region, most = "sequence", 32
 
     @property
     def name(self):
@@ -116,7 +116,7 @@ class Convolution:
     stride: int
     groups: int
     steps: int = 1
-    region = "sequence"
+    region, most = "sequence", 32
 
     @property
     def name(self):
@@ -206,7 +206,7 @@ class Engine:
         self.a, self.x, self.dy = (
             rng.uniform(-1, 1, shape).astype(dtype) for shape in [(a,), (*rows, x), (*rows, y)]
         )
-        self.more = max(2, min(32, int(2e9 / case.flops)))
+        self.more = max(2, min(case.most, int(2e9 / case.flops)))
         self.programs = {count: self.compiled(count) for count in (1, 1 + self.more)}
         self.tapes = {n: c.tape(case.items, case.steps) for n, c in self.programs.items()}
         for count, compiled in self.programs.items():

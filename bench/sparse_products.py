@@ -37,6 +37,11 @@ class SparseProduct:
         return 2 * self.steps * self.items * self.entries
 
     @property
+    def most(self):
+        """Ops in a program: each has indices of its own, and all are to stay in the cache."""
+        return min(32, 4_000_000 // self.entries)
+
+    @property
     def sizes(self):
         return self.entries, self.columns, self.rows
 
@@ -80,7 +85,8 @@ class SparseProduct:
 
         def outer():
             found = np.zeros_like(a)
-            for here, there in zip(dy.reshape(-1, self.rows), x.reshape(-1, self.columns)):
+            rows = zip(dy.reshape(-1, self.rows), x.reshape(-1, self.columns), strict=True)
+            for here, there in rows:
                 found += here[row_of] * there[indices]
             return found
 
