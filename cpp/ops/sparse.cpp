@@ -315,6 +315,7 @@ Kind kind(const char* name, int rank, decltype(Kind::check) check) {
   k.merges = k.slices = false;
   k.gradient = Gradient::exact;
   k.reads = {"A", "X"};
+  k.matrix = "A";
   k.check = std::move(check);
   return k;
 }

@@ -152,3 +152,26 @@ def test_indices_of_four_bytes():
     maker.region("sequence", op("sparse", args, set=1, indices=(5,), indptr=(0, 1)))
     with pytest.raises(_engine.ProgramError, match="expected at most 2.31 - 1 columns, got 21474"):
         _engine.Compiled(to_bytes(maker.program()))
+
+
+def test_windows_are_as_long_as_with_dense_weights():
+    """Rows that share what reading weights costs; a tape without values has the state of each."""
+    m, n = 300, 1000
+
+    def tape_bytes(kind):
+        maker = Maker("float64")
+        x, y, z = (maker.buffer(k, s) for k, s in (("window", n), ("window", m), ("carried", n)))
+        a = maker.buffer("param", m * n, "A", np.zeros(m * n))
+        args = {"A": view(a, (m, n)), "X": view(x, (n,)), "Y": view(y, (m,))}
+        attrs = {}
+        if kind == "sparse":
+            args["A"] = view(a, (m * n,))
+            attrs = {"indices": np.tile(np.arange(n), m), "indptr": np.arange(0, m * n + 1, n)}
+        maker.region("sequence", maker.input(x, n), op(kind, args, set=1, **attrs))
+        now = view(z, (n,), shift=1)
+        added = (("copy", {"src": view(b, (n,)), "dst": now}, int(b == z)) for b in (z, x))
+        maker.region("loop", *(op(copy, args, set=s) for copy, args, s in added))
+        maker.region("sequence", maker.output(view(y, (m,))), maker.output(now))
+        return _engine.Compiled(to_bytes(maker.program())).tape_bytes(4, 300, 0)
+
+    assert tape_bytes("sparse") == tape_bytes("dense")
