@@ -2,10 +2,13 @@
 
     python bench/products.py                  # products of matrices
     python bench/products.py --convolutions
+    python bench/products.py --sparse
 
 Products: steps x items rows, `n` inputs, `m` outputs: forward (y += A x), dX (dx += A^T dy) and dA
 (dA += dy x^T, summed over all rows), against NumPy (its OpenBLAS) and TensorFlow (oneDNN).
 Convolutions: the same three, against TensorFlow's. The libraries get all rows in one call.
+Sparse products (`sparse_products.py`), against SciPy, which gets those of a step where steps run
+one by one; SciPy has no dA: what stands beside it is NumPy.
 
 What is timed of the engine: a program with several equal ops minus one with a single one, divided
 by the difference of their numbers. So copies of inputs and outputs and whatever a run costs don't
@@ -25,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from results import machine, summarise, write
+from sparse_products import SPARSE, SparseProduct
 
 PASSES = ("forward", "dX", "dA")
 # steps, items, n, m
@@ -50,6 +54,7 @@ class Product:
     items: int
     n: int
     m: int
+    region, most = "sequence", 32
 
     @property
     def name(self):
@@ -111,6 +116,7 @@ class Convolution:
     stride: int
     groups: int
     steps: int = 1
+    region, most = "sequence", 32
 
     @property
     def name(self):
@@ -181,6 +187,13 @@ class Convolution:
         return found
 
 
+KINDS = {
+    "products": (Product, PRODUCTS),
+    "convolutions": (Convolution, CONVOLUTIONS),
+    "sparse": (SparseProduct, SPARSE),
+}
+
+
 class Engine:
     """Programs with one op and with several, on the same data."""
 
@@ -193,7 +206,7 @@ class Engine:
         self.a, self.x, self.dy = (
             rng.uniform(-1, 1, shape).astype(dtype) for shape in [(a,), (*rows, x), (*rows, y)]
         )
-        self.more = max(2, min(32, int(2e9 / case.flops)))
+        self.more = max(2, min(case.most, int(2e9 / case.flops)))
         self.programs = {count: self.compiled(count) for count in (1, 1 + self.more)}
         self.tapes = {n: c.tape(case.items, case.steps) for n, c in self.programs.items()}
         for count, compiled in self.programs.items():
@@ -213,7 +226,7 @@ class Engine:
             Op("output", "output", 1, {"src": Y}, {"index": 0}),
         ]
         ports = (Port("X", x),), (Port("Y", y),)
-        region = (Region("sequence", tuple(ops)),)
+        region = (Region(self.case.region, tuple(ops)),)
         program = Program(self.dtype, 1e-3, 0, 0, 0, buffers, (Param("A", a),), *ports, region)
         return _engine.Compiled(to_bytes(program))
 
@@ -316,7 +329,7 @@ def work(args):
     (threads,) = args.threads
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    kind, cases = (Convolution, CONVOLUTIONS) if args.convolutions else (Product, PRODUCTS)
+    kind, cases = KINDS[args.kind]
     results = {}
     for case in (kind(*sizes) for sizes in cases):
         if args.only and not any(text in case.name for text in args.only):
@@ -350,7 +363,10 @@ def parent(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--convolutions", action="store_true")
+    kinds = parser.add_mutually_exclusive_group()
+    for kind in ("convolutions", "sparse"):
+        kinds.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind)
+    parser.set_defaults(kind="products")
     parser.add_argument("--threads", type=lambda s: [int(n) for n in s.split(",")], default=[1, 2])
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--turns", type=int, default=9)

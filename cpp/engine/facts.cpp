@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/kind.h"
 #include "engine/slice.h"
 #include "engine/unwritten.h"
 
@@ -15,7 +16,8 @@ int64_t largest_matrix(const Program& program) {
     for (const OpRecord& op : region.ops)
       for (const auto& [name, operand] : op.args)
         if (const Buffer& buffer = program.buffers[operand.buffer];
-            region.kind == RegionKind::sequence && operand.shape.size() == 2 && buffer.kind == BufferKind::param)
+            region.kind == RegionKind::sequence && buffer.kind == BufferKind::param &&
+            (operand.shape.size() == 2 || name == find_kind(op.kind).matrix))
           largest = std::max(largest, buffer.size);
   return largest;
 }

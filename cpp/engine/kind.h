@@ -62,6 +62,8 @@ struct NDL_API Kind {
   // What else of an op changes when `part` has `count` of its rows, from `first` on.
   std::function<void(const OpRecord& op, int64_t first, int64_t count, OpRecord* part)> cut_rows = nullptr;
 
+  // An argument that is a matrix without having two axes: all rows of a window share what reading it costs.
+  std::string matrix = "";
   // How often a step of an item uses each element of the op's weights, if not once.
   std::function<double(const OpRecord&)> uses = nullptr;
 

@@ -29,6 +29,4 @@ void random_gausses(int32_t* g, double* to, int64_t n) {
   }
 }
 
-double random_poisson(int32_t* g, double mean) { return Twister{g}.poisson(mean); }
-
 }  // namespace nengo_dl

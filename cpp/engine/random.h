@@ -12,6 +12,5 @@ constexpr int64_t kGeneratorWords = 628;
 // Several numbers, as if each had been drawn by itself.
 void random_samples(int32_t* generator, double* to, int64_t n);  // uniform on [0, 1), 53 bits
 void random_gausses(int32_t* generator, double* to, int64_t n);  // standard normal, Marsaglia's polar method
-double random_poisson(int32_t* generator, double mean);          // a whole number; NaN for a mean that NumPy refuses
 
 }  // namespace nengo_dl

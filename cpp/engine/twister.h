@@ -51,13 +51,6 @@ struct Twister {
     g[has_gauss] = 1;
   }
 
-  NDL_BOTH double poisson(double mean) const {
-    constexpr double largest = 9.223372006484771e18;  // of NumPy: what fits an int64 for sure
-    if (!(mean >= 0.0 && mean <= largest)) return __builtin_nan("");
-    if (mean >= 10.0) return poisson_large(mean);
-    return mean == 0.0 ? 0.0 : poisson_small(mean);
-  }
-
  private:
   static constexpr int kKey = 624, kMiddle = 397;
   enum Word { pos = kKey, has_gauss, gauss_word };
@@ -81,55 +74,6 @@ struct Twister {
     y ^= (y << 7) & 0x9d2c5680u;
     y ^= (y << 15) & 0xefc60000u;
     return y ^ (y >> 18);
-  }
-
-  // log(Gamma(x)) for whole x >= 1 by Stirling's series, as Zhang and Jin (1996), Computation of Special
-  // Functions, 3.1.
-  NDL_BOTH static double log_gamma(double x) {
-    static constexpr double series[10] = {8.333333333333333e-02,  -2.777777777777778e-03, 7.936507936507937e-04,
-                                          -5.952380952380952e-04, 8.417508417508418e-04,  -1.917526917526918e-03,
-                                          6.410256410256410e-03,  -2.955065359477124e-02, 1.796443723688307e-01,
-                                          -1.39243221690590e+00};
-    if (x == 1.0 || x == 2.0) return 0.0;
-    const int lift = x < 7.0 ? static_cast<int>(7 - x) : 0;  // the series needs x >= 7
-    double top = x + lift;
-    const double z = (1.0 / top) * (1.0 / top);
-    double sum = series[9];
-    for (int k = 8; k >= 0; k--) sum = sum * z + series[k];
-    double result = sum / top + 0.5 * 1.8378770664093453e+00 + (top - 0.5) * std::log(top) - top;
-    for (int k = 0; k < lift; k++) {
-      result -= std::log(top - 1.0);
-      top -= 1.0;
-    }
-    return result;
-  }
-
-  // Multiplies uniform numbers until the product falls below exp(-mean).
-  NDL_BOTH double poisson_small(double mean) const {
-    const double end = std::exp(-mean);
-    double count = 0.0, product = sample();
-    while (product > end) {
-      count += 1.0;
-      product *= sample();
-    }
-    return count;
-  }
-
-  // Hoermann (1993), The transformed rejection method for generating Poisson random variables, algorithm PTRS.
-  NDL_BOTH double poisson_large(double mean) const {
-    const double root = std::sqrt(mean), log_mean = std::log(mean);
-    const double b = 0.931 + 2.53 * root, a = -0.059 + 0.02483 * b;
-    const double inverse_alpha = 1.1239 + 1.1328 / (b - 3.4), v_accept = 0.9277 - 3.6224 / (b - 2);
-    for (int i = 0; i < kMaxTries; i++) {
-      const double u = sample() - 0.5, v = sample();
-      const double us = 0.5 - std::fabs(u);
-      const double k = std::floor((2 * a / us + b) * u + mean + 0.43);
-      if (us >= 0.07 && v <= v_accept) return k;
-      if (k < 0 || (us < 0.013 && v > us)) continue;
-      const double density = -mean + k * log_mean - log_gamma(k + 1);
-      if (std::log(v) + std::log(inverse_alpha) - std::log(a / (us * us) + b) <= density) return k;
-    }
-    return __builtin_nan("");
   }
 };
 

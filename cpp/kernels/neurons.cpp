@@ -1,6 +1,5 @@
 #include "kernels/neurons.h"
 
-#include "engine/random.h"
 #include "kernels/fired.h"
 #include "kernels/random.h"
 #include "neurons/types.h"
@@ -108,36 +107,86 @@ void step_strided(const N& model, const NeuronCall<T>& c, int64_t t) {
   }
 }
 
-struct Generator {
-  int32_t* words;
+// Samples of a generator, of which it looks at some ahead: the position is put right where they have been taken.
+class Samples {
+ public:
+  Samples(int32_t* generator, int64_t expected)
+      : generator_(generator), ahead_(expected < kMost / 2 ? 2 * expected : kMost) {}
+  Samples(const Samples&) = delete;
+  ~Samples() { settle(); }
 
-  double poisson(double mean) const { return random_poisson(words, mean); }
+  NDL_HD double sample() {
+    if (taken_ == count_) look();
+    return coming_[taken_++];
+  }
+  // How many products of one, two, three .. samples are above `end`.
+  NDL_HD double products_above(double end) {
+    int64_t above = 0;
+    for (double product = 1.0;; look()) {
+      int64_t i = taken_;
+      for (; i < count_; ++i, ++above) {
+        product *= coming_[i];
+        if (!(product > end)) return taken_ = i + 1, static_cast<double>(above);
+      }
+      taken_ = i;
+    }
+  }
+
+ private:
+  static constexpr int64_t kMost = 64;
+
+  void settle() { generator_[kGeneratorPos] += static_cast<int32_t>(2 * (taken_ - drawn_)); }
+  void look() {
+    settle();
+    count_ = coming_samples(generator_, coming_, ahead_), taken_ = drawn_ = 0;
+    if (count_ == 0) draw_samples(generator_, coming_, 1), count_ = drawn_ = 1;  // across the end of the key
+  }
+
+  int32_t* const generator_;
+  const int64_t ahead_;
+  int64_t taken_ = 0, count_ = 0, drawn_ = 0;  // drawn_: those that the position has gone past
+  double coming_[kMost];
 };
+
+// That of poisson.h, without a call within the loop, for which compilers would keep all its numbers in memory.
+NDL_HD double poisson_small(double end, Samples& random) { return random.products_above(end); }
+
+constexpr int64_t kDrawn = 256;  // neurons at a time
 
 struct Drawn {
   double number;
   double sample() const { return number; }
 };
 
+// Calls f(first, count) for some neurons after the other.
+template <class F>
+NDL_HD void some_at_a_time(int64_t n, F f) {
+  for (int64_t first = 0; first < n; first += kDrawn) f(first, n - first < kDrawn ? n - first : kDrawn);
+}
+
 template <class N, class T>
 void step_drawing(const N& model, const NeuronCall<T>& c, int64_t t) {
   const T* J = c.J + t * c.J_row;
   T* out = c.out + t * c.out_row;
+  double numbers[kDrawn];
   if constexpr (N::draws_one) {
-    constexpr int64_t kMost = 256;
-    double samples[kMost];
-    for (int64_t first = 0; first < c.n; first += kMost) {
-      const int64_t count = c.n - first < kMost ? c.n - first : kMost;
-      draw_samples(c.generator, samples, count);
+    some_at_a_time(c.n, [&](int64_t first, int64_t count) {
+      draw_samples(c.generator, numbers, count);
       for (int64_t k = 0; k < count; k++) {
         const int64_t i = first + k;
-        const Drawn one{samples[k]};
+        const Drawn one{numbers[k]};
         out[i * c.out_stride] = model.step(J[i * c.J_stride], one);
       }
-    }
+    });
   } else {
-    const Generator random{c.generator};
-    for (int64_t i = 0; i < c.n; i++) out[i * c.out_stride] = model.step(J[i * c.J_stride], random);
+    Samples random(c.generator, c.n);
+    some_at_a_time(c.n, [&](int64_t first, int64_t count) {
+      for (int64_t k = 0; k < count; k++) numbers[k] = model.start(J[(first + k) * c.J_stride]);
+      for (int64_t k = 0; k < count; k++) {
+        const int64_t i = first + k;
+        out[i * c.out_stride] = model.step(J[i * c.J_stride], numbers[k], random);
+      }
+    });
   }
 }
 

@@ -9,8 +9,7 @@
 //   settle(V J, V* s) const         for those lanes: the states after the step, from what step left there
 //   settled                         which states that reads and writes: state_bit(i)
 // or, if it draws:
-//   step(T J, Random& random) const   returns the output of one neuron; random.sample(): uniform on [0, 1),
-//                                     random.poisson(mean): a whole number, or NaN for a mean that NumPy refuses
+//   step(T J, Random& random) const   returns the output of one neuron; random.sample(): uniform on [0, 1)
 // and, for the way back through a step,
 //   spikes                         true if the output is no smooth function of the input
 //   rate_form                      the name of the smooth type that stands for a spiking one in training, if any

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "neurons/neuron.h"
+#include "neurons/poisson.h"
 
 namespace nengo_dl {
 namespace NDL_ISA {
@@ -65,9 +66,16 @@ struct PoissonSpiking : RandomSpiking<T> {
   static constexpr const char* name = "PoissonSpiking";
   using RandomSpiking<T>::RandomSpiking;
 
+  // What a step needs that takes long and draws nothing. Kernels ask for that of several neurons beforehand, or they
+  // would wait for it whenever the processor has guessed the number of spikes wrong.
+  NDL_HD double start(T J) const { return poisson_start(double(this->mean(J))); }
+  template <class Random>
+  NDL_HD T step(T J, double start, Random& random) const {
+    return this->output(J, T(poisson(double(this->mean(J)), start, random)));
+  }
   template <class Random>
   NDL_HD T step(T J, Random& random) const {
-    return this->output(J, T(random.poisson(double(this->mean(J)))));
+    return step(J, start(J), random);
   }
 };
 

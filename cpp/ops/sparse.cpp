@@ -4,6 +4,7 @@
 #include "ops/adjoint.h"
 #include "ops/columns.h"
 #include "ops/finite.h"
+#include "ops/sparse_items.h"
 
 namespace nengo_dl {
 namespace {
@@ -34,12 +35,20 @@ class SparseGrad {
   SparseGrad(const OpRecord& op, const Program& p)
       : shared_a_(in_param(op.arg("A"), p)), shared_x_(in_param(op.arg("X"), p)) {}
 
+  struct Wanted {
+    bool a, x;
+  };
+  Wanted wanted(const GradFrame<T>& f, Pass pass, const View& A, const View& X, const View& Y) const {
+    const bool any = f.adjoint.base[Y.buffer], params = pass == Pass::params;
+    return {any && f.adjoint.base[A.buffer] && shared_a_ == params,
+            any && f.adjoint.base[X.buffer] && shared_x_ == params};
+  }
+  bool shared_a() const { return shared_a_; }
+
   // product.each(f): f(row, entry of A, column) as element offsets, for every entry.
   void add(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass, const View& A, const View& X, const View& Y,
            const Product& product) const {
-    if (!f.adjoint.base[Y.buffer]) return;
-    const bool params = pass == Pass::params;
-    const bool a = f.adjoint.base[A.buffer] && shared_a_ == params, x = f.adjoint.base[X.buffer] && shared_x_ == params;
+    const auto [a, x] = wanted(f, pass, A, X, Y);
     if (!a && !x) return;
     for (int64_t t = t0; t < t1; t++)
       for (int64_t b = 0; b < f.adjoint.batch; b++) {
@@ -68,6 +77,7 @@ void check_sparse(const OpRecord& op, const Program&) {
   need_shape(op, "A", {entries});
   need_shape(op, "X", {n});
   need_shape(op, "Y", {m});
+  if (n > INT32_MAX) op.fail("expected at most 2^31 - 1 columns, got " + std::to_string(n));
   check_structure(op, m, n, entries);
 }
 
@@ -94,54 +104,86 @@ class SparseKernel : public Kernel<T> {
         Y_(op.arg("Y")),
         set_(op.set()),
         a_size_(p.buffers[A_.buffer].size),
-        column_(op.integers("indices")),
+        column_(op.integers("indices").begin(), op.integers("indices").end()),
         start_(op.integers("indptr")),
-        columns_(in_param(op.arg("A"), p) ? Columns(start_, column_, X_.count(), kSparseChains) : Columns()),
-        grad_(op, p) {
-    for (int64_t& c : column_) c *= stride_of(X_, 0);
-  }
+        contiguous_(side_by_side(A_) && side_by_side(X_) && side_by_side(Y_)),
+        columns_(in_param(op.arg("A"), p) ? Columns(start_, op.integers("indices"), X_.count(), kSparseChains)
+                                          : Columns()),
+        grad_(op, p) {}
 
   void run(const Frame<T>& f, int64_t t0, int64_t t1) const override {
     const int64_t in = stride_of(X_, 0);
+    // increments that come together in one place come in their order
+    const int64_t together = pays(f.row[Y_.buffer] || t1 - t0 == 1, (t1 - t0) * f.batch);
+    SparseItems<T> items(rows_, together, start_, column_, X_.count(), set_);
     for (int64_t t = t0; t < t1; t++)
       for (int64_t b = 0; b < f.batch; b++) {
-        const T* A = A_.at(f, t, b) + A_.offsets[0];
-        const T* X = X_.at(f, t, b) + X_.offsets[0];
+        T* A = A_.at(f, t, b) + A_.offsets[0];
+        T* X = X_.at(f, t, b) + X_.offsets[0];
         T* Y = Y_.at(f, t, b) + Y_.offsets[0];
-        const Columns::Fired fired = columns_.few(X, in, 1);
+        const Columns::Fired fired = columns_.few(X, in, 1, together);
         const bool skips = fired.count >= 0 && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch);
-        if (!skips || !by_columns(fired, A, columns_.by_place(f.reordered[A_.buffer], A, stride_of(A_, 0)), X, Y))
-          by_rows(A, X, Y);
+        if (skips && by_columns(fired, A, columns_.by_place(f.reordered[A_.buffer], A, stride_of(A_, 0)), X, Y))
+          continue;
+        contiguous_ ? items.add(A, X, Y) : by_rows(A, X, Y);
       }
+    items.finish();
   }
 
-  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
-    grad_.add(f, t0, t1, Pass::values, A_, X_, Y_, *this);
-  }
-  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override {
-    grad_.add(f, t0, t1, Pass::params, A_, X_, Y_, *this);
-  }
+  void grad(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::values); }
+  void grad_params(const GradFrame<T>& f, int64_t t0, int64_t t1) const override { back(f, t0, t1, Pass::params); }
 
   template <class F>
   void each(F&& f) const {
-    const int64_t step = stride_of(A_, 0), out = stride_of(Y_, 0), rows = static_cast<int64_t>(start_.size()) - 1;
-    for (int64_t i = 0; i < rows; i++)
-      for (int64_t k = start_[i]; k < start_[i + 1]; k++) f(i * out, k * step, column_[k]);
+    const int64_t step = stride_of(A_, 0), in = stride_of(X_, 0), out = stride_of(Y_, 0);
+    for (int64_t i = 0; i < rows(); i++)
+      for (int64_t k = start_[i]; k < start_[i + 1]; k++) f(i * out, k * step, column_[k] * in);
   }
 
  private:
+  static bool side_by_side(const View& o) { return o.count() == 1 || o.strides[0] == 1; }
+  int64_t rows() const { return static_cast<int64_t>(start_.size()) - 1; }
+
+  // How many items to take together, of `count` that have the same weights: lines of columns that hardly an entry is in
+  // cost more than they save.
+  int64_t pays(bool distinct, int64_t count) const {
+    constexpr int64_t kColumns = 2;  // for each entry
+    const bool lines = contiguous_ && grad_.shared_a() && X_.count() <= kColumns * A_.count();
+    return lines && distinct ? std::min<int64_t>(count, kSparseItems) : 1;
+  }
+
+  void back(const GradFrame<T>& f, int64_t t0, int64_t t1, Pass pass) const {
+    if (!contiguous_) return grad_.add(f, t0, t1, pass, A_, X_, Y_, *this);
+    const auto [a, x] = grad_.wanted(f, pass, A_, X_, Y_);
+    const int64_t count = (t1 - t0) * f.adjoint.batch;
+    const bool distinct = f.adjoint.item[X_.buffer] && (f.adjoint.row[X_.buffer] || t1 - t0 == 1);
+    if (a) back(outer_, pays(true, count), f, f.adjoint, f.value, t0, t1);
+    if (x) back(back_, pays(distinct, count), f, f.value, f.adjoint, t0, t1);
+  }
+  void back(typename SparseItems<T>::Function function, int64_t together, const GradFrame<T>& f, const Frame<T>& of_a,
+            const Frame<T>& of_x, int64_t t0, int64_t t1) const {
+    SparseItems<T> items(function, together, start_, column_, X_.count(), false);
+    for (int64_t t = t0; t < t1; t++)
+      for (int64_t b = 0; b < f.adjoint.batch; b++)
+        items.add(A_.at(of_a, t, b) + A_.offsets[0], X_.at(of_x, t, b) + X_.offsets[0],
+                  Y_.at(f.adjoint, t, b) + Y_.offsets[0]);
+    items.finish();
+  }
+
   void by_rows(const T* A, const T* X, T* Y) const {
-    const int64_t step = stride_of(A_, 0), out = stride_of(Y_, 0), rows = static_cast<int64_t>(start_.size()) - 1;
-    for (int64_t i = 0; i < rows; i++) {
-      const T sum = row(A, X, step, start_[i], start_[i + 1]);
-      Y[i * out] = set_ ? sum : Y[i * out] + sum;
+    const int64_t step = stride_of(A_, 0), in = stride_of(X_, 0), out = stride_of(Y_, 0);
+    for (int64_t i = 0; i < rows(); i++) {
+      const int64_t end = start_[i + 1], rounds = start_[i] + (end - start_[i]) / kSparseChains * kSparseChains;
+      T sums[kSparseChains] = {};
+      for (int64_t k = start_[i]; k < end; k++)
+        sums[k < rounds ? (k - start_[i]) % kSparseChains : 0] += A[k * step] * X[column_[k] * in];
+      put(Y + i * out, (sums[0] + sums[2]) + (sums[1] + sums[3]));
     }
   }
   // False, and nothing done, if there is no memory for it.
   bool by_columns(const Columns::Fired& fired, const T* A, const T* by_place, const T* X, T* Y) const {
     const int64_t step = stride_of(A_, 0), in = stride_of(X_, 0), out = stride_of(Y_, 0);
-    const int64_t rows = static_cast<int64_t>(start_.size()) - 1;
-    T* const chain = scratch_or_null<T>(kSparseChains * rows);
+    T* const chain = scratch_or_null<T>(kSparseChains * rows());
     if (!chain) return false;
     if (by_place && out == 1) {
       SparseColumns<T> sums = columns_.columns(fired, by_place);
@@ -149,33 +191,24 @@ class SparseKernel : public Kernel<T> {
       sums_(sums);
       return true;
     }
-    std::fill(chain, chain + kSparseChains * rows, T(0));
+    std::fill(chain, chain + kSparseChains * rows(), T(0));
     columns_.each(fired, [&](int64_t at, int64_t k, int64_t j) { chain[at] += A[k * step] * X[j * in]; });
-    for (int64_t i = 0; i < rows; i++) {
-      const T sum = (chain[i] + chain[2 * rows + i]) + (chain[rows + i] + chain[3 * rows + i]);
-      Y[i * out] = set_ ? sum : Y[i * out] + sum;
-    }
+    for (int64_t i = 0; i < rows(); i++)
+      put(Y + i * out, (chain[i] + chain[2 * rows() + i]) + (chain[rows() + i] + chain[3 * rows() + i]));
     return true;
   }
-  T row(const T* A, const T* X, int64_t step, int64_t k, int64_t end) const {
-    const int64_t* const column = column_.data();
-    T a = 0, b = 0, c = 0, d = 0;
-    for (; k + 4 <= end; k += 4) {
-      a += A[k * step] * X[column[k]];
-      b += A[(k + 1) * step] * X[column[k + 1]];
-      c += A[(k + 2) * step] * X[column[k + 2]];
-      d += A[(k + 3) * step] * X[column[k + 3]];
-    }
-    for (; k < end; k++) a += A[k * step] * X[column[k]];
-    return (a + c) + (b + d);
-  }
+  void put(T* y, T sum) const { *y = set_ ? sum : *y + sum; }
 
   View A_, X_, Y_;
   bool set_;
-  int64_t a_size_;                       // elements of the buffer
-  std::vector<int64_t> column_, start_;  // column_: element offsets
-  Columns columns_;                      // of weights that no step changes
+  int64_t a_size_;  // elements of the buffer
+  std::vector<int32_t> column_;
+  std::vector<int64_t> start_;
+  bool contiguous_;  // all three, as the planner lays them out
+  Columns columns_;  // of weights that no step changes
   void (*sums_)(const SparseColumns<T>&) = NDL_PICK_TYPED(T, sparse_columns);
+  typename SparseItems<T>::Function rows_ = NDL_PICK_TYPED(T, sparse_rows), back_ = NDL_PICK_TYPED(T, sparse_back),
+                                    outer_ = NDL_PICK_TYPED(T, sparse_outer);
   SparseGrad<T, SparseKernel> grad_;
 };
 
@@ -213,7 +246,7 @@ class BsrKernel : public Kernel<T> {
         const T* A = A_.at(f, t, b) + A_.offsets[0];
         const T* X = X_.at(f, t, b) + X_.offsets[0];
         T* Y = Y_.at(f, t, b) + Y_.offsets[0];
-        const Columns::Fired fired = columns_.few(X, in, A_.shape[2]);
+        const Columns::Fired fired = columns_.few(X, in, A_.shape[2], 1);
         const bool skips = fired.count >= 0 && all_finite(f, A_.buffer, a_size_, (t1 - t0) * f.batch);
         if (!skips || !by_columns(fired, A, X, Y)) by_rows(A, X, Y);
       }
@@ -282,6 +315,7 @@ Kind kind(const char* name, int rank, decltype(Kind::check) check) {
   k.merges = k.slices = false;
   k.gradient = Gradient::exact;
   k.reads = {"A", "X"};
+  k.matrix = "A";
   k.check = std::move(check);
   return k;
 }

@@ -151,6 +151,20 @@ def test_random_types_draw_as_nengo(name, negative, layout, isa):
     np.testing.assert_array_equal(istate[:625], pack_generator(rng)[:625])
 
 
+@pytest.mark.parametrize("n, words", [(1, 1), (40, 623), (300, 7)])
+def test_poisson_numbers_from_any_word_on(n, words, isa):
+    """A sample takes two words, which may be the last of one key and the first of the next."""
+    rng = np.random.RandomState(n)
+    J = np.round(rng.uniform(0, 12000, size=(STEPS, n)))
+    rng.bytes(4 * words)
+    attrs = {"type": "PoissonSpiking", "amplitude": 1.0, "negative": 0, "rng": 0}
+    case = OneOp("neurons", attrs, {"J": J}, {"out": (n,)}, istate=pack_generator(rng))
+    outputs, _, istate = case.run(STEPS)
+    due = np.array([rng.poisson(row * DT) for row in J])
+    np.testing.assert_allclose(outputs["out"] * DT, due, rtol=1e-12)
+    np.testing.assert_array_equal(istate[:625], pack_generator(rng)[:625])
+
+
 @pytest.mark.parametrize("name", [name for name in TYPES if TYPES[name]["draws"]])
 @pytest.mark.parametrize("word", [0, -1, 2**31 - 1, -(2**31)])
 def test_hostile_generator(name, word, isa):

@@ -55,4 +55,7 @@ def lower_bsr(op, ctx):
 
 
 def _ints(values):
-    return tuple(np.asarray(values, dtype=np.int64).ravel().tolist())
+    """An array that nobody can change; tuples of millions of numbers would take long to make."""
+    array = np.array(values, dtype=np.int64).ravel()
+    array.flags.writeable = False
+    return array

@@ -28,7 +28,8 @@ PRODUCT = 1 / 45e9  # two operations: 784-256-10, 4.4 us
 BYTE = 1 / 100e9  # of values and weights, from the second cache: PES 32-D, 17 us
 SPIKE = 2e-9  # that a product looks at, and for each row that it adds to,
 SPIKE_ROW = 0.06e-9  # from the third cache: 2000 neurons with dense weights, 23 us
-SPARSE = 0.4e-9  # an entry of a sparse matrix: 2000 neurons, 5 %, 10 us
+SPARSE = 0.4e-9  # an entry of a sparse matrix: 2000 neurons, 5 %, 10 us;
+SPARSE_ROWS = 8  # at most so many rows without spikes take as long as one: bench/products.py
 CPU_BLOCK = 5e-9  # a product's block: circular convolution 64-D x 50, 6.9 us
 CPU_OP = 40e-9  # of a loop: one integrator, 0.26 us
 CPU_DRAW = 15e-9  # a random number: 500 of WhiteNoise 9.4 us, of PoissonSpiking 6.2
@@ -152,8 +153,8 @@ def _cpu_item(work, size, rows):
     scale = size / 4
     taken = scale * NEURON * work.neurons + CPU_DRAW * work.draws
     if work.op.kind == "sparse":
-        fired = FIRING if work.sources else 1
-        return taken + scale * fired * SPARSE * work.products
+        share = FIRING if work.sources else 1 / min(rows, SPARSE_ROWS)
+        return taken + scale * share * SPARSE * work.products
     every = max(scale * PRODUCT * work.products, size * BYTE * work.weights / rows)
     every += size * BYTE * work.values
     taken += CPU_BLOCK * work.op.blocks if work.products else 0
