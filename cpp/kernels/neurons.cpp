@@ -136,7 +136,7 @@ class Samples {
   static constexpr int64_t kMost = 64;
 
   void settle() { generator_[kGeneratorPos] += static_cast<int32_t>(2 * (taken_ - drawn_)); }
-  void look() {
+  NDL_SELDOM void look() {
     settle();
     count_ = coming_samples(generator_, coming_, ahead_), taken_ = drawn_ = 0;
     if (count_ == 0) draw_samples(generator_, coming_, 1), count_ = drawn_ = 1;  // across the end of the key

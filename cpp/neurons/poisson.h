@@ -40,9 +40,15 @@ NDL_HD double poisson_small(double end, Random& random) {
   return count;
 }
 
+#ifdef __CUDACC__
+#define NDL_SELDOM NDL_HD
+#else
+#define NDL_SELDOM __attribute__((noinline))  // its numbers take no registers from what runs most often
+#endif
+
 // Hoermann (1993), The transformed rejection method for generating Poisson random variables, algorithm PTRS.
 template <class Random>
-NDL_HD double poisson_large(double mean, double root, Random& random) {
+NDL_SELDOM double poisson_large(double mean, double root, Random& random) {
   constexpr int kMaxTries = 10000;  // only a broken key (all zeros) gets there
   const double b = 0.931 + 2.53 * root, a = -0.059 + 0.02483 * b;
   const double v_accept = 0.9277 - 3.6224 / (b - 2);
@@ -61,7 +67,7 @@ NDL_HD double poisson_large(double mean, double root, Random& random) {
 
 constexpr double kPoissonLarge = 10.0;
 
-// What a mean is drawn with, for poisson().
+// What a mean is drawn with, for poisson(): 0 if nothing is drawn for it.
 NDL_HD double poisson_start(double mean) {
   return mean >= kPoissonLarge ? ::sqrt(mean) : mean > 0.0 ? ::exp(-mean) : 0.0;
 }
@@ -70,9 +76,9 @@ NDL_HD double poisson_start(double mean) {
 template <class Random>
 NDL_HD double poisson(double mean, double start, Random& random) {
   constexpr double largest = 9.223372006484771e18;  // of NumPy: what fits an int64 for sure
-  if (!(mean >= 0.0 && mean <= largest)) return __builtin_nan("");
-  if (mean >= kPoissonLarge) return poisson_large(mean, start, random);
-  return mean == 0.0 ? 0.0 : poisson_small(start, random);
+  if (start == 0.0) return mean == 0.0 ? 0.0 : __builtin_nan("");
+  if (mean < kPoissonLarge) return poisson_small(start, random);
+  return mean <= largest ? poisson_large(mean, start, random) : __builtin_nan("");
 }
 
 }  // namespace NDL_ISA
