@@ -13,7 +13,8 @@ products="$products tests/contract/test_contract.py"
 python=${PYTHON:-python3}
 
 cmake -S "$root" -B "$build" -DCMAKE_CXX_COMPILER="${CXX:-g++}" -DCMAKE_CXX_FLAGS="$flags" -DNENGO_DL_TENSORFLOW=OFF \
-  -DNENGO_DL_CUDA=OFF -DPython_EXECUTABLE="$(command -v "$python")" ${GENERATOR:+-G "$GENERATOR"}
+  -DNENGO_DL_CUDA=OFF -DPython_EXECUTABLE="$(command -v "$python")" \
+  -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF ${GENERATOR:+-G "$GENERATOR"} # the module would be linked for a minute
 cmake --build "$build" -j "${CMAKE_BUILD_PARALLEL_LEVEL:-2}"
 
 # the package as it is, with these libraries in place of any others

@@ -113,20 +113,19 @@ class Product:
         x = self.source("X", self.x_kind, given, steps).astype(float)[..., self.x_at]
         a, x = (np.broadcast_to(v, (batch, steps, *v.shape[2:])) for v in (a, x))
         d = dy.astype(float).reshape(batch, steps, self.blocks, self.m)
-        due = {
-            "A": (self.a_at, np.einsum("btki,btkj->btkij", d, x), self.kind),
-            "X": (self.x_at, np.einsum("btkij,btki->btkj", a, d), self.x_kind),
+        due = {  # where, and the products of which elements are added up there
+            "A": (self.a_at, "btki,btkj->{}kij", (d, x), self.kind),
+            "X": (self.x_at, "btkij,btki->{}kj", (a, d), self.x_kind),
         }
         if self.bias:
-            due["bias"] = (self.b_at, d, self.kind)
-        for name, (at, each, kind) in due.items():
+            due["bias"] = (self.b_at, "btki->{}ki", (d,), self.kind)
+        for name, (at, products, factors, kind) in due.items():
             got = self.source(name, kind, found, steps)
-            # elements that are one get the sum
-            total = np.zeros((*d.shape[:2], got.shape[-1]))
-            np.add.at(total, (slice(None), slice(None), at), each)
-            for axis in (0, 1):
-                if got.shape[axis] == 1:
-                    total = total.sum(axis=axis, keepdims=True)
+            own = [axis for axis in (0, 1) if got.shape[axis] > 1]  # else that of all is the sum
+            each = np.einsum(products.format("".join("bt"[axis] for axis in own)), *factors)
+            total = np.zeros((*(got.shape[axis] for axis in own), got.shape[-1]))
+            np.add.at(total, (..., at), each)  # elements that are one get the sum
+            total = total.reshape(got.shape)
             terms = steps * batch * max(self.m, self.n)
             atol = (4e-6 if self.dtype == "float32" else 1e-14) * np.sqrt(terms)
             np.testing.assert_allclose(got, total, rtol=0, atol=4 * atol, err_msg=name)

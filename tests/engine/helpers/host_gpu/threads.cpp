@@ -34,13 +34,13 @@ struct Fetch {
 };
 
 struct Thread {
-  Here here;
-  int block = 0;           // of the blocks that are there
-  Stack* stack = nullptr;  // none: it has not begun
   const Barrier* waits = nullptr;
   int64_t passed = 0;                 // how often that was passed when it came
   bool done = false, pauses = false;  // it lets others go on who tell what it waits for
+  int block = 0;                      // of the blocks that are there
+  Stack* stack = nullptr;             // none: it has not begun
   const void* word = nullptr;         // for which it waited last
+  Here here;
   std::vector<Fetch> fetches;
 };
 
@@ -82,19 +82,66 @@ struct Block {
   std::vector<Warp> warps;
 };
 
-Thread* now = nullptr;  // whose turn it is
+Thread* now = nullptr;  // whose turn it is; none: the host's
 const Launch* launched = nullptr;
 std::vector<Thread> threads;  // of the blocks that are there
 std::vector<Block> blocks;
 std::vector<std::unique_ptr<BlockMemory>> memories;
 Barrier cluster_barrier;
 std::vector<Stack*> spare;
-Stack host;                   // of who gives turns
+Stack host;                   // of who gives turns to warps
 char started = 0, ended = 0;  // the kernel
-int64_t changes = 0;
+int64_t left = 0;             // threads that have not ended
+// What has happened so far: turns taken, barriers passed, and all that somebody may wait for.
+int64_t turns = 0, passes = 0, changes = 0;
 bool forwards = false;
 
-void let_go() { go(*now->stack, host); }
+// The i-th of so many to go on.
+int64_t in_order(int64_t i, int64_t count) {
+  if (forwards) return i;
+  const int64_t half = (count + 1) / 2;
+  return i < half ? count - 1 - 2 * i : count - 2 - 2 * (i - half);
+}
+
+bool may_go_on(const Thread& thread) {
+  return !thread.done && !thread.pauses && (!thread.waits || thread.waits->passed > thread.passed);
+}
+
+// A warp's threads that take turns, one after the other, again and again as long as they pass barriers.
+struct Round {
+  Thread* first = nullptr;
+  int64_t count = 0, next = 0, before = 0;  // barriers passed
+  Thread* take() {
+    for (;; next = 0, before = passes) {
+      while (next < count) {
+        Thread& thread = first[in_order(next++, count)];
+        if (may_go_on(thread)) return ++turns, &thread;
+      }
+      if (passes == before) return nullptr;
+    }
+  }
+} of_warp;
+
+void live();
+
+// From who has a stack to the warp's next thread, or to the host.
+void hand_on(Stack& mine) {
+  now = of_warp.take();
+  if (now && !now->stack) {
+    now->stack = spare.empty() ? new Stack(live) : spare.back();
+    if (!spare.empty()) spare.pop_back();
+  }
+  Stack& its = now ? *now->stack : host;
+  if (&its != &mine) go(mine, its);
+}
+
+void let_go() { hand_on(*now->stack); }
+
+void end(Thread& thread) {
+  thread.done = true, --left, ++changes;
+  spare.push_back(thread.stack);
+  if (--blocks[thread.block].left == 0 && launched->cluster > 0) memories[thread.block]->close();
+}
 
 void live() {  // on a stack: one thread after the other
   for (;;) {
@@ -102,16 +149,9 @@ void live() {  // on a stack: one thread after the other
     launched->thread();
     comes_before(&ended);
     if (!now->fetches.empty()) fail("a thread ended that had fetched and not waited");
-    now->done = true;
+    end(*now);
     let_go();
   }
-}
-
-void take_turn(Thread& thread) {
-  now = &thread;
-  if (!thread.stack && spare.empty()) spare.push_back(new Stack(live));
-  if (!thread.stack) thread.stack = spare.back(), spare.pop_back();
-  go(host, *thread.stack);
 }
 
 void arrive(Barrier& barrier, bool value) {
@@ -119,7 +159,7 @@ void arrive(Barrier& barrier, bool value) {
   comes_before(order);
   barrier.seen = barrier.seen || value;
   if (++barrier.arrived == barrier.due) {
-    barrier.arrived = 0, ++barrier.passed, ++changes;
+    barrier.arrived = 0, ++barrier.passed, ++passes, ++changes;
     barrier.found = barrier.seen, barrier.seen = false;
   } else {
     Thread& me = *now;
@@ -130,58 +170,32 @@ void arrive(Barrier& barrier, bool value) {
   comes_after(order);
 }
 
-bool may_go_on(const Thread& thread) {
-  return !thread.done && !thread.pauses && (!thread.waits || thread.waits->passed > thread.passed);
-}
-
-void end(Thread& thread) {
-  spare.push_back(thread.stack), ++changes;
-  if (--blocks[thread.block].left == 0 && launched->cluster > 0) memories[thread.block]->close();
-}
-
-template <class F>
-void each(int64_t count, const F& f) {
-  if (forwards) {
-    for (int64_t i = 0; i < count; ++i) f(i);
-  } else {
-    for (int64_t i = count - 1; i >= 0; i -= 2) f(i);
-    for (int64_t i = count - 2; i >= 0; i -= 2) f(i);
-  }
-}
-
 // Threads `first` and `count` - 1 more, parts of so many of them: each part goes on as far as it can before the next
-// does, so that who needs no other doesn't wait for it. How many have ended, or -1: none could go on.
-int64_t go_on(int64_t first, int64_t count, int64_t part) {
-  int64_t ended = -1;
-  for (bool moved = true; moved;) {
-    moved = false;
-    each((count + part - 1) / part, [&](int64_t k) {
-      const int64_t begin = first + k * part;
-      int64_t now_ended = -1;
-      if (part == 1) {
-        if (!may_go_on(threads[begin])) return;
-        take_turn(threads[begin]);
-        now_ended = threads[begin].done;
-        if (now_ended) end(threads[begin]);
-      } else {
-        now_ended = go_on(begin, std::min(part, first + count - begin), part > kLanes ? kLanes : 1);
-      }
-      if (now_ended < 0) return;
-      moved = true, ended = std::max<int64_t>(ended, 0) + now_ended;
-    });
+// does, so that who needs no other doesn't wait for it.
+void go_on(int64_t first, int64_t count, int64_t part) {
+  if (part == 1) {
+    of_warp = {&threads[first], count, 0, passes};
+    return hand_on(host);
   }
-  return ended;
+  const int64_t parts = (count + part - 1) / part;
+  for (int64_t before = -1; passes != before;) {
+    before = passes;
+    for (int64_t i = 0; i < parts; ++i) {
+      const int64_t begin = in_order(i, parts) * part;
+      go_on(first + begin, std::min(part, count - begin), part > kLanes ? kLanes : 1);
+    }
+  }
 }
 
 // Until all threads are done.
 void take_turns(int64_t of_block) {
   const auto all = static_cast<int64_t>(threads.size());
   int64_t idle = 0;
-  for (int64_t left = all; left > 0;) {
-    const int64_t before = changes, ended = go_on(0, all, of_block);
-    if (ended < 0) fail("threads wait for some that have ended, or that wait for others");
-    left -= ended;
-    idle = changes == before ? idle + 1 : 0;
+  for (left = all; left > 0;) {
+    const int64_t turns_before = turns, changes_before = changes;
+    go_on(0, all, of_block);
+    if (turns == turns_before) fail("threads wait for some that have ended, or that wait for others");
+    idle = changes == changes_before ? idle + 1 : 0;
     if (idle > 2) fail("all threads wait for words that nobody tells");
     for (Thread& thread : threads) thread.pauses = false;
   }
@@ -192,6 +206,7 @@ void run_blocks(const Launch& launch, int64_t first, int64_t count) {
   blocks.assign(count, {});
   while (static_cast<int64_t>(memories.size()) < count) memories.push_back(std::make_unique<BlockMemory>());
   threads.resize(count * launch.threads);
+  spare.reserve(threads.size());  // here: ThreadSanitizer sees who allocates
   cluster_barrier = {count * launch.threads};
   for (int64_t b = 0; b < count; ++b) {
     blocks[b].left = blocks[b].barrier.due = launch.threads;
@@ -273,7 +288,7 @@ void run(const Launch& launch) {
   launched = &launch, forwards = std::getenv("NENGO_DL_HOST_GPU_FORWARDS") != nullptr;
   const int64_t all = int64_t{launch.blocks.x} * launch.blocks.y;
   const int64_t count = launch.together ? all : launch.cluster > 0 ? launch.cluster : 1;
-  each(all / count, [&](int64_t group) { run_blocks(launch, group * count, count); });
+  for (int64_t i = 0; i < all / count; ++i) run_blocks(launch, in_order(i, all / count) * count, count);
 }
 
 }  // namespace host_gpu
