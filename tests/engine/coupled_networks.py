@@ -60,7 +60,7 @@ def network(seed):
     """The network of this number."""
     rng = np.random.RandomState(seed)
     with nengo.Network(seed=seed) as net:
-        # decoders are good enough to be run: at each point, neurons that adapt take a thousand steps
+        # decoders good enough to be run: at each point, neurons that adapt take a thousand steps
         net.config[nengo.Ensemble].n_eval_points = 50
         u = nengo.Node(rng.uniform(-1, 1, 1))
         ensembles = [

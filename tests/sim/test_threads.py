@@ -348,3 +348,17 @@ def test_the_process_ends_while_daemon_threads_work():
             timeout=300,
         )
         assert done.returncode == 0 and done.stdout.endswith("main ends\n"), done.stderr[-5000:]
+
+
+def test_predict_leaves_keras_tree_alone(Sim, monkeypatch):
+    """It lets go of the GIL in C++: Python aborts a process that ends meanwhile."""
+    with nengo.Network() as net:
+        probe = nengo.Probe(nengo.Node([1.0]))
+    sim = Sim(net)
+    sim.predict(n_steps=1)
+    called = []
+    flatten = keras.tree.flatten
+    monkeypatch.setattr(keras.tree, "flatten", lambda *args: called.append(args) or flatten(*args))
+    assert sim.predict(n_steps=3)[probe].shape == (1, 3, 1) and not called
+    sim.predict(n_steps=3, callbacks=[keras.callbacks.Callback()])
+    assert called

@@ -153,7 +153,10 @@ class KerasSide:
             Whether the state is kept.
         """
         refuse_unknown(method, kwargs, (*sizes, *DROPPED))
-        for callback in keras.tree.flatten(kwargs.get("callbacks")):
+        # not of None: Keras' `tree` lets go of the GIL, and Python ends daemon threads that wait for
+        # it by an abort of the process
+        callbacks = kwargs.get("callbacks")
+        for callback in () if callbacks is None else keras.tree.flatten(callbacks):
             if legacy := said_of_legacy(callback, "a callback"):
                 raise ValidationError(legacy, "callbacks")
         check_arguments(kwargs)
