@@ -153,8 +153,8 @@ class KerasSide:
             Whether the state is kept.
         """
         refuse_unknown(method, kwargs, (*sizes, *DROPPED))
-        # not of None: Keras' `tree` lets go of the GIL, and Python ends daemon threads that wait for
-        # it by an abort of the process
+        # not of None: Keras' `tree` waits for the GIL, where Python aborts a process that ends
+        # while a daemon thread predicts
         callbacks = kwargs.get("callbacks")
         for callback in () if callbacks is None else keras.tree.flatten(callbacks):
             if legacy := said_of_legacy(callback, "a callback"):
