@@ -64,14 +64,10 @@ class DirectRun:
 
         Parameters
         ----------
-        inputs : list of array_like, shape (B, n_steps, size)
-            Rows of each model input.
-        n_steps : int
-            Steps to do.
-        time_limit : float
-            Stop after this many seconds; 0 for no limit.
+        inputs, n_steps, time_limit
+            As of `.TensorGraph.run_eager`.
         kept_steps : list of (None or int64 array), optional
-            As `.TensorGraph.run_eager` gets them, of these steps.
+            Per output, which of these steps have rows.
 
         Returns
         -------

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 
+def is_sampled(numbers: np.ndarray, period: float) -> np.ndarray:
+    """Nengo's test of the numbers of steps, of which the first is 1: whether there is a value."""
+    return numbers % period < 1
+
+
 class Sampling:
     """The steps at which Probes with ``sample_every`` have values.
 
@@ -25,8 +30,6 @@ class Sampling:
     def steps(self, first_step: int, n_steps: int) -> list[np.ndarray | None]:
         """Per output, which of the ``n_steps`` steps after ``first_step`` ones have rows.
 
-        Nengo's test is of the number of a step, ``n % period < 1``, with a first step that is 1.
-
         Returns
         -------
         list of (None or int64 array)
@@ -36,7 +39,7 @@ class Sampling:
         found: dict[float | None, np.ndarray | None] = {None: None}
         for period in self.periods:
             if period not in found:
-                found[period] = np.flatnonzero(numbers % period < 1)
+                found[period] = np.flatnonzero(is_sampled(numbers, period))
         return [found[period] for period in self.periods]
 
     def shares(self, keep_history: Sequence[bool]) -> list[float]:

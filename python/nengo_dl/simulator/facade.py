@@ -25,6 +25,7 @@ from ..run.building import build, refuse_learning_phase
 from ..run.interrupt import in_one_piece
 from ..run.progress import Display
 from ..run.runtime import PLANNING_STEPS, Runtime
+from ..run.sampling import is_sampled
 from ..training.keras_side import KerasSide
 from ..training.precision import python_float_type, scope
 from .data import Recorder, SimulationData
@@ -334,7 +335,7 @@ class Simulator(KerasMethods, ParameterMethods, Insight):
         steps = np.arange(1, self.n_steps + 1)
         if sample_every is not None:
             period = seconds("sample_every", sample_every, zero=False, obj=self) / self.dt
-            steps = steps[steps % period < 1]
+            steps = steps[is_sampled(steps, period)]
         return self.dt * steps
 
     # ------------------------------------------------------------ state
